@@ -1,0 +1,189 @@
+// What Swift cannot call by itself: macros, variadic functions, _GNU_SOURCE names.
+//
+// One block for each family of calls. Every function that can fail answers -errno, read at once,
+// and tries again by itself when a signal interrupted it (EINTR): the one place where that is done.
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+// MARK: - Memory
+
+/// memfd_create(2): shared memory behind a descriptor, closed on exec.
+static inline int clinux_memfd_create(const char *name) {
+    int fd = memfd_create(name, MFD_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+/// fallocate(2) in its default mode: memory for the range, or -ENOSPC / -ENOMEM and nothing else.
+static inline int clinux_provision(int fd, off_t offset, off_t length) {
+    int result;
+    do { result = fallocate(fd, 0, offset, length); } while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : 0;
+}
+
+/// fallocate(2), FALLOC_FL_PUNCH_HOLE: gives the memory of the range back; it reads as zeroes.
+static inline int clinux_punch(int fd, off_t offset, off_t length) {
+    int result;
+    do {
+        result = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+    } while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : 0;
+}
+
+/// mmap(2) of a descriptor, shared, readable and writable. NULL when it fails, with errno in *error.
+static inline void *clinux_map_shared(int fd, size_t length, int *error) {
+    void *base = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (base == MAP_FAILED) { *error = errno; return NULL; }
+    return base;
+}
+
+/// mmap(2) of memory of one's own that counts against nothing until it is touched.
+static inline void *clinux_map_private(size_t length, int writable, int *error) {
+    int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    void *base = mmap(NULL, length, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) { *error = errno; return NULL; }
+    return base;
+}
+
+/// madvise(2), MADV_POPULATE_WRITE (Linux 5.14): page tables for the range, so that no first touch
+/// faults later.
+static inline int clinux_populate(void *base, size_t length) {
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+    return madvise(base, length, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
+}
+
+// MARK: - Sockets
+
+/// recvmsg(2): bytes received, 0 at the end, or -errno: -EAGAIN when there is nothing and no wish to
+/// wait.
+static inline ssize_t clinux_receive(int fd, struct iovec *vectors, size_t count, int wait) {
+    struct msghdr message = { .msg_iov = vectors, .msg_iovlen = count };
+    ssize_t result;
+    do { result = recvmsg(fd, &message, wait ? 0 : MSG_DONTWAIT); } while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : result;
+}
+
+/// sendmsg(2) without SIGPIPE: bytes sent, or -errno.
+static inline ssize_t clinux_send(int fd, struct iovec *vectors, size_t count) {
+    struct msghdr message = { .msg_iov = vectors, .msg_iovlen = count };
+    ssize_t result;
+    do {
+        result = sendmsg(fd, &message, MSG_NOSIGNAL);
+    } while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : result;
+}
+
+/// socket(2) for a stream, closed on exec.
+static inline int clinux_stream_socket(int family) {
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+/// accept4(2), without the peer's address, closed on exec.
+static inline int clinux_accept(int fd) {
+    int accepted;
+    do { accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC); } while (accepted < 0 && errno == EINTR);
+    return accepted < 0 ? -errno : accepted;
+}
+
+/// socketpair(2) of Unix streams, closed on exec.
+static inline int clinux_socket_pair(int *first, int *second) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) return -errno;
+    *first = ends[0];
+    *second = ends[1];
+    return 0;
+}
+
+/// setsockopt(2) with a number.
+static inline int clinux_set_option(int fd, int level, int name, int value) {
+    return setsockopt(fd, level, name, &value, sizeof value) < 0 ? -errno : 0;
+}
+
+/// poll(2) for input on several descriptors; marks[i] says whether the i-th has some (or has ended).
+/// The time is in milliseconds, -1 for ever. Answers how many are ready.
+static inline int clinux_wait_readable(const int *fds, uint8_t *marks, size_t count, int timeout) {
+    struct pollfd polls[64];
+    if (count > 64) return -EINVAL;
+    for (size_t i = 0; i < count; i++) polls[i] = (struct pollfd){ .fd = fds[i], .events = POLLIN };
+    int ready = poll(polls, count, timeout);
+    if (ready < 0) return errno == EINTR ? 0 : -errno;
+    for (size_t i = 0; i < count; i++) marks[i] = polls[i].revents != 0;
+    return ready;
+}
+
+// MARK: - Waking up
+
+/// eventfd(2), non-blocking, closed on exec.
+static inline int clinux_event_create(void) {
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+// MARK: - Threads
+
+/// pthread_create(3) with a stack of so many bytes and every signal blocked: signals are for the
+/// thread that watches for them, never for one that moves data.
+static inline int clinux_thread_start(
+    pthread_t *thread, size_t stack, void *(*body)(void *), void *context
+) {
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error) return -error;
+    pthread_attr_setstacksize(&attributes, stack);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(thread, &attributes, body, context);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return -error;
+}
+
+/// pthread_setname_np(3) for the calling thread; at most 15 characters.
+static inline void clinux_thread_name(const char *name) {
+    pthread_setname_np(pthread_self(), name);
+}
+
+// MARK: - Time
+
+/// clock_gettime(2), CLOCK_MONOTONIC, in nanoseconds.
+static inline uint64_t clinux_monotonic_nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/// Tells the processor that this is a spinning wait.
+static inline void clinux_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+#endif

@@ -1,0 +1,38 @@
+// Atomic 64-bit words in mapped memory.
+
+public import Synchronization
+
+/// An array of atomic words over a memory region, which has to outlive it.
+@safe @frozen public struct AtomicWords: @unchecked Sendable {
+    /// Words in it.
+    public let count: Int
+    @usableFromInline let base: UnsafeMutablePointer<Atomic<UInt64>>
+
+    /// The words of a region that is aligned to 8 bytes, as all mapped memory is.
+    public init(_ region: MemoryRegion) {
+        count = region.count / 8
+        // Sound: an atomic word has the layout of a plain one, and any bits are a number.
+        unsafe base = region.base.bindMemory(to: Atomic<UInt64>.self, capacity: region.count / 8)
+    }
+
+    /// The word's value.
+    @inlinable @inline(__always)
+    public func load(_ index: Int) -> UInt64 {
+        precondition(index >= 0 && index < count)
+        return unsafe base[index].load(ordering: .acquiring)
+    }
+
+    /// Sets bits of a word; a full barrier.
+    @inlinable @inline(__always)
+    public func set(_ index: Int, _ bits: UInt64) {
+        precondition(index >= 0 && index < count)
+        unsafe base[index].bitwiseOr(bits, ordering: .sequentiallyConsistent)
+    }
+
+    /// Clears bits of a word; a full barrier.
+    @inlinable @inline(__always)
+    public func clear(_ index: Int, _ bits: UInt64) {
+        precondition(index >= 0 && index < count)
+        unsafe base[index].bitwiseAnd(~bits, ordering: .sequentiallyConsistent)
+    }
+}

@@ -1,0 +1,26 @@
+// Who owns a file descriptor, and closes it.
+
+internal import Glibc
+
+/// A file descriptor and the duty to close it.
+public struct Descriptor: ~Copyable, Sendable {
+    /// The kernel's number for it; valid as long as this value lives.
+    let rawValue: CInt
+
+    /// Takes over an open descriptor.
+    public init(adopting rawValue: CInt) {
+        self.rawValue = rawValue
+    }
+
+    deinit {
+        // close(2): nothing useful can be done about an error, and Linux frees the number anyway.
+        _ = close(rawValue)
+    }
+
+    /// Gives the number up without closing it, to be handed to something else that will.
+    public consuming func release() -> CInt {
+        let number = rawValue
+        discard self
+        return number
+    }
+}

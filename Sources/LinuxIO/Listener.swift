@@ -1,0 +1,109 @@
+// Sockets that take connections.
+
+internal import CLinux
+internal import Glibc
+public import SystemPackage
+
+/// A listening TCP or Unix socket. Closing it removes a Unix socket's file, if that is still ours.
+public final class Listener: Sendable {
+    /// Where it listens: the real port, also when port 0 was asked for.
+    public let address: SocketAddress
+    private let descriptor: Descriptor
+    private let file: FileIdentity?
+
+    /// Connections that may wait to be accepted; the kernel caps it (`net.core.somaxconn`).
+    private static var backlog: CInt { 1024 }
+
+    /// Listens on a TCP address. An IPv6 one takes IPv6 only, so that both families can have the
+    /// same port. bind(2), listen(2)
+    public init(tcp address: SocketAddress) throws(Errno) {
+        descriptor = try Self.socket(for: address)
+        let number = descriptor.rawValue
+        try checked(clinux_set_option(number, SOL_SOCKET, SO_REUSEADDR, 1))
+        if address.family == AF_INET6 {
+            try checked(clinux_set_option(number, CInt(IPPROTO_IPV6), IPV6_V6ONLY, 1))
+        }
+        try checkedErrno(unsafe address.withAddress { unsafe bind(number, $0, $1) })
+        try checkedErrno(listen(number, Self.backlog))
+        self.address = try SocketAddress.local(of: descriptor)
+        file = nil
+    }
+
+    /// Listens on a Unix socket. A file left behind by a process that is gone is replaced; throws
+    /// `addressInUse` when somebody answers there, or when the file is no socket.
+    public init(unix address: SocketAddress) throws(Errno) {
+        guard let path = address.path else { throw .invalidArgument }
+        descriptor = try Self.socket(for: address)
+        let number = descriptor.rawValue
+        var result = unsafe address.withAddress { unsafe bind(number, $0, $1) }
+        if result < 0, errno == EADDRINUSE {
+            guard let left = FileIdentity(path: path), left.isSocket, Self.isDead(address) else {
+                throw .addressInUse
+            }
+            unsafe unlink(path)
+            result = unsafe address.withAddress { unsafe bind(number, $0, $1) }
+        }
+        try checkedErrno(result)
+        file = FileIdentity(path: path)
+        self.address = address
+        try checkedErrno(listen(number, Self.backlog))
+    }
+
+    deinit {
+        // Somebody may have put another file there: that one is not ours to remove.
+        if let path = address.path, let file, FileIdentity(path: path) == file {
+            unsafe unlink(path)
+        }
+    }
+
+    /// The next connection. Throws `wouldBlock` never: it waits. accept4(2)
+    public func accept() throws(Errno) -> StreamSocket {
+        let number = try checked(clinux_accept(descriptor.rawValue))
+        return StreamSocket(Descriptor(adopting: number))
+    }
+
+    /// Waits until a listener has a connection or the wake-up is signalled; answers the indices of
+    /// the listeners that have one. poll(2)
+    public static func wait(
+        for listeners: [Listener], or wakeUp: borrowing WakeUp, milliseconds: Int? = nil
+    ) throws(Errno) -> [Int] {
+        let numbers = listeners.map { $0.descriptor.rawValue } + [wakeUp.descriptor.rawValue]
+        var marks = [UInt8](repeating: 0, count: numbers.count)
+        let timeout = milliseconds.map { CInt(clamping: $0) } ?? -1
+        try checked(unsafe clinux_wait_readable(numbers, &marks, numbers.count, timeout))
+        return listeners.indices.filter { marks[$0] != 0 }
+    }
+
+    /// Most listeners that ``wait(for:or:milliseconds:)`` can watch.
+    public static var maximumCount: Int { 63 }
+
+    private static func socket(for address: SocketAddress) throws(Errno) -> Descriptor {
+        Descriptor(adopting: try checked(clinux_stream_socket(address.family)))
+    }
+
+    /// Whether nobody listens on a socket file any more.
+    private static func isDead(_ address: SocketAddress) -> Bool {
+        do throws(Errno) {
+            _ = try StreamSocket.connect(to: address)
+            return false
+        } catch {
+            return error == .connectionRefused
+        }
+    }
+}
+
+/// Which file a path led to at some moment.
+private struct FileIdentity: Equatable {
+    let device: dev_t
+    let number: ino_t
+    let isSocket: Bool
+
+    /// Nil when there is nothing at the path. lstat(2)
+    init?(path: String) {
+        var status = stat()
+        guard unsafe lstat(path, &status) == 0 else { return nil }
+        device = status.st_dev
+        number = status.st_ino
+        isSocket = status.st_mode & S_IFMT == S_IFSOCK
+    }
+}

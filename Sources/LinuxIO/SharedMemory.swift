@@ -1,0 +1,40 @@
+// Memory behind a descriptor: it can be given and taken back by the page.
+
+internal import CLinux
+internal import Glibc
+public import SystemPackage
+
+/// Shared memory that is not mapped yet; reads as zeroes and takes up none until it is provisioned
+/// or written.
+public struct SharedMemory: ~Copyable, Sendable {
+    let descriptor: Descriptor
+    /// Bytes in it.
+    public let size: Int
+
+    /// Makes an object of so many bytes; the name is only what /proc shows. memfd_create(2)
+    public init(name: String, size: Int) throws(Errno) {
+        let descriptor = Descriptor(adopting: try checked(unsafe clinux_memfd_create(name)))
+        try checkedErrno(ftruncate(descriptor.rawValue, off_t(size)))
+        self.descriptor = descriptor
+        self.size = size
+    }
+
+    /// Takes memory for a range now; throws `noSpace` or `noMemory` when there is none, which a
+    /// first touch could only answer with a signal. fallocate(2)
+    public func provision(offset: Int, count: Int) throws(Errno) {
+        try checked(clinux_provision(descriptor.rawValue, off_t(offset), off_t(count)))
+    }
+
+    /// Gives the memory of a range of whole pages back; it reads as zeroes from then on.
+    /// fallocate(2), `FALLOC_FL_PUNCH_HOLE`
+    public func punch(offset: Int, count: Int) throws(Errno) {
+        try checked(clinux_punch(descriptor.rawValue, off_t(offset), off_t(count)))
+    }
+
+    /// Bytes that are taken up at this moment. fstat(2), `st_blocks`
+    public var residentBytes: Int {
+        var status = stat()
+        guard unsafe fstat(descriptor.rawValue, &status) == 0 else { return 0 }
+        return Int(status.st_blocks) * 512
+    }
+}

@@ -1,0 +1,148 @@
+// Connected stream sockets: TCP, Unix, and pairs of them.
+
+internal import CLinux
+internal import Glibc
+public import SystemPackage
+
+/// What became of one receive or send. Nothing here is exceptional, so nothing is thrown.
+@frozen public enum Transfer: Sendable, Equatable {
+    /// So many bytes moved; at least one.
+    case bytes(Int)
+    /// Nothing moved, and waiting was not wanted.
+    case wouldBlock
+    /// The peer has sent its last byte.
+    case endOfStream
+    /// The connection is broken.
+    case failed(Errno)
+
+    @inline(__always)
+    init(_ result: Int) {
+        if result > 0 {
+            self = .bytes(result)
+        } else if result == 0 {
+            self = .endOfStream
+        } else if result == -Int(EAGAIN) {
+            self = .wouldBlock
+        } else {
+            self = .failed(Errno(rawValue: CInt(-result)))
+        }
+    }
+}
+
+/// A connected stream socket and the duty to close it.
+public struct StreamSocket: ~Copyable, Sendable {
+    private let descriptor: Descriptor
+
+    /// Takes over a connected stream socket.
+    public init(_ descriptor: consuming Descriptor) {
+        self.descriptor = descriptor
+    }
+
+    /// Two Unix sockets that are connected to each other. socketpair(2)
+    public static func pair() throws(Errno) -> SocketPair {
+        var first: CInt = -1
+        var second: CInt = -1
+        try checked(unsafe clinux_socket_pair(&first, &second))
+        return SocketPair(
+            first: StreamSocket(Descriptor(adopting: first)),
+            second: StreamSocket(Descriptor(adopting: second)))
+    }
+
+    /// A way to use the socket without owning it; not to be used after this value is gone.
+    public var handle: SocketHandle { SocketHandle(number: descriptor.rawValue) }
+
+    /// Gives the descriptor up without closing it.
+    public consuming func release() -> Descriptor { descriptor }
+}
+
+/// What ``StreamSocket/pair()`` makes.
+@frozen public struct SocketPair: ~Copyable, Sendable {
+    /// One end.
+    public var first: StreamSocket
+    /// The other end.
+    public var second: StreamSocket
+}
+
+/// A socket that somebody else owns and will close.
+@frozen public struct SocketHandle: Sendable, BitwiseCopyable {
+    let number: CInt
+
+    /// Receives what there is into the regions, in order; waits for the first byte if that is
+    /// wanted. The list itself is not changed. recvmsg(2)
+    @inline(__always)
+    public func receive(into list: borrowing VectorList, wait: Bool) -> Transfer {
+        // Sound: the list's entries from first to end are initialized, and their regions alive.
+        Transfer(
+            unsafe clinux_receive(
+                number, list.storage + list.first, list.end &- list.first, wait ? 1 : 0))
+    }
+
+    /// Receives what there is into one region. recvmsg(2)
+    @inline(__always)
+    public func receive(into region: MemoryRegion, wait: Bool) -> Transfer {
+        var vector = unsafe iovec(iov_base: region.base, iov_len: region.count)
+        return Transfer(unsafe clinux_receive(number, &vector, 1, wait ? 1 : 0))
+    }
+
+    /// Sends from the regions, in order, and waits as long as the peer is not reading. The list
+    /// itself is not changed. sendmsg(2)
+    @inline(__always)
+    public func send(_ list: borrowing VectorList) -> Transfer {
+        // Sound: as above.
+        Transfer(
+            unsafe clinux_send(number, list.storage + list.first, list.end &- list.first))
+    }
+
+    /// Waits for input, or the end of it, and says whether there is any before the time is over.
+    /// poll(2)
+    public func waitReadable(milliseconds: Int) throws(Errno) -> Bool {
+        var mark: UInt8 = 0
+        return try checked(
+            unsafe clinux_wait_readable([number], &mark, 1, CInt(clamping: milliseconds))) > 0
+    }
+
+    /// Lets no more in: what was received can still be read, then comes the end. shutdown(2)
+    public func shutdownReceiving() {
+        shutdown(number, CInt(SHUT_RD))
+    }
+
+    /// Sends no more: the peer reads what is on its way, and then the end. shutdown(2)
+    public func shutdownSending() {
+        shutdown(number, CInt(SHUT_WR))
+    }
+
+    /// Ends both directions; whoever waits on the socket wakes up. shutdown(2)
+    public func shutdownBoth() {
+        shutdown(number, CInt(SHUT_RDWR))
+    }
+
+    /// Makes a send give up, with ``Transfer/wouldBlock``, when the peer reads nothing for so long; 0
+    /// takes the limit away. socket(7), `SO_SNDTIMEO`
+    public func setSendTimeout(milliseconds: Int) {
+        var time = timeval(
+            tv_sec: milliseconds / 1000, tv_usec: suseconds_t(milliseconds % 1000 * 1000))
+        _ = unsafe setsockopt(
+            number, SOL_SOCKET, SO_SNDTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    /// Sends small replies at once instead of waiting for more. tcp(7), `TCP_NODELAY`; other
+    /// kinds of socket do that anyway.
+    public func disableDelay() {
+        _ = clinux_set_option(number, CInt(IPPROTO_TCP), TCP_NODELAY, 1)
+    }
+
+    /// Asks for send and receive buffers of so many bytes; the kernel may give less. socket(7)
+    public func setBuffers(send: Int?, receive: Int?) {
+        // As root, past the system's limit; else up to it.
+        if let send {
+            if clinux_set_option(number, SOL_SOCKET, SO_SNDBUFFORCE, CInt(send)) < 0 {
+                _ = clinux_set_option(number, SOL_SOCKET, SO_SNDBUF, CInt(send))
+            }
+        }
+        if let receive {
+            if clinux_set_option(number, SOL_SOCKET, SO_RCVBUFFORCE, CInt(receive)) < 0 {
+                _ = clinux_set_option(number, SOL_SOCKET, SO_RCVBUF, CInt(receive))
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+// A list of memory regions that one system call reads from or writes to.
+
+public import CLinux
+
+/// Up to a fixed number of regions, in order, for one vectored receive or send. Made once; adding,
+/// taking away and clearing allocate nothing.
+@safe public struct VectorList: ~Copyable {
+    /// Most regions one call may have. `IOV_MAX`
+    public static let maximum = 1024
+
+    /// Regions it has room for.
+    public let capacity: Int
+    @usableFromInline var bytesLeft = 0
+    @usableFromInline let storage: UnsafeMutablePointer<iovec>
+    @usableFromInline var first = 0
+    @usableFromInline var end = 0
+
+    /// An empty list with room for so many regions, at most ``maximum``.
+    public init(capacity: Int) {
+        precondition(capacity > 0 && capacity <= Self.maximum)
+        self.capacity = capacity
+        unsafe storage = .allocate(capacity: capacity)
+    }
+
+    deinit {
+        unsafe storage.deallocate()
+    }
+
+    /// Regions for which there is room.
+    @inlinable public var room: Int { capacity &- end }
+
+    /// Bytes in all regions that have not been moved yet.
+    @inlinable public var byteCount: Int { bytesLeft }
+
+    /// Whether nothing is left to be moved.
+    @inlinable public var isEmpty: Bool { bytesLeft == 0 }
+
+    /// Adds a region at the end; traps when the list is full.
+    @inlinable @inline(__always)
+    public mutating func append(_ region: MemoryRegion) {
+        precondition(end < capacity)
+        // Sound: the index is inside the storage; the region lives as long as its owner.
+        unsafe (storage + end).initialize(
+            to: iovec(iov_base: region.base, iov_len: region.count))
+        end &+= 1
+        bytesLeft &+= region.count
+    }
+
+    /// Takes away the first so many bytes, which have been moved; an empty list starts over.
+    public mutating func consume(_ count: Int) {
+        precondition(count >= 0 && count <= bytesLeft)
+        bytesLeft &-= count
+        if bytesLeft == 0 {
+            first = 0
+            end = 0
+            return
+        }
+        var left = count
+        // Sound: bytes are left, so an entry with some of them comes before the end.
+        while unsafe left >= storage[first].iov_len {
+            left &-= unsafe storage[first].iov_len
+            first &+= 1
+        }
+        unsafe storage[first].iov_base += left
+        unsafe storage[first].iov_len -= left
+    }
+}

@@ -1,0 +1,243 @@
+// The server's half of the handshake as a state machine that does no input or output.
+//
+// Its driver does what `Step` says: send the output, then read exactly so many bytes, or throw so
+// many away, and come back with what it read. Never a byte more than the step asked for is taken
+// from the connection, so nothing that a client sends ahead of time can be taken for something else.
+
+/// Negotiates one connection, from the greeting to the choice of an export.
+public struct ServerNegotiation: Sendable {
+    /// What the driver has to do next, in this order.
+    public struct Step: Sendable, Hashable {
+        /// Bytes to send first; may be empty.
+        public var output: [UInt8] = []
+        /// What to do then.
+        public var next: Next
+    }
+
+    /// What follows a step's output.
+    public enum Next: Sendable, Hashable {
+        /// Read exactly so many bytes (at least one), and hand them to ``ServerNegotiation/receive(_:)``.
+        case receive(Int)
+        /// Read so many bytes and throw them away, then call ``ServerNegotiation/discarded()``.
+        case discard(Int)
+        /// The handshake is over: serve the export with this index.
+        case serve(export: Int)
+        /// Close the connection: the client asked to.
+        case finish
+        /// Close the connection: the client broke the protocol, in the way that is told.
+        case fail(Violation)
+    }
+
+    /// Why a handshake was ended by the server.
+    public enum Violation: Error, Sendable, Hashable {
+        /// A flag that does not exist or was not offered.
+        case clientFlags(UInt32)
+        /// An option that does not begin with "IHAVEOPT".
+        case optionMagic
+        /// More options than a handshake may have.
+        case tooManyOptions
+        /// Option data so long that it is not even read away.
+        case optionLength(UInt32)
+        /// EXPORT_NAME, which cannot be told no, with a name that is unknown or no valid string.
+        case exportName
+        /// EXPORT_NAME while the server is being stopped.
+        case shuttingDown
+    }
+
+    /// What the next bytes are.
+    private enum State: Sendable {
+        case clientFlags
+        case optionHeader
+        case optionData(OptionHeader)
+        case oversizeData(OptionHeader)
+        case over
+    }
+
+    private let exports: [ExportInfo]
+    private var state = State.clientFlags
+    private var clientFlags: ClientFlags = []
+    private var optionCount = 0
+
+    /// Set when the server is being stopped: every further option but ABORT is refused.
+    public var isShuttingDown = false
+
+    /// A handshake about these exports. The first of them also answers to the empty name, which
+    /// means "the default export".
+    public init(exports: [ExportInfo]) {
+        self.exports = exports
+    }
+
+    /// The server speaks first.
+    public func start() -> Step {
+        let greeting = Greeting(flags: [.fixedNewstyle, .noZeroes])
+        return Step(output: greeting.encoded, next: .receive(ClientFlags.encodedSize))
+    }
+
+    /// Takes the bytes that the last step asked for, exactly as many.
+    public mutating func receive(_ bytes: [UInt8]) -> Step {
+        switch state {
+        case .clientFlags: receiveClientFlags(bytes)
+        case .optionHeader: receiveOptionHeader(bytes)
+        case .optionData(let header): answer(header, bytes)
+        case .oversizeData, .over: preconditionFailure("the last step asked for no bytes")
+        }
+    }
+
+    /// Goes on after the bytes that the last step wanted thrown away are gone.
+    public mutating func discarded() -> Step {
+        guard case .oversizeData(let header) = state else {
+            preconditionFailure("the last step wanted nothing thrown away")
+        }
+        return answer(header, refusal: .tooBig)
+    }
+
+    // MARK: - Before the options
+
+    private mutating func receiveClientFlags(_ bytes: [UInt8]) -> Step {
+        // Sound, here and below: bytes have no padding that a raw span could show.
+        let flags = ClientFlags(rawValue: unsafe bytes.span.bytes.bigEndian(at: 0))
+        guard flags.subtracting([.fixedNewstyle, .noZeroes]).isEmpty else {
+            return fail(.clientFlags(flags.rawValue))
+        }
+        clientFlags = flags
+        return awaitOption()
+    }
+
+    private mutating func awaitOption(after output: [UInt8] = []) -> Step {
+        state = .optionHeader
+        return Step(output: output, next: .receive(OptionHeader.encodedSize))
+    }
+
+    private mutating func receiveOptionHeader(_ bytes: [UInt8]) -> Step {
+        guard let header = OptionHeader(decoding: unsafe bytes.span.bytes) else {
+            return fail(.optionMagic)
+        }
+        optionCount += 1
+        guard optionCount <= Limits.optionCount else { return fail(.tooManyOptions) }
+        let length = Int(header.length)
+        if length == 0 { return answer(header, []) }
+        if length > Limits.optionDataKept {
+            // EXPORT_NAME and ABORT have no use for an error; nobody waits for the rest.
+            guard length <= Limits.optionDataDrained, header.code != .exportName else {
+                return fail(.optionLength(header.length))
+            }
+            state = .oversizeData(header)
+            return Step(next: .discard(length))
+        }
+        state = .optionData(header)
+        return Step(next: .receive(length))
+    }
+
+    // MARK: - Options
+
+    /// Answers an option whose data has been read. Clients that did not agree to fixed newstyle are
+    /// answered all the same, which the specification allows.
+    private mutating func answer(_ header: OptionHeader, _ data: [UInt8]) -> Step {
+        if header.code == .abort { return abort(header) }
+        if isShuttingDown { return answer(header, refusal: .shutdown) }
+        return switch header.code {
+        case .exportName: answerExportName(data)
+        case .list: answerList(header, data)
+        case .info, .go: answerInfo(header, data)
+        default: answer(header, refusal: .unsupported)
+        }
+    }
+
+    private mutating func abort(_ header: OptionHeader) -> Step {
+        state = .over
+        return Step(output: reply(header, .ack), next: .finish)
+    }
+
+    private mutating func answerExportName(_ data: [UInt8]) -> Step {
+        var reader = ByteReader(data)
+        guard let name = reader.string(data.count), let index = exportIndex(named: name) else {
+            return fail(.exportName)
+        }
+        state = .over
+        let zeroes = !clientFlags.contains(.noZeroes)
+        return Step(
+            output: exports[index].exportNameReply(zeroes: zeroes), next: .serve(export: index))
+    }
+
+    private mutating func answerList(_ header: OptionHeader, _ data: [UInt8]) -> Step {
+        guard data.isEmpty else { return answer(header, refusal: .invalid) }
+        let entries = exports.flatMap { reply(header, .server, $0.listEntry) }
+        return awaitOption(after: entries + reply(header, .ack))
+    }
+
+    private mutating func answerInfo(_ header: OptionHeader, _ data: [UInt8]) -> Step {
+        guard let request = InfoRequest(decoding: data) else {
+            return answer(header, refusal: .invalid)
+        }
+        guard let index = exportIndex(named: request.exportName) else {
+            return answer(header, refusal: .unknownExport)
+        }
+        // Size and flags come always, and first; the rest when asked for, each once.
+        var output: [UInt8] = []
+        for type in [.export, .name, .description, .blockSize] as [InfoType]
+        where type == .export || request.types.contains(type) {
+            guard let information = exports[index].information(type) else { continue }
+            output += reply(header, .info, information)
+        }
+        output += reply(header, .ack)
+        guard header.code == .go else { return awaitOption(after: output) }
+        state = .over
+        return Step(output: output, next: .serve(export: index))
+    }
+
+    // MARK: - Helpers
+
+    private func exportIndex(named name: String) -> Int? {
+        if let index = exports.firstIndex(where: { $0.name == name }) { return index }
+        return name.isEmpty ? exports.indices.first : nil
+    }
+
+    private mutating func answer(_ header: OptionHeader, refusal: OptionReplyCode) -> Step {
+        switch header.code {
+        case .exportName: fail(.shuttingDown)
+        case .abort: abort(header)
+        default: awaitOption(after: reply(header, refusal, Array(refusal.explanation.utf8)))
+        }
+    }
+
+    private mutating func fail(_ violation: Violation) -> Step {
+        state = .over
+        return Step(next: .fail(violation))
+    }
+
+    private func reply(
+        _ header: OptionHeader, _ code: OptionReplyCode, _ data: [UInt8] = []
+    ) -> [UInt8] {
+        OptionReplyHeader(option: header.code, code: code, length: UInt32(data.count)).encoded
+            + data
+    }
+}
+
+extension OptionReplyCode {
+    /// The text for people that an error reply carries.
+    var explanation: String {
+        switch self {
+        case .unsupported: "this server does not know this option"
+        case .invalid: "the data of this option is not as it must be"
+        case .unknownExport: "there is no export of this name; NBD_OPT_LIST tells their names"
+        case .shutdown: "the server is being stopped"
+        case .tooBig: "the data of this option is over \(Limits.optionDataKept) bytes long"
+        default: ""
+        }
+    }
+}
+
+extension ServerNegotiation.Violation: CustomStringConvertible {
+    /// One sentence for the log.
+    public var description: String {
+        switch self {
+        case .clientFlags(let flags):
+            "client flags 0x\(String(flags, radix: 16)) have bits that were not offered"
+        case .optionMagic: "an option does not begin with its magic number"
+        case .tooManyOptions: "more than \(Limits.optionCount) options"
+        case .optionLength(let length): "an option claims \(length) bytes of data"
+        case .exportName: "NBD_OPT_EXPORT_NAME names no export of this server"
+        case .shuttingDown: "the server is being stopped"
+        }
+    }
+}

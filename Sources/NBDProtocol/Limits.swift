@@ -1,0 +1,33 @@
+// Every limit of the protocol half, each with its reason, in one place.
+
+/// What a peer may ask for before the answer is no. Sizes in bytes.
+public enum Limits {
+    /// Length of a name or other string (specification: "Conventions").
+    public static var stringLength: Int { 4096 }
+
+    /// Options in one handshake. Real clients send under ten; a client that sends more than this is
+    /// not negotiating.
+    public static var optionCount: Int { 32 }
+
+    /// Option data that is kept and looked at. The longest option that means something is a GO with
+    /// a name of 4096 bytes and a few information types; contexts come to a few strings more.
+    public static var optionDataKept: Int { 64 << 10 }
+
+    /// Option data that is read and thrown away so that the connection can go on. Above it the
+    /// connection ends: reading gigabytes to be polite helps nobody.
+    public static var optionDataDrained: Int { 32 << 20 }
+
+    /// Largest payload of one READ or WRITE, as advertised: what the specification wants every
+    /// server to take ("Size constraints").
+    public static var maximumPayload: UInt64 { 32 << 20 }
+
+    /// Largest WRITE payload that is drained and refused with EINVAL. A longer one ends the
+    /// connection.
+    public static var drainedPayload: UInt64 { 2 * maximumPayload }
+
+    /// Block size that is best: a page, as the kernel's own RAM disks have it.
+    public static var preferredBlockSize: UInt32 { 4096 }
+
+    /// Smallest block size: nbd-client never asks, and sends 512-byte sectors unless it is told.
+    public static var minimumBlockSize: UInt32 { 1 }
+}

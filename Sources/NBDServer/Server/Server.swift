@@ -1,0 +1,71 @@
+// The engine as a library: disks under names, on sockets, until it is told to stop.
+
+public import LinuxIO
+internal import Synchronization
+public import SystemPackage
+
+/// An NBD server.
+///
+/// ```swift
+/// let disk = try RamDisk(size: 40 << 20)
+/// let export = Export(name: "", description: "ramdisk", disk: disk)
+/// let address = try SocketAddress.resolve(host: "127.0.0.1", port: 0)[0]
+/// let listener = try Listener(tcp: address)
+/// let server = try Server(exports: [export], listeners: [listener])
+/// // … clients connect to listener.address …
+/// server.stop()
+/// ```
+///
+/// It runs on threads of its own: one that takes clients in, and one for each client. None of them
+/// needs, or disturbs, Swift's concurrency.
+public final class Server: Sendable {
+    private let context: ServerContext
+    private let acceptor: Thread
+    private let isStopped = Mutex(false)
+
+    /// Starts a server; clients that wait in the listeners are taken in at once.
+    ///
+    /// - Parameters:
+    ///   - exports: at least one; the first also answers to the empty name. Names have to differ.
+    ///   - listeners: where clients come from, at most ``LinuxIO/Listener/maximumCount``. The server
+    ///     closes them when it stops.
+    ///   - options: limits and habits.
+    ///   - onEvent: told what happens to connections, from the server's threads; must not block.
+    /// - Throws: what the kernel says when it has no thread or descriptor left.
+    public init(
+        exports: [Export], listeners: [Listener] = [], options: ServerOptions = ServerOptions(),
+        onEvent: @escaping @Sendable (ServerEvent) -> Void = { _ in }
+    ) throws(Errno) {
+        precondition(!exports.isEmpty, "a server needs an export")
+        precondition(Set(exports.map(\.name)).count == exports.count, "two exports of one name")
+        precondition(listeners.count <= Listener.maximumCount, "too many listeners")
+        let context = try ServerContext(exports: exports, options: options, onEvent: onEvent)
+        self.context = context
+        acceptor = try Thread(name: "nbd-accept") {
+            var acceptor = Acceptor(context: context, listeners: listeners)
+            acceptor.run()
+        }
+    }
+
+    /// Serves a client that is connected already: one end of a socket pair, or an inherited socket.
+    public func serve(_ socket: consuming StreamSocket) {
+        context.hand(over: context.connection(socket))
+    }
+
+    /// Stops: takes nobody in any more, finishes what has been received, answers the rest with
+    /// ESHUTDOWN, and comes back when every thread is gone and every socket closed. Once is enough;
+    /// more do nothing.
+    public func stop() {
+        isStopped.withLock { isStopped in
+            guard !isStopped else { return }
+            isStopped = true
+            context.stop.set()
+            context.wakeUp.signal()
+            acceptor.join()
+        }
+    }
+
+    deinit {
+        stop()
+    }
+}

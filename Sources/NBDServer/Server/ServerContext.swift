@@ -1,0 +1,49 @@
+// What all threads of a server share.
+
+internal import LinuxIO
+internal import NBDProtocol
+internal import Synchronization
+internal import SystemPackage
+
+/// The server as its threads see it. Nothing in it changes but a flag, a wake-up, a counter, and the
+/// list of connections that wait to be taken in.
+final class ServerContext: Sendable {
+    let exports: [Export]
+    let exportInfos: [ExportInfo]
+    let options: ServerOptions
+    let onEvent: @Sendable (ServerEvent) -> Void
+    let stop = StopSignal()
+    let wakeUp: WakeUp
+    private let connectionCount = Atomic<UInt64>(0)
+    private let inbox = Mutex<[Connection]>([])
+
+    init(
+        exports: [Export], options: ServerOptions, onEvent: @escaping @Sendable (ServerEvent) -> Void
+    ) throws(Errno) {
+        self.exports = exports
+        exportInfos = exports.map(\.info)
+        self.options = options
+        self.onEvent = onEvent
+        wakeUp = try WakeUp()
+    }
+
+    /// A connection with the next number.
+    func connection(_ socket: consuming StreamSocket) -> Connection {
+        let number = connectionCount.wrappingAdd(1, ordering: .relaxed).newValue
+        return Connection(number: number, socket: socket)
+    }
+
+    /// Leaves a connection for the acceptor to take in.
+    func hand(over connection: Connection) {
+        inbox.withLock { $0.append(connection) }
+        wakeUp.signal()
+    }
+
+    /// Takes what has been left.
+    func takeHandedOver() -> [Connection] {
+        inbox.withLock { connections in
+            defer { connections = [] }
+            return connections
+        }
+    }
+}

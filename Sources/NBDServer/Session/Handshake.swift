@@ -1,0 +1,104 @@
+// Does what the negotiation's state machine says, within a deadline.
+
+internal import LinuxIO
+internal import NBDProtocol
+internal import SystemPackage
+
+/// The handshake of one connection.
+struct Handshake: ~Copyable {
+    private let socket: SocketHandle
+    private let stop: StopSignal
+    private let deadline: MonotonicTime
+    private let buffer: MemoryMapping
+    private var negotiation: ServerNegotiation
+
+    /// A handshake about these exports that has to be over within so many milliseconds.
+    init(
+        socket: SocketHandle, exports: [ExportInfo], milliseconds: Int, stop: StopSignal
+    ) throws(Errno) {
+        self.socket = socket
+        self.stop = stop
+        deadline = MonotonicTime.now().adding(milliseconds: milliseconds)
+        buffer = try MemoryMapping(privateBytes: Limits.optionDataKept)
+        negotiation = ServerNegotiation(exports: exports)
+        socket.setSendTimeout(milliseconds: milliseconds)
+    }
+
+    /// Talks until an export is chosen, and answers its index.
+    consuming func run() throws(SessionEnd) -> Int {
+        var step = negotiation.start()
+        while true {
+            try send(step.output)
+            negotiation.isShuttingDown = stop.isSet
+            switch step.next {
+            case .receive(let count):
+                step = negotiation.receive(try receive(count).bytes)
+            case .discard(let count):
+                try discard(count)
+                step = negotiation.discarded()
+            case .serve(let export):
+                socket.setSendTimeout(milliseconds: 0)
+                return export
+            case .finish: throw .disconnected
+            case .fail(let violation): throw .handshake(violation)
+            }
+        }
+    }
+
+    private func discard(_ count: Int) throws(SessionEnd) {
+        var left = count
+        while left > 0 {
+            let part = min(left, buffer.region.count)
+            _ = try receive(part)
+            left -= part
+        }
+    }
+
+    /// Receives exactly so many bytes, and not one that follows them.
+    private func receive(_ count: Int) throws(SessionEnd) -> MemoryRegion {
+        var received = 0
+        while received < count {
+            try waitForInput()
+            let rest = buffer.region.slice(at: received, count: count - received)
+            switch socket.receive(into: rest, wait: false) {
+            case .bytes(let count): received += count
+            case .wouldBlock: continue
+            case .endOfStream where stop.isSet: throw .stopped
+            case .endOfStream: throw received == 0 ? .closed : .closedInMessage
+            case .failed(let error): throw .failed(error)
+            }
+        }
+        return buffer.region.slice(at: 0, count: count)
+    }
+
+    private func waitForInput() throws(SessionEnd) {
+        let milliseconds = deadline.milliseconds(from: .now())
+        guard milliseconds > 0 else { throw .handshakeTimeout }
+        do throws(Errno) {
+            _ = try socket.waitReadable(milliseconds: milliseconds)
+        } catch {
+            throw .failed(error)
+        }
+    }
+
+    private func send(_ bytes: [UInt8]) throws(SessionEnd) {
+        var list = VectorList(capacity: 1)
+        var sent = 0
+        while sent < bytes.count {
+            // Through the buffer, which nothing else uses at this moment.
+            let part = buffer.region.slice(
+                at: 0, count: min(bytes.count - sent, buffer.region.count))
+            part.copy(from: Array(bytes[sent..<sent + part.count]))
+            list.append(part)
+            while !list.isEmpty {
+                switch socket.send(list) {
+                case .bytes(let count): list.consume(count)
+                case .wouldBlock: throw .handshakeTimeout
+                case .endOfStream: throw .closed
+                case .failed(let error): throw .failed(error)
+                }
+            }
+            sent += part.count
+        }
+    }
+}

@@ -1,0 +1,51 @@
+// Every way in which a connection can end.
+
+public import NBDProtocol
+public import SystemPackage
+
+/// Why a connection ended.
+public enum SessionEnd: Error, Sendable, Hashable {
+    /// The client said that it is done, as it should.
+    case disconnected
+    /// The client closed without saying so, between two messages.
+    case closed
+    /// The client closed in the middle of a message.
+    case closedInMessage
+    /// The socket broke.
+    case failed(Errno)
+    /// The client broke the rules of the handshake.
+    case handshake(ServerNegotiation.Violation)
+    /// The handshake was not over within its deadline.
+    case handshakeTimeout
+    /// A request did not begin with its magic number.
+    case requestMagic
+    /// A WRITE with a payload that is too long even to be thrown away, in bytes.
+    case payloadTooLong(UInt64)
+    /// The server was stopped.
+    case stopped
+
+    /// Whether the client did something that the protocol forbids.
+    public var isViolation: Bool {
+        switch self {
+        case .handshake, .requestMagic, .payloadTooLong: true
+        default: false
+        }
+    }
+}
+
+extension SessionEnd: CustomStringConvertible {
+    /// A clause for the log.
+    public var description: String {
+        switch self {
+        case .disconnected: "the client disconnected"
+        case .closed: "the client closed the connection"
+        case .closedInMessage: "the client closed the connection in the middle of a message"
+        case .failed(let error): "the connection broke: \(error)"
+        case .handshake(let violation): "\(violation)"
+        case .handshakeTimeout: "the handshake took too long"
+        case .requestMagic: "a request does not begin with its magic number"
+        case .payloadTooLong(let length): "a write claims a payload of \(length) bytes"
+        case .stopped: "the server was stopped"
+        }
+    }
+}

@@ -1,0 +1,207 @@
+// The hot loop: requests in, replies out, nothing in between.
+//
+// From the first request to the last nothing here allocates, locks, logs or starts a task. A batch
+// is whatever one receive brought; it is served to its end, and its replies leave in one send.
+
+internal import LinuxIO
+internal import NBDProtocol
+internal import SystemPackage
+
+/// The transmission phase of one connection.
+struct Transmission: ~Copyable {
+    private let socket: SocketHandle
+    private let disk: RamDisk
+    private let rules: RequestRules
+    private let stop: StopSignal
+    private var input: ReceiveBuffer
+    private var replies: ReplyBatch
+    private var polling: AdaptivePolling
+    /// Whether what was received last came after the server had been told to stop.
+    private var isStopping = false
+
+    init(
+        socket: SocketHandle, disk: RamDisk, rules: RequestRules, stop: StopSignal,
+        pollMicroseconds: Int
+    ) throws(Errno) {
+        let input = try ReceiveBuffer()
+        let replies = try ReplyBatch()
+        self.socket = socket
+        self.disk = disk
+        self.rules = rules
+        self.stop = stop
+        self.input = input
+        self.replies = replies
+        polling = AdaptivePolling(microseconds: pollMicroseconds)
+    }
+
+    /// Serves until the connection ends, and answers why it did.
+    consuming func run() -> SessionEnd {
+        do throws(SessionEnd) {
+            while true {
+                try serveBatch()
+                try sendReplies()
+                try receiveBatch()
+            }
+        } catch {
+            // What was served before the end is answered: "finish what is outstanding".
+            _ = replies.send(to: socket)
+            return error
+        }
+    }
+
+    // MARK: - Requests
+
+    /// Serves every request that has arrived whole.
+    private mutating func serveBatch() throws(SessionEnd) {
+        while input.count >= Request.encodedSize {
+            let header = input.peek(Request.encodedSize)
+            guard let request = header.withSpan({ Request(decoding: $0) }) else {
+                throw .requestMagic
+            }
+            input.take(Request.encodedSize)
+            try serve(request)
+        }
+    }
+
+    @inline(__always)
+    private mutating func serve(_ request: Request) throws(SessionEnd) {
+        if replies.isFull { try sendReplies() }
+        if request.command == .disconnect { throw .disconnected }
+        let error = isStopping ? .shutdown : rules.check(request)
+        guard error == .none else { return try refuse(request, error) }
+        switch request.command {
+        case .read: try read(request)
+        case .write: try write(request)
+        case .trim:
+            disk.trim(at: request.offset, count: request.length)
+            reply(request)
+        case .writeZeroes:
+            let keepSpace = request.flags.contains(.noHole)
+            let isDone = disk.writeZeroes(
+                at: request.offset, count: request.length, keepSpace: keepSpace)
+            reply(request, isDone ? .none : .noSpace)
+        default:
+            // FLUSH and CACHE: what was written is where it stays, and nearer than memory nothing is.
+            reply(request)
+        }
+    }
+
+    @inline(__always)
+    private mutating func reply(_ request: Request, _ error: WireError = .none) {
+        replies.append(SimpleReply(error: error, cookie: request.cookie))
+    }
+
+    @inline(__always)
+    private mutating func read(_ request: Request) throws(SessionEnd) {
+        reply(request)
+        var offset = request.offset
+        var left = request.length
+        while true {
+            let data = disk.readable(at: offset, count: left)
+            replies.append(data: data)
+            left &-= UInt64(data.count)
+            if left == 0 { return }
+            offset &+= UInt64(data.count)
+            if !replies.hasRoomForData { try sendReplies() }
+        }
+    }
+
+    @inline(__always)
+    private mutating func write(_ request: Request) throws(SessionEnd) {
+        guard let target = disk.beginWrite(at: request.offset, count: request.length) else {
+            return try refuse(request, .noSpace)
+        }
+        // What has arrived is copied; the rest is received into its place.
+        let arrived = min(input.count, target.count)
+        target.slice(at: 0, count: arrived).copy(from: input.peek(arrived))
+        input.take(arrived)
+        if arrived < target.count { try receive(target.suffix(from: arrived)) }
+        disk.endWrite(at: request.offset, count: request.length)
+        reply(request)
+    }
+
+    /// Answers with an error, after a WRITE's payload has been read away.
+    private mutating func refuse(_ request: Request, _ error: WireError) throws(SessionEnd) {
+        if request.command == .write {
+            guard request.length <= Limits.drainedPayload else {
+                throw .payloadTooLong(request.length)
+            }
+            try drain(Int(request.length))
+        }
+        reply(request, error)
+    }
+
+    private mutating func drain(_ count: Int) throws(SessionEnd) {
+        var left = count
+        while left > 0 {
+            if input.count == 0 { try receiveMore() }
+            let part = min(left, input.count)
+            input.take(part)
+            left -= part
+        }
+    }
+
+    // MARK: - Receiving and sending
+
+    private mutating func sendReplies() throws(SessionEnd) {
+        switch replies.send(to: socket) {
+        case nil: return
+        case .failed(let error): throw .failed(error)
+        case .wouldBlock, .endOfStream, .bytes: throw .closed
+        }
+    }
+
+    /// Waits for the next requests. All replies have been sent.
+    private mutating func receiveBatch() throws(SessionEnd) {
+        let isBetweenMessages = input.count == 0
+        var transfer = polling.look { () -> Transfer? in
+            let transfer = input.receive(from: socket, wait: false)
+            return transfer == .wouldBlock ? nil : transfer
+        }
+        if transfer == nil { transfer = sleep() }
+        switch transfer {
+        case .bytes: isStopping = stop.isSet
+        case .endOfStream where stop.isSet: throw .stopped
+        case .endOfStream: throw isBetweenMessages ? .closed : .closedInMessage
+        case .failed(let error): throw .failed(error)
+        case .wouldBlock, nil: return
+        }
+    }
+
+    /// Waits in the kernel, and lets the polling know for how long.
+    private mutating func sleep() -> Transfer {
+        guard polling.isOn else { return input.receive(from: socket, wait: true) }
+        let start = MonotonicTime.now()
+        let transfer = input.receive(from: socket, wait: true)
+        polling.slept(nanoseconds: MonotonicTime.now().nanoseconds &- start.nanoseconds)
+        return transfer
+    }
+
+    /// Receives the rest of a payload into its place, and what follows it into the buffer.
+    private mutating func receive(_ rest: MemoryRegion) throws(SessionEnd) {
+        var rest = rest
+        while rest.count > 0 {
+            let isIdle = replies.isEmpty
+            switch input.receive(from: socket, into: rest, wait: isIdle) {
+            case .bytes(let count): rest = rest.suffix(from: count)
+            // The client may be waiting for these before it sends the rest.
+            case .wouldBlock: try sendReplies()
+            case .endOfStream: throw stop.isSet ? .stopped : .closedInMessage
+            case .failed(let error): throw .failed(error)
+            }
+        }
+    }
+
+    /// Receives more of a payload that is being thrown away, into the buffer.
+    private mutating func receiveMore() throws(SessionEnd) {
+        while input.count == 0 {
+            let isIdle = replies.isEmpty
+            switch input.receive(from: socket, wait: isIdle) {
+            case .bytes: return
+            case .wouldBlock: try sendReplies()
+            case .endOfStream: throw stop.isSet ? .stopped : .closedInMessage
+            case .failed(let error): throw .failed(error)
+            }
+        }
+    }
+}

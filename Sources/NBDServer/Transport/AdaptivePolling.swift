@@ -1,0 +1,46 @@
+// Whether to look again before going to sleep.
+
+internal import LinuxIO
+
+/// How long a connection's thread looks for the next request before it sleeps.
+///
+/// Falling asleep and being woken costs more than a small request does. While the next request keeps
+/// coming within the window, looking for it saves that; when it does not come, the window is halved
+/// each time until there is no more looking, so an idle connection costs nothing. A request that
+/// comes soon after a sleep opens the window again.
+struct AdaptivePolling {
+    /// Longest window, in nanoseconds; 0 never looks.
+    private let longest: UInt64
+    private var window: UInt64
+    /// Windows below this are no use: a look costs about as much. In nanoseconds.
+    private static var shortest: UInt64 { 2_000 }
+
+    /// A window of up to so many microseconds. With one processor there is nobody to wait for.
+    init(microseconds: Int) {
+        longest = Processor.onlineCount > 1 ? UInt64(max(0, microseconds)) * 1_000 : 0
+        window = longest
+    }
+
+    /// Looks with `attempt` until it answers something, or the window is over: nil then.
+    mutating func look<Result>(_ attempt: () -> Result?) -> Result? {
+        guard window >= Self.shortest else { return nil }
+        let end = MonotonicTime(nanoseconds: MonotonicTime.now().nanoseconds &+ window)
+        repeat {
+            if let result = attempt() {
+                window = longest
+                return result
+            }
+            Processor.relax()
+        } while MonotonicTime.now() < end
+        window /= 2
+        return nil
+    }
+
+    /// Tells how long a sleep was: a short one would have been worth looking for.
+    mutating func slept(nanoseconds: UInt64) {
+        if nanoseconds < longest { window = min(longest, max(Self.shortest, window) * 2) }
+    }
+
+    /// Whether ``slept(nanoseconds:)`` is worth the two looks at the clock it takes.
+    var isOn: Bool { longest > 0 }
+}

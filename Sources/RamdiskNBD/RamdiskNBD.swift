@@ -1,0 +1,26 @@
+// The program: `ramdisk-nbd`.
+
+internal import ArgumentParser
+
+@main
+struct RamdiskNBD: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ramdisk-nbd",
+        abstract: "A RAM disk in user space: serves memory as a block device over NBD.",
+        discussion: """
+            EXAMPLES
+              A disk of 40 MiB on this machine's port 10809, and the kernel's view of it:
+                ramdisk-nbd serve
+                nbd-client localhost /dev/nbd0
+                mkfs.ext4 /dev/nbd0 && mount /dev/nbd0 /mnt
+
+              `ramdisk-nbd serve --help` has more.
+            """,
+        version: "ramdisk-nbd \(Version.current)",
+        subcommands: [Serve.self])
+}
+
+/// What `--version` says.
+enum Version {
+    static let current = "0.1.0"
+}

@@ -1,0 +1,27 @@
+// What each disk takes up, told when asked for with SIGUSR1.
+
+internal import Logging
+internal import NBDServer
+internal import Synchronization
+
+/// The disks that are served, once they are.
+final class DiskFigures: Sendable {
+    private let exports = Mutex<[Export]>([])
+
+    /// These are served from now on.
+    func show(_ exports: [Export]) {
+        self.exports.withLock { $0 = exports }
+    }
+
+    /// Logs a line for each disk: its size and its memory, in bytes.
+    func log(to logger: Logger) {
+        for export in exports.withLock({ $0 }) {
+            logger.notice(
+                "disk",
+                metadata: [
+                    "export": "\"\(export.name)\"", "size": "\(export.disk.size)",
+                    "resident": "\(export.disk.residentBytes)",
+                ])
+        }
+    }
+}

@@ -1,0 +1,102 @@
+// From a configuration to a running server, and back to nothing.
+
+internal import LinuxIO
+internal import Logging
+internal import NBDServer
+internal import ServiceLifecycle
+internal import SystemPackage
+
+/// The server with everything around it: disks, addresses, pid file, ready lines.
+struct DiskService: Service {
+    /// What to serve, and where.
+    struct Configuration: Sendable {
+        /// A disk of so many bytes under a name.
+        struct Disk: Sendable {
+            var name: String
+            var size: UInt64
+        }
+
+        var disks: [Disk]
+        var isSparse: Bool
+        var isReadOnly: Bool
+        var tcp: [ListenAddress]
+        var unix: [String]
+        var options: ServerOptions
+        var pidFile: String?
+    }
+
+    let configuration: Configuration
+    let logger: Logger
+    private let figures = DiskFigures()
+
+    init(configuration: Configuration, logger: Logger) {
+        self.configuration = configuration
+        self.logger = logger
+    }
+
+    /// Sets everything up, serves until the shutdown, and takes everything down. Whatever step fails,
+    /// what was set up before it goes away with the values that own it.
+    func run() async throws {
+        let (server, addresses, pidFile) = try await onThread { try start() }
+        standardOutput(addresses.map { $0.uri + "\n" }.joined())
+        try? await gracefulShutdown()
+        logger.info("stopping")
+        try await onThread {
+            server.stop()
+            pidFile?.remove()
+        }
+        logger.info("stopped")
+    }
+
+    /// Logs how much memory each disk takes up.
+    func logFigures() { figures.log(to: logger) }
+
+    private func start() throws -> (Server, [SocketAddress], PidFile?) {
+        let exports = try configuration.disks.map(makeExport)
+        var listeners: [Listener] = []
+        for address in configuration.tcp { listeners += try Listening.tcp(address) }
+        for path in configuration.unix { listeners.append(try Listening.unix(path)) }
+        let pidFile = try configuration.pidFile.map { try PidFile(path: $0) }
+        let log = EventLog(logger: logger)
+        let server: Server
+        do throws(Errno) {
+            server = try Server(
+                exports: exports, listeners: listeners, options: configuration.options,
+                onEvent: { log.record($0) })
+        } catch {
+            throw Failure.system("cannot start the server: \(error)")
+        }
+        figures.show(exports)
+        return (server, listeners.map(\.address), pidFile)
+    }
+
+    private func makeExport(_ disk: Configuration.Disk) throws -> Export {
+        do throws(RamDiskError) {
+            let ramDisk = try RamDisk(size: disk.size, isSparse: configuration.isSparse)
+            if let failure = ramDisk.lockFailure {
+                logger.warning(
+                    "the disk's memory is not locked, so it may be swapped out: raise the limit with ulimit -l, or run as root",
+                    metadata: ["error": "\(failure)"])
+            }
+            return Export(
+                name: disk.name, description: "ramdisk", disk: ramDisk,
+                isReadOnly: configuration.isReadOnly)
+        } catch {
+            throw Failure.system("\(error)")
+        }
+    }
+}
+
+extension SocketAddress {
+    /// The address as an NBD URI (specification: doc/uri.md).
+    var uri: String {
+        guard let path else { return "nbd://\(self)" }
+        let plain = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/".utf8)
+        let escaped = path.utf8.map { byte in
+            if plain.contains(byte) { return String(UnicodeScalar(byte)) }
+            let digits = String(byte, radix: 16, uppercase: true)
+            return byte < 16 ? "%0\(digits)" : "%\(digits)"
+        }
+        return "nbd+unix:///?socket=\(escaped.joined())"
+    }
+}

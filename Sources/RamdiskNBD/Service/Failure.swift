@@ -1,0 +1,32 @@
+// How the program tells that something went wrong: one sentence, and an exit code that means it.
+
+internal import Glibc
+
+/// Why the program cannot go on.
+struct Failure: Error {
+    /// One sentence that names the thing and says what to do.
+    let sentence: String
+    /// As in sysexits.h.
+    let exitCode: Int32
+
+    /// Something that is wanted is not to be had: an address, a host. `EX_UNAVAILABLE`
+    static func unavailable(_ sentence: String) -> Failure {
+        Failure(sentence: sentence, exitCode: 69)
+    }
+    /// The system has too little of something. `EX_OSERR`
+    static func system(_ sentence: String) -> Failure { Failure(sentence: sentence, exitCode: 71) }
+    /// A file cannot be made. `EX_CANTCREAT`
+    static func cannotCreate(_ sentence: String) -> Failure {
+        Failure(sentence: sentence, exitCode: 73)
+    }
+    /// It is not allowed. `EX_NOPERM`
+    static func notPermitted(_ sentence: String) -> Failure {
+        Failure(sentence: sentence, exitCode: 77)
+    }
+
+    /// Says it on standard error.
+    func tell() {
+        let bytes = Array("ramdisk-nbd: error: \(sentence)\n".utf8)
+        _ = unsafe write(STDERR_FILENO, bytes, bytes.count)
+    }
+}

@@ -1,0 +1,96 @@
+// Opens the addresses that were asked for, or says which could not be and why.
+
+internal import LinuxIO
+internal import SystemPackage
+
+enum Listening {
+    /// How often a free port is looked for that all addresses of a host have.
+    private static let attempts = 16
+
+    /// Listeners on every address of a host, all with one port.
+    static func tcp(_ wanted: ListenAddress) throws(Failure) -> [Listener] {
+        let addresses = try resolve(wanted)
+        for attempt in 1... {
+            do throws(BindError) {
+                return try bind(addresses, isOptional: wanted.host == "localhost")
+            } catch {
+                // With port 0 the first address chooses, and another may not have that port free.
+                if wanted.port == 0, error.reason == .addressInUse, attempt < attempts { continue }
+                throw error.failure
+            }
+        }
+        return []
+    }
+
+    /// A listener on a Unix socket.
+    static func unix(_ path: String) throws(Failure) -> Listener {
+        guard let address = SocketAddress.unix(path: path) else {
+            throw .unavailable("the path \(path) is no path for a Unix socket")
+        }
+        do throws(Errno) {
+            return try Listener(unix: address)
+        } catch {
+            throw BindError(address: address, reason: error).failure
+        }
+    }
+
+    private struct BindError: Error {
+        var address: SocketAddress
+        var reason: Errno
+
+        var failure: Failure {
+            switch (reason, address.path) {
+            case (.addressInUse, nil):
+                .unavailable(
+                    "cannot listen on \(address): the address is in use; "
+                        + "choose another with --listen, or end what listens there")
+            case (.addressInUse, _?):
+                .unavailable(
+                    "cannot listen on \(address): a server answers there, or the file is no socket; "
+                        + "choose another path with --unix")
+            case (.permissionDenied, _):
+                .notPermitted(
+                    "cannot listen on \(address): permission denied; "
+                        + "choose an address that this user may use")
+            default:
+                .unavailable("cannot listen on \(address): \(reason)")
+            }
+        }
+    }
+
+    /// The addresses of a host. For "localhost" the loopback of both families, whatever the
+    /// machine's tables say.
+    private static func resolve(_ wanted: ListenAddress) throws(Failure) -> [SocketAddress] {
+        let hosts = wanted.host == "localhost" ? ["127.0.0.1", "::1"] : [wanted.host]
+        var addresses: [SocketAddress] = []
+        for host in hosts {
+            do throws(SocketAddress.LookupError) {
+                addresses += try SocketAddress.resolve(
+                    host: host, port: wanted.port, passive: true)
+            } catch {
+                throw .unavailable("\(error)")
+            }
+        }
+        return addresses
+    }
+
+    /// Binds all, or none. When `isOptional`, an address of a family that this machine does not have
+    /// is left out, as long as another is there.
+    private static func bind(
+        _ addresses: [SocketAddress], isOptional: Bool
+    ) throws(BindError) -> [Listener] {
+        var listeners: [Listener] = []
+        for address in addresses {
+            let address = address.port == 0 ? address.with(port: listeners.first?.address.port ?? 0)
+                : address
+            do throws(Errno) {
+                listeners.append(try Listener(tcp: address))
+            } catch {
+                let isMissing = error == .addressNotAvailable || error == .addressFamilyNotSupported
+                if isOptional, isMissing, !listeners.isEmpty { continue }
+                throw BindError(address: address, reason: error)
+            }
+        }
+        return listeners
+    }
+}

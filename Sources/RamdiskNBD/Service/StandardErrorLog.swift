@@ -1,0 +1,35 @@
+// Log lines on standard error: time, level, sentence, figures.
+
+internal import Glibc
+internal import Logging
+
+/// A log handler that writes each line with one call.
+struct StandardErrorLog: LogHandler {
+    var logLevel = Logger.Level.info
+    var metadata: Logger.Metadata = [:]
+    private let label: String
+
+    init(label: String) { self.label = label }
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        let figures = metadata.merging(event.metadata ?? [:]) { $1 }
+            .sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
+        let bytes = Array("\(Self.timestamp()) \(event.level) \(event.message)\(figures)\n".utf8)
+        _ = unsafe write(STDERR_FILENO, bytes, bytes.count)
+    }
+
+    /// Local time as `2026-11-23T03:12:45+0000`.
+    private static func timestamp() -> String {
+        var now = time(nil)
+        var parts = unsafe tm()
+        unsafe localtime_r(&now, &parts)
+        var text = [CChar](repeating: 0, count: 32)
+        let count = unsafe strftime(&text, text.count, "%Y-%m-%dT%H:%M:%S%z", &parts)
+        return String(decoding: text.prefix(count).map(UInt8.init), as: UTF8.self)
+    }
+}

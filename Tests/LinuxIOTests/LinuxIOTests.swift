@@ -1,0 +1,192 @@
+// What the kernel gives, as types: owners close, slices hold, lists continue where they stopped.
+
+import SystemPackage
+import Testing
+
+@testable import LinuxIO
+
+@Suite("Memory")
+struct MemoryTests {
+    @Test("a mapping sees what another mapping of the same memory writes")
+    func shared() throws {
+        let memory = try SharedMemory(name: "test", size: 8192)
+        let one = try MemoryMapping(memory)
+        let other = try MemoryMapping(memory)
+        one.region.slice(at: 4090, count: 5).copy(from: [1, 2, 3, 4, 5])
+        #expect(other.region.slice(at: 4090, count: 5).bytes == [1, 2, 3, 4, 5])
+    }
+
+    @Test("memory is taken when it is provisioned, and given back by the page")
+    func provisioning() throws {
+        let memory = try SharedMemory(name: "test", size: 1 << 20)
+        #expect(memory.residentBytes == 0)
+        try memory.provision(offset: 0, count: 1 << 16)
+        #expect(memory.residentBytes == 1 << 16)
+        try memory.punch(offset: 4096, count: 8192)
+        #expect(memory.residentBytes == 1 << 16 - 8192)
+    }
+
+    @Test("meminfo and a control group's limits are read as the kernel writes them")
+    func availableMemory() {
+        let text = "MemTotal:       100 kB\nMemFree: 1 kB\nMemAvailable:      42 kB\nBuffers: 3 kB\n"
+        #expect(AvailableMemory.meminfo(text) == 42 << 10)
+        #expect(AvailableMemory.meminfo("MemTotal: 1 kB\n") == nil)
+        #expect(AvailableMemory.groupRemainder(limit: "1000\n", used: "400\n") == 600)
+        #expect(AvailableMemory.groupRemainder(limit: "1000\n", used: "4000\n") == 0)
+        #expect(AvailableMemory.groupRemainder(limit: "max\n", used: "400\n") == nil)
+        #expect(AvailableMemory.groupRemainder(limit: "", used: "") == nil)
+        #expect((AvailableMemory.bytes ?? 0) > 0)
+    }
+}
+
+@Suite("Lists of regions")
+struct VectorListTests {
+    @Test("consuming goes on in the middle of a region, and an empty list starts over")
+    func consume() throws {
+        let mapping = try MemoryMapping(privateBytes: 4096)
+        var list = VectorList(capacity: 3)
+        for part in 0..<3 { list.append(mapping.region.slice(at: part * 10, count: 10)) }
+        #expect(list.byteCount == 30)
+        #expect(list.room == 0)
+        list.consume(5)
+        list.consume(5)
+        list.consume(13)
+        #expect(list.byteCount == 7)
+        list.consume(7)
+        let isEmpty = list.isEmpty
+        #expect(isEmpty)
+        #expect(list.room == 3)
+    }
+
+    @Test("what is sent in small steps arrives in order")
+    func sendAndReceive() throws {
+        let mapping = try MemoryMapping(privateBytes: 1 << 20)
+        let target = try MemoryMapping(privateBytes: 1 << 20)
+        let bytes = (0..<1 << 20).map { UInt8(truncatingIfNeeded: $0 &* 7 >> 3) }
+        mapping.region.copy(from: bytes)
+        let pair = try StreamSocket.pair()
+        let sender = pair.first.handle
+        let region = mapping.region
+        let thread = try Thread(name: "sender") {
+            var list = VectorList(capacity: 64)
+            for part in 0..<64 { list.append(region.slice(at: part << 14, count: 1 << 14)) }
+            while !list.isEmpty {
+                guard case .bytes(let count) = sender.send(list) else { return }
+                list.consume(count)
+            }
+            sender.shutdownBoth()
+        }
+        var received = 0
+        while received < 1 << 20 {
+            let rest = target.region.slice(
+                at: received, count: min(70_001, (1 << 20) - received))
+            guard case .bytes(let count) = pair.second.handle.receive(into: rest, wait: true)
+            else { break }
+            received += count
+        }
+        thread.join()
+        #expect(target.region.bytes == bytes)
+        #expect(pair.second.handle.receive(into: target.region, wait: true) == .endOfStream)
+    }
+}
+
+@Suite("Sockets")
+struct SocketTests {
+    @Test("nothing to receive and no wish to wait is not an error")
+    func wouldBlock() throws {
+        let pair = try StreamSocket.pair()
+        let mapping = try MemoryMapping(privateBytes: 16)
+        #expect(pair.first.handle.receive(into: mapping.region, wait: false) == .wouldBlock)
+        #expect(try !pair.first.handle.waitReadable(milliseconds: 1))
+    }
+
+    @Test("a peer that is gone is an end, then a broken pipe, and no signal")
+    func gone() throws {
+        let socket: StreamSocket
+        do {
+            let pair = try StreamSocket.pair()
+            socket = pair.first
+        }
+        let mapping = try MemoryMapping(privateBytes: 16)
+        #expect(socket.handle.receive(into: mapping.region, wait: true) == .endOfStream)
+        var list = VectorList(capacity: 1)
+        list.append(mapping.region)
+        #expect(socket.handle.send(list) == .failed(.brokenPipe))
+    }
+
+    @Test("a send that nobody takes gives up after its time")
+    func sendTimeout() throws {
+        let pair = try StreamSocket.pair()
+        let mapping = try MemoryMapping(privateBytes: 1 << 20)
+        pair.first.handle.setSendTimeout(milliseconds: 50)
+        var list = VectorList(capacity: 1)
+        list.append(mapping.region)
+        var transfer = pair.first.handle.send(list)
+        while case .bytes(let count) = transfer {
+            list.consume(count)
+            transfer = pair.first.handle.send(list)
+        }
+        #expect(transfer == .wouldBlock)
+    }
+
+    @Test("addresses are written as people write them")
+    func addresses() throws {
+        let four = try #require(try SocketAddress.resolve(host: "127.0.0.1", port: 10809).first)
+        #expect(four.description == "127.0.0.1:10809")
+        let six = try #require(try SocketAddress.resolve(host: "::1", port: 1).first)
+        #expect(six.description == "[::1]:1")
+        #expect(six.with(port: 65535).description == "[::1]:65535")
+        #expect(SocketAddress.unix(path: "/tmp/x")?.description == "/tmp/x")
+        #expect(SocketAddress.unix(path: String(repeating: "x", count: 107)) != nil)
+        #expect(SocketAddress.unix(path: String(repeating: "x", count: 108)) == nil)
+        #expect(SocketAddress.unix(path: "") == nil)
+        #expect(throws: SocketAddress.LookupError.self) {
+            try SocketAddress.resolve(host: "256.1.1.1.invalid", port: 1)
+        }
+    }
+
+    @Test("a Unix socket's file: a dead one is replaced, a live one and a plain file are not")
+    func unixListener() throws {
+        let path = "/tmp/ramdisk-nbd-io-\(UInt64.random(in: 0...(.max))).sock"
+        let address = try #require(SocketAddress.unix(path: path))
+        func exists() -> Bool { (try? FileDescriptor.open(FilePath(path), .readOnly)) != nil }
+
+        do {
+            let listener = try Listener(unix: address)
+            #expect(throws: Errno.addressInUse) { try Listener(unix: listener.address) }
+        }
+        #expect(throws: Errno.noSuchFileOrDirectory) { _ = try StreamSocket.connect(to: address) }
+
+        let file = try FileDescriptor.open(
+            FilePath(path), .writeOnly, options: [.create], permissions: .ownerReadWrite)
+        try file.close()
+        #expect(throws: Errno.addressInUse) { try Listener(unix: address) }
+        #expect(exists())
+    }
+}
+
+@Suite("Threads and time")
+struct ThreadTests {
+    @Test("a thread runs, and can be waited for")
+    func join() throws {
+        let pair = try StreamSocket.pair()
+        let handle = pair.first.handle
+        let thread = try Thread(name: "test") { handle.shutdownBoth() }
+        thread.join()
+        let mapping = try MemoryMapping(privateBytes: 1)
+        #expect(pair.second.handle.receive(into: mapping.region, wait: true) == .endOfStream)
+    }
+
+    @Test("a wake-up wakes who waits, once for any number of signals")
+    func wakeUp() throws {
+        let wakeUp = try WakeUp()
+        wakeUp.signal()
+        wakeUp.signal()
+        let start = MonotonicTime.now()
+        #expect(try Listener.wait(for: [], or: wakeUp, milliseconds: 10_000).isEmpty)
+        #expect(MonotonicTime.now() < start.adding(milliseconds: 9_000))
+        wakeUp.clear()
+        _ = try Listener.wait(for: [], or: wakeUp, milliseconds: 30)
+        #expect(MonotonicTime.now() > start.adding(milliseconds: 29))
+    }
+}

@@ -1,0 +1,48 @@
+// The map of pages: exact at every edge of a word.
+
+import Testing
+
+@testable import NBDServer
+
+@Suite("The allocation map")
+struct AllocationMapTests {
+    @Test("marks and clears exactly the pages it is told", arguments: [
+        0..<1, 0..<64, 63..<65, 1..<64, 64..<128, 60..<200, 0..<300, 299..<300,
+    ])
+    func exact(range: Range<Int>) throws {
+        let map = try AllocationMap(pageCount: 300)
+        map.mark(range)
+        #expect(marked(map) == Array(range))
+        map.mark(0..<300)
+        map.clear(range)
+        #expect(marked(map) == (0..<300).filter { !range.contains($0) })
+    }
+
+    @Test("finds the first page of either kind, or the limit")
+    func runs() throws {
+        let map = try AllocationMap(pageCount: 1000)
+        expect(map.first(marked: true, from: 0, limit: 1000), 1000)
+        expect(map.first(marked: false, from: 0, limit: 1000), 0)
+        map.mark(100..<700)
+        expect(map.first(marked: true, from: 0, limit: 1000), 100)
+        expect(map.first(marked: true, from: 0, limit: 50), 50)
+        expect(map.first(marked: false, from: 100, limit: 1000), 700)
+        expect(map.first(marked: false, from: 100, limit: 650), 650)
+        expect(map.first(marked: true, from: 699, limit: 1000), 699)
+        expect(map.first(marked: true, from: 700, limit: 1000), 1000)
+        expect(map.first(marked: true, from: 1000, limit: 1000), 1000)
+    }
+
+    /// Every page that is marked.
+    private func marked(_ map: borrowing AllocationMap) -> [Int] {
+        var pages: [Int] = []
+        for page in 0..<map.pageCount where map.isMarked(page) { pages.append(page) }
+        return pages
+    }
+
+    private func expect(
+        _ page: Int, _ expected: Int, sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        #expect(page == expected, sourceLocation: sourceLocation)
+    }
+}

@@ -1,0 +1,31 @@
+// What a server has told, for tests to look at.
+
+import NBDServer
+import Synchronization
+
+/// Every event so far.
+final class EventRecord: Sendable {
+    private let events = Mutex<[ServerEvent]>([])
+
+    func record(_ event: ServerEvent) {
+        events.withLock { $0.append(event) }
+    }
+
+    /// Why connections ended, in that order.
+    var ends: [SessionEnd] {
+        events.withLock { events in
+            events.compactMap { event in
+                if case .ended(_, let end) = event { end } else { nil }
+            }
+        }
+    }
+
+    /// How many were turned away.
+    var refusals: Int {
+        events.withLock { events in
+            events.count { event in
+                if case .refused = event { true } else { false }
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+// The disk: sizes, memory taken and given back, and the page that two write at once.
+
+import LinuxIO
+import Synchronization
+import Testing
+
+@testable import NBDServer
+
+@Suite("The disk")
+struct RamDiskTests {
+    @Test("sizes from one page on; what cannot be is an error with a reason")
+    func sizes() throws {
+        #expect(try RamDisk(size: 4096).size == 4096)
+        #expect(try RamDisk(size: 4097).size == 4097)
+        #expect(throws: RamDiskError.sizeOutOfRange(4095)) { try RamDisk(size: 4095) }
+        #expect(throws: RamDiskError.sizeOutOfRange(1 << 63)) { try RamDisk(size: 1 << 63) }
+        #expect(throws: RamDiskError.self) { try RamDisk(size: 1 << 50) }
+        #expect(throws: RamDiskError.self) {
+            try RamDisk(size: RamDisk.largestSize, isSparse: true)
+        }
+        #expect(try RamDisk(size: 1 << 40, isSparse: true).residentBytes == 0)
+    }
+
+    @Test("a plain disk has all its memory from the start, and keeps it")
+    func provisioned() throws {
+        let disk = try RamDisk(size: 1 << 20)
+        #expect(disk.residentBytes == 1 << 20)
+        disk.trim(at: 0, count: 1 << 20)
+        #expect(disk.residentBytes == 1 << 20)
+    }
+
+    @Test("a sparse disk takes memory by the page, and gives whole pages back")
+    func sparse() throws {
+        let disk = try RamDisk(size: 1 << 20, isSparse: true)
+        write(to: disk, at: 4095, count: 2)
+        #expect(disk.residentBytes == 2 * 4096)
+        disk.trim(at: 1, count: 8190)
+        #expect(disk.residentBytes == 2 * 4096)
+        disk.trim(at: 0, count: 4096)
+        #expect(disk.residentBytes == 4096)
+        #expect(disk.writeZeroes(at: 1 << 16, count: 1 << 16, keepSpace: true))
+        #expect(disk.residentBytes == 4096 + 1 << 16)
+        #expect(disk.writeZeroes(at: 0, count: 1 << 20, keepSpace: false))
+        #expect(disk.residentBytes == 0)
+    }
+
+    @Test("the last page of a disk that ends within it is given back with the end")
+    func oddEnd() throws {
+        let disk = try RamDisk(size: 10_000, isSparse: true)
+        write(to: disk, at: 9_999, count: 1)
+        #expect(disk.residentBytes == 4096)
+        disk.trim(at: 8192, count: 10_000 - 8192)
+        #expect(disk.residentBytes == 0)
+    }
+
+    @Test("reading an empty range of a sparse disk takes no memory")
+    func readingTakesNothing() throws {
+        let disk = try RamDisk(size: 64 << 20, isSparse: true)
+        write(to: disk, at: 8 << 20, count: 1)
+        var offset: UInt64 = 0
+        var bytes = 0
+        while offset < disk.size {
+            let slice = disk.readable(at: offset, count: disk.size - offset)
+            bytes += slice.bytes.count { $0 != 0 }
+            offset += UInt64(slice.count)
+        }
+        #expect(offset == disk.size)
+        #expect(bytes == 1)
+        #expect(disk.residentBytes == 4096)
+    }
+
+    @Test("a trim of an enormous empty disk is done at once")
+    func enormousTrim() throws {
+        let disk = try RamDisk(size: 1 << 40, isSparse: true)
+        write(to: disk, at: 1 << 39, count: 4096)
+        disk.trim(at: 0, count: 1 << 40)
+        #expect(disk.residentBytes == 0)
+    }
+
+    @Test("two writers of different sectors of one empty page both survive, while it is trimmed too",
+        arguments: [false, true])
+    func twoWriters(isSparse: Bool) throws {
+        let disk = try RamDisk(size: 64 << 12, isSparse: isSparse)
+        let rounds = 300
+        // Each thread writes its own sector of every page; a third trims what lies behind both.
+        let threads = try (0..<2).map { index in
+            try LinuxIO.Thread(name: "writer") {
+                for round in 0..<rounds {
+                    for page in 0..<32 as Range<UInt64> {
+                        let offset = page << 12 + UInt64(index) * 512
+                        guard let target = disk.beginWrite(at: offset, count: 512) else { return }
+                        target.copy(from: [UInt8](repeating: UInt8(round % 255 + 1), count: 512))
+                        disk.endWrite(at: offset, count: 512)
+                        let back = disk.readable(at: offset, count: 512)
+                        if back.bytes != [UInt8](repeating: UInt8(round % 255 + 1), count: 512) {
+                            Issue.record("a write that was finished is gone")
+                            return
+                        }
+                    }
+                }
+            }
+        }
+        let trimmer = try LinuxIO.Thread(name: "trimmer") {
+            for _ in 0..<rounds { disk.trim(at: 32 << 12, count: 32 << 12) }
+        }
+        for thread in threads + [trimmer] { thread.join() }
+        for page in 0..<32 as Range<UInt64> {
+            let slice = disk.readable(at: page << 12, count: 1024)
+            #expect(slice.bytes.allSatisfy { $0 == UInt8((rounds - 1) % 255 + 1) })
+        }
+    }
+
+    @Test("data that a write leaves in a page that is trimmed meanwhile has its mark",
+        arguments: [false, true])
+    func writeAgainstTrim(isSparse: Bool) throws {
+        let disk = try RamDisk(size: 4096 * 4, isSparse: isSparse)
+        let flag = Flag()
+        let trimmer = try LinuxIO.Thread(name: "trimmer") {
+            while !flag.isSet { disk.trim(at: 0, count: 4096 * 4) }
+        }
+        for round in 0..<20_000 {
+            guard let target = disk.beginWrite(at: 4096, count: 4096) else { break }
+            target.copy(from: [UInt8](repeating: UInt8(round % 255 + 1), count: 4096))
+            disk.endWrite(at: 4096, count: 4096)
+        }
+        flag.set()
+        trimmer.join()
+        // Whatever won, the map is true: an unmarked page is zero.
+        for page in 0..<4 where !disk.map.isMarked(page) {
+            let bytes = disk.everything(at: UInt64(page) << 12, count: 4096)
+            #expect(bytes.allSatisfy { $0 == 0 })
+        }
+    }
+
+    private func write(to disk: RamDisk, at offset: UInt64, count: UInt64) {
+        disk.beginWrite(at: offset, count: count)?.copy(from: pattern(Int(count)))
+        disk.endWrite(at: offset, count: count)
+    }
+}
+
+/// A flag between two threads.
+private final class Flag: Sendable {
+    private let flag = Atomic<Bool>(false)
+    var isSet: Bool { flag.load(ordering: .acquiring) }
+    func set() { flag.store(true, ordering: .releasing) }
+}
