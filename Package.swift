@@ -34,7 +34,8 @@ let package = Package(
         .target(
             name: "LinuxIO",
             dependencies: ["CLinux", .product(name: "SystemPackage", package: "swift-system")],
-            swiftSettings: settings),
+            // For a span of a memory region that is not lent through a closure.
+            swiftSettings: settings + [.enableExperimentalFeature("Lifetimes")]),
 
         // The engine.
         .target(

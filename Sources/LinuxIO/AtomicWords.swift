@@ -3,7 +3,7 @@
 public import Synchronization
 
 /// An array of atomic words over a memory region, which has to outlive it.
-@safe @frozen public struct AtomicWords: @unchecked Sendable {
+@safe @frozen public struct AtomicWords: @unchecked Sendable, BitwiseCopyable {
     /// Words in it.
     public let count: Int
     @usableFromInline let base: UnsafeMutablePointer<Atomic<UInt64>>
@@ -20,6 +20,13 @@ public import Synchronization
     public func load(_ index: Int) -> UInt64 {
         precondition(index >= 0 && index < count)
         return unsafe base[index].load(ordering: .acquiring)
+    }
+
+    /// Gives the word a value.
+    @inlinable @inline(__always)
+    public func store(_ index: Int, _ value: UInt64) {
+        precondition(index >= 0 && index < count)
+        unsafe base[index].store(value, ordering: .releasing)
     }
 
     /// Sets bits of a word; a full barrier.

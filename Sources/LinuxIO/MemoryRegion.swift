@@ -36,14 +36,14 @@ public import Glibc
     }
 
     /// Copies a whole region of the same size here; they may overlap. memmove(3)
-    @inlinable @inline(__always)
+    @_semantics("no_performance_analysis") @inlinable @inline(__always)
     public func copy(from source: MemoryRegion) {
         precondition(source.count == count)
         unsafe memmove(base, source.base, count)
     }
 
     /// Makes every byte zero. memset(3)
-    @inlinable @inline(__always)
+    @_semantics("no_performance_analysis") @inlinable @inline(__always)
     public func zero() {
         unsafe memset(base, 0, count)
     }
@@ -62,22 +62,24 @@ public import Glibc
         unsafe Array(UnsafeRawBufferPointer(start: base, count: count))
     }
 
-    /// Looks at the bytes as a span.
-    @inlinable @inline(__always)
-    public func withSpan<Result: ~Copyable>(
-        _ body: (RawSpan) throws -> Result
-    ) rethrows -> Result {
-        // Sound: the span does not outlive the call, nor the region the call's caller.
-        try body(unsafe UnsafeRawBufferPointer(start: base, count: count).bytes)
+    /// The bytes as a span to decode from.
+    @inlinable
+    public var span: RawSpan {
+        @_lifetime(immortal)
+        @inline(__always) get {
+            // Sound for as long as the region itself is: see above.
+            let span = unsafe RawSpan(_unsafeStart: base, byteCount: count)
+            return unsafe _overrideLifetime(span, borrowing: ())
+        }
     }
 
-    /// Looks at the bytes as a span that can be written.
-    @inlinable @inline(__always)
-    public func withMutableSpan<Result: ~Copyable>(
-        _ body: (inout MutableRawSpan) throws -> Result
-    ) rethrows -> Result {
-        // Sound: as above.
-        var span = unsafe UnsafeMutableRawBufferPointer(start: base, count: count).mutableBytes
-        return try body(&span)
+    /// The bytes as a span to encode into.
+    @inlinable
+    public var mutableSpan: MutableRawSpan {
+        @_lifetime(immortal)
+        @inline(__always) get {
+            let span = unsafe MutableRawSpan(_unsafeStart: base, byteCount: count)
+            return unsafe _overrideLifetime(span, borrowing: ())
+        }
     }
 }

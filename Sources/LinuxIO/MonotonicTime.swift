@@ -1,20 +1,20 @@
 // A clock that only goes forward.
 
-internal import CLinux
+public import CLinux
 internal import Glibc
 
 /// Time since some moment in the past. clock_gettime(2), `CLOCK_MONOTONIC`
-public struct MonotonicTime: Sendable, Comparable, BitwiseCopyable {
+@frozen public struct MonotonicTime: Sendable, Comparable, BitwiseCopyable {
     /// Nanoseconds since that moment.
     public let nanoseconds: UInt64
 
     /// A time of so many nanoseconds.
-    public init(nanoseconds: UInt64) {
+    @inlinable public init(nanoseconds: UInt64) {
         self.nanoseconds = nanoseconds
     }
 
     /// The time now.
-    @inline(__always)
+    @_semantics("no_performance_analysis") @inlinable @inline(__always)
     public static func now() -> MonotonicTime {
         MonotonicTime(nanoseconds: clinux_monotonic_nanoseconds())
     }
@@ -31,7 +31,7 @@ public struct MonotonicTime: Sendable, Comparable, BitwiseCopyable {
     }
 
     /// Whether the first time is earlier.
-    public static func < (first: MonotonicTime, second: MonotonicTime) -> Bool {
+    @inlinable public static func < (first: MonotonicTime, second: MonotonicTime) -> Bool {
         first.nanoseconds < second.nanoseconds
     }
 }
@@ -42,6 +42,6 @@ public enum Processor {
     public static var onlineCount: Int { sysconf(CInt(_SC_NPROCESSORS_ONLN)) }
 
     /// One short pause in a spinning wait.
-    @inline(__always)
+    @_semantics("no_performance_analysis") @inlinable @inline(__always)
     public static func relax() { clinux_relax() }
 }

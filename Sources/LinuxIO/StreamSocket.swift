@@ -1,6 +1,6 @@
 // Connected stream sockets: TCP, Unix, and pairs of them.
 
-internal import CLinux
+public import CLinux
 internal import Glibc
 public import SystemPackage
 
@@ -15,7 +15,7 @@ public import SystemPackage
     /// The connection is broken.
     case failed(Errno)
 
-    @inline(__always)
+    @inlinable @inline(__always)
     init(_ result: Int) {
         if result > 0 {
             self = .bytes(result)
@@ -65,11 +65,14 @@ public struct StreamSocket: ~Copyable, Sendable {
 
 /// A socket that somebody else owns and will close.
 @frozen public struct SocketHandle: Sendable, BitwiseCopyable {
-    let number: CInt
+    @usableFromInline let number: CInt
+
+    @inlinable
+    init(number: CInt) { self.number = number }
 
     /// Receives what there is into the regions, in order; waits for the first byte if that is
     /// wanted. The list itself is not changed. recvmsg(2)
-    @inline(__always)
+    @_semantics("no_performance_analysis") @inlinable @inline(__always)
     public func receive(into list: borrowing VectorList, wait: Bool) -> Transfer {
         // Sound: the list's entries from first to end are initialized, and their regions alive.
         Transfer(
@@ -78,7 +81,7 @@ public struct StreamSocket: ~Copyable, Sendable {
     }
 
     /// Receives what there is into one region. recvmsg(2)
-    @inline(__always)
+    @_semantics("no_performance_analysis") @inlinable @inline(__always)
     public func receive(into region: MemoryRegion, wait: Bool) -> Transfer {
         var vector = unsafe iovec(iov_base: region.base, iov_len: region.count)
         return Transfer(unsafe clinux_receive(number, &vector, 1, wait ? 1 : 0))
@@ -86,7 +89,7 @@ public struct StreamSocket: ~Copyable, Sendable {
 
     /// Sends from the regions, in order, and waits as long as the peer is not reading. The list
     /// itself is not changed. sendmsg(2)
-    @inline(__always)
+    @_semantics("no_performance_analysis") @inlinable @inline(__always)
     public func send(_ list: borrowing VectorList) -> Transfer {
         // Sound: as above.
         Transfer(

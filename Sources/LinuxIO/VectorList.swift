@@ -47,6 +47,7 @@ public import CLinux
     }
 
     /// Takes away the first so many bytes, which have been moved; an empty list starts over.
+    @inlinable
     public mutating func consume(_ count: Int) {
         precondition(count >= 0 && count <= bytesLeft)
         bytesLeft &-= count

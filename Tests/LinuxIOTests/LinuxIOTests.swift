@@ -20,15 +20,16 @@ struct MemoryTests {
     func provisioning() throws {
         let memory = try SharedMemory(name: "test", size: 1 << 20)
         #expect(memory.residentBytes == 0)
-        try memory.provision(offset: 0, count: 1 << 16)
+        try memory.handle.provision(offset: 0, count: 1 << 16)
         #expect(memory.residentBytes == 1 << 16)
-        try memory.punch(offset: 4096, count: 8192)
+        try memory.handle.punch(offset: 4096, count: 8192)
         #expect(memory.residentBytes == 1 << 16 - 8192)
     }
 
     @Test("meminfo and a control group's limits are read as the kernel writes them")
     func availableMemory() {
-        let text = "MemTotal:       100 kB\nMemFree: 1 kB\nMemAvailable:      42 kB\nBuffers: 3 kB\n"
+        let text =
+            "MemTotal:       100 kB\nMemFree: 1 kB\nMemAvailable:      42 kB\nBuffers: 3 kB\n"
         #expect(AvailableMemory.meminfo(text) == 42 << 10)
         #expect(AvailableMemory.meminfo("MemTotal: 1 kB\n") == nil)
         #expect(AvailableMemory.groupRemainder(limit: "1000\n", used: "400\n") == 600)

@@ -19,10 +19,12 @@ struct RequestRulesTests {
         #expect(rules.check(Request(.flush)) == .none)
     }
 
-    @Test("beyond the end: ENOSPC for what writes, EINVAL for the rest", arguments: [
-        (Self.size, 1), (Self.size - 1, 2), (Self.size + 1, 1), (UInt64.max, 1),
-        (UInt64.max - 511, 512), (UInt64.max, 0xffff_ffff), (1 << 63, 1 << 20),
-    ] as [(UInt64, UInt64)])
+    @Test(
+        "beyond the end: ENOSPC for what writes, EINVAL for the rest",
+        arguments: [
+            (Self.size, 1), (Self.size - 1, 2), (Self.size + 1, 1), (UInt64.max, 1),
+            (UInt64.max - 511, 512), (UInt64.max, 0xffff_ffff), (1 << 63, 1 << 20),
+        ] as [(UInt64, UInt64)])
     func beyondTheEnd(offset: UInt64, length: UInt64) {
         let isPayload = length <= Limits.maximumPayload
         for command in [.write, .writeZeroes] as [Command] where isPayload || command != .write {
@@ -44,7 +46,8 @@ struct RequestRulesTests {
         #expect(readOnly.check(Request(.flush)) == .none)
     }
 
-    @Test("zero bytes: EINVAL", arguments: [.read, .write, .trim, .writeZeroes, .cache] as [Command])
+    @Test(
+        "zero bytes: EINVAL", arguments: [.read, .write, .trim, .writeZeroes, .cache] as [Command])
     func zeroLength(command: Command) {
         #expect(rules.check(Request(command, offset: 0, length: 0)) == .invalid)
         #expect(rules.check(Request(command, offset: Self.size, length: 0)) == .invalid)

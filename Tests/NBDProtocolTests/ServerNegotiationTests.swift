@@ -7,7 +7,8 @@ import Testing
 @Suite("The server's half of the handshake")
 struct ServerNegotiationTests {
     static let exports = [
-        ExportInfo(name: "first", description: "ramdisk", size: 40 << 20, flags: [.hasFlags, .trim]),
+        ExportInfo(
+            name: "first", description: "ramdisk", size: 40 << 20, flags: [.hasFlags, .trim]),
         ExportInfo(name: "zweite ü", description: "", size: 4096, flags: [.hasFlags, .readOnly]),
     ]
 
@@ -60,7 +61,9 @@ struct ServerNegotiationTests {
         #expect(step.next == .receive(4))
     }
 
-    @Test("a client may set neither, one or both of the two flags", arguments: 0...3 as ClosedRange<UInt8>)
+    @Test(
+        "a client may set neither, one or both of the two flags",
+        arguments: 0...3 as ClosedRange<UInt8>)
     func clientFlags(flags: UInt8) {
         let (output, end) = play([0, 0, 0, flags] + option(.exportName, text("first")))
         #expect(end == .serve(export: 0))
@@ -127,9 +130,11 @@ struct ServerNegotiationTests {
         #expect(end == .finish)
     }
 
-    @Test("an unknown option: its data is read away, ERR_UNSUP, and the handshake goes on", arguments: [
-        (4, 0), (5, 0), (8, 0), (9, 12), (10, 12), (11, 0), (99, 1000), (0xffff_ffff, 65536),
-    ] as [(UInt32, Int)])
+    @Test(
+        "an unknown option: its data is read away, ERR_UNSUP, and the handshake goes on",
+        arguments: [
+            (4, 0), (5, 0), (8, 0), (9, 12), (10, 12), (11, 0), (99, 1000), (0xffff_ffff, 65536),
+        ] as [(UInt32, Int)])
     func unknownOption(number: UInt32, length: Int) {
         let code = OptionCode(rawValue: number)
         let data = [UInt8](repeating: 0x49, count: length)
@@ -138,7 +143,8 @@ struct ServerNegotiationTests {
         #expect(end == .finish)
     }
 
-    @Test("an option over the limit is thrown away piece by piece: ERR_TOO_BIG, and on it goes",
+    @Test(
+        "an option over the limit is thrown away piece by piece: ERR_TOO_BIG, and on it goes",
         arguments: [.list, .info, .go, OptionCode(rawValue: 99)] as [OptionCode])
     func tooBig(code: OptionCode) {
         let data = [UInt8](repeating: 0, count: Limits.optionDataKept + 1)

@@ -1,16 +1,21 @@
 // The map of pages: exact at every edge of a word.
 
+import LinuxIO
 import Testing
 
 @testable import NBDServer
 
 @Suite("The allocation map")
 struct AllocationMapTests {
-    @Test("marks and clears exactly the pages it is told", arguments: [
-        0..<1, 0..<64, 63..<65, 1..<64, 64..<128, 60..<200, 0..<300, 299..<300,
-    ])
+    @Test(
+        "marks and clears exactly the pages it is told",
+        arguments: [
+            0..<1, 0..<64, 63..<65, 1..<64, 64..<128, 60..<200, 0..<300, 299..<300,
+        ])
     func exact(range: Range<Int>) throws {
-        let map = try AllocationMap(pageCount: 300)
+        let memory = try MemoryMapping(privateBytes: AllocationMap.byteCount(of: 300))
+        let map = AllocationMap(pageCount: 300, memory: memory.region)
+        defer { extendLifetime(memory) }
         map.mark(range)
         #expect(marked(map) == Array(range))
         map.mark(0..<300)
@@ -20,7 +25,9 @@ struct AllocationMapTests {
 
     @Test("finds the first page of either kind, or the limit")
     func runs() throws {
-        let map = try AllocationMap(pageCount: 1000)
+        let memory = try MemoryMapping(privateBytes: AllocationMap.byteCount(of: 1000))
+        let map = AllocationMap(pageCount: 1000, memory: memory.region)
+        defer { extendLifetime(memory) }
         expect(map.first(marked: true, from: 0, limit: 1000), 1000)
         expect(map.first(marked: false, from: 0, limit: 1000), 0)
         map.mark(100..<700)
@@ -34,7 +41,7 @@ struct AllocationMapTests {
     }
 
     /// Every page that is marked.
-    private func marked(_ map: borrowing AllocationMap) -> [Int] {
+    private func marked(_ map: AllocationMap) -> [Int] {
         var pages: [Int] = []
         for page in 0..<map.pageCount where map.isMarked(page) { pages.append(page) }
         return pages

@@ -13,7 +13,8 @@ struct HandshakeTests {
         _ = try client.receive(Greeting.encodedSize)
         let information = InfoRequest(exportName: "disk", types: [.blockSize]).encoded
         try client.send(
-            [0, 0, 0, 3] + client.option(.list) + client.option(OptionCode(rawValue: 99), [1, 2, 3])
+            [0, 0, 0, 3] + client.option(.list)
+                + client.option(OptionCode(rawValue: 99), [1, 2, 3])
                 + client.option(.info, information) + client.option(.go, information)
                 + Request(.write, cookie: 1, offset: 5, length: 3).encoded + [7, 8, 9]
                 + Request(.read, cookie: 2, offset: 4, length: 5).encoded,
@@ -71,12 +72,16 @@ struct HandshakeTests {
         #expect(events.ends == [.handshakeTimeout])
     }
 
-    @Test("what breaks the rules is told, and ends that connection alone", arguments: [
-        ([0, 0, 0, 4], .handshake(.clientFlags(4))),
-        ([0, 0, 0, 3] + [UInt8](repeating: 0, count: 16), .handshake(.optionMagic)),
-        ([0, 0, 0, 3] + OptionHeader(code: .exportName, length: 1).encoded + [0x3f],
-            .handshake(.exportName)),
-    ] as [([UInt8], SessionEnd)])
+    @Test(
+        "what breaks the rules is told, and ends that connection alone",
+        arguments: [
+            ([0, 0, 0, 4], .handshake(.clientFlags(4))),
+            ([0, 0, 0, 3] + [UInt8](repeating: 0, count: 16), .handshake(.optionMagic)),
+            (
+                [0, 0, 0, 3] + OptionHeader(code: .exportName, length: 1).encoded + [0x3f],
+                .handshake(.exportName)
+            ),
+        ] as [([UInt8], SessionEnd)])
     func violations(input: [UInt8], end: SessionEnd) throws {
         let events = EventRecord()
         let server = try makeServer(events: events)

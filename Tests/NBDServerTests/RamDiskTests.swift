@@ -25,7 +25,7 @@ struct RamDiskTests {
     func provisioned() throws {
         let disk = try RamDisk(size: 1 << 20)
         #expect(disk.residentBytes == 1 << 20)
-        disk.trim(at: 0, count: 1 << 20)
+        disk.pages.trim(at: 0, count: 1 << 20)
         #expect(disk.residentBytes == 1 << 20)
     }
 
@@ -34,13 +34,13 @@ struct RamDiskTests {
         let disk = try RamDisk(size: 1 << 20, isSparse: true)
         write(to: disk, at: 4095, count: 2)
         #expect(disk.residentBytes == 2 * 4096)
-        disk.trim(at: 1, count: 8190)
+        disk.pages.trim(at: 1, count: 8190)
         #expect(disk.residentBytes == 2 * 4096)
-        disk.trim(at: 0, count: 4096)
+        disk.pages.trim(at: 0, count: 4096)
         #expect(disk.residentBytes == 4096)
-        #expect(disk.writeZeroes(at: 1 << 16, count: 1 << 16, keepSpace: true))
+        #expect(disk.pages.writeZeroes(at: 1 << 16, count: 1 << 16, keepSpace: true))
         #expect(disk.residentBytes == 4096 + 1 << 16)
-        #expect(disk.writeZeroes(at: 0, count: 1 << 20, keepSpace: false))
+        #expect(disk.pages.writeZeroes(at: 0, count: 1 << 20, keepSpace: false))
         #expect(disk.residentBytes == 0)
     }
 
@@ -49,7 +49,7 @@ struct RamDiskTests {
         let disk = try RamDisk(size: 10_000, isSparse: true)
         write(to: disk, at: 9_999, count: 1)
         #expect(disk.residentBytes == 4096)
-        disk.trim(at: 8192, count: 10_000 - 8192)
+        disk.pages.trim(at: 8192, count: 10_000 - 8192)
         #expect(disk.residentBytes == 0)
     }
 
@@ -60,7 +60,7 @@ struct RamDiskTests {
         var offset: UInt64 = 0
         var bytes = 0
         while offset < disk.size {
-            let slice = disk.readable(at: offset, count: disk.size - offset)
+            let slice = disk.pages.readable(at: offset, count: disk.size - offset)
             bytes += slice.bytes.count { $0 != 0 }
             offset += UInt64(slice.count)
         }
@@ -73,11 +73,12 @@ struct RamDiskTests {
     func enormousTrim() throws {
         let disk = try RamDisk(size: 1 << 40, isSparse: true)
         write(to: disk, at: 1 << 39, count: 4096)
-        disk.trim(at: 0, count: 1 << 40)
+        disk.pages.trim(at: 0, count: 1 << 40)
         #expect(disk.residentBytes == 0)
     }
 
-    @Test("two writers of different sectors of one empty page both survive, while it is trimmed too",
+    @Test(
+        "two writers of different sectors of one empty page both survive, while it is trimmed too",
         arguments: [false, true])
     func twoWriters(isSparse: Bool) throws {
         let disk = try RamDisk(size: 64 << 12, isSparse: isSparse)
@@ -88,10 +89,12 @@ struct RamDiskTests {
                 for round in 0..<rounds {
                     for page in 0..<32 as Range<UInt64> {
                         let offset = page << 12 + UInt64(index) * 512
-                        guard let target = disk.beginWrite(at: offset, count: 512) else { return }
+                        guard let target = disk.pages.beginWrite(at: offset, count: 512) else {
+                            return
+                        }
                         target.copy(from: [UInt8](repeating: UInt8(round % 255 + 1), count: 512))
-                        disk.endWrite(at: offset, count: 512)
-                        let back = disk.readable(at: offset, count: 512)
+                        disk.pages.endWrite(at: offset, count: 512)
+                        let back = disk.pages.readable(at: offset, count: 512)
                         if back.bytes != [UInt8](repeating: UInt8(round % 255 + 1), count: 512) {
                             Issue.record("a write that was finished is gone")
                             return
@@ -101,40 +104,41 @@ struct RamDiskTests {
             }
         }
         let trimmer = try LinuxIO.Thread(name: "trimmer") {
-            for _ in 0..<rounds { disk.trim(at: 32 << 12, count: 32 << 12) }
+            for _ in 0..<rounds { disk.pages.trim(at: 32 << 12, count: 32 << 12) }
         }
         for thread in threads + [trimmer] { thread.join() }
         for page in 0..<32 as Range<UInt64> {
-            let slice = disk.readable(at: page << 12, count: 1024)
+            let slice = disk.pages.readable(at: page << 12, count: 1024)
             #expect(slice.bytes.allSatisfy { $0 == UInt8((rounds - 1) % 255 + 1) })
         }
     }
 
-    @Test("data that a write leaves in a page that is trimmed meanwhile has its mark",
+    @Test(
+        "data that a write leaves in a page that is trimmed meanwhile has its mark",
         arguments: [false, true])
     func writeAgainstTrim(isSparse: Bool) throws {
         let disk = try RamDisk(size: 4096 * 4, isSparse: isSparse)
         let flag = Flag()
         let trimmer = try LinuxIO.Thread(name: "trimmer") {
-            while !flag.isSet { disk.trim(at: 0, count: 4096 * 4) }
+            while !flag.isSet { disk.pages.trim(at: 0, count: 4096 * 4) }
         }
         for round in 0..<20_000 {
-            guard let target = disk.beginWrite(at: 4096, count: 4096) else { break }
+            guard let target = disk.pages.beginWrite(at: 4096, count: 4096) else { break }
             target.copy(from: [UInt8](repeating: UInt8(round % 255 + 1), count: 4096))
-            disk.endWrite(at: 4096, count: 4096)
+            disk.pages.endWrite(at: 4096, count: 4096)
         }
         flag.set()
         trimmer.join()
         // Whatever won, the map is true: an unmarked page is zero.
-        for page in 0..<4 where !disk.map.isMarked(page) {
-            let bytes = disk.everything(at: UInt64(page) << 12, count: 4096)
+        for page in 0..<4 where !disk.pages.map.isMarked(page) {
+            let bytes = disk.pages.region.slice(at: page << 12, count: 4096).bytes
             #expect(bytes.allSatisfy { $0 == 0 })
         }
     }
 
     private func write(to disk: RamDisk, at offset: UInt64, count: UInt64) {
-        disk.beginWrite(at: offset, count: count)?.copy(from: pattern(Int(count)))
-        disk.endWrite(at: offset, count: count)
+        disk.pages.beginWrite(at: offset, count: count)?.copy(from: pattern(Int(count)))
+        disk.pages.endWrite(at: offset, count: count)
     }
 }
 

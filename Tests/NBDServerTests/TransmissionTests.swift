@@ -6,9 +6,11 @@ import Testing
 
 @Suite("Requests on a socket")
 struct TransmissionTests {
-    @Test("what was written is read back, at any offset and length", arguments: [
-        (0, 1), (1, 511), (4095, 2), (4096, 4096), (8191, 70_000), (0, 1 << 20),
-    ])
+    @Test(
+        "what was written is read back, at any offset and length",
+        arguments: [
+            (0, 1), (1, 511), (4095, 2), (4096, 4096), (8191, 70_000), (0, 1 << 20),
+        ])
     func readsBack(offset: UInt64, count: Int) throws {
         let server = try makeServer(size: 2 << 20)
         let client = try TestClient(to: server, export: "disk")
@@ -30,7 +32,9 @@ struct TransmissionTests {
         }
     }
 
-    @Test("the same requests in pieces of any length give the same replies", arguments: [1, 3, 27, 29, 1000])
+    @Test(
+        "the same requests in pieces of any length give the same replies",
+        arguments: [1, 3, 27, 29, 1000])
     func pieces(count: Int) throws {
         let server = try makeServer()
         let client = try TestClient(to: server, export: "disk")
@@ -72,19 +76,21 @@ struct TransmissionTests {
         }
     }
 
-    @Test("errors carry their value and the cookie, and the connection lives", arguments: [
-        (Request(.read, offset: 1 << 20, length: 1), .invalid),
-        (Request(.read, offset: .max - 10, length: 512), .invalid),
-        (Request(.trim, offset: 1 << 20, length: 1), .invalid),
-        (Request(.cache, offset: 1 << 20, length: 1), .invalid),
-        (Request(.writeZeroes, offset: 1 << 20, length: 1), .noSpace),
-        (Request(.read, offset: 0, length: 0), .invalid),
-        (Request(.blockStatus, offset: 0, length: 512), .invalid),
-        (Request(Command(rawValue: 0x4242), offset: 0, length: 0xffff_ffff), .invalid),
-        (Request(.read, flags: CommandFlags(rawValue: 4), offset: 0, length: 512), .invalid),
-        (Request(.flush, flags: .noHole), .invalid),
-        (Request(.read, offset: 0, length: 32 << 20 + 1), .invalid),
-    ] as [(Request, WireError)])
+    @Test(
+        "errors carry their value and the cookie, and the connection lives",
+        arguments: [
+            (Request(.read, offset: 1 << 20, length: 1), .invalid),
+            (Request(.read, offset: .max - 10, length: 512), .invalid),
+            (Request(.trim, offset: 1 << 20, length: 1), .invalid),
+            (Request(.cache, offset: 1 << 20, length: 1), .invalid),
+            (Request(.writeZeroes, offset: 1 << 20, length: 1), .noSpace),
+            (Request(.read, offset: 0, length: 0), .invalid),
+            (Request(.blockStatus, offset: 0, length: 512), .invalid),
+            (Request(Command(rawValue: 0x4242), offset: 0, length: 0xffff_ffff), .invalid),
+            (Request(.read, flags: CommandFlags(rawValue: 4), offset: 0, length: 512), .invalid),
+            (Request(.flush, flags: .noHole), .invalid),
+            (Request(.read, offset: 0, length: 32 << 20 + 1), .invalid),
+        ] as [(Request, WireError)])
     func errors(request: Request, error: WireError) throws {
         let server = try makeServer()
         let client = try TestClient(to: server, export: "disk")
@@ -94,9 +100,11 @@ struct TransmissionTests {
         try client.write([1], at: 0)
     }
 
-    @Test("a write that is refused has its payload read away, up to twice the maximum", arguments: [
-        (1 << 20, 4096, .noSpace), (0, 33 << 20, .invalid), (0, 64 << 20, .invalid),
-    ] as [(UInt64, Int, WireError)])
+    @Test(
+        "a write that is refused has its payload read away, up to twice the maximum",
+        arguments: [
+            (1 << 20, 4096, .noSpace), (0, 33 << 20, .invalid), (0, 64 << 20, .invalid),
+        ] as [(UInt64, Int, WireError)])
     func refusedWrite(offset: UInt64, count: Int, error: WireError) throws {
         let server = try makeServer()
         let client = try TestClient(to: server, export: "disk")
@@ -128,10 +136,13 @@ struct TransmissionTests {
         #expect(try client.read(at: 0, count: 4096).allSatisfy { $0 == 0 })
     }
 
-    @Test("write zeroes reads back as zeroes, trim too, and neither touches a byte beside it", arguments: [
-        (.writeZeroes, []), (.writeZeroes, .noHole), (.writeZeroes, .fastZero),
-        (.writeZeroes, [.noHole, .fastZero, .forceUnitAccess]), (.trim, []), (.trim, .forceUnitAccess),
-    ] as [(Command, CommandFlags)], [false, true])
+    @Test(
+        "write zeroes reads back as zeroes, trim too, and neither touches a byte beside it",
+        arguments: [
+            (.writeZeroes, []), (.writeZeroes, .noHole), (.writeZeroes, .fastZero),
+            (.writeZeroes, [.noHole, .fastZero, .forceUnitAccess]), (.trim, []),
+            (.trim, .forceUnitAccess),
+        ] as [(Command, CommandFlags)], [false, true])
     func zeroing(how: (command: Command, flags: CommandFlags), isSparse: Bool) throws {
         let server = try makeServer(isSparse: isSparse)
         let client = try TestClient(to: server, export: "disk")

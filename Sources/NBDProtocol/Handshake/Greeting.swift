@@ -45,7 +45,7 @@ public struct Greeting: Sendable, Hashable {
     public init(flags: HandshakeFlags) { self.flags = flags }
 
     /// Nil when the bytes are not a newstyle greeting.
-    public init?(decoding bytes: RawSpan) {
+    public init?(decoding bytes: borrowing RawSpan) {
         guard bytes.byteCount >= Self.encodedSize,
             bytes.bigEndian(at: 0) == Self.magic,
             bytes.bigEndian(at: 8) == Self.optionMagic

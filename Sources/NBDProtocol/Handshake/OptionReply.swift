@@ -51,7 +51,7 @@ public struct OptionReplyHeader: Sendable, Hashable {
     }
 
     /// Nil when the magic is wrong.
-    public init?(decoding bytes: RawSpan) {
+    public init?(decoding bytes: borrowing RawSpan) {
         guard bytes.byteCount >= Self.encodedSize, bytes.bigEndian(at: 0) == Self.magic
         else { return nil }
         option = OptionCode(rawValue: bytes.bigEndian(at: 8))

@@ -46,7 +46,7 @@ public struct OptionHeader: Sendable, Hashable {
     }
 
     /// Nil when the magic is wrong.
-    public init?(decoding bytes: RawSpan) {
+    public init?(decoding bytes: borrowing RawSpan) {
         guard bytes.byteCount >= Self.encodedSize, bytes.bigEndian(at: 0) == Greeting.optionMagic
         else { return nil }
         code = OptionCode(rawValue: bytes.bigEndian(at: 8))

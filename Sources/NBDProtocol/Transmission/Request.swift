@@ -38,6 +38,15 @@
     @inlinable public static var noHole: Self { Self(rawValue: 1 << 1) }
     /// Zero fast or not at all. `NBD_CMD_FLAG_FAST_ZERO`
     @inlinable public static var fastZero: Self { Self(rawValue: 1 << 4) }
+
+    static var everyFlagOfWriteZeroes: Self {
+        Self(rawValue: forceUnitAccess.rawValue | noHole.rawValue | fastZero.rawValue)
+    }
+
+    /// Whether there is no flag but these. The same as `isSubset(of:)`, which the compiler cannot
+    /// prove to allocate nothing.
+    @inlinable @inline(__always)
+    public func isWithin(_ allowed: Self) -> Bool { rawValue & ~allowed.rawValue == 0 }
 }
 
 /// The client's mark on a request, which its reply carries back: 64 bits that mean nothing here.
@@ -77,7 +86,7 @@ public typealias Cookie = UInt64
 
     /// Nil when the magic is wrong or the bytes are too few.
     @inlinable @inline(__always)
-    public init?(decoding bytes: RawSpan) {
+    public init?(decoding bytes: borrowing RawSpan) {
         guard bytes.byteCount >= Self.encodedSize, bytes.bigEndian(at: 0) == Self.magic
         else { return nil }
         flags = CommandFlags(rawValue: bytes.bigEndian(at: 4))

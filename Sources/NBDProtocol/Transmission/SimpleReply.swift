@@ -40,7 +40,7 @@
 
     /// Nil when the magic is wrong or the bytes are too few.
     @inlinable @inline(__always)
-    public init?(decoding bytes: RawSpan) {
+    public init?(decoding bytes: borrowing RawSpan) {
         guard bytes.byteCount >= Self.encodedSize, bytes.bigEndian(at: 0) == Self.magic
         else { return nil }
         error = WireError(rawValue: bytes.bigEndian(at: 4))

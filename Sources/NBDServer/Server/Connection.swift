@@ -38,7 +38,8 @@ final class Connection: Sendable {
             let transmission: Transmission
             do throws(Errno) {
                 transmission = try Transmission(
-                    socket: handle, disk: export.disk, rules: export.rules, stop: context.stop,
+                    socket: handle, disk: export.disk.pages, rules: export.rules,
+                    stop: context.stop,
                     pollMicroseconds: context.options.pollMicroseconds)
             } catch {
                 throw .failed(error)

@@ -12,19 +12,25 @@ final class ServerContext: Sendable {
     let exportInfos: [ExportInfo]
     let options: ServerOptions
     let onEvent: @Sendable (ServerEvent) -> Void
-    let stop = StopSignal()
+    let stop: StopSignal
     let wakeUp: WakeUp
+    private let stopMemory: MemoryMapping
     private let connectionCount = Atomic<UInt64>(0)
     private let inbox = Mutex<[Connection]>([])
 
     init(
-        exports: [Export], options: ServerOptions, onEvent: @escaping @Sendable (ServerEvent) -> Void
+        exports: [Export], options: ServerOptions,
+        onEvent: @escaping @Sendable (ServerEvent) -> Void
     ) throws(Errno) {
         self.exports = exports
         exportInfos = exports.map(\.info)
         self.options = options
         self.onEvent = onEvent
-        wakeUp = try WakeUp()
+        let stopMemory = try MemoryMapping(privateBytes: StopSignal.byteCount)
+        let wakeUp = try WakeUp()
+        stop = StopSignal(memory: stopMemory.region)
+        self.stopMemory = stopMemory
+        self.wakeUp = wakeUp
     }
 
     /// A connection with the next number.

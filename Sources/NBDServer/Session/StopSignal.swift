@@ -1,15 +1,24 @@
 // How a connection's thread learns that the server is being stopped.
 
-internal import Synchronization
+internal import LinuxIO
 
-/// A flag that is set once. The thread looks at it after each receive, never for each request.
-final class StopSignal: Sendable {
-    private let flag = Atomic<Bool>(false)
+/// A flag that is set once, as the threads see it. They look at it after each receive, never for
+/// each request. Its memory is the server's.
+struct StopSignal: Sendable, BitwiseCopyable {
+    private let words: AtomicWords
+
+    /// Bytes of memory that it needs.
+    static var byteCount: Int { 8 }
+
+    /// A flag in memory that is zero: not set.
+    init(memory: MemoryRegion) {
+        words = AtomicWords(memory)
+    }
 
     /// Whether the server is being stopped.
     @inline(__always)
-    var isSet: Bool { flag.load(ordering: .acquiring) }
+    var isSet: Bool { words.load(0) != 0 }
 
     /// Sets it.
-    func set() { flag.store(true, ordering: .releasing) }
+    func set() { words.store(0, 1) }
 }

@@ -13,29 +13,24 @@
 
 internal import LinuxIO
 internal import Synchronization
-internal import SystemPackage
 
 /// The bits of one disk. Every method is safe from any thread.
-struct AllocationMap: ~Copyable, Sendable {
+struct AllocationMap: Sendable, BitwiseCopyable {
     /// Pages in the disk.
     let pageCount: Int
-    /// Reads as zero until it is touched, so a map of a huge empty disk takes up no memory.
-    private let memory: MemoryMapping
     private let words: AtomicWords
 
-    /// A map in which every page is certainly zero.
-    init(pageCount: Int) throws(Errno) {
+    /// A map over memory that is zero: every page is certainly zero. The memory is the caller's to
+    /// keep. Fresh private memory takes up nothing until it is touched, so the map of a huge empty
+    /// disk is no burden.
+    init(pageCount: Int, memory: MemoryRegion) {
+        precondition(memory.count >= Self.byteCount(of: pageCount))
         self.pageCount = pageCount
-        let wordCount = (pageCount + 63) / 64
-        memory = try MemoryMapping(privateBytes: wordCount * 8)
-        words = AtomicWords(memory.region)
+        words = AtomicWords(memory)
     }
 
-    /// Makes the map's own memory now, so that marking never has to.
-    func provision() throws(Errno) {
-        memory.region.zero()
-        try memory.lock()
-    }
+    /// Bytes of memory that a map of so many pages needs.
+    static func byteCount(of pageCount: Int) -> Int { (pageCount + 63) / 64 * 8 }
 
     /// Whether one page may hold data.
     @inline(__always)

@@ -1,4 +1,4 @@
-// The disk: one mapping of shared memory, and the map of what is in use.
+// The disk: who owns its memory, and how that is had.
 
 internal import LinuxIO
 public import SystemPackage
@@ -8,10 +8,6 @@ public import SystemPackage
 /// Its bytes are one page-aligned mapping. By default all of it is provisioned, mapped and locked
 /// when the disk is made, as the kernel's own RAM disks are, so that no write ever waits for memory.
 /// A sparse disk takes memory on the first write to a page and gives it back on TRIM.
-///
-/// Every method is safe from any thread. Offsets and counts are in bytes, and callers have checked
-/// that they lie inside the disk (``NBDProtocol/RequestRules``); a mistake there is a trap here, not
-/// a stray byte.
 public final class RamDisk: Sendable {
     /// Bytes that can be stored.
     public let size: UInt64
@@ -20,9 +16,11 @@ public final class RamDisk: Sendable {
     /// Why the memory could not be locked, or nil when it is (or is not meant to be).
     public let lockFailure: Errno?
 
-    let memory: SharedMemory
-    let map: AllocationMap
+    /// Its pages, for whoever reads and writes them while this disk lives.
+    let pages: DiskPages
+    private let memory: SharedMemory
     private let mapping: MemoryMapping
+    private let mapMemory: MemoryMapping
     /// What empty pages of a sparse disk are read from: the kernel's one page of zeroes, many times.
     private let zeroes: MemoryMapping
 
@@ -30,9 +28,6 @@ public final class RamDisk: Sendable {
     public static var smallestSize: UInt64 { 4096 }
     /// Largest size that can be told to clients, in bytes; the machine ends sooner.
     public static var largestSize: UInt64 { 1 << 63 - 4096 }
-    /// Bytes in a page: the unit of the map, and what is given back. Where the kernel's own pages are
-    /// larger it keeps the rest of one, and zeroes what it is told to give back; that is as good.
-    static var pageSize: Int { 4096 }
     /// Length of the run of zeroes that one slice of an empty range can have.
     private static var zeroRunLength: Int { 1 << 20 }
 
@@ -46,9 +41,8 @@ public final class RamDisk: Sendable {
         guard size >= Self.smallestSize, size <= Self.largestSize else {
             throw .sizeOutOfRange(size)
         }
-        let pageSize = UInt64(Self.pageSize)
-        let pageCount = Int((size + pageSize - 1) / pageSize)
-        let byteCount = pageCount * Int(pageSize)
+        let pageCount = DiskPages.count(of: size)
+        let byteCount = pageCount * DiskPages.pageSize
         if !isSparse, let available = AvailableMemory.bytes, byteCount > available {
             throw .notEnoughMemory(size: size, available: UInt64(available))
         }
@@ -57,12 +51,17 @@ public final class RamDisk: Sendable {
         do throws(Errno) {
             let memory = try SharedMemory(name: "ramdisk", size: byteCount)
             let mapping = try MemoryMapping(memory)
-            let map = try AllocationMap(pageCount: pageCount)
-            lockFailure = isSparse ? nil : try Self.provision(memory, mapping, map)
-            zeroes = try MemoryMapping(privateBytes: Self.zeroRunLength, writable: false)
+            let mapMemory = try MemoryMapping(privateBytes: AllocationMap.byteCount(of: pageCount))
+            let zeroes = try MemoryMapping(privateBytes: Self.zeroRunLength, writable: false)
+            lockFailure = isSparse ? nil : try Self.provision(memory, mapping, mapMemory)
+            pages = DiskPages(
+                size: size, isSparse: isSparse, memory: memory.handle, region: mapping.region,
+                zeroes: zeroes.region,
+                map: AllocationMap(pageCount: pageCount, memory: mapMemory.region))
             self.memory = memory
             self.mapping = mapping
-            self.map = map
+            self.mapMemory = mapMemory
+            self.zeroes = zeroes
         } catch {
             throw .cannotAllocate(size: size, error)
         }
@@ -71,13 +70,14 @@ public final class RamDisk: Sendable {
     /// Takes all memory now. Locking it may be forbidden (`ulimit -l`): that is told, not fatal.
     private static func provision(
         _ memory: borrowing SharedMemory, _ mapping: borrowing MemoryMapping,
-        _ map: borrowing AllocationMap
+        _ mapMemory: borrowing MemoryMapping
     ) throws(Errno) -> Errno? {
-        try memory.provision(offset: 0, count: memory.size)
-        mapping.populate()
+        // In this order, because it is the fastest: touching every page takes its memory and makes
+        // its page table entry in one go, and locking then finds all of it there.
+        if !mapping.populate() { try memory.handle.provision(offset: 0, count: memory.size) }
         do throws(Errno) {
             try mapping.lock()
-            try map.provision()
+            try mapMemory.lock()
             return nil
         } catch {
             return error
@@ -86,173 +86,4 @@ public final class RamDisk: Sendable {
 
     /// Bytes of memory that the disk takes up at this moment.
     public var residentBytes: UInt64 { UInt64(memory.residentBytes) }
-
-    // MARK: - Reading
-
-    /// The bytes of a range from its start on, as far as they lie in one piece.
-    ///
-    /// Empty pages of a sparse disk are answered from shared zeroes, so reading takes no memory.
-    @inline(__always)
-    func readable(at offset: UInt64, count: UInt64) -> MemoryRegion {
-        if !isSparse { return slice(at: offset, count: count) }
-        return readableSparse(at: offset, count: count)
-    }
-
-    private func readableSparse(at offset: UInt64, count: UInt64) -> MemoryRegion {
-        let pages = pages(touchedAt: offset, count: count)
-        let isData = map.isMarked(pages.lowerBound)
-        let runEnd = map.first(marked: !isData, from: pages.lowerBound, limit: pages.upperBound)
-        let runBytes = min(count, UInt64(runEnd) * UInt64(Self.pageSize) - offset)
-        if isData { return slice(at: offset, count: runBytes) }
-        return zeroes.region.slice(at: 0, count: min(Int(runBytes), zeroes.region.count))
-    }
-
-    /// The bytes of a range as they are in memory, whatever the map says: for tests.
-    func everything(at offset: UInt64, count: UInt64) -> [UInt8] {
-        slice(at: offset, count: count).bytes
-    }
-
-    // MARK: - Writing
-
-    /// Where the bytes of a write go. They may move as soon as this has answered; then comes
-    /// ``endWrite(at:count:)``.
-    ///
-    /// Nil when a sparse disk has got no memory for it; nothing has changed then.
-    @inline(__always)
-    func beginWrite(at offset: UInt64, count: UInt64) -> MemoryRegion? {
-        let pages = pages(touchedAt: offset, count: count)
-        if isSparse, !provision(pages) { return nil }
-        map.mark(pages)
-        return slice(at: offset, count: count)
-    }
-
-    /// The bytes of a write are in.
-    @inline(__always)
-    func endWrite(at offset: UInt64, count: UInt64) {
-        map.markAgain(pages(touchedAt: offset, count: count))
-    }
-
-    // MARK: - Zeroing
-
-    /// Makes every byte of a range zero, and gives its whole pages back if the disk is sparse.
-    func trim(at offset: UInt64, count: UInt64) {
-        let inside = pages(inside: offset, count: count)
-        zeroEdges(of: offset, count: count, around: inside)
-        guard !inside.isEmpty else { return }
-        var page = map.first(marked: true, from: inside.lowerBound, limit: inside.upperBound)
-        if isSparse {
-            guard page < inside.upperBound else { return }
-            map.clear(inside)
-            // Holes cannot fail to be made for want of memory; whatever else it is, zero by hand.
-            if !punch(inside) { slice(of: inside).zero() }
-            return
-        }
-        while page < inside.upperBound {
-            let end = map.first(marked: false, from: page, limit: inside.upperBound)
-            map.clear(page..<end)
-            slice(of: page..<end).zero()
-            page = map.first(marked: true, from: end, limit: inside.upperBound)
-        }
-    }
-
-    /// Makes every byte of a range zero. With `keepSpace` its pages stay, or become, provisioned:
-    /// false when a sparse disk has got no memory for that, and nothing has changed then.
-    func writeZeroes(at offset: UInt64, count: UInt64, keepSpace: Bool) -> Bool {
-        guard keepSpace, isSparse else {
-            trim(at: offset, count: count)
-            return true
-        }
-        let pages = pages(touchedAt: offset, count: count)
-        guard provision(pages) else { return false }
-        // Pages that were empty are zero already; only what held data has to be overwritten.
-        let end = offset + count
-        var page = map.first(marked: true, from: pages.lowerBound, limit: pages.upperBound)
-        while page < pages.upperBound {
-            let runEnd = map.first(marked: false, from: page, limit: pages.upperBound)
-            let from = max(offset, bytes(page))
-            slice(at: from, count: min(end, bytes(runEnd)) - from).zero()
-            page = map.first(marked: true, from: runEnd, limit: pages.upperBound)
-        }
-        map.mark(pages)
-        map.markAgain(pages)
-        return true
-    }
-
-    /// Zeroes the parts of a range that are less than a page, where they may hold data.
-    private func zeroEdges(of offset: UInt64, count: UInt64, around inside: Range<Int>) {
-        let end = offset + count
-        if inside.isEmpty {
-            // At most two pages, each touched in part.
-            for page in pages(touchedAt: offset, count: count) where map.isMarked(page) {
-                let from = max(offset, bytes(page))
-                slice(at: from, count: min(end, bytes(page + 1)) - from).zero()
-            }
-            return
-        }
-        let insideStart = bytes(inside.lowerBound)
-        if offset < insideStart, map.isMarked(inside.lowerBound - 1) {
-            slice(at: offset, count: insideStart - offset).zero()
-        }
-        let insideEnd = bytes(inside.upperBound)
-        if insideEnd < end, map.isMarked(inside.upperBound) {
-            slice(at: insideEnd, count: end - insideEnd).zero()
-        }
-    }
-
-    // MARK: - Pages
-
-    /// Takes memory for those of the pages that have none yet; false when there is none left.
-    private func provision(_ pages: Range<Int>) -> Bool {
-        let pageSize = Self.pageSize
-        var page = map.first(marked: false, from: pages.lowerBound, limit: pages.upperBound)
-        while page < pages.upperBound {
-            let end = map.first(marked: true, from: page, limit: pages.upperBound)
-            do throws(Errno) {
-                try memory.provision(offset: page * pageSize, count: (end - page) * pageSize)
-            } catch {
-                return false
-            }
-            page = map.first(marked: false, from: end, limit: pages.upperBound)
-        }
-        return true
-    }
-
-    private func punch(_ pages: Range<Int>) -> Bool {
-        let pageSize = Self.pageSize
-        do throws(Errno) {
-            try memory.punch(offset: pages.lowerBound * pageSize, count: pages.count * pageSize)
-            return true
-        } catch {
-            return false
-        }
-    }
-
-    @inline(__always)
-    private func slice(at offset: UInt64, count: UInt64) -> MemoryRegion {
-        mapping.region.slice(at: Int(offset), count: Int(count))
-    }
-
-    private func slice(of pages: Range<Int>) -> MemoryRegion {
-        let pageSize = Self.pageSize
-        return mapping.region.slice(
-            at: pages.lowerBound * pageSize, count: pages.count * pageSize)
-    }
-
-    private func bytes(_ page: Int) -> UInt64 { UInt64(page) * UInt64(Self.pageSize) }
-
-    /// Pages that a range of at least one byte touches.
-    @inline(__always)
-    private func pages(touchedAt offset: UInt64, count: UInt64) -> Range<Int> {
-        let pageSize = UInt64(Self.pageSize)
-        return Int(offset / pageSize)..<Int((offset + count - 1) / pageSize + 1)
-    }
-
-    /// Pages that lie whole inside a range; the last page of the disk counts as whole when the range
-    /// goes to the disk's end. Empty when there is none.
-    private func pages(inside offset: UInt64, count: UInt64) -> Range<Int> {
-        let pageSize = UInt64(Self.pageSize)
-        let first = Int((offset + pageSize - 1) / pageSize)
-        let end = offset + count == size ? map.pageCount : Int((offset + count) / pageSize)
-        return first < end ? first..<end : first..<first
-    }
 }

@@ -12,6 +12,7 @@ struct AdaptivePolling {
     /// Longest window, in nanoseconds; 0 never looks.
     private let longest: UInt64
     private var window: UInt64
+    private var end: MonotonicTime?
     /// Windows below this are no use: a look costs about as much. In nanoseconds.
     private static var shortest: UInt64 { 2_000 }
 
@@ -21,20 +22,30 @@ struct AdaptivePolling {
         window = longest
     }
 
-    /// Looks with `attempt` until it answers something, or the window is over: nil then.
-    mutating func look<Result>(_ attempt: () -> Result?) -> Result? {
-        guard window >= Self.shortest else { return nil }
-        let end = MonotonicTime(nanoseconds: MonotonicTime.now().nanoseconds &+ window)
-        repeat {
-            if let result = attempt() {
-                window = longest
-                return result
-            }
-            Processor.relax()
-        } while MonotonicTime.now() < end
-        window /= 2
-        return nil
+    /// Opens the window.
+    mutating func begin() {
+        end =
+            window < Self.shortest
+            ? nil
+            : MonotonicTime(nanoseconds: MonotonicTime.now().nanoseconds &+ window)
     }
+
+    /// Whether to look once more: the window is open. Each look but the first comes after a pause.
+    var goesOn: Bool {
+        mutating get {
+            guard let end else { return false }
+            if MonotonicTime.now() < end {
+                Processor.relax()
+                return true
+            }
+            window /= 2
+            self.end = nil
+            return false
+        }
+    }
+
+    /// The request has come while the window was open: looking pays.
+    mutating func found() { window = longest }
 
     /// Tells how long a sleep was: a short one would have been worth looking for.
     mutating func slept(nanoseconds: UInt64) {

@@ -1,6 +1,7 @@
 // Where requests arrive, and are looked at where they lie.
 
 internal import LinuxIO
+internal import NBDProtocol
 internal import SystemPackage
 
 /// The receive buffer of one connection: one call takes everything that is waiting.
@@ -31,6 +32,14 @@ struct ReceiveBuffer: ~Copyable {
     func peek(_ count: Int) -> MemoryRegion {
         precondition(count <= self.count)
         return memory.region.slice(at: start, count: count)
+    }
+
+    /// The request whose header comes first; nil when its magic is wrong.
+    ///
+    /// Not analysed: the compiler takes the end of a span's life for a possible release.
+    @_semantics("no_performance_analysis") @inline(__always)
+    func peekRequest() -> Request? {
+        Request(decoding: peek(Request.encodedSize).span)
     }
 
     /// Takes bytes away; traps when there are fewer.

@@ -41,7 +41,8 @@ struct ReplyBatch: ~Copyable {
     mutating func append(_ reply: SimpleReply) {
         let slot = headers.region.slice(
             at: usedHeaders &* SimpleReply.encodedSize, count: SimpleReply.encodedSize)
-        slot.withMutableSpan { reply.encode(into: &$0) }
+        var span = slot.mutableSpan
+        reply.encode(into: &span)
         usedHeaders &+= 1
         vectors.append(slot)
     }

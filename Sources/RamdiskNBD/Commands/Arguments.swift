@@ -60,7 +60,8 @@ struct ListenAddress: ExpressibleByArgument, Equatable {
             guard rest.isEmpty || rest.hasPrefix(":") else { return nil }
         } else {
             let end = rest.firstIndex(of: ":") ?? rest.endIndex
-            host = end == rest.startIndex && end != rest.endIndex ? "localhost" : String(rest[..<end])
+            host =
+                end == rest.startIndex && end != rest.endIndex ? "localhost" : String(rest[..<end])
             rest = rest[end...]
         }
         guard !host.isEmpty else { return nil }

@@ -145,4 +145,3 @@ struct Serve: AsyncParsableCommand {
             unix: unix.map(\.path), options: options, pidFile: pidFile)
     }
 }
-

@@ -12,7 +12,8 @@ struct EventLog: Sendable {
             logger.debug("client connected", metadata: ["connection": "\(number)"])
         case .serving(let number, let export):
             logger.info(
-                "serving a client", metadata: ["connection": "\(number)", "export": "\"\(export)\""])
+                "serving a client",
+                metadata: ["connection": "\(number)", "export": "\"\(export)\""])
         case .refused(let limit):
             logger.warning(
                 "client refused: there are as many connections as --max-connections allows",

@@ -81,7 +81,9 @@ enum Listening {
     ) throws(BindError) -> [Listener] {
         var listeners: [Listener] = []
         for address in addresses {
-            let address = address.port == 0 ? address.with(port: listeners.first?.address.port ?? 0)
+            let address =
+                address.port == 0
+                ? address.with(port: listeners.first?.address.port ?? 0)
                 : address
             do throws(Errno) {
                 listeners.append(try Listener(tcp: address))
