@@ -29,8 +29,9 @@ public struct MemoryMapping: ~Copyable, Sendable {
         unsafe munmap(region.base, region.count)
     }
 
-    /// Takes memory for every page and makes its page table entry, so that no first touch has to.
-    /// False when there is not enough, or the kernel (before Linux 5.14) cannot do it. madvise(2)
+    /// Makes the page tables, so that no first touch has to. Returns whether the kernel could:
+    /// Linux before 5.14 cannot, and nothing but a little speed is lost. madvise(2)
+    @discardableResult
     public func populate() -> Bool {
         unsafe clinux_populate(region.base, region.count) == 0
     }
