@@ -29,11 +29,18 @@ public struct MemoryMapping: ~Copyable, Sendable {
         unsafe munmap(region.base, region.count)
     }
 
-    /// Makes the page tables, so that no first touch has to. Returns whether the kernel could:
-    /// Linux before 5.14 cannot, and nothing but a little speed is lost. madvise(2)
-    @discardableResult
-    public func populate() -> Bool {
-        unsafe clinux_populate(region.base, region.count) == 0
+    /// Asks for pages of 2 MiB (or whatever is large here) where there are some: fewer page table
+    /// entries, so fewer misses. What the kernel does about it is its own choice. madvise(2)
+    public func preferHugePages() {
+        _ = unsafe clinux_prefer_huge_pages(region.base, region.count)
+    }
+
+    /// Takes memory for every page now, so that no first touch has to; throws `noMemory` when there
+    /// is not enough. madvise(2), or one write a page where the kernel is older than Linux 5.14
+    public func populate() throws(Errno) {
+        let result = unsafe clinux_populate(region.base, region.count)
+        if result == -EINVAL { return region.zero() }
+        try checked(result)
     }
 
     /// Keeps the pages from being swapped out. mlock(2)

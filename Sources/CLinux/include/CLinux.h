@@ -75,6 +75,11 @@ static inline int clinux_populate(void *base, size_t length) {
     return madvise(base, length, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
 }
 
+/// madvise(2), MADV_HUGEPAGE: large pages, where the kernel has some.
+static inline int clinux_prefer_huge_pages(void *base, size_t length) {
+    return madvise(base, length, MADV_HUGEPAGE) < 0 ? -errno : 0;
+}
+
 // MARK: - Sockets
 
 /// recvmsg(2): bytes received, 0 at the end, or -errno: -EAGAIN when there is nothing and no wish to

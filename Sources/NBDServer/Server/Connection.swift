@@ -23,9 +23,9 @@ final class Connection: Sendable {
     func run(_ context: ServerContext) {
         let end = serve(context)
         context.onEvent(.ended(number, end))
-        // The client learns now that it is over; the descriptor is closed when the thread is joined.
-        socket.handle.shutdownBoth()
+        // Marked before the client can know: a client that has seen the end finds its place free.
         ended.store(true, ordering: .releasing)
+        socket.handle.shutdownBoth()
         context.wakeUp.signal()
     }
 

@@ -11,8 +11,9 @@ internal import SystemPackage
 /// mistake there is a trap here, not a stray byte.
 struct DiskPages: Sendable, BitwiseCopyable {
     let size: UInt64
-    let isSparse: Bool
-    let memory: SharedMemoryHandle
+    /// Where a sparse disk takes its memory from, and gives it back to; nil for a disk that has all of
+    /// it from the start.
+    let shared: SharedMemoryHandle?
     /// All bytes of the disk, up to the end of the last page.
     let region: MemoryRegion
     /// What empty pages of a sparse disk are read from.
@@ -35,7 +36,7 @@ struct DiskPages: Sendable, BitwiseCopyable {
     /// Empty pages of a sparse disk are answered from shared zeroes, so reading takes no memory.
     @inline(__always)
     func readable(at offset: UInt64, count: UInt64) -> MemoryRegion {
-        if !isSparse { return slice(at: offset, count: count) }
+        if shared == nil { return slice(at: offset, count: count) }
         return readableSparse(at: offset, count: count)
     }
 
@@ -57,7 +58,7 @@ struct DiskPages: Sendable, BitwiseCopyable {
     @inline(__always)
     func beginWrite(at offset: UInt64, count: UInt64) -> MemoryRegion? {
         let pages = pages(touchedAt: offset, count: count)
-        if isSparse, !provision(pages) { return nil }
+        if let shared, !provision(pages, from: shared) { return nil }
         map.mark(pages)
         return slice(at: offset, count: count)
     }
@@ -76,11 +77,11 @@ struct DiskPages: Sendable, BitwiseCopyable {
         zeroEdges(of: offset, count: count, around: inside)
         guard !inside.isEmpty else { return }
         var page = map.first(marked: true, from: inside.lowerBound, limit: inside.upperBound)
-        if isSparse {
+        if let shared {
             guard page < inside.upperBound else { return }
             map.clear(inside)
             // Holes cannot fail to be made for want of memory; whatever else it is, zero by hand.
-            if !punch(inside) { slice(of: inside).zero() }
+            if !punch(inside, out: shared) { slice(of: inside).zero() }
             return
         }
         while page < inside.upperBound {
@@ -94,12 +95,12 @@ struct DiskPages: Sendable, BitwiseCopyable {
     /// Makes every byte of a range zero. With `keepSpace` its pages stay, or become, provisioned:
     /// false when a sparse disk has got no memory for that, and nothing has changed then.
     func writeZeroes(at offset: UInt64, count: UInt64, keepSpace: Bool) -> Bool {
-        guard keepSpace, isSparse else {
+        guard keepSpace, let shared else {
             trim(at: offset, count: count)
             return true
         }
         let pages = pages(touchedAt: offset, count: count)
-        guard provision(pages) else { return false }
+        guard provision(pages, from: shared) else { return false }
         // Pages that were empty are zero already; only what held data has to be overwritten.
         let end = offset + count
         var page = map.first(marked: true, from: pages.lowerBound, limit: pages.upperBound)
@@ -138,13 +139,13 @@ struct DiskPages: Sendable, BitwiseCopyable {
     // MARK: - Pages
 
     /// Takes memory for those of the pages that have none yet; false when there is none left.
-    private func provision(_ pages: Range<Int>) -> Bool {
+    private func provision(_ pages: Range<Int>, from shared: SharedMemoryHandle) -> Bool {
         let pageSize = Self.pageSize
         var page = map.first(marked: false, from: pages.lowerBound, limit: pages.upperBound)
         while page < pages.upperBound {
             let end = map.first(marked: true, from: page, limit: pages.upperBound)
             do throws(Errno) {
-                try memory.provision(offset: page * pageSize, count: (end - page) * pageSize)
+                try shared.provision(offset: page * pageSize, count: (end - page) * pageSize)
             } catch {
                 return false
             }
@@ -153,10 +154,10 @@ struct DiskPages: Sendable, BitwiseCopyable {
         return true
     }
 
-    private func punch(_ pages: Range<Int>) -> Bool {
+    private func punch(_ pages: Range<Int>, out shared: SharedMemoryHandle) -> Bool {
         let pageSize = Self.pageSize
         do throws(Errno) {
-            try memory.punch(offset: pages.lowerBound * pageSize, count: pages.count * pageSize)
+            try shared.punch(offset: pages.lowerBound * pageSize, count: pages.count * pageSize)
             return true
         } catch {
             return false

@@ -18,7 +18,8 @@ public final class RamDisk: Sendable {
 
     /// Its pages, for whoever reads and writes them while this disk lives.
     let pages: DiskPages
-    private let memory: SharedMemory
+    /// Where a sparse disk's memory comes from, by the page; nil for a plain disk.
+    private let shared: SharedMemory?
     private let mapping: MemoryMapping
     private let mapMemory: MemoryMapping
     /// What empty pages of a sparse disk are read from: the kernel's one page of zeroes, many times.
@@ -49,17 +50,25 @@ public final class RamDisk: Sendable {
         self.size = size
         self.isSparse = isSparse
         do throws(Errno) {
-            let memory = try SharedMemory(name: "ramdisk", size: byteCount)
-            let mapping = try MemoryMapping(memory)
             let mapMemory = try MemoryMapping(privateBytes: AllocationMap.byteCount(of: pageCount))
             let zeroes = try MemoryMapping(privateBytes: Self.zeroRunLength, writable: false)
-            lockFailure = isSparse ? nil : try Self.provision(memory, mapping, mapMemory)
-            pages = DiskPages(
-                size: size, isSparse: isSparse, memory: memory.handle, region: mapping.region,
-                zeroes: zeroes.region,
-                map: AllocationMap(pageCount: pageCount, memory: mapMemory.region))
-            self.memory = memory
-            self.mapping = mapping
+            let map = AllocationMap(pageCount: pageCount, memory: mapMemory.region)
+            if isSparse {
+                let shared = try SharedMemory(name: "ramdisk", size: byteCount)
+                mapping = try MemoryMapping(shared)
+                pages = DiskPages(
+                    size: size, shared: shared.handle, region: mapping.region,
+                    zeroes: zeroes.region, map: map)
+                self.shared = consume shared
+                lockFailure = nil
+            } else {
+                mapping = try MemoryMapping(privateBytes: byteCount)
+                pages = DiskPages(
+                    size: size, shared: nil, region: mapping.region, zeroes: zeroes.region,
+                    map: map)
+                shared = nil
+                lockFailure = try Self.provision(mapping, mapMemory)
+            }
             self.mapMemory = mapMemory
             self.zeroes = zeroes
         } catch {
@@ -69,13 +78,10 @@ public final class RamDisk: Sendable {
 
     /// Takes all memory now. Locking it may be forbidden (`ulimit -l`): that is told, not fatal.
     private static func provision(
-        _ memory: borrowing SharedMemory, _ mapping: borrowing MemoryMapping,
-        _ mapMemory: borrowing MemoryMapping
+        _ mapping: borrowing MemoryMapping, _ mapMemory: borrowing MemoryMapping
     ) throws(Errno) -> Errno? {
-        // In this order, because it is the fastest and the first can say no: docs/ARCHITECTURE.md
-        // has the times.
-        try memory.handle.provision(offset: 0, count: memory.size)
-        mapping.populate()
+        mapping.preferHugePages()
+        try mapping.populate()
         do throws(Errno) {
             try mapping.lock()
             try mapMemory.lock()
@@ -86,5 +92,10 @@ public final class RamDisk: Sendable {
     }
 
     /// Bytes of memory that the disk takes up at this moment.
-    public var residentBytes: UInt64 { UInt64(memory.residentBytes) }
+    public var residentBytes: UInt64 {
+        switch shared {
+        case .some(let shared): UInt64(shared.residentBytes)
+        case nil: UInt64(mapping.region.count)
+        }
+    }
 }
