@@ -24,6 +24,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
     targets: [
         // The language of NBD; nothing but the standard library.
@@ -73,5 +74,20 @@ let package = Package(
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings),
+
+        // The program as a process, and as the peer of programs that others wrote. Depending on the
+        // executable has it built before these run.
+        .target(
+            name: "Harness",
+            dependencies: [
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Tests/Harness",
+            swiftSettings: settings),
+        .testTarget(
+            name: "ProgramTests", dependencies: ["Harness", "RamdiskNBD"], swiftSettings: settings),
+        .testTarget(
+            name: "InteropTests", dependencies: ["Harness", "RamdiskNBD"], swiftSettings: settings),
     ]
 )

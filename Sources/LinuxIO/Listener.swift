@@ -8,8 +8,9 @@ public import SystemPackage
 public final class Listener: Sendable {
     /// Where it listens: the real port, also when port 0 was asked for.
     public let address: SocketAddress
+    /// The file of a Unix socket.
+    public let file: SocketFile?
     private let descriptor: Descriptor
-    private let file: FileIdentity?
 
     /// Connections that may wait to be accepted; the kernel caps it (`net.core.somaxconn`).
     private static var backlog: CInt { 1024 }
@@ -44,16 +45,13 @@ public final class Listener: Sendable {
             result = unsafe address.withAddress { unsafe bind(number, $0, $1) }
         }
         try checkedErrno(result)
-        file = FileIdentity(path: path)
+        file = SocketFile(path: path)
         self.address = address
         try checkedErrno(listen(number, Self.backlog))
     }
 
     deinit {
-        // Somebody may have put another file there: that one is not ours to remove.
-        if let path = address.path, let file, FileIdentity(path: path) == file {
-            unsafe unlink(path)
-        }
+        file?.remove()
     }
 
     /// The next connection. Throws `wouldBlock` never: it waits. accept4(2)
@@ -89,21 +87,5 @@ public final class Listener: Sendable {
         } catch {
             return error == .connectionRefused
         }
-    }
-}
-
-/// Which file a path led to at some moment.
-private struct FileIdentity: Equatable {
-    let device: dev_t
-    let number: ino_t
-    let isSocket: Bool
-
-    /// Nil when there is nothing at the path. lstat(2)
-    init?(path: String) {
-        var status = stat()
-        guard unsafe lstat(path, &status) == 0 else { return nil }
-        device = status.st_dev
-        number = status.st_ino
-        isSocket = status.st_mode & S_IFMT == S_IFSOCK
     }
 }

@@ -14,11 +14,11 @@ require_packages() {
     ((${#missing[@]} > 0)) || return 0
 
     if [[ -z $(type -P apt-get) ]]; then
-        echo "Please install these (named as in Debian), for want of apt-get here: ${missing[*]}" >&2
+        echo "Without apt-get, please install these (named as in Debian): ${missing[*]}" >&2
         return 1
     fi
     if ((EUID != 0)) && [[ -z $(type -P sudo) ]]; then
-        echo "Please install these as root, for want of sudo here: apt-get install ${missing[*]}" >&2
+        echo "Without sudo, please run this as root: apt-get install ${missing[*]}" >&2
         return 1
     fi
     echo "Installing Debian's packages: ${missing[*]}"

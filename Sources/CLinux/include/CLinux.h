@@ -2,15 +2,14 @@
 //
 // One block for each family of calls. Every function that can fail answers -errno, read at once,
 // and tries again by itself when a signal interrupted it (EINTR): the one place where that is done.
+//
+// What needs _GNU_SOURCE is in CLinux.c. Were it defined here, this module would have other versions
+// of the C library's types than Swift's own module of it, which a clean build refuses.
 #ifndef CLINUX_H
 #define CLINUX_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/memfd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -30,26 +29,13 @@
 // MARK: - Memory
 
 /// memfd_create(2): shared memory behind a descriptor, closed on exec.
-static inline int clinux_memfd_create(const char *name) {
-    int fd = memfd_create(name, MFD_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
+int clinux_memfd_create(const char *name);
 
 /// fallocate(2) in its default mode: memory for the range, or -ENOSPC / -ENOMEM and nothing else.
-static inline int clinux_provision(int fd, off_t offset, off_t length) {
-    int result;
-    do { result = fallocate(fd, 0, offset, length); } while (result < 0 && errno == EINTR);
-    return result < 0 ? -errno : 0;
-}
+int clinux_provision(int fd, off_t offset, off_t length);
 
 /// fallocate(2), FALLOC_FL_PUNCH_HOLE: gives the memory of the range back; it reads as zeroes.
-static inline int clinux_punch(int fd, off_t offset, off_t length) {
-    int result;
-    do {
-        result = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
-    } while (result < 0 && errno == EINTR);
-    return result < 0 ? -errno : 0;
-}
+int clinux_punch(int fd, off_t offset, off_t length);
 
 /// mmap(2) of a descriptor, shared, readable and writable. NULL when it fails, with errno in *error.
 static inline void *clinux_map_shared(int fd, size_t length, int *error) {
@@ -108,11 +94,7 @@ static inline int clinux_stream_socket(int family) {
 }
 
 /// accept4(2), without the peer's address, closed on exec.
-static inline int clinux_accept(int fd) {
-    int accepted;
-    do { accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC); } while (accepted < 0 && errno == EINTR);
-    return accepted < 0 ? -errno : accepted;
-}
+int clinux_accept(int fd);
 
 /// socketpair(2) of Unix streams, closed on exec.
 static inline int clinux_socket_pair(int *first, int *second) {
@@ -169,9 +151,7 @@ static inline int clinux_thread_start(
 }
 
 /// pthread_setname_np(3) for the calling thread; at most 15 characters.
-static inline void clinux_thread_name(const char *name) {
-    pthread_setname_np(pthread_self(), name);
-}
+void clinux_thread_name(const char *name);
 
 // MARK: - Time
 

@@ -20,9 +20,9 @@ struct Acceptor: ~Copyable {
     /// Milliseconds to wait when the kernel has no more descriptors or memory for a client.
     private static var pause: Int { 100 }
 
-    init(context: ServerContext, listeners: [Listener]) {
+    init(context: ServerContext) {
         self.context = context
-        self.listeners = listeners
+        listeners = context.takeListeners()
     }
 
     /// Takes clients in until the server is stopped, then sees every connection to its end.

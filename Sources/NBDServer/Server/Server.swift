@@ -39,10 +39,11 @@ public final class Server: Sendable {
         precondition(!exports.isEmpty, "a server needs an export")
         precondition(Set(exports.map(\.name)).count == exports.count, "two exports of one name")
         precondition(listeners.count <= Listener.maximumCount, "too many listeners")
-        let context = try ServerContext(exports: exports, options: options, onEvent: onEvent)
+        let context = try ServerContext(
+            exports: exports, listeners: listeners, options: options, onEvent: onEvent)
         self.context = context
         acceptor = try Thread(name: "nbd-accept") {
-            var acceptor = Acceptor(context: context, listeners: listeners)
+            var acceptor = Acceptor(context: context)
             acceptor.run()
         }
     }

@@ -17,9 +17,10 @@ final class ServerContext: Sendable {
     private let stopMemory: MemoryMapping
     private let connectionCount = Atomic<UInt64>(0)
     private let inbox = Mutex<[Connection]>([])
+    private let listeners: Mutex<[Listener]>
 
     init(
-        exports: [Export], options: ServerOptions,
+        exports: [Export], listeners: [Listener], options: ServerOptions,
         onEvent: @escaping @Sendable (ServerEvent) -> Void
     ) throws(Errno) {
         self.exports = exports
@@ -31,12 +32,22 @@ final class ServerContext: Sendable {
         stop = StopSignal(memory: stopMemory.region)
         self.stopMemory = stopMemory
         self.wakeUp = wakeUp
+        self.listeners = Mutex(listeners)
     }
 
     /// A connection with the next number.
     func connection(_ socket: consuming StreamSocket) -> Connection {
         let number = connectionCount.wrappingAdd(1, ordering: .relaxed).newValue
         return Connection(number: number, socket: socket)
+    }
+
+    /// Gives the listeners to the acceptor. They close when it lets go of them, so nothing else may
+    /// hold them then: not this, nor the thread's function, which keeps what it captures to its end.
+    func takeListeners() -> [Listener] {
+        listeners.withLock { listeners in
+            defer { listeners = [] }
+            return listeners
+        }
     }
 
     /// Leaves a connection for the acceptor to take in.

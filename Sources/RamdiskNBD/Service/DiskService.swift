@@ -1,5 +1,6 @@
 // From a configuration to a running server, and back to nothing.
 
+internal import Glibc
 internal import LinuxIO
 internal import Logging
 internal import NBDServer
@@ -28,6 +29,7 @@ struct DiskService: Service {
     let configuration: Configuration
     let logger: Logger
     private let figures = DiskFigures()
+    private let leftovers = Leftovers()
 
     init(configuration: Configuration, logger: Logger) {
         self.configuration = configuration
@@ -51,11 +53,22 @@ struct DiskService: Service {
     /// Logs how much memory each disk takes up.
     func logFigures() { figures.log(to: logger) }
 
+    /// Removes the files that the server has made, without taking it down.
+    func removeFiles() {
+        leftovers.remove()
+        if let path = configuration.pidFile { unsafe unlink(path) }
+    }
+
     private func start() throws -> (Server, [SocketAddress], PidFile?) {
         let exports = try configuration.disks.map(makeExport)
         var listeners: [Listener] = []
         for address in configuration.tcp { listeners += try Listening.tcp(address) }
         for path in configuration.unix { listeners.append(try Listening.unix(path)) }
+        guard listeners.count <= Listener.maximumCount else {
+            throw Failure.usage(
+                "cannot listen on \(listeners.count) addresses, but on \(Listener.maximumCount) at "
+                    + "most: give fewer of --listen and --unix")
+        }
         let pidFile = try configuration.pidFile.map { try PidFile(path: $0) }
         let log = EventLog(logger: logger)
         let server: Server
@@ -67,6 +80,7 @@ struct DiskService: Service {
             throw Failure.system("cannot start the server: \(error)")
         }
         figures.show(exports)
+        leftovers.note(listeners.compactMap(\.file))
         return (server, listeners.map(\.address), pidFile)
     }
 

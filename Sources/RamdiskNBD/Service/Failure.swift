@@ -9,6 +9,8 @@ struct Failure: Error {
     /// As in sysexits.h.
     let exitCode: Int32
 
+    /// The command line asks for what cannot be. `EX_USAGE`
+    static func usage(_ sentence: String) -> Failure { Failure(sentence: sentence, exitCode: 64) }
     /// Something that is wanted is not to be had: an address, a host. `EX_UNAVAILABLE`
     static func unavailable(_ sentence: String) -> Failure {
         Failure(sentence: sentence, exitCode: 69)

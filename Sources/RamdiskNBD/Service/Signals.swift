@@ -35,9 +35,9 @@ extension DiskService {
         }
     }
 
-    /// The second signal: nothing is finished any more. Sockets' files are gone since the first.
+    /// The second signal: nothing is finished any more.
     private func endAtOnce(_ received: UnixSignal) {
-        if let path = configuration.pidFile { unsafe unlink(path) }
+        removeFiles()
         _exit(128 + (received == .sigint ? SIGINT : SIGTERM))
     }
 }

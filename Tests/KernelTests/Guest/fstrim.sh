@@ -8,7 +8,7 @@ resident_bytes() {
     local before
     before=$(figures | wc -l)
     kill -USR1 "$server_pid"
-    wait_until 5 more_figures_than "$before" || fail "the server logged no resident=... after SIGUSR1"
+    wait_until 5 more_figures_than "$before" || fail "SIGUSR1 logged no resident=... figure"
     figures | tail -n 1
 }
 

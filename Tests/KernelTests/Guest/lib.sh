@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the kernel tests share. Sourced by each of them first; a test runs inside scripts/in-kernel, as
-# root, on devices that nobody else uses: scripts/kernel-tests runs them all.
+# What the kernel tests share. Sourced by each of them first; a test runs inside scripts/in-kernel,
+# as root, on devices that nobody else uses: scripts/kernel-tests runs them all.
 #
 # A test says what it checks with `checking`, and ends at the first wrong thing. Whatever way it
 # ends, its mount, its devices and its server are gone afterwards.

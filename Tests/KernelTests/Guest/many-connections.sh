@@ -2,8 +2,8 @@
 # One device over four connections, with fio verify and 64 requests in flight.
 #
 # The kernel in here has one processor and so one queue, which sends over one of the connections as
-# long as that lives. What this shows is that the server keeps all four, and the kernel accepts them;
-# requests on several connections at a time are for tests outside this kernel.
+# long as that lives. What this shows is that the server keeps all four and the kernel accepts
+# them; requests on several connections at a time are for tests outside this kernel.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
 serve --size 64M

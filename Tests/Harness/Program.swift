@@ -1,0 +1,138 @@
+// Runs a program to its end, within a limit of time.
+
+internal import Glibc
+internal import Subprocess
+internal import SystemPackage
+
+/// A program on this machine.
+public struct Program: Sendable {
+    /// Its name, found in PATH, or its path.
+    public let name: String
+    /// Debian's package that has it.
+    public let package: String
+
+    /// A program from one of Debian's packages. It is looked for when it is run.
+    public init(_ name: String, package: String) {
+        self.name = name
+        self.package = package
+    }
+
+    /// What a program left behind.
+    public struct Ending: Sendable {
+        /// How it ended.
+        public let status: Exit
+        /// What it wrote to standard output.
+        public let output: String
+        /// What it wrote to standard error.
+        public let errors: String
+    }
+
+    /// Runs it to a good end, and answers its standard output; any other end is thrown.
+    @discardableResult
+    public func callAsFunction(
+        _ arguments: String..., within limit: Duration = .seconds(60)
+    ) async throws -> String {
+        try await self(arguments, within: limit)
+    }
+
+    /// The same, for arguments that are put together.
+    @discardableResult
+    public func callAsFunction(
+        _ arguments: [String], within limit: Duration = .seconds(60)
+    ) async throws -> String {
+        let ending = try await run(arguments, within: limit)
+        guard ending.status.isSuccess else {
+            throw Mishap(
+                "\(name) \(arguments.joined(separator: " ")): \(ending.status)\n"
+                    + ending.output + ending.errors)
+        }
+        return ending.output
+    }
+
+    /// Runs it to its end, whatever that is. It is ended after the limit, which is thrown.
+    public func run(
+        _ arguments: [String], within limit: Duration = .seconds(60), as user: User = .same
+    ) async throws -> Ending {
+        let path = try requires(name, package: package)
+        return try await withThrowingTaskGroup(of: Ending?.self) { group in
+            group.addTask { try await execute(path, arguments, user) }
+            group.addTask {
+                try await Task.sleep(for: limit)
+                return nil
+            }
+            defer { group.cancelAll() }
+            guard case .some(.some(let ending)) = try await group.next() else {
+                throw Mishap("\(name) \(arguments.joined(separator: " ")) took over \(limit)")
+            }
+            return ending
+        }
+    }
+
+    private func execute(
+        _ path: String, _ arguments: [String], _ user: User
+    ) async throws -> Ending {
+        let result = try await Subprocess.run(
+            .path(FilePath(path)), arguments: Arguments(arguments),
+            platformOptions: user.options, output: .string(limit: 4 << 20),
+            error: .string(limit: 4 << 20))
+        return Ending(
+            status: Exit(result.terminationStatus), output: result.standardOutput,
+            errors: result.standardError)
+    }
+}
+
+/// How a process ended.
+public enum Exit: Sendable, Equatable {
+    /// With an exit code.
+    case exited(Int32)
+    /// By a signal.
+    case signalled(Int32)
+
+    /// Whether all went well.
+    public var isSuccess: Bool { self == .exited(0) }
+
+    init(_ status: TerminationStatus) {
+        self =
+            switch status {
+            case .exited(let code): .exited(code)
+            case .signaled(let number): .signalled(number)
+            }
+    }
+}
+
+/// Who runs a program.
+public enum User: Sendable {
+    /// Who runs the tests.
+    case same
+    /// Somebody without privileges: "nobody", if the tests are run by root.
+    case unprivileged
+
+    /// Platform options: as this user, with a chance to end in order.
+    var options: PlatformOptions {
+        var options = PlatformOptions()
+        options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: .seconds(3))]
+        if case .unprivileged = self, geteuid() == 0 {
+            options.userID = 65534
+            options.groupID = 65534
+            options.supplementaryGroups = []
+        }
+        return options
+    }
+}
+
+/// The path of a program that a test cannot do without. A test fails where it is missing: what is
+/// not tested must not look as if it were.
+public func requires(_ name: String, package: String) throws(Mishap) -> String {
+    guard !name.contains("/") else {
+        guard unsafe access(name, X_OK) == 0 else {
+            throw Mishap("\(name) is missing; install Debian's package \(package)")
+        }
+        return name
+    }
+    let folders = unsafe getenv("PATH").map { unsafe String(cString: $0) } ?? "/usr/bin:/bin"
+    for folder in folders.split(separator: ":") where unsafe access("\(folder)/\(name)", X_OK) == 0
+    {
+        return "\(folder)/\(name)"
+    }
+    throw Mishap("\(name) is missing; install Debian's package \(package)")
+}

@@ -1,0 +1,63 @@
+// `ramdisk-nbd serve` as a process, for as long as a test needs it.
+
+internal import Foundation
+internal import Glibc
+
+/// A server that is running and ready.
+public struct ServerProcess: Sendable {
+    /// The process's number.
+    public let pid: Int32
+    /// Where its files are, and room for the test's own.
+    public let directory: TemporaryDirectory
+    /// From the start of the process to its ready lines.
+    public let startDuration: Duration
+    /// Readable when the process is gone. pidfd_open(2)
+    let descriptor: Int32
+
+    /// The path of its Unix socket, if it was started on one.
+    public var socketPath: String { directory.file("nbd.sock") }
+    /// What it printed when it was ready: an NBD URI a line.
+    public var readyLines: [String] {
+        text(of: directory.file("output")).split(separator: "\n").map(String.init)
+    }
+    /// The first address.
+    public var uri: String { readyLines.first ?? "nbd+unix:///?socket=\(socketPath)" }
+    /// The address of an export with a name, on its Unix socket.
+    public func uri(_ export: String) -> String { "nbd+unix:///\(export)?socket=\(socketPath)" }
+    /// Ports of its TCP addresses, in the order of the ready lines.
+    public var ports: [UInt16] {
+        readyLines.filter { $0.hasPrefix("nbd://") }
+            .compactMap { UInt16($0.split(separator: ":").last ?? "") }
+    }
+    /// What it has logged so far.
+    public var log: String { text(of: directory.file("log")) }
+
+    /// Sends it a signal.
+    public func signal(_ number: Int32) { kill(pid, number) }
+
+    /// Sends it a signal that ends it, and waits until it is gone.
+    public func end(with number: Int32) async throws {
+        signal(number)
+        try await ends()
+    }
+
+    /// Waits until it is gone.
+    public func ends() async throws {
+        try await eventually("the server ends; its log:\n\(log)") { hasEnded }
+    }
+
+    /// Whether it is gone.
+    public var hasEnded: Bool { Harness.hasEnded(descriptor) }
+
+    /// A line of /proc/PID/status that is in KiB, such as VmRSS; in bytes. proc(5)
+    public func memory(_ name: String) -> Int {
+        let lines = text(of: "/proc/\(pid)/status").split(separator: "\n")
+        let words = lines.first { $0.hasPrefix(name + ":") }?.split { $0 == " " || $0 == "\t" }
+        return words.flatMap { Int($0[1]) }.map { $0 << 10 } ?? 0
+    }
+
+    /// How many entries a directory of /proc/PID has: `task` for threads, `fd` for descriptors.
+    public func count(_ name: String) throws -> Int {
+        try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/\(name)").count
+    }
+}

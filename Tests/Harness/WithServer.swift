@@ -1,0 +1,128 @@
+// Starts `ramdisk-nbd serve` for one test, and sees it to its end.
+
+internal import Glibc
+internal import Subprocess
+internal import SystemPackage
+
+/// How a server is started, and how it is to end.
+public struct ServerStart: Sendable {
+    /// Where a server is to listen, besides what its arguments say.
+    public enum Address: Sendable {
+        /// On a Unix socket in its directory.
+        case unix
+        /// On any free port of both loopbacks.
+        case tcp
+        /// On nothing else.
+        case asTold
+    }
+
+    let address: Address
+    let shell: String
+    let isSilent: Bool
+    let ending: Exit
+
+    /// On a Unix socket, by itself, to a good end, if nothing else is said.
+    ///
+    /// - Parameters:
+    ///   - address: where it is to listen.
+    ///   - shell: a shell's command, in which `"$@"` stands for the server; to replace the shell.
+    ///   - isSilent: whether its ready lines cannot be seen, so that it is ready when it answers.
+    ///   - ending: how the process has to end.
+    public init(
+        _ address: Address = .unix, shell: String = #"exec "$@""#, isSilent: Bool = false,
+        ending: Exit = .exited(0)
+    ) {
+        self.address = address
+        self.shell = shell
+        self.isSilent = isSilent
+        self.ending = ending
+    }
+}
+
+/// Runs a test against a server, and then stops the server with SIGTERM if it has to end well.
+///
+/// It throws what the test throws, and also when the server was not ready or gone in time, or ended
+/// otherwise than it should. Whatever happens, the process and its files are gone after it.
+@discardableResult
+public func withServer<Result: Sendable>(
+    _ arguments: String..., start: ServerStart = ServerStart(),
+    test: @Sendable (ServerProcess) async throws -> Result
+) async throws -> Result {
+    try await withServer(arguments, start: start, test: test)
+}
+
+/// The same, for arguments that are put together.
+@discardableResult
+public func withServer<Result: Sendable>(
+    _ arguments: [String], start: ServerStart = ServerStart(),
+    test: @Sendable (ServerProcess) async throws -> Result
+) async throws -> Result {
+    let directory = try TemporaryDirectory()
+    let output = try create(directory.file("output"))
+    let log = try create(directory.file("log"))
+    let began = ContinuousClock.now
+    let run = try await Subprocess.run(
+        configuration(arguments, start, directory), input: .none,
+        output: .fileDescriptor(output, closeAfterSpawningProcess: true),
+        error: .fileDescriptor(log, closeAfterSpawningProcess: true)
+    ) { execution in
+        let process = execution.processIdentifier
+        try await waitUntilReady(process.processDescriptor, start, directory)
+        let server = ServerProcess(
+            pid: process.value, directory: directory, startDuration: .now - began,
+            descriptor: process.processDescriptor)
+        let result = try await test(server)
+        if start.ending == .exited(0), !server.hasEnded { server.signal(SIGTERM) }
+        try await server.ends()
+        return result
+    }
+    let ending = Exit(run.terminationStatus)
+    guard ending == start.ending else {
+        throw Mishap(
+            "the server ended with \(ending), not \(start.ending); its log:\n"
+                + text(of: directory.file("log")))
+    }
+    return run.closureResult
+}
+
+private func configuration(
+    _ arguments: [String], _ start: ServerStart, _ directory: TemporaryDirectory
+) throws(Mishap) -> Configuration {
+    let address =
+        switch start.address {
+        case .unix: ["--unix", directory.file("nbd.sock")]
+        case .tcp: ["--listen", "localhost:0"]
+        case .asTold: [String]()
+        }
+    let program = try requires(Program.ramdiskNBD.name, package: Program.ramdiskNBD.package)
+    return Configuration(
+        executable: .path("/bin/sh"),
+        arguments: Arguments(["-c", start.shell, "sh", program, "serve"] + address + arguments),
+        platformOptions: User.same.options)
+}
+
+/// Ready is who has printed ready lines, or answers on the socket where nobody sees what it prints.
+private func waitUntilReady(
+    _ process: Int32, _ start: ServerStart, _ directory: TemporaryDirectory
+) async throws {
+    let log = directory.file("log")
+    try await eventually("the server is ready; its log:\n\(text(of: log))") {
+        guard !hasEnded(process) else {
+            throw Mishap("the server has ended before it was ready; its log:\n\(text(of: log))")
+        }
+        guard start.isSilent else { return text(of: directory.file("output")).hasSuffix("\n") }
+        return (try? RawClient(unix: directory.file("nbd.sock"))) != nil
+    }
+}
+
+/// Whether the process behind a descriptor is gone. pidfd_open(2)
+func hasEnded(_ process: Int32) -> Bool {
+    var entry = pollfd(fd: process, events: Int16(POLLIN), revents: 0)
+    return unsafe poll(&entry, 1, 0) == 1
+}
+
+private func create(_ path: String) throws -> FileDescriptor {
+    try FileDescriptor.open(
+        FilePath(path), .writeOnly, options: [.create, .truncate, .append, .closeOnExec],
+        permissions: [.ownerReadWrite])
+}

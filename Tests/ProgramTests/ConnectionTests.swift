@@ -1,0 +1,83 @@
+// Connections: how many, and what they take with them when they go.
+
+import Harness
+import Testing
+
+extension ProgramSuite {
+    @Suite("Connections") struct Connections {
+        @Test("above the limit are closed, and taken in when there is room again")
+        func limit() async throws {
+            try await withServer("--max-connections", "1") { server in
+                let first = try RawClient(unix: server.socketPath)
+                try first.enter()
+                let second = try RawClient(unix: server.socketPath)
+                let isRefused = try second.isClosed()
+                #expect(isRefused)
+                #expect(server.log.contains("limit=1"))
+                try first.write([1], at: 0)
+                try first.send(RawClient.request(.disconnect))
+                try await eventually("a third is taken in") {
+                    do {
+                        try RawClient(unix: server.socketPath).enter()
+                        return true
+                    } catch is RawClient.Ended {
+                        return false
+                    }
+                }
+            }
+        }
+
+        @Test("take their threads, descriptors and memory with them")
+        func leftovers() async throws {
+            try await withServer { server in
+                // The first makes what stays for good.
+                try RawClient(unix: server.socketPath).enter()
+                try await eventually("it has gone") { server.log.contains("connection=1\n") }
+                let before = try Figures(of: server)
+                for _ in 0..<3 {
+                    let clients = try (0..<20).map { _ in try RawClient(unix: server.socketPath) }
+                    for client in clients { try client.enter() }
+                    try clients[3].send(RawClient.request(.disconnect))
+                    try clients[4].send([UInt8](repeating: 0xff, count: 28))
+                    try clients[5].send(RawClient.request(.write, length: 4096))
+                }
+                try await eventually("all is as before: \(before)") {
+                    let now = try Figures(of: server)
+                    return now.threads <= before.threads && now.descriptors <= before.descriptors
+                        && now.memory < before.memory + 4 << 20
+                }
+            }
+        }
+
+        @Test("go on when there are no descriptors left for more")
+        func noDescriptors() async throws {
+            try await withServer(start: .init(shell: #"ulimit -n 40; exec "$@""#)) { server in
+                let first = try RawClient(unix: server.socketPath)
+                try first.enter()
+                var others: [RawClient] = []
+                for _ in 0..<60 { others.append(try RawClient(unix: server.socketPath)) }
+                try await eventually("it says so") {
+                    server.log.contains("cannot take a client in")
+                }
+                try first.write([1, 2, 3], at: 0)
+                others = []
+                try await eventually("others are served again") {
+                    (try? RawClient(unix: server.socketPath).enter()) != nil
+                }
+            }
+        }
+
+        /// What a process has at a moment.
+        private struct Figures {
+            let threads: Int
+            let descriptors: Int
+            let memory: Int
+
+            init(of server: ServerProcess) throws {
+                threads = try server.count("task")
+                descriptors = try server.count("fd")
+                memory = server.memory("RssAnon")
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+// Signals: stop, stop at once, tell figures.
+
+import Glibc
+import Harness
+import Testing
+
+extension ProgramSuite {
+    @Suite("A signal") struct Signals {
+        @Test("to stop ends an idle server well", arguments: [SIGTERM, SIGINT])
+        func idle(signal: Int32) async throws {
+            try await withServer { server in
+                try await server.end(with: signal)
+                #expect(!exists(server.socketPath))
+            }
+        }
+
+        @Test(
+            "to stop ends a server with clients in every phase well",
+            arguments: [SIGTERM, SIGINT])
+        func clients(signal: Int32) async throws {
+            try await withServer("--listen", "localhost:0") { server in
+                let port = try #require(server.ports.first)
+                let silent = try RawClient(unix: server.socketPath)
+                let idle = try RawClient(unix: server.socketPath)
+                try idle.enter()
+                let busy = try RawClient(host: "127.0.0.1", port: port)
+                try busy.enter()
+                try busy.write([1], at: 0)
+                // In the middle of a header.
+                try busy.send(Array(RawClient.request(.read, length: 1).prefix(10)))
+                try await server.end(with: signal)
+                let closed = try idle.isClosed() && busy.isClosed()
+                #expect(closed)
+                _ = silent
+            }
+        }
+
+        @Test("to stop cuts a client that does not read its replies, after a while")
+        func stuck() async throws {
+            try await withServer { server in
+                let stuck = try await StuckClient(server)
+                try await server.end(with: SIGTERM)
+                stuck.leave()
+            }
+        }
+
+        @Test("a second time ends the server at once", arguments: [SIGTERM, SIGINT])
+        func second(signal: Int32) async throws {
+            try await withServer(start: .init(ending: .exited(128 + signal))) { server in
+                let stuck = try await StuckClient(server)
+                server.signal(SIGTERM)
+                try await eventually("it stops") { server.log.contains("stopping") }
+                try await server.end(with: signal)
+                #expect(!server.log.contains("stopped"))
+                stuck.leave()
+            }
+        }
+
+        @Test("right after the first leaves no file behind either")
+        func atOnce() async throws {
+            let directory = try TemporaryDirectory()
+            for _ in 0..<10 {
+                let path = directory.file("pid")
+                try await withServer(
+                    "--pid-file", path, start: .init(ending: .exited(128 + SIGINT))
+                ) { server in
+                    let stuck = try await StuckClient(server)
+                    server.signal(SIGTERM)
+                    try await eventually("it stops") { server.log.contains("stopping") }
+                    try await server.end(with: SIGINT)
+                    #expect(!exists(server.socketPath))
+                    #expect(!exists(path))
+                    stuck.leave()
+                }
+            }
+        }
+
+        @Test("for figures logs what each disk takes up")
+        func figures() async throws {
+            try await withServer(
+                "--export", "one=8M", "--export", "two=1M", "--sparse"
+            ) { server in
+                let client = try RawClient(unix: server.socketPath)
+                try client.enter("one")
+                try client.write([UInt8](repeating: 7, count: 1 << 20), at: 1 << 20)
+                server.signal(SIGUSR1)
+                try await eventually("it tells") {
+                    server.log.contains("disk export=\"one\" resident=1048576 size=8388608")
+                        && server.log.contains("disk export=\"two\" resident=0 size=1048576")
+                }
+                try client.write([1], at: 0)
+            }
+        }
+
+        @Test("for figures tells that a disk that is not sparse takes up all it has")
+        func figuresProvisioned() async throws {
+            try await withServer("--size", "8M") { server in
+                server.signal(SIGUSR1)
+                try await eventually("it tells") {
+                    server.log.contains("disk export=\"\" resident=8388608 size=8388608")
+                }
+            }
+        }
+    }
+}

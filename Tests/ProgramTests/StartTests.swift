@@ -1,0 +1,55 @@
+// The start: quick, and whatever is missing around the process.
+
+import Harness
+import Testing
+
+extension ProgramSuite {
+    @Suite("The start") struct Start {
+        @Test("is over quickly")
+        func duration() async throws {
+            var best = Duration.seconds(60)
+            for _ in 0..<5 {
+                best = try await min(best, withServer { $0.startDuration })
+            }
+            print("from start to ready, 40 MiB: \(best)")
+            // The aim is 50 ms for a release build. The test's own looking, and a busy machine, add.
+            #expect(best < .milliseconds(Program.isReleaseBuild ? 250 : 1000))
+        }
+
+        @Test("does without standard streams", arguments: [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+        func closedStreams(_ closed: String) async throws {
+            let start = ServerStart(shell: #"exec "$@" \#(closed)"#, isSilent: closed.contains(">"))
+            try await withServer("--size", "1M", "--log-level", "trace", start: start) { server in
+                // Nothing that is printed or logged may end up on the disk, or in front of a client.
+                for turn in 0..<10 {
+                    let client = try RawClient(unix: server.socketPath)
+                    try client.enter()
+                    let bytes = try client.read(at: 0, count: 1 << 20)
+                    #expect(bytes == [UInt8](repeating: 0, count: 1 << 20), "turn \(turn)")
+                }
+            }
+        }
+
+        @Test("does without room for what it prints and logs")
+        func fullOutput() async throws {
+            let start = ServerStart(
+                shell: #"exec "$@" > /dev/full 2> /dev/full"#, isSilent: true)
+            try await withServer("--log-level", "trace", start: start) { server in
+                try RawClient(unix: server.socketPath).enter()
+            }
+        }
+
+        @Test("takes a name for every disk, and the first answers to none")
+        func exports() async throws {
+            try await withServer("--export", "one=1M", "--export", "two", "--size", "2M") {
+                server in
+                for (name, size) in [("", 1 << 20), ("one", 1 << 20), ("two", 2 << 20)] {
+                    let told = try RawClient(unix: server.socketPath).enter(name)
+                    #expect(told == size)
+                }
+                let stranger = try RawClient(unix: server.socketPath)
+                #expect(throws: RawClient.Ended.self) { try stranger.enter("three") }
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+// What becomes of requests when the server is stopped.
+
+import Glibc
+import Harness
+import Testing
+
+extension ProgramSuite {
+    @Suite("A server that is stopped") struct Stop {
+        @Test("finishes what it has received, and answers the rest that it is shutting down")
+        func inFlight() async throws {
+            try await withServer("--size", "8M") { server in
+                let stuck = try await StuckClient(server)
+                let late = 100..<140 as Range<UInt64>
+                let requests = late.map { cookie in
+                    cookie % 2 == 0
+                        ? RawClient.request(.read, cookie: cookie, length: 4096)
+                        : RawClient.request(.write, cookie: cookie, length: 1000)
+                            + [UInt8](repeating: 9, count: 1000)
+                }
+                try stuck.ask(requests.flatMap { $0 })
+                server.signal(SIGTERM)
+                // From here on it is certain that it knows.
+                try await eventually("its socket is gone") { !exists(server.socketPath) }
+                let client = try stuck.catchUp()
+                for cookie in late {
+                    let reply = try client.receiveReply()
+                    #expect(reply == .init(error: RawClient.shutdownError, cookie: cookie))
+                }
+                let isClosed = try client.isClosed()
+                #expect(isClosed)
+                try await server.ends()
+            }
+        }
+
+        @Test("takes nobody in any more")
+        func newClients() async throws {
+            try await withServer { server in
+                let stuck = try await StuckClient(server)
+                server.signal(SIGTERM)
+                try await eventually("its socket is gone") { !exists(server.socketPath) }
+                #expect(throws: Mishap.self) { try RawClient(unix: server.socketPath) }
+                try await server.ends()
+                stuck.leave()
+            }
+        }
+
+        @Test("leaves its port free for the next at once")
+        func portIsFree() async throws {
+            let port = try await withServer(start: .init(.tcp)) { server in
+                let port = try #require(server.ports.first)
+                try RawClient(host: "127.0.0.1", port: port).enter()
+                return port
+            }
+            try await withServer("--listen", "127.0.0.1:\(port)", start: .init(.asTold)) { server in
+                #expect(server.ports == [port])
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+// The command line: what is wrong with it is said in one sentence.
+
+import Harness
+import Testing
+
+extension ProgramSuite {
+    @Suite("The command line") struct Usage {
+        private let program = Program.ramdiskNBD
+
+        @Test(
+            "that is wrong is refused in one sentence that names what is wrong",
+            arguments: WrongLine.all)
+        func wrong(line: WrongLine) async throws {
+            let ending = try await program.run(line.arguments, within: .seconds(10))
+            #expect(ending.status == .exited(64))
+            #expect(ending.output.isEmpty)
+            let sentences = ending.errors.split(separator: "\n").filter { $0.hasPrefix("Error: ") }
+            #expect(sentences.count == 1)
+            #expect(sentences.first?.contains(line.named) == true, "\(ending.errors)")
+        }
+
+        @Test("can ask for the version")
+        func version() async throws {
+            let said = try await program("--version")
+            #expect(said.wholeMatch(of: /ramdisk-nbd \d+\.\d+\.\d+\n/) != nil)
+        }
+
+        @Test(
+            "gets help with examples",
+            arguments: [["--help"], ["serve", "--help"], ["help", "serve"]])
+        func help(arguments: [String]) async throws {
+            let said = try await program(arguments)
+            #expect(said.contains("EXAMPLES"))
+            #expect(said.contains("ramdisk-nbd serve"))
+            #expect(said.contains("nbd-client localhost /dev/nbd0"))
+        }
+
+        @Test("has every option in its help")
+        func everyOption() async throws {
+            let said = try await program("serve", "--help")
+            let options = [
+                "--size", "--listen", "--unix", "--export", "--read-only", "--max-connections",
+                "--sparse", "--poll-us", "--log-level", "--pid-file", "--version", "--help",
+            ]
+            for option in options { #expect(said.contains(option)) }
+            #expect(said.contains("default: 40M"))
+        }
+
+        @Test("gets completion scripts for shells", arguments: ["bash", "zsh", "fish"])
+        func completion(shell: String) async throws {
+            let script = try await program("--generate-completion-script", shell)
+            #expect(script.contains("max-connections"))
+        }
+
+        @Test("gets a completion script that bash understands")
+        func bashCompletion() async throws {
+            let script = try await program("--generate-completion-script", "bash")
+            try await Program("bash", package: "bash")("-n", "-c", script)
+        }
+
+        @Test("without a subcommand shows what there is")
+        func nothing() async throws {
+            let said = try await program([])
+            #expect(said.contains("SUBCOMMANDS"))
+        }
+    }
+}
+
+/// Arguments that are wrong, and what the sentence about them has to contain.
+struct WrongLine: Sendable, CustomTestStringConvertible {
+    let arguments: [String]
+    let named: String
+
+    init(_ arguments: String..., names named: String) {
+        self.arguments = ["serve"] + arguments
+        self.named = named
+    }
+
+    var testDescription: String { arguments.joined(separator: " ") }
+}
+
+extension WrongLine {
+    static let all = [
+        WrongLine("--size", "large", names: "'large'"),
+        WrongLine("--size", "", names: "--size"),
+        WrongLine("--size", "-1", names: "--size"),
+        WrongLine("--size", "1.5G", names: "'1.5G'"),
+        WrongLine("--size", "1P", names: "'1P'"),
+        WrongLine("--size", "40MiB", names: "'40MiB'"),
+        WrongLine("--size", "99999999999999999999", names: "99999999999999999999"),
+        WrongLine("--size", "99999999T", names: "99999999T"),
+        WrongLine("--size", "0", names: "0 bytes"),
+        WrongLine("--size", "4095", names: "4095 bytes"),
+        WrongLine("--size", "8388608T", names: "9223372036854775808 bytes"),
+        WrongLine("--size", names: "--size"),
+        WrongLine("--listen", "", names: "--listen"),
+        WrongLine("--listen", "localhost:", names: "'localhost:'"),
+        WrongLine("--listen", "localhost:65536", names: "'localhost:65536'"),
+        WrongLine("--listen", "localhost:http", names: "'localhost:http'"),
+        WrongLine("--listen", "[::1", names: "'[::1'"),
+        WrongLine("--listen", "::1", names: "'::1'"),
+        WrongLine("--unix", "", names: "--unix"),
+        WrongLine("--unix", "/tmp/" + String(repeating: "x", count: 103), names: "xxx"),
+        WrongLine("--export", "", names: "--export"),
+        WrongLine("--export", "=4M", names: "'=4M'"),
+        WrongLine("--export", "disk=", names: "'disk='"),
+        WrongLine("--export", "disk=large", names: "'disk=large'"),
+        WrongLine("--export", "disk=1", names: "1 bytes"),
+        WrongLine("--export", "disk=4M", "--export", "disk=8M", names: "disk"),
+        WrongLine("--export", String(repeating: "x", count: 4097), names: "xxx"),
+        WrongLine("--max-connections", "0", names: "--max-connections"),
+        WrongLine("--max-connections", "10001", names: "--max-connections"),
+        WrongLine("--max-connections", "many", names: "'many'"),
+        WrongLine("--poll-us", "1001", names: "--poll-us"),
+        WrongLine("--poll-us", "-1", names: "--poll-us"),
+        WrongLine("--log-level", "loud", names: "'loud'"),
+        WrongLine("--fast", names: "--fast"),
+        WrongLine("/dev/nbd0", names: "/dev/nbd0"),
+    ]
+}
