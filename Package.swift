@@ -89,5 +89,8 @@ let package = Package(
             name: "ProgramTests", dependencies: ["Harness", "RamdiskNBD"], swiftSettings: settings),
         .testTarget(
             name: "InteropTests", dependencies: ["Harness", "RamdiskNBD"], swiftSettings: settings),
+        .testTarget(
+            name: "CountTests", dependencies: ["Harness", "RamdiskNBD"],
+            exclude: ["AllocationCounter.c"], swiftSettings: settings),
     ]
 )

@@ -48,6 +48,13 @@ public import Glibc
         unsafe memset(base, 0, count)
     }
 
+    /// Whether every byte is zero. memcmp(3)
+    public var isZero: Bool {
+        // Sound: the first is zero and each is equal to the one before it, all inside the region.
+        guard count > 0 else { return true }
+        return unsafe base.load(as: UInt8.self) == 0 && memcmp(base, base + 1, count - 1) == 0
+    }
+
     /// Copies bytes of an array to the start; traps when they are too many.
     public func copy(from bytes: [UInt8]) {
         precondition(bytes.count <= count)

@@ -20,6 +20,7 @@ extension RawClient {
         case read = 0
         case write = 1
         case disconnect = 2
+        case writeZeroes = 6
     }
 
     /// What a server answers when it is being stopped. `NBD_ESHUTDOWN`

@@ -1,5 +1,6 @@
 // What the kernel gives, as types: owners close, slices hold, lists continue where they stopped.
 
+import Glibc
 import SystemPackage
 import Testing
 
@@ -163,6 +164,7 @@ struct SocketTests {
         try file.close()
         #expect(throws: Errno.addressInUse) { try Listener(unix: address) }
         #expect(exists())
+        unsafe unlink(path)
     }
 }
 

@@ -1,7 +1,9 @@
 // The disk: sizes, memory taken and given back, and the page that two write at once.
 
+import Glibc
 import LinuxIO
 import Synchronization
+import SystemPackage
 import Testing
 
 @testable import NBDServer
@@ -134,6 +136,28 @@ struct RamDiskTests {
             let bytes = disk.pages.region.slice(at: page << 12, count: 4096).bytes
             #expect(bytes.allSatisfy { $0 == 0 })
         }
+    }
+
+    @Test("a file becomes the disk's content, and what is zero in it takes no memory")
+    func load() throws {
+        let path = "/tmp/ramdisk-nbd-load-\(UInt64.random(in: 0...(.max)))"
+        defer { unsafe unlink(path) }
+        let content =
+            pattern(5000) + [UInt8](repeating: 0, count: 3 << 20) + pattern(1000, seed: 2)
+        let file = try FileDescriptor.open(
+            FilePath(path), .writeOnly, options: .create, permissions: .ownerReadWrite)
+        try file.closeAfter { _ = try file.writeAll(content) }
+
+        let disk = try RamDisk(size: 4 << 20, isSparse: true)
+        try disk.load(path: path)
+        #expect(disk.residentBytes <= 4 * 4096)
+        #expect(Array(disk.pages.region.bytes.prefix(content.count)) == content)
+
+        let small = try RamDisk(size: 1 << 20)
+        #expect(throws: RamDisk.LoadError.tooLong(path: path, size: 1 << 20)) {
+            try small.load(path: path)
+        }
+        #expect(throws: RamDisk.LoadError.self) { try small.load(path: "/there/is/none") }
     }
 
     private func write(to disk: RamDisk, at offset: UInt64, count: UInt64) {

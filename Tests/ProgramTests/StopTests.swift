@@ -32,15 +32,19 @@ extension ProgramSuite {
             }
         }
 
-        @Test("takes nobody in any more")
+        @Test("takes nobody in any more, though it has not ended yet")
         func newClients() async throws {
-            try await withServer { server in
+            try await withServer("--listen", "localhost:0") { server in
+                let port = try #require(server.ports.first)
                 let stuck = try await StuckClient(server)
                 server.signal(SIGTERM)
-                try await eventually("its socket is gone") { !exists(server.socketPath) }
-                #expect(throws: Mishap.self) { try RawClient(unix: server.socketPath) }
+                try await eventually("its addresses are gone") {
+                    !exists(server.socketPath)
+                        && (try? RawClient(host: "127.0.0.1", port: port)) == nil
+                }
+                #expect(!server.hasEnded)
+                _ = try stuck.catchUp()
                 try await server.ends()
-                stuck.leave()
             }
         }
 

@@ -28,7 +28,12 @@ struct Handshake: ~Copyable {
     consuming func run() throws(SessionEnd) -> Int {
         var step = negotiation.start()
         while true {
-            try send(step.output)
+            do throws(SessionEnd) {
+                try send(step.output)
+            } catch {
+                // Who has asked to abort need not wait for the answer.
+                throw step.next == .finish ? .disconnected : error
+            }
             negotiation.isShuttingDown = stop.isSet
             switch step.next {
             case .receive(let count):

@@ -29,6 +29,9 @@ struct Serve: AsyncParsableCommand {
                 ramdisk-nbd serve --export fast=1G --export scratch=200M
                 nbd-client -N scratch localhost /dev/nbd1
 
+              A file system's image in memory, for any number of readers:
+                ramdisk-nbd serve --size 1G --load root.img --read-only
+
               Any free port, found out from the line that is printed:
                 ramdisk-nbd serve --listen localhost:0
             """)
@@ -67,6 +70,14 @@ struct Serve: AsyncParsableCommand {
 
     @Flag(name: .long, help: "Let clients read, not write.")
     var readOnly = false
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Fill the disk from a file before it is served, such as a file system's image.",
+            valueName: "path"),
+        completion: .file())
+    var load: String?
 
     @Option(
         name: .long,
@@ -114,6 +125,9 @@ struct Serve: AsyncParsableCommand {
                         + "\(RamDisk.smallestSize), the largest \(RamDisk.largestSize).")
             }
         }
+        guard load == nil || export.count <= 1 else {
+            throw ValidationError("--load fills one disk, but --export asks for \(export.count).")
+        }
         let names = export.map(\.name)
         if let twice = names.first(where: { name in names.count { $0 == name } > 1 }) {
             throw ValidationError("--export \(twice) is given twice; each name has to be its own.")
@@ -140,7 +154,7 @@ struct Serve: AsyncParsableCommand {
         options.pollMicroseconds = pollUs
         return DiskService.Configuration(
             disks: disks.map { .init(name: $0.name, size: ($0.size ?? size).bytes) },
-            isSparse: sparse, isReadOnly: readOnly,
+            load: load, isSparse: sparse, isReadOnly: readOnly,
             tcp: isDefault ? [ListenAddress.standard] : listen,
             unix: unix.map(\.path), options: options, pidFile: pidFile)
     }

@@ -13,6 +13,9 @@ final class DiskFigures: Sendable {
         self.exports.withLock { $0 = exports }
     }
 
+    /// Whether none is served yet.
+    var isEmpty: Bool { exports.withLock(\.isEmpty) }
+
     /// Logs a line for each disk: its size and its memory, in bytes.
     func log(to logger: Logger) {
         for export in exports.withLock({ $0 }) {

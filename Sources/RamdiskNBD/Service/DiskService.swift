@@ -18,6 +18,8 @@ struct DiskService: Service {
         }
 
         var disks: [Disk]
+        /// A file that the disk begins with.
+        var load: String?
         var isSparse: Bool
         var isReadOnly: Bool
         var tcp: [ListenAddress]
@@ -39,27 +41,25 @@ struct DiskService: Service {
     /// Sets everything up, serves until the shutdown, and takes everything down. Whatever step fails,
     /// what was set up before it goes away with the values that own it.
     func run() async throws {
-        let (server, addresses, pidFile) = try await onThread { try start() }
+        let (server, addresses) = try await onThread { try start() }
         standardOutput(addresses.map { $0.uri + "\n" }.joined())
         try? await gracefulShutdown()
         logger.info("stopping")
-        try await onThread {
-            server.stop()
-            pidFile?.remove()
-        }
+        try await onThread { server.stop() }
+        leftovers.remove()
         logger.info("stopped")
     }
+
+    /// Whether there is a server that has to be stopped.
+    var isServing: Bool { !figures.isEmpty }
 
     /// Logs how much memory each disk takes up.
     func logFigures() { figures.log(to: logger) }
 
     /// Removes the files that the server has made, without taking it down.
-    func removeFiles() {
-        leftovers.remove()
-        if let path = configuration.pidFile { unsafe unlink(path) }
-    }
+    func removeFiles() { leftovers.remove() }
 
-    private func start() throws -> (Server, [SocketAddress], PidFile?) {
+    private func start() throws -> (Server, [SocketAddress]) {
         let exports = try configuration.disks.map(makeExport)
         var listeners: [Listener] = []
         for address in configuration.tcp { listeners += try Listening.tcp(address) }
@@ -69,6 +69,7 @@ struct DiskService: Service {
                 "cannot listen on \(listeners.count) addresses, but on \(Listener.maximumCount) at "
                     + "most: give fewer of --listen and --unix")
         }
+        leftovers.note(listeners)
         let pidFile = try configuration.pidFile.map { try PidFile(path: $0) }
         let log = EventLog(logger: logger)
         let server: Server
@@ -79,32 +80,43 @@ struct DiskService: Service {
         } catch {
             throw Failure.system("cannot start the server: \(error)")
         }
+        if let pidFile { leftovers.note(pidFile) }
         figures.show(exports)
-        leftovers.note(listeners.compactMap(\.file))
-        return (server, listeners.map(\.address), pidFile)
+        return (server, listeners.map(\.address))
     }
 
-    private func makeExport(_ disk: Configuration.Disk) throws -> Export {
+    private func load(_ path: String, into disk: RamDisk) throws(Failure) {
+        do throws(RamDisk.LoadError) {
+            try disk.load(path: path)
+        } catch {
+            throw .noInput("\(error)")
+        }
+    }
+
+    private func makeExport(_ disk: Configuration.Disk) throws(Failure) -> Export {
+        let ramDisk: RamDisk
         do throws(RamDiskError) {
-            let ramDisk = try RamDisk(size: disk.size, isSparse: configuration.isSparse)
-            if let failure = ramDisk.lockFailure {
-                logger.warning(
-                    "the disk's memory is not locked, so it may be swapped out: raise the limit with ulimit -l, or run as root",
-                    metadata: ["error": "\(failure)"])
-            }
-            return Export(
-                name: disk.name, description: "ramdisk", disk: ramDisk,
-                isReadOnly: configuration.isReadOnly)
+            ramDisk = try RamDisk(size: disk.size, isSparse: configuration.isSparse)
         } catch {
             throw Failure.system("\(error)")
         }
+        if let failure = ramDisk.lockFailure {
+            logger.warning(
+                "the disk's memory is not locked, so it may be swapped out: raise the limit with ulimit -l, or run as root",
+                metadata: ["error": "\(failure)"])
+        }
+        if let path = configuration.load { try load(path, into: ramDisk) }
+        return Export(
+            name: disk.name, description: "ramdisk", disk: ramDisk,
+            isReadOnly: configuration.isReadOnly)
     }
 }
 
 extension SocketAddress {
     /// The address as an NBD URI (specification: doc/uri.md).
     var uri: String {
-        guard let path else { return "nbd://\(self)" }
+        guard var path else { return "nbd://\(self)" }
+        if !path.hasPrefix("/") { path = currentDirectory() + "/" + path }
         let plain = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/".utf8)
         let escaped = path.utf8.map { byte in
             if plain.contains(byte) { return String(UnicodeScalar(byte)) }
@@ -113,4 +125,11 @@ extension SocketAddress {
         }
         return "nbd+unix:///?socket=\(escaped.joined())"
     }
+}
+
+/// Where the process runs; empty when that directory is gone. getcwd(3)
+private func currentDirectory() -> String {
+    guard let path = unsafe getcwd(nil, 0) else { return "" }
+    defer { unsafe free(path) }
+    return unsafe String(cString: path)
 }

@@ -11,6 +11,8 @@ struct Failure: Error {
 
     /// The command line asks for what cannot be. `EX_USAGE`
     static func usage(_ sentence: String) -> Failure { Failure(sentence: sentence, exitCode: 64) }
+    /// A file cannot be read, or is not of use. `EX_NOINPUT`
+    static func noInput(_ sentence: String) -> Failure { Failure(sentence: sentence, exitCode: 66) }
     /// Something that is wanted is not to be had: an address, a host. `EX_UNAVAILABLE`
     static func unavailable(_ sentence: String) -> Failure {
         Failure(sentence: sentence, exitCode: 69)

@@ -26,6 +26,10 @@ extension DiskService {
         for await received in signals {
             if received == .sigusr1 {
                 logFigures()
+            } else if !isServing {
+                // Still taking memory, which can last for a large disk: nothing has to be finished.
+                removeFiles()
+                _exit(0)
             } else if isStopping {
                 endAtOnce(received)
             } else {

@@ -1,18 +1,23 @@
 #!/bin/bash
-# A read-only export is a read-only device: the kernel reads it and refuses to write.
-#
-# A disk that nobody could write to has no file system on it, and mount has nothing to mount.
+# A read-only export is a read-only device: it mounts read-only, what is on it can be read, and every
+# write is refused.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
+requires mke2fs e2fsprogs
 
-serve --size 40M --read-only
+mkdir "$scratch/content"
+head -c 3M /dev/urandom >"$scratch/content/random"
+quietly "mke2fs could not make an image" \
+    mke2fs -q -t ext4 -d "$scratch/content" "$scratch/image" 40M
+
+serve --size 40M --read-only --load "$scratch/image"
 attach /dev/nbd0
 
 checking "the kernel knows that it is read-only"
 [[ $(blockdev --getro /dev/nbd0) == 1 ]] || fail "blockdev --getro does not give 1"
 
-checking "it reads as zeroes to its end"
-dd if=/dev/nbd0 bs=1M iflag=direct status=none | cmp - <(head -c 40M /dev/zero) ||
-    fail "it does not read as 40 MiB of zeroes"
+checking "it has the image's bytes to its end"
+dd if=/dev/nbd0 bs=1M iflag=direct status=none | cmp - "$scratch/image" ||
+    fail "it does not read as the image"
 
 checking "a write is refused"
 if dd if=/dev/urandom of=/dev/nbd0 bs=4k count=1 oflag=direct status=none 2>/dev/null; then
@@ -27,9 +32,18 @@ if blkdiscard --zeroout /dev/nbd0 2>/dev/null; then
     fail "a write of zeroes was accepted"
 fi
 
-checking "mkfs.ext4 is refused"
-if mkfs.ext4 -q -F /dev/nbd0 >/dev/null 2>&1; then
-    fail "mkfs.ext4 made a file system"
+checking "it does not mount for writing"
+# -w: mount would try read-only by itself.
+if mount -w /dev/nbd0 "$mount_point" 2>/dev/null; then
+    fail "it was mounted for writing"
 fi
+
+checking "it mounts read-only, and its file is as it was"
+mount -o ro /dev/nbd0 "$mount_point" || fail "it cannot be mounted"
+cmp "$mount_point/random" "$scratch/content/random" || fail "its file is another"
+if touch "$mount_point/new" 2>/dev/null; then
+    fail "a file was made on it"
+fi
+umount "$mount_point"
 detach /dev/nbd0
 stop
