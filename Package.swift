@@ -16,10 +16,12 @@ let package = Package(
     name: "ramdisk-nbd",
     products: [
         .executable(name: "ramdisk-nbd", targets: ["RamdiskNBD"]),
+        .executable(name: "nbd-load", targets: ["NBDLoad"]),
         .library(name: "NBDServer", targets: ["NBDServer"]),
         .library(name: "NBDProtocol", targets: ["NBDProtocol"]),
     ],
     dependencies: [
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -59,6 +61,18 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
+            swiftSettings: settings),
+
+        // The load generator of the benchmark.
+        .executableTarget(
+            name: "NBDLoad",
+            dependencies: [
+                "NBDProtocol", "LinuxIO",
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            path: "Benchmarks/NBDLoad",
             swiftSettings: settings),
 
         .testTarget(

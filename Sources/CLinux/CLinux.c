@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 #include <linux/memfd.h>
+#include <sched.h>
 
 int clinux_memfd_create(const char *name) {
     int fd = memfd_create(name, MFD_CLOEXEC);
@@ -31,4 +32,14 @@ int clinux_accept(int fd) {
 
 void clinux_thread_name(const char *name) {
     pthread_setname_np(pthread_self(), name);
+}
+
+int clinux_bind_processors(const uint8_t *mask, size_t count) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (size_t i = 0; i < count; i++) {
+        if (mask[i] && i >= CPU_SETSIZE) return -EINVAL;
+        if (mask[i]) CPU_SET(i, &set);
+    }
+    return sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0;
 }

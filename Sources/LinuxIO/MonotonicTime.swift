@@ -24,6 +24,9 @@ internal import Glibc
         MonotonicTime(nanoseconds: nanoseconds &+ UInt64(milliseconds) &* 1_000_000)
     }
 
+    /// Sleeps until this time; not at all when it is past. clock_nanosleep(2)
+    public func sleep() { clinux_sleep_until(nanoseconds) }
+
     /// Milliseconds from `now` until this time, rounded up; 0 when it is past.
     public func milliseconds(from now: MonotonicTime) -> Int {
         nanoseconds <= now.nanoseconds

@@ -63,6 +63,19 @@ public struct StreamSocket: ~Copyable, Sendable {
     public var second: StreamSocket
 }
 
+/// What a socket is ready for.
+@frozen public struct Readiness: OptionSet, Sendable, BitwiseCopyable {
+    /// The shim's bits.
+    public let rawValue: CInt
+    /// From the shim's bits.
+    public init(rawValue: CInt) { self.rawValue = rawValue }
+
+    /// There is input, or the connection has ended.
+    public static var input: Self { Self(rawValue: 1) }
+    /// There is room to send.
+    public static var output: Self { Self(rawValue: 2) }
+}
+
 /// A socket that somebody else owns and will close.
 @frozen public struct SocketHandle: Sendable, BitwiseCopyable {
     @usableFromInline let number: CInt
@@ -87,13 +100,21 @@ public struct StreamSocket: ~Copyable, Sendable {
         return Transfer(unsafe clinux_receive(number, &vector, 1, wait ? 1 : 0))
     }
 
-    /// Sends from the regions, in order, and waits as long as the peer is not reading. The list
-    /// itself is not changed. sendmsg(2)
+    /// Sends from the regions, in order, and waits as long as the peer is not reading, unless that is
+    /// not wanted. The list itself is not changed. sendmsg(2)
     @_semantics("no_performance_analysis") @inlinable @inline(__always)
-    public func send(_ list: borrowing VectorList) -> Transfer {
+    public func send(_ list: borrowing VectorList, wait: Bool = true) -> Transfer {
         // Sound: as above.
         Transfer(
-            unsafe clinux_send(number, list.storage + list.first, list.end &- list.first))
+            unsafe clinux_send(
+                number, list.storage + list.first, list.end &- list.first, wait ? 1 : 0))
+    }
+
+    /// Sends from one region. sendmsg(2)
+    @_semantics("no_performance_analysis") @inlinable @inline(__always)
+    public func send(_ region: MemoryRegion, wait: Bool = true) -> Transfer {
+        var vector = unsafe iovec(iov_base: region.base, iov_len: region.count)
+        return Transfer(unsafe clinux_send(number, &vector, 1, wait ? 1 : 0))
     }
 
     /// Waits for input, or the end of it, and says whether there is any before the time is over.
@@ -102,6 +123,13 @@ public struct StreamSocket: ~Copyable, Sendable {
         var mark: UInt8 = 0
         return try checked(
             unsafe clinux_wait_readable([number], &mark, 1, CInt(clamping: milliseconds))) > 0
+    }
+
+    /// Waits for input (or the end of it) or for room to send, whichever comes first; neither when the
+    /// time is over. poll(2)
+    public func waitEither(milliseconds: Int) throws(Errno) -> Readiness {
+        Readiness(
+            rawValue: try checked(clinux_wait_either(number, CInt(clamping: milliseconds))))
     }
 
     /// Lets no more in: what was received can still be read, then comes the end. shutdown(2)
@@ -122,10 +150,20 @@ public struct StreamSocket: ~Copyable, Sendable {
     /// Makes a send give up, with ``Transfer/wouldBlock``, when the peer reads nothing for so long; 0
     /// takes the limit away. socket(7), `SO_SNDTIMEO`
     public func setSendTimeout(milliseconds: Int) {
+        setTimeout(SO_SNDTIMEO, milliseconds)
+    }
+
+    /// Makes a receive that waits give up, with ``Transfer/wouldBlock``, when nothing comes for so
+    /// long; 0 takes the limit away. socket(7), `SO_RCVTIMEO`
+    public func setReceiveTimeout(milliseconds: Int) {
+        setTimeout(SO_RCVTIMEO, milliseconds)
+    }
+
+    private func setTimeout(_ option: CInt, _ milliseconds: Int) {
         var time = timeval(
             tv_sec: milliseconds / 1000, tv_usec: suseconds_t(milliseconds % 1000 * 1000))
         _ = unsafe setsockopt(
-            number, SOL_SOCKET, SO_SNDTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
+            number, SOL_SOCKET, option, &time, socklen_t(MemoryLayout<timeval>.size))
     }
 
     /// Sends small replies at once instead of waiting for more. tcp(7), `TCP_NODELAY`; other

@@ -17,6 +17,12 @@ public enum Limits {
     /// connection ends: reading gigabytes to be polite helps nobody.
     public static var optionDataDrained: Int { 32 << 20 }
 
+    /// Data of an option reply that a client reads: a listing of two strings, or an error's text.
+    public static var optionReplyData: Int { 64 << 10 }
+
+    /// Option replies that a client takes in one handshake; a list has one for each export.
+    public static var optionReplyCount: Int { 10_000 }
+
     /// Largest payload of one READ or WRITE, as advertised: what the specification wants every
     /// server to take ("Size constraints").
     public static var maximumPayload: UInt64 { 32 << 20 }

@@ -77,12 +77,14 @@ static inline ssize_t clinux_receive(int fd, struct iovec *vectors, size_t count
     return result < 0 ? -errno : result;
 }
 
-/// sendmsg(2) without SIGPIPE: bytes sent, or -errno.
-static inline ssize_t clinux_send(int fd, struct iovec *vectors, size_t count) {
+/// sendmsg(2) without SIGPIPE: bytes sent, or -errno: -EAGAIN when there is no room and no wish to
+/// wait.
+static inline ssize_t clinux_send(int fd, struct iovec *vectors, size_t count, int wait) {
     struct msghdr message = { .msg_iov = vectors, .msg_iovlen = count };
+    int flags = wait ? MSG_NOSIGNAL : MSG_NOSIGNAL | MSG_DONTWAIT;
     ssize_t result;
     do {
-        result = sendmsg(fd, &message, MSG_NOSIGNAL);
+        result = sendmsg(fd, &message, flags);
     } while (result < 0 && errno == EINTR);
     return result < 0 ? -errno : result;
 }
@@ -122,6 +124,16 @@ static inline int clinux_wait_readable(const int *fds, uint8_t *marks, size_t co
     return ready;
 }
 
+/// poll(2) for input (1, or the end) and for room to send (2), whichever comes first; the sum of what
+/// there is, 0 when the time in milliseconds (-1: no limit) was over or a signal came.
+static inline int clinux_wait_either(int fd, int timeout) {
+    struct pollfd entry = { .fd = fd, .events = POLLIN | POLLOUT };
+    int ready = poll(&entry, 1, timeout);
+    if (ready < 0) return errno == EINTR ? 0 : -errno;
+    int input = entry.revents & (POLLIN | POLLHUP | POLLERR) ? 1 : 0;
+    return input | (entry.revents & POLLOUT ? 2 : 0);
+}
+
 // MARK: - Waking up
 
 /// eventfd(2), non-blocking, closed on exec.
@@ -153,7 +165,26 @@ static inline int clinux_thread_start(
 /// pthread_setname_np(3) for the calling thread; at most 15 characters.
 void clinux_thread_name(const char *name);
 
+/// sched_setaffinity(2) for the calling thread and the threads it will make; mask[i] is whether
+/// processor i may be used.
+int clinux_bind_processors(const uint8_t *mask, size_t count);
+
 // MARK: - Time
+
+/// clock_nanosleep(2), CLOCK_MONOTONIC, until a moment in nanoseconds.
+static inline void clinux_sleep_until(uint64_t nanoseconds) {
+    struct timespec moment = {
+        .tv_sec = (time_t)(nanoseconds / 1000000000u), .tv_nsec = (long)(nanoseconds % 1000000000u)
+    };
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &moment, NULL) == EINTR) {}
+}
+
+/// clock_gettime(2), CLOCK_THREAD_CPUTIME_ID, in nanoseconds.
+static inline uint64_t clinux_thread_nanoseconds(void) {
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
 
 /// clock_gettime(2), CLOCK_MONOTONIC, in nanoseconds.
 static inline uint64_t clinux_monotonic_nanoseconds(void) {

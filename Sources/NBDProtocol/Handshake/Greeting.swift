@@ -35,6 +35,8 @@ public struct Greeting: Sendable, Hashable {
     public static var magic: UInt64 { 0x4e42_444d_4147_4943 }
     /// ASCII "IHAVEOPT": newstyle, and the first word of every option. `NBD_OPTS_MAGIC`
     public static var optionMagic: UInt64 { 0x4948_4156_454f_5054 }
+    /// In its place, what the handshake of before 2012 has. `NBD_CLISERV_MAGIC`
+    public static var oldstyleMagic: UInt64 { 0x0000_4202_8186_1253 }
     /// Bytes on the wire.
     public static var encodedSize: Int { 18 }
 

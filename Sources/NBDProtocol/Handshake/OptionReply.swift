@@ -16,12 +16,20 @@ public struct OptionReplyCode: RawRepresentable, Sendable, Hashable {
 
     /// The server does not know the option. `NBD_REP_ERR_UNSUP`
     public static var unsupported: Self { Self(rawValue: 1 << 31 | 1) }
+    /// The server's policy forbids it. `NBD_REP_ERR_POLICY`
+    public static var policy: Self { Self(rawValue: 1 << 31 | 2) }
     /// The option, or its data, makes no sense. `NBD_REP_ERR_INVALID`
     public static var invalid: Self { Self(rawValue: 1 << 31 | 3) }
+    /// The server's platform cannot do it. `NBD_REP_ERR_PLATFORM`
+    public static var platform: Self { Self(rawValue: 1 << 31 | 4) }
+    /// Nothing but STARTTLS before TLS. `NBD_REP_ERR_TLS_REQD`
+    public static var tlsRequired: Self { Self(rawValue: 1 << 31 | 5) }
     /// There is no such export. `NBD_REP_ERR_UNKNOWN`
     public static var unknownExport: Self { Self(rawValue: 1 << 31 | 6) }
     /// The server is being stopped. `NBD_REP_ERR_SHUTDOWN`
     public static var shutdown: Self { Self(rawValue: 1 << 31 | 7) }
+    /// The client has to ask for block sizes, and heed them. `NBD_REP_ERR_BLOCK_SIZE_REQD`
+    public static var blockSizeRequired: Self { Self(rawValue: 1 << 31 | 8) }
     /// The option's data is longer than the server looks at. `NBD_REP_ERR_TOO_BIG`
     public static var tooBig: Self { Self(rawValue: 1 << 31 | 9) }
 

@@ -1,0 +1,64 @@
+// Values of options that are more than a number or a text.
+
+internal import ArgumentParser
+internal import LinuxIO
+
+/// A number of bytes: `4096`, `128K`, `1M`.
+struct ByteCount: ExpressibleByArgument {
+    var bytes: Int
+
+    init(_ bytes: Int) { self.bytes = bytes }
+
+    init?(argument: String) {
+        let shifts: [Character: Int] = ["K": 10, "M": 20, "G": 30, "T": 40]
+        let shift = argument.last.flatMap { shifts[Character($0.uppercased())] }
+        let digits = shift == nil ? argument[...] : argument.dropLast()
+        guard !digits.isEmpty, digits.allSatisfy({ "0" <= $0 && $0 <= "9" }),
+            let number = Int(digits), number <= Int.max >> (shift ?? 0)
+        else { return nil }
+        bytes = number << (shift ?? 0)
+    }
+
+    var defaultValueDescription: String {
+        bytes > 0 && bytes.isMultiple(of: 1024) ? "\(bytes / 1024)K" : "\(bytes)"
+    }
+}
+
+/// Processors: `0`, `0,2`, `1-3`.
+struct ProcessorList: ExpressibleByArgument {
+    var processors: [Int] = []
+
+    init?(argument: String) {
+        for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
+            let bounds = part.split(separator: "-", omittingEmptySubsequences: false).map {
+                Int($0)
+            }
+            guard bounds.count <= 2, let first = bounds[0], let last = bounds[bounds.count - 1],
+                first >= 0, last >= first, last < Processor.maximumCount
+            else { return nil }
+            processors += first...last
+        }
+    }
+}
+
+/// What the load consists of.
+enum Workload: String, CaseIterable, ExpressibleByArgument {
+    case read, write, mixed, trim
+}
+
+/// Where every command binds itself.
+struct Binding: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Keep to these processors: 1, or 0,2 or 1-3.", valueName: "list"))
+    var cpuList: ProcessorList?
+
+    func apply() throws {
+        guard let cpuList else { return }
+        do {
+            try Processor.bind(to: cpuList.processors)
+        } catch {
+            throw Failure("cannot keep to these processors: \(error)")
+        }
+    }
+}

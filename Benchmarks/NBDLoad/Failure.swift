@@ -1,0 +1,9 @@
+// What went wrong, in one sentence.
+
+/// Why there are no figures.
+struct Failure: Error, CustomStringConvertible {
+    /// One sentence, without a full stop.
+    let description: String
+
+    init(_ sentence: String) { description = sentence }
+}

@@ -1,0 +1,47 @@
+// Several connections at work at the same time, a thread each.
+
+internal import LinuxIO
+internal import Synchronization
+internal import SystemPackage
+
+/// What one thread has to do.
+protocol Work: Sendable {
+    /// Does it, and answers what was counted.
+    func run() throws(Failure) -> LoadFigures
+}
+
+/// Does all of the work at once, and answers the figures of all, or the first failure.
+func runInThreads(_ works: [some Work]) throws(Failure) -> LoadFigures {
+    let outcome = Outcome()
+    var threads: [Thread] = []
+    do throws(Errno) {
+        for (index, work) in works.enumerated() {
+            threads.append(try Thread(name: "load-\(index)") { outcome.take(work) })
+        }
+    } catch {
+        throw Failure("cannot start a thread: \(error)")
+    }
+    for thread in threads { thread.join() }
+    return try outcome.figures()
+}
+
+/// Where the threads leave what they counted.
+private final class Outcome: Sendable {
+    private let state = Mutex<(figures: LoadFigures, failure: Failure?)>((LoadFigures(), nil))
+
+    func take(_ work: some Work) {
+        do throws(Failure) {
+            let figures = try work.run()
+            state.withLock { $0.figures.add(figures) }
+        } catch {
+            state.withLock { $0.failure = $0.failure ?? error }
+        }
+    }
+
+    /// All figures, or the first failure.
+    func figures() throws(Failure) -> LoadFigures {
+        let (figures, failure) = state.withLock { $0 }
+        if let failure { throw failure }
+        return figures
+    }
+}

@@ -1,0 +1,134 @@
+// The result as a table for people, or as JSON for programs.
+
+internal import Histogram
+
+/// One line of a report: its key in JSON, what people read, and the value.
+struct ReportLine {
+    enum Value {
+        case text(String)
+        case count(Int)
+        /// A number with so many decimals.
+        case number(Double, decimals: Int)
+    }
+
+    let key: String
+    let title: String
+    let value: Value
+    var unit = ""
+}
+
+/// The result of one run.
+struct Report {
+    var lines: [ReportLine]
+
+    /// `key: value` in JSON, on one line.
+    var json: String {
+        let members = lines.map { line -> String in
+            let value =
+                switch line.value {
+                case .text(let text): quoted(text)
+                case .count(let count): String(count)
+                case .number(let number, let decimals): fixed(number, decimals: decimals)
+                }
+            return "\(quoted(line.key)): \(value)"
+        }
+        return "{" + members.joined(separator: ", ") + "}"
+    }
+
+    /// Titles on the left, values on the right, aligned.
+    var text: String {
+        let rows = lines.map { line -> (title: String, value: String, unit: String) in
+            let value =
+                switch line.value {
+                case .text(let text): text
+                case .count(let count): grouped(String(count))
+                case .number(let number, let decimals): grouped(fixed(number, decimals: decimals))
+                }
+            return (line.title, value, line.unit)
+        }
+        let titleWidth = rows.map(\.title.count).max() ?? 0
+        let valueWidth = rows.map(\.value.count).max() ?? 0
+        return rows.map { row in
+            row.title + String(repeating: " ", count: titleWidth - row.title.count + 2)
+                + String(repeating: " ", count: valueWidth - row.value.count) + row.value
+                + (row.unit.isEmpty ? "" : " " + row.unit)
+        }.joined(separator: "\n")
+    }
+
+    private func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case _ where scalar.value < 0x20:
+                let digits = String(scalar.value, radix: 16)
+                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}
+
+/// A number that is not negative, with a fixed count of decimals.
+private func fixed(_ number: Double, decimals: Int) -> String {
+    var scale = 1.0
+    for _ in 0..<decimals { scale *= 10 }
+    let whole = Int((number * scale).rounded())
+    guard decimals > 0 else { return String(whole) }
+    let digits = String(whole)
+    let padded = String(repeating: "0", count: max(0, decimals + 1 - digits.count)) + digits
+    return padded.dropLast(decimals) + "." + padded.suffix(decimals)
+}
+
+/// Thousands apart: `1,234,567.8`.
+private func grouped(_ number: String) -> String {
+    let whole = number.prefix { $0 != "." }
+    var result = ""
+    for (index, digit) in whole.enumerated() {
+        if index > 0, (whole.count - index).isMultiple(of: 3) { result.append(",") }
+        result.append(digit)
+    }
+    return result + number.dropFirst(whole.count)
+}
+
+extension LoadFigures {
+    /// What was achieved: rate, bandwidth, and how long requests took.
+    func reportLines(blockSize: Int) -> [ReportLine] {
+        let bytes = requestsPerSecond * Double(blockSize)
+        let perRequest = 1 / Double(max(1, requests))
+        return [
+            ReportLine(key: "requests", title: "requests", value: .count(requests)),
+            ReportLine(
+                key: "iops", title: "IOPS", value: .number(requestsPerSecond, decimals: 0),
+                unit: "/s"),
+            ReportLine(
+                key: "megabytes_per_second", title: "bandwidth",
+                value: .number(bytes / 1e6, decimals: 1), unit: "MB/s"),
+        ] + latencyLines + [
+            ReportLine(
+                key: "client_cpu_us_per_request", title: "client CPU per request",
+                value: .number(Double(processorNanoseconds) / 1e3 * perRequest, decimals: 3),
+                unit: "us"),
+            ReportLine(
+                key: "client_calls_per_1000_requests", title: "client calls per 1000 requests",
+                value: .number(Double(sends + receives) * 1e3 * perRequest, decimals: 1)),
+        ]
+    }
+
+    private var latencyLines: [ReportLine] {
+        guard latency.totalCount > 0 else { return [] }
+        let percentiles = [("p50", 50), ("p90", 90), ("p99", 99), ("p99_9", 99.9)]
+        let values =
+            [("min", Double(latency.min)), ("mean", latency.mean)]
+            + percentiles.map { ($0.0, Double(latency.valueAtPercentile($0.1))) }
+            + [("max", Double(latency.max))]
+        return values.map { name, nanoseconds in
+            let title = name.map { $0 == "_" ? "." : String($0) }.joined()
+            return ReportLine(
+                key: "latency_\(name)_us", title: "latency \(title)",
+                value: .number(nanoseconds / 1e3, decimals: 1), unit: "us")
+        }
+    }
+}

@@ -1,0 +1,258 @@
+"""The whole run: rows, rounds, counts and sweeps."""
+import os
+import statistics
+import time
+
+from . import contenders, counts, loads
+from .clients import WARM_UP_SHARE, Clients, LoadFailed
+from .contenders import Unavailable
+from .processes import OtherPrograms, processor_seconds
+
+# What a load costs besides its own time: starting a client, and connecting.
+OVERHEAD_SECONDS = 0.1
+# Seconds that the look at idle servers takes.
+IDLE_COST = counts.IDLE_SECONDS + 2
+# Processor time that other programs may take of this machine's before a load is measured again.
+QUIET = 0.1
+
+
+class Campaign:
+    def __init__(self, repository, options, processes, progress):
+        release = repository / ".build" / "release"
+        self.options = options
+        self.processes = processes
+        self.progress = progress
+        self.seconds = options.seconds or (0.4 if options.quick else 2)
+        self.rounds = options.rounds or (3 if options.quick else 5)
+        self.contenders = contenders.all_of(release, options)
+        self.servers = {}
+        self.unavailable = {}
+        processors = sorted(os.sched_getaffinity(0))
+        self.processors = processors
+        # Client and server have one each; with a single processor there is nothing to choose.
+        self.server_processors = processors[:1]
+        self.clients = Clients(
+            release / "nbd-load", processes, processors[1] if len(processors) > 1 else None)
+
+    def run(self):
+        rows = self.chosen_rows()
+        sweeps = self.chosen_sweeps()
+        self.plan(rows, sweeps)
+        results = {
+            "settings": {"rounds": self.rounds, "seconds": self.seconds, "size": contenders.SIZE},
+            "rows": [self.measure_row(row, self.rounds) for row in rows],
+        }
+        results["sweeps"] = {
+            name: [self.measure_row(row, 1 if self.options.quick else 3, is_sweep=True)
+                   for row in sweep]
+            for name, sweep in sweeps.items()}
+        if not self.options.no_counts:
+            results["system_calls"] = self.count_system_calls()
+            results["idle"] = self.measure_idle()
+        results["contenders"] = {
+            contender.name: {
+                "title": contender.title, "version": contender.version(),
+                "command": contender.example, "is_limit": contender.is_limit,
+                "unavailable": self.unavailable.get(contender.name)}
+            for contender in self.contenders}
+        return results
+
+    # What is to be done
+
+    def chosen_rows(self):
+        if self.options.only:
+            return [loads.named(name) for name in self.options.only]
+        return [row for row in loads.ROWS if row.quick or not self.options.quick]
+
+    def chosen_sweeps(self):
+        if self.options.no_charts or self.options.only:
+            return {}
+        return {"depth": loads.depth_sweep(self.options.quick),
+                "block": loads.block_sweep(self.options.quick)}
+
+    def plan(self, rows, sweeps):
+        """Tells the progress what is to come."""
+        sweep_rounds = 1 if self.options.quick else 3
+        for row in rows:
+            self.progress.expect(self.rounds * sum(self.cost(c, row) for c in self.contenders))
+        for row in [row for sweep in sweeps.values() for row in sweep]:
+            self.progress.expect(sweep_rounds * sum(self.cost(c, row) for c in self.contenders))
+        if not self.options.no_counts:
+            servers = [c for c in self.contenders if not c.is_limit]
+            self.progress.expect(len(servers) * len(loads.COUNTED) * 1.5 + IDLE_COST)
+
+    def cost(self, contender, row):
+        """Seconds that a load will take."""
+        if not self.applies(contender, row):
+            return 0
+        if row.client == "fio":
+            return max(1, round(self.seconds)) + 0.5
+        return self.seconds * (1 + WARM_UP_SHARE) + OVERHEAD_SECONDS
+
+    @staticmethod
+    def applies(contender, row):
+        """A plain stream goes one way, and fio cannot drive it."""
+        return not contender.is_limit or (row.client != "fio" and row.workload in ("read", "write"))
+
+    # Rows
+
+    def measure_row(self, row, rounds, is_sweep=False):
+        figures = {contender.name: [] for contender in self.contenders}
+        failures = {}
+        patience = self.options.wait_quiet
+        for number in range(rounds):
+            patience -= self.wait_for_quiet(patience)
+            # There and back again: what drifts one way within a round drifts the other in the next.
+            order = self.contenders if number % 2 == 0 else self.contenders[::-1]
+            for contender in order:
+                if not self.applies(contender, row):
+                    continue
+                self.progress.step(
+                    f"{row.title}, round {number + 1} of {rounds}, {contender.title}",
+                    self.cost(contender, row))
+                try:
+                    figures[contender.name].append(self.measure(contender, row))
+                except (LoadFailed, Unavailable) as failure:
+                    figures[contender.name].append(None)
+                    failures[contender.name] = str(failure)
+        result = {
+            "name": row.name, "title": row.title, "workload": row.workload, "block": row.block,
+            "depth": row.depth, "connections": row.connections, "socket": row.socket,
+            "bound": row.bound and len(self.processors) > 1, "client": row.client,
+            "rounds": figures, "failures": failures, "summary": summary(figures),
+        }
+        if not is_sweep:
+            self.progress.say(line_of(result, self.contenders))
+        return result
+
+    def wait_for_quiet(self, patience):
+        """Lets others finish what they do, for so many seconds at most; answers how many it took."""
+        started = time.monotonic()
+        while time.monotonic() - started < patience:
+            others = OtherPrograms()
+            time.sleep(0.3)
+            if others.share(0) < QUIET:
+                break
+            self.progress.say_more("waiting for a quiet machine")
+        return time.monotonic() - started
+
+    def measure(self, contender, row):
+        """The least disturbed of a few tries; a quick run has no time for a second one."""
+        best = None
+        for _ in range(1 if self.options.quick else 3):
+            figures = self.measure_once(contender, row)
+            if best is None or figures["disturbance"] < best["disturbance"]:
+                best = figures
+            if best["disturbance"] < QUIET:
+                break
+            self.progress.say_more("disturbed, once more")
+        return best
+
+    def measure_once(self, contender, row):
+        server = self.server(contender, row.socket)
+        server.bind(self.server_processors if row.bound and len(self.processors) > 1
+                    else self.processors)
+        before = processor_seconds(server.pid)
+        others = OtherPrograms()
+        figures = self.clients.run(server, row, self.seconds)
+        # A server's last word, and a child's time that its parent collects.
+        time.sleep(0.03)
+        used = processor_seconds(server.pid) - before
+        figures["disturbance"] = others.share(used)
+        if figures.get("total_requests"):
+            figures["server_cpu_us_per_request"] = used * 1e6 / figures["total_requests"]
+        return figures
+
+    def server(self, contender, kind):
+        """A running server; what failed once is not tried again."""
+        key = contender.name, kind
+        if contender.name in self.unavailable:
+            raise Unavailable(self.unavailable[contender.name])
+        server = self.servers.get(key)
+        if server is None or not server.is_alive():
+            try:
+                server = contender.start(self.processes, kind)
+            except Unavailable as failure:
+                self.unavailable[contender.name] = str(failure)
+                self.progress.say(f"Left out: {failure}")
+                raise
+            self.clients.fill(server)
+            self.servers[key] = server
+        return server
+
+    # Counts
+
+    def count_system_calls(self):
+        with_perf = counts.can_use_perf()
+        result = {"with": "perf" if with_perf else "strace", "per_1000_requests": {}}
+        for name in loads.COUNTED:
+            row = loads.named(name)
+            result["per_1000_requests"][name] = self.of_each_server(
+                f"system calls, {row.title}", 1.5,
+                lambda server, row=row: round(counts.system_calls(
+                    self.clients, server, row, min(self.seconds, 1), with_perf), 1))
+        return result
+
+    def measure_idle(self):
+        """All of them at the same time: who is idle disturbs nobody."""
+        self.progress.step(f"idle with {counts.IDLE_CONNECTIONS} connections each", IDLE_COST)
+        servers = {}
+        failures = {}
+        for contender in self.contenders:
+            if not contender.is_limit:
+                try:
+                    servers[contender.name] = self.server(contender, "unix")
+                except (LoadFailed, Unavailable) as failure:
+                    failures[contender.name] = {"failed": str(failure)}
+        return counts.idle(self.clients, servers) | failures
+
+    def of_each_server(self, what, seconds, measure):
+        result = {}
+        for contender in self.contenders:
+            if contender.is_limit:
+                continue
+            self.progress.step(f"{what}, {contender.title}", seconds)
+            try:
+                server = self.server(contender, "unix")
+                server.bind(self.server_processors)
+                result[contender.name] = measure(server)
+            except (LoadFailed, Unavailable) as failure:
+                result[contender.name] = {"failed": str(failure)}
+        return result
+
+
+def summary(figures):
+    """Medians of each contender, and of the ratios of the first one to it, round by round."""
+    first = next(iter(figures))
+    result = {}
+    for name, rounds in figures.items():
+        valid = [each for each in rounds if each]
+        if not valid:
+            continue
+        entry = {key: statistics.median(each[key] for each in valid)
+                 for key in valid[0] if isinstance(valid[0][key], (int, float))
+                 and all(key in each for each in valid)}
+        ratios = [ours["iops"] / theirs["iops"]
+                  for ours, theirs in zip(figures[first], rounds) if ours and theirs]
+        if name != first and ratios:
+            entry["ratio"] = {"median": statistics.median(ratios), "min": min(ratios),
+                              "max": max(ratios)}
+        result[name] = entry
+    return result
+
+
+def line_of(row, all_contenders):
+    """A row as one line for the terminal."""
+    parts = []
+    for contender in all_contenders:
+        entry = row["summary"].get(contender.name)
+        if entry is None:
+            if contender.name in row["failures"]:
+                parts.append(f"{contender.name} failed")
+        elif "ratio" not in entry:
+            parts.append(f"{entry['iops']:,.0f}/s, {entry['latency_p50_us']:.0f} us")
+        else:
+            ratio = entry["ratio"]
+            parts.append(f"{contender.name} {ratio['median']:.1f}x"
+                         f" ({ratio['min']:.1f}-{ratio['max']:.1f})")
+    return f"{row['title']}: " + "; ".join(parts)

@@ -1,0 +1,72 @@
+"""The programs that put load on a server, and what they tell."""
+import json
+import subprocess
+
+WARM_UP_SHARE = 0.2
+
+
+class LoadFailed(Exception):
+    """A load that did not come to its end, and why."""
+
+
+class Clients:
+    def __init__(self, load_program, processes, processor):
+        self.load_program = str(load_program)
+        self.processes = processes
+        # The processor of a bound client, as taskset has it; None when there is only one.
+        self.processor = processor
+
+    def run(self, server, row, seconds):
+        """Puts a row's load on a server, and answers the figures."""
+        if row.client == "fio":
+            return self.fio(server, row, seconds)
+        warm_up = seconds * WARM_UP_SHARE
+        command = [self.load_program]
+        if server.contender.is_limit:
+            command += ["stream", "--workload", row.workload, "--block-size", str(row.block),
+                        "--connections", str(row.connections)]
+            command += ["--ping"] if row.depth == 1 else []
+        else:
+            command += ["run", *row.arguments()]
+        if row.bound and self.processor is not None:
+            command += ["--cpu-list", str(self.processor)]
+        command += ["--seconds", str(seconds), "--warmup", str(warm_up), "--json", server.uri]
+        return json.loads(self.output(command, seconds))
+
+    def fill(self, server):
+        """Writes every block, so that a read has something to read."""
+        if not server.contender.is_limit:
+            self.output([self.load_program, "--workload", "write", "--sequential", "--block-size",
+                         "1M", "--depth", "4", "--warmup", "0", "--seconds", "0.3", server.uri], 1)
+
+    def fio(self, server, row, seconds):
+        """fio's own client, which is what most people have."""
+        pattern = {"read": "randread", "write": "randwrite"}[row.workload]
+        output = self.output(
+            ["fio", "--name=load", "--ioengine=nbd", f"--uri={server.uri}", f"--rw={pattern}",
+             f"--bs={row.block}", f"--iodepth={row.depth}", "--size=40m", "--time_based",
+             f"--runtime={max(1, round(seconds))}s", "--output-format=json"], seconds)
+        # A line about the engine may come before the JSON.
+        figures = json.loads(output[output.index("{"):])["jobs"][0][row.workload]
+        latency = figures["clat_ns"]
+        return {
+            "iops": figures["iops"],
+            "megabytes_per_second": figures["bw_bytes"] / 1e6,
+            "latency_mean_us": latency["mean"] / 1e3,
+            "latency_p50_us": latency["percentile"]["50.000000"] / 1e3,
+            "latency_p99_us": latency["percentile"]["99.000000"] / 1e3,
+            "total_requests": figures["total_ios"],
+        }
+
+    def output(self, command, seconds):
+        process = self.processes.start(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            output, errors = process.communicate(timeout=seconds * 2 + 60)
+        except subprocess.TimeoutExpired:
+            raise LoadFailed("it took too long") from None
+        finally:
+            self.processes.stop(process.pid)
+        if process.returncode != 0:
+            raise LoadFailed(errors.strip().rpartition("\n")[2] or f"exit {process.returncode}")
+        return output

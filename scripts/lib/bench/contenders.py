@@ -1,0 +1,223 @@
+"""The servers that are compared, each set up as somebody would who wants it fast."""
+import os
+import re
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+from .processes import is_alive, wait_for
+
+SIZE = 40 << 20
+PEERS = ["nbdkit", "nbdkit-malloc", "qemu-nbd", "nbd-server", "stream"]
+
+
+class Unavailable(Exception):
+    """A contender that could not be started, and why."""
+
+
+class Contender:
+    """A server: `title` for people, `is_limit` for what is no NBD server but what none can beat."""
+
+    is_limit = False
+    exported = ""
+
+    def __init__(self, name, title):
+        self.name = name
+        self.title = title
+        self.example = ""
+
+    def command(self, place):
+        """The command that listens at a place."""
+        raise NotImplementedError
+
+    def version(self):
+        """One line, or empty."""
+        return ""
+
+    def start(self, processes, kind):
+        """Starts it on a socket of this kind, and answers the server."""
+        place = Place(processes.directory, self, kind)
+        command = self.command(place)
+        if not self.example:
+            self.example = " ".join(str(part) for part in command).replace(
+                str(processes.directory), "DIR")
+        if shutil.which(command[0]) is None:
+            raise Unavailable(f"{command[0]} is not installed")
+        log = place.directory / "log"
+        with open(log, "w") as output:
+            process = processes.start(command, stdout=output, stderr=output)
+        if not wait_for(lambda: place.answers() or process.poll() not in (None, 0), 10):
+            raise Unavailable(f"{self.title} does not listen")
+        if process.poll() not in (None, 0):
+            raise Unavailable(f"{self.title} ended: {log.read_text().strip()[-300:]}")
+        return Server(self, processes, self.process_number(processes, place, process), place)
+
+    def process_number(self, processes, place, process):
+        """The number of the process that serves."""
+        return process.pid
+
+
+class Place:
+    """Where one server listens, and keeps its files."""
+
+    def __init__(self, directory, contender, kind):
+        self.kind = kind
+        self.directory = directory / f"{contender.name}-{kind}"
+        self.directory.mkdir(exist_ok=True)
+        self.socket = self.directory / "socket"
+        self.socket.unlink(missing_ok=True)
+        self.port = free_port() if kind == "tcp" else None
+        self.uri = (f"nbd://127.0.0.1:{self.port}/{contender.exported}" if kind == "tcp"
+                    else f"nbd+unix:///{contender.exported}?socket={self.socket}")
+
+    def answers(self):
+        """Whether somebody listens."""
+        family = socket.AF_INET if self.kind == "tcp" else socket.AF_UNIX
+        address = ("127.0.0.1", self.port) if self.kind == "tcp" else str(self.socket)
+        with socket.socket(family) as probe:
+            return probe.connect_ex(address) == 0
+
+    def image(self):
+        """A file in memory, with data in it."""
+        path = self.directory / "image"
+        path.write_bytes(os.urandom(1 << 20) * (SIZE >> 20))
+        return path
+
+
+class Server:
+    """A contender that runs."""
+
+    def __init__(self, contender, processes, pid, place):
+        self.contender = contender
+        self.processes = processes
+        self.pid = pid
+        self.uri = place.uri
+        self.processors = None
+
+    def bind(self, processors):
+        """Keeps all its threads to these processors."""
+        if processors != self.processors:
+            subprocess.run(
+                ["taskset", "-a", "-p", "-c", ",".join(map(str, processors)), str(self.pid)],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+            self.processors = processors
+
+    def is_alive(self):
+        return is_alive(self.pid)
+
+    def stop(self):
+        self.processes.stop(self.pid)
+
+
+class RamdiskNBD(Contender):
+    def __init__(self, program, options, name="ramdisk-nbd", title="ramdisk-nbd"):
+        super().__init__(name, title)
+        self.program = str(program)
+        self.options = options
+
+    def command(self, place):
+        listen = (["--listen", f"127.0.0.1:{place.port}"] if place.kind == "tcp"
+                  else ["--unix", str(place.socket)])
+        return [self.program, "serve", "--size", str(SIZE), *listen, *self.options]
+
+    def version(self):
+        return first_line([self.program, "--version"])
+
+
+class Nbdkit(Contender):
+    def __init__(self, name, title, *plugin_options):
+        super().__init__(name, title)
+        self.plugin_options = plugin_options
+
+    def command(self, place):
+        listen = (["-i", "127.0.0.1", "-p", str(place.port)] if place.kind == "tcp"
+                  else ["-U", str(place.socket)])
+        return ["nbdkit", "-f", *listen, "memory", str(SIZE), *self.plugin_options]
+
+    def version(self):
+        return first_line(["nbdkit", "--version"])
+
+
+class QemuNbd(Contender):
+    def command(self, place):
+        # io_uring is faster than its threads or O_DIRECT on a file that is in memory anyway.
+        listen = (["-b", "127.0.0.1", "-p", str(place.port)] if place.kind == "tcp"
+                  else ["-k", str(place.socket)])
+        return ["qemu-nbd", "-f", "raw", "-t", "-e", "0", "--cache=writeback", "--aio=io_uring",
+                "--discard=unmap", *listen, str(place.image())]
+
+    def version(self):
+        return first_line(["qemu-nbd", "--version"])
+
+
+class NbdServer(Contender):
+    exported = "disk"
+
+    def command(self, place):
+        # One thread a connection: more of them only pass the work around. No splice: slower here.
+        listen = (f"listenaddr = 127.0.0.1\nport = {place.port}" if place.kind == "tcp"
+                  else f"unixsock = {place.socket}\nduallisten = false")
+        configuration = place.directory / "configuration"
+        configuration.write_text(
+            f"[generic]\n{listen}\nmax_threads = 1\n[disk]\nexportname = {place.image()}\n"
+            "sync = false\nflush = true\nrotational = false\nsplice = false\n")
+        return ["nbd-server", "-C", str(configuration), "-p", str(place.directory / "pid")]
+
+    def process_number(self, processes, place, process):
+        """It has gone into the background: its number is in a file."""
+        path = place.directory / "pid"
+        if not wait_for(lambda: path.exists() and path.read_text().strip(), 5):
+            raise Unavailable("nbd-server tells no process number")
+        pid = int(path.read_text())
+        processes.adopt(pid, process)
+        return pid
+
+    def version(self):
+        return first_line(["nbd-server", "-V"])
+
+
+class PlainStream(Contender):
+    """The same bytes over the same kind of socket, without NBD."""
+
+    is_limit = True
+
+    def __init__(self, program):
+        super().__init__("stream", "plain stream")
+        self.program = str(program)
+
+    def command(self, place):
+        return [self.program, "stream-server", "--size", str(SIZE), place.uri]
+
+
+def all_of(release, options):
+    """Every contender that was asked for; ramdisk-nbd comes first."""
+    chosen = options.peers or PEERS
+    extra = options.server_options.split()
+    peers = {
+        "nbdkit": Nbdkit("nbdkit", "nbdkit memory"),
+        "nbdkit-malloc": Nbdkit("nbdkit-malloc", "nbdkit memory, malloc", "allocator=malloc"),
+        "qemu-nbd": QemuNbd("qemu-nbd", "qemu-nbd, tmpfs"),
+        "nbd-server": NbdServer("nbd-server", "nbd-server, tmpfs"),
+        "stream": PlainStream(release / "nbd-load"),
+    }
+    also = [RamdiskNBD(Path(path).resolve(), extra, name, f"ramdisk-nbd, {name}")
+            for name, _, path in (entry.partition("=") for entry in options.also)]
+    return [RamdiskNBD(release / "ramdisk-nbd", extra), *also,
+            *(peers[name] for name in PEERS if name in chosen)]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def first_line(command):
+    """What a program says of its version."""
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except OSError:
+        return ""
+    line = (result.stdout + result.stderr).strip().partition("\n")[0]
+    return re.sub(r"^This is ", "", line)

@@ -1,0 +1,86 @@
+"""What does not drift with the machine: system calls, and wake-ups of an idle server."""
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+from .clients import LoadFailed
+from .processes import descendants, processor_seconds, wake_ups, wait_for
+
+IDLE_CONNECTIONS = 100
+IDLE_SECONDS = 5
+
+
+def can_use_perf():
+    """Whether perf may count system calls, which costs the server next to nothing."""
+    if shutil.which("perf") is None:
+        return False
+    command = ["perf", "stat", "-e", "raw_syscalls:sys_enter", "true"]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+def system_calls(clients, server, row, seconds, with_perf):
+    """System calls of the server for each 1000 requests."""
+    path = clients.processes.directory / "calls"
+    members = ",".join(map(str, [server.pid, *descendants(server.pid)]))
+    if with_perf:
+        command = ["perf", "stat", "-x", ",", "-o", str(path), "-e", "raw_syscalls:sys_enter",
+                   "-p", members]
+    else:
+        command = ["strace", "-f", "-c", "-o", str(path), "-p", members]
+    counter = clients.processes.start(command)
+    time.sleep(0.5)
+    try:
+        requests = clients.run(server, row, seconds)["total_requests"]
+    finally:
+        counter.send_signal(signal.SIGINT)
+        wait_for(lambda: counter.poll() is not None, 5)
+        clients.processes.stop(counter.pid)
+    text = path.read_text()
+    calls = perf_total(text) if with_perf else strace_total(text)
+    if calls is None or requests == 0:
+        raise LoadFailed("the system calls could not be counted")
+    return calls * 1000 / requests
+
+
+def perf_total(text):
+    for line in text.splitlines():
+        fields = line.split(",")
+        if len(fields) > 2 and fields[2].startswith("raw_syscalls:") and fields[0].isdigit():
+            return int(fields[0])
+    return None
+
+
+def strace_total(text):
+    match = re.search(r"^\s*100\.00\s+\S+\s+(?:\S+\s+)?(\d+)\s+(?:\d+\s+)?total$", text, re.M)
+    return int(match.group(1)) if match else None
+
+
+def idle(clients, servers):
+    """Wake-ups and processor time of servers that many clients are connected to and none asks."""
+    results = {}
+    holders = {}
+    try:
+        for name, server in servers.items():
+            holders[name] = clients.processes.start(
+                [clients.load_program, "idle", "--connections", str(IDLE_CONNECTIONS), "--seconds",
+                 str(IDLE_SECONDS + 60), server.uri], stdout=subprocess.PIPE, text=True)
+        for name, holder in holders.items():
+            if holder.stdout.readline().strip() != "ready":
+                results[name] = {"failed": f"does not take {IDLE_CONNECTIONS} connections"}
+        time.sleep(1)
+        before = {name: (wake_ups(server.pid), processor_seconds(server.pid))
+                  for name, server in servers.items()}
+        time.sleep(IDLE_SECONDS)
+        for name, server in servers.items():
+            results.setdefault(name, {
+                "connections": IDLE_CONNECTIONS,
+                "wake_ups_per_second": (wake_ups(server.pid) - before[name][0]) / IDLE_SECONDS,
+                "processor_ms_per_second":
+                    (processor_seconds(server.pid) - before[name][1]) * 1000 / IDLE_SECONDS,
+            })
+    finally:
+        for holder in holders.values():
+            clients.processes.stop(holder.pid)
+    return results
