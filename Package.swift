@@ -82,6 +82,9 @@ let package = Package(
             dependencies: ["LinuxIO", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: settings),
         .testTarget(
+            name: "NBDLoadTests", dependencies: ["NBDLoad", "NBDProtocol", "LinuxIO"],
+            swiftSettings: settings),
+        .testTarget(
             name: "NBDServerTests",
             dependencies: [
                 "NBDServer", "NBDProtocol", "LinuxIO",

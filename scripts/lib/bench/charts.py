@@ -8,6 +8,7 @@ import matplotlib
 matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "ramdisk-nbd"  # the same figures give the same file
 import matplotlib.pyplot as plot  # noqa: E402
+from matplotlib import ticker  # noqa: E402
 
 COLORS = {"ramdisk-nbd": "#d1495b", "nbdkit": "#00798c", "nbdkit-malloc": "#66a5ad",
           "qemu-nbd": "#edae49", "nbd-server": "#8d6a9f", "stream": "#555555"}
@@ -51,6 +52,7 @@ def ratios(results, contenders, path):
     axes.axvline(1, color=color(base), linewidth=1.5, label=contenders[base]["title"] + " = 1")
     axes.set_yticks(range(len(rows)), [row["title"] for row in rows], fontsize=8)
     axes.invert_yaxis()
+    axes.set_title("Requests per second", fontsize=10)
     axes.set_xlabel("times the requests per second of nbdkit memory; lines from lowest to highest round")
     axes.legend(fontsize=8, loc="lower right")
     axes.grid(axis="x", alpha=0.3)
@@ -70,12 +72,20 @@ def lines(sweep, contenders, key, of, path, title, horizontal, vertical, ticks=N
     axes.set_yscale("log")
     values = [row[of] for row in sweep]
     axes.set_xticks(values, [ticks(value) if ticks else str(value) for value in values])
+    for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis(ticker.FuncFormatter(lambda value, _: f"{value:g}" if leads(value) else ""))
+    axes.tick_params(which="minor", labelsize=8)
     axes.set_title(title, fontsize=10)
     axes.set_xlabel(horizontal)
     axes.set_ylabel(vertical)
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8)
     save(figure, path)
+
+
+def leads(value):
+    """Whether a number begins with 1, 2 or 5: these are enough on a logarithmic axis."""
+    return f"{value:e}"[0] in "125"
 
 
 def size_text(size):
