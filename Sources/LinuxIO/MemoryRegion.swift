@@ -1,6 +1,6 @@
 // A run of bytes that can be sliced, copied and zeroed without a pointer in sight.
 
-public import Glibc
+public import CLinux
 
 /// Bytes of memory that somebody else owns: a slice of a mapping, or of a connection's buffer.
 ///
@@ -40,6 +40,14 @@ public import Glibc
     public func copy(from source: MemoryRegion) {
         precondition(source.count == count)
         unsafe memmove(base, source.base, count)
+    }
+
+    /// Copies a whole region of the same size here, which must not overlap, past the caches: for what
+    /// will not be looked at soon.
+    @_semantics("no_performance_analysis") @inlinable @inline(__always)
+    public func copyPastCache(from source: MemoryRegion) {
+        precondition(source.count == count)
+        unsafe clinux_copy_past_cache(base, source.base, count)
     }
 
     /// Makes every byte zero. memset(3)

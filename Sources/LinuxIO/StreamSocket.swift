@@ -172,18 +172,19 @@ public struct StreamSocket: ~Copyable, Sendable {
         _ = clinux_set_option(number, CInt(IPPROTO_TCP), TCP_NODELAY, 1)
     }
 
-    /// Asks for send and receive buffers of so many bytes; the kernel may give less. socket(7)
-    public func setBuffers(send: Int?, receive: Int?) {
+    /// Whether this is a Unix socket. socket(7), `SO_DOMAIN`
+    public var isUnix: Bool {
+        var domain: CInt = 0
+        var length = socklen_t(MemoryLayout<CInt>.size)
+        return unsafe getsockopt(number, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0
+            && domain == AF_UNIX
+    }
+
+    /// Asks for a send buffer of so many bytes; the kernel may give less. socket(7), `SO_SNDBUF`
+    public func setSendBuffer(bytes: Int) {
         // As root, past the system's limit; else up to it.
-        if let send {
-            if clinux_set_option(number, SOL_SOCKET, SO_SNDBUFFORCE, CInt(send)) < 0 {
-                _ = clinux_set_option(number, SOL_SOCKET, SO_SNDBUF, CInt(send))
-            }
-        }
-        if let receive {
-            if clinux_set_option(number, SOL_SOCKET, SO_RCVBUFFORCE, CInt(receive)) < 0 {
-                _ = clinux_set_option(number, SOL_SOCKET, SO_RCVBUF, CInt(receive))
-            }
+        if clinux_set_option(number, SOL_SOCKET, SO_SNDBUFFORCE, CInt(clamping: bytes)) < 0 {
+            _ = clinux_set_option(number, SOL_SOCKET, SO_SNDBUF, CInt(clamping: bytes))
         }
     }
 }

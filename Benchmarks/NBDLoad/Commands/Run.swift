@@ -98,7 +98,7 @@ struct Run: ParsableCommand {
         var clients: [Client] = []
         for _ in 0..<connections { clients.append(try Client(uri)) }
         for client in clients {
-            client.socket.handle.setBuffers(send: sendBuffer?.bytes, receive: nil)
+            if let sendBuffer { client.socket.handle.setSendBuffer(bytes: sendBuffer.bytes) }
         }
         let plans = try makePlans(clients[0].export)
         // Tells this run's blocks from those of an earlier one.

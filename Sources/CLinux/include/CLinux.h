@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -25,6 +26,9 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 // MARK: - Memory
 
@@ -64,6 +68,29 @@ static inline int clinux_populate(void *base, size_t length) {
 /// madvise(2), MADV_HUGEPAGE: large pages, where the kernel has some.
 static inline int clinux_prefer_huge_pages(void *base, size_t length) {
     return madvise(base, length, MADV_HUGEPAGE) < 0 ? -errno : 0;
+}
+
+/// memcpy(3) past the caches, where the processor can: whole cache lines of the target are written
+/// without having been read first, and push nothing else out. The ranges must not overlap.
+static inline void clinux_copy_past_cache(void *target, const void *source, size_t count) {
+#ifdef __SSE2__
+    unsigned char *to = (unsigned char *)target;
+    const unsigned char *from = (const unsigned char *)source;
+    size_t head = -(uintptr_t)to & 63;
+    if (head > count) head = count;
+    memcpy(to, from, head);
+    to += head, from += head, count -= head;
+    for (; count >= 64; to += 64, from += 64, count -= 64) {
+        __m128i line[4];
+        for (int i = 0; i < 4; i++) line[i] = _mm_loadu_si128((const __m128i *)from + i);
+        for (int i = 0; i < 4; i++) _mm_stream_si128((__m128i *)to + i, line[i]);
+    }
+    // Such writes are not in order with others: whoever learns that the copy is done must see it.
+    _mm_sfence();
+    memcpy(to, from, count);
+#else
+    memcpy(target, source, count);
+#endif
 }
 
 // MARK: - Sockets

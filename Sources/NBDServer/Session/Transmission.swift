@@ -16,6 +16,8 @@ struct Transmission: ~Copyable {
     private var input: ReceiveBuffer
     private var replies: ReplyBatch
     private var polling: AdaptivePolling
+    /// Requests served since something was received.
+    private var batchSize = 0
     /// Whether what was received last came after the server had been told to stop.
     private var isStopping = false
 
@@ -65,6 +67,7 @@ struct Transmission: ~Copyable {
             guard let request = input.peekRequest() else { throw .requestMagic }
             input.take(Request.encodedSize)
             try serve(request)
+            batchSize &+= 1
         }
     }
 
@@ -118,7 +121,7 @@ struct Transmission: ~Copyable {
         }
         // What has arrived is copied; the rest is received into its place.
         let arrived = min(input.count, target.count)
-        target.slice(at: 0, count: arrived).copy(from: input.peek(arrived))
+        target.slice(at: 0, count: arrived).copyPastCache(from: input.peek(arrived))
         input.take(arrived)
         if arrived < target.count { try receive(target.suffix(from: arrived)) }
         disk.endWrite(at: request.offset, count: request.length)
@@ -170,7 +173,8 @@ struct Transmission: ~Copyable {
 
     /// Looks for the next requests as long as that is likely to pay, then sleeps until they come.
     private mutating func lookOrSleep() -> Transfer {
-        polling.begin()
+        polling.begin(afterBatchOf: batchSize)
+        batchSize = 0
         while polling.goesOn {
             let transfer = input.receive(from: socket, wait: false)
             if case .wouldBlock = transfer { continue }

@@ -15,6 +15,8 @@ struct AdaptivePolling {
     private var end: MonotonicTime?
     /// Windows below this are no use: a look costs about as much. In nanoseconds.
     private static var shortest: UInt64 { 2_000 }
+    /// Requests above which a batch is large.
+    private static var largeBatch: Int { 8 }
 
     /// A window of up to so many microseconds. With one processor there is nobody to wait for.
     init(microseconds: Int) {
@@ -22,10 +24,11 @@ struct AdaptivePolling {
         window = longest
     }
 
-    /// Opens the window.
-    mutating func begin() {
+    /// Opens the window, but for after a large batch: the cost of being woken is shared by many
+    /// requests then, and while this thread sleeps the next batch grows.
+    mutating func begin(afterBatchOf count: Int) {
         end =
-            window < Self.shortest
+            window < Self.shortest || count > Self.largeBatch
             ? nil
             : MonotonicTime(nanoseconds: MonotonicTime.now().nanoseconds &+ window)
     }

@@ -10,8 +10,8 @@ struct ReplyBatch: ~Copyable {
     /// Headers in a batch: a queue of 128 requests, twice.
     private static var headerCount: Int { 256 }
     /// Bytes after which a batch is sent, though more could be added: the client can look at these
-    /// while the next are being made.
-    private static var byteLimit: Int { 256 << 10 }
+    /// while the next are being made. 128 replies of 4 KiB fit, and some of 128 KiB.
+    private static var byteLimit: Int { 1 << 20 }
 
     private let headers: MemoryMapping
     private var vectors = VectorList(capacity: VectorList.maximum)
