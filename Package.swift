@@ -17,7 +17,8 @@ let package = Package(
     products: [
         .executable(name: "ramdisk-nbd", targets: ["RamdiskNBD"]),
         .executable(name: "nbd-load", targets: ["NBDLoad"]),
-        .library(name: "NBDServer", targets: ["NBDServer"]),
+        // With LinuxIO, whose addresses and sockets its interface takes.
+        .library(name: "NBDServer", targets: ["NBDServer", "LinuxIO"]),
         .library(name: "NBDProtocol", targets: ["NBDProtocol"]),
     ],
     dependencies: [

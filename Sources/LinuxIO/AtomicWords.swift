@@ -29,6 +29,13 @@ public import Synchronization
         unsafe base[index].store(value, ordering: .releasing)
     }
 
+    /// Adds to a word, modulo 2^64; a full barrier.
+    @inlinable @inline(__always)
+    public func add(_ index: Int, _ number: UInt64) {
+        precondition(index >= 0 && index < count)
+        unsafe base[index].wrappingAdd(number, ordering: .sequentiallyConsistent)
+    }
+
     /// Sets bits of a word; a full barrier.
     @inlinable @inline(__always)
     public func set(_ index: Int, _ bits: UInt64) {

@@ -1,5 +1,6 @@
 // Who owns a file descriptor, and closes it.
 
+internal import CLinux
 internal import Glibc
 
 /// A file descriptor and the duty to close it.
@@ -10,6 +11,13 @@ public struct Descriptor: ~Copyable, Sendable {
     /// Takes over an open descriptor.
     public init(adopting rawValue: CInt) {
         self.rawValue = rawValue
+    }
+
+    /// Lets this process have as many as it may allow itself: the usual limit of 1024 is for programs
+    /// that use select(2). setrlimit(2), `RLIMIT_NOFILE`
+    public static func raiseLimit() {
+        // What cannot be raised shows when it is reached.
+        _ = clinux_raise_descriptor_limit()
     }
 
     deinit {

@@ -116,6 +116,30 @@ struct SocketTests {
         #expect(socket.handle.send(list) == .failed(.brokenPipe))
     }
 
+    @Test("small replies over TCP are not held back")
+    func noDelay() throws {
+        let address = try #require(try SocketAddress.resolve(host: "127.0.0.1", port: 0).first)
+        let listener = try Listener(tcp: address)
+        let client = try StreamSocket.connect(to: listener.address)
+        let server = try listener.accept()
+        #expect(!server.handle.isUnix)
+        #expect(noDelay(of: server.handle) == 0)
+        server.handle.disableDelay()
+        #expect(noDelay(of: server.handle) == 1)
+        // A socket that knows no such thing does not mind.
+        let pair = try StreamSocket.pair()
+        pair.first.handle.disableDelay()
+        #expect(pair.first.handle.isUnix)
+        extendLifetime(client)
+    }
+
+    private func noDelay(of handle: SocketHandle) -> CInt {
+        var value: CInt = -1
+        var length = socklen_t(MemoryLayout<CInt>.size)
+        unsafe getsockopt(handle.number, CInt(IPPROTO_TCP), TCP_NODELAY, &value, &length)
+        return value
+    }
+
     @Test("a send that nobody takes gives up after its time")
     func sendTimeout() throws {
         let pair = try StreamSocket.pair()

@@ -144,6 +144,15 @@ struct ServerNegotiationTests {
     }
 
     @Test(
+        "STARTTLS, STRUCTURED_REPLY and EXTENDED_HEADERS with data: ERR_INVALID, and on it goes",
+        arguments: [.startTLS, .structuredReply, .extendedHeaders] as [OptionCode])
+    func dataWhereNoneBelongs(code: OptionCode) {
+        let (output, end) = play(fixed + option(code, [1, 2, 3]) + option(.abort))
+        #expect(output == refusal(code, .invalid) + reply(.abort, .ack))
+        #expect(end == .finish)
+    }
+
+    @Test(
         "an option over the limit is thrown away piece by piece: ERR_TOO_BIG, and on it goes",
         arguments: [.list, .info, .go, OptionCode(rawValue: 99)] as [OptionCode])
     func tooBig(code: OptionCode) {

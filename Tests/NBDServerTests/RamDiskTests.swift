@@ -138,6 +138,52 @@ struct RamDiskTests {
         }
     }
 
+    @Test(
+        "readers, writers, trims and zeroes of the same sectors of a page, all at once, end well",
+        arguments: [false, true])
+    func everythingAtOnce(isSparse: Bool) throws {
+        let disk = try RamDisk(size: 4 << 12, isSparse: isSparse)
+        let pages = disk.pages
+        let works: [@Sendable () -> Void] = [
+            { pages.trim(at: 0, count: 4096) },
+            { pages.trim(at: 0, count: 4 << 12) },
+            { _ = pages.writeZeroes(at: 512, count: 3584, keepSpace: true) },
+            { _ = pages.writeZeroes(at: 100, count: 8000, keepSpace: false) },
+            {
+                pages.beginWrite(at: 512, count: 512)?.zero()
+                pages.endWrite(at: 512, count: 512)
+            },
+            {
+                let slice = pages.readable(at: 512, count: 8192)
+                if slice.count == 0 { Issue.record("an empty slice") }
+            },
+        ]
+        let threads = try works.map { work in
+            try LinuxIO.Thread(name: "worker") { for _ in 0..<20_000 { work() } }
+        }
+        for thread in threads { thread.join() }
+        extendLifetime(disk)
+    }
+
+    @Test("zeroes that are acknowledged are there, though a larger trim around them is not done")
+    func zeroesInsideTrim() throws {
+        let disk = try RamDisk(size: 64 << 20)
+        let pages = disk.pages
+        for _ in 0..<20 {
+            let all = try #require(pages.beginWrite(at: 0, count: disk.size))
+            all.copy(from: [UInt8](repeating: 7, count: 1 << 20))
+            pages.region.suffix(from: 63 << 20).copy(from: [UInt8](repeating: 7, count: 1 << 20))
+            pages.endWrite(at: 0, count: disk.size)
+            let thread = try LinuxIO.Thread(name: "trimmer") { pages.trim(at: 0, count: 64 << 20) }
+            // The last page: the trimmer comes to it last, some milliseconds after its mark is gone.
+            while pages.map.isMarked((64 << 8) - 1) {}
+            _ = pages.writeZeroes(at: (64 << 20) - 4096, count: 4096, keepSpace: false)
+            let bytes = pages.readable(at: (64 << 20) - 4096, count: 4096).bytes
+            #expect(bytes.allSatisfy { $0 == 0 })
+            thread.join()
+        }
+    }
+
     @Test("a file becomes the disk's content, and what is zero in it takes no memory")
     func load() throws {
         let path = "/tmp/ramdisk-nbd-load-\(UInt64.random(in: 0...(.max)))"

@@ -120,6 +120,14 @@ struct ServerTests {
         #expect(throws: (any Error).self) { _ = try StreamSocket.connect(to: unix) }
     }
 
+    @Test("a client that is handed over after the stop is closed at once")
+    func lateClient() throws {
+        let server = try makeServer()
+        server.stop()
+        let client = try TestClient(to: server)
+        #expect(try client.isClosed())
+    }
+
     @Test("a server that goes away stops by itself")
     func deinitStops() throws {
         let client: TestClient

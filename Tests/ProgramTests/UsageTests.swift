@@ -85,6 +85,7 @@ extension WrongLine {
         WrongLine("--size", "", names: "--size"),
         WrongLine("--size", "-1", names: "--size"),
         WrongLine("--size", "1.5G", names: "'1.5G'"),
+        WrongLine("--size", "1ß", names: "'1ß'"),
         WrongLine("--size", "1P", names: "'1P'"),
         WrongLine("--size", "40MiB", names: "'40MiB'"),
         WrongLine("--size", "99999999999999999999", names: "99999999999999999999"),

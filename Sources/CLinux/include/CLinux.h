@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -159,6 +160,14 @@ static inline int clinux_wait_either(int fd, int timeout) {
     if (ready < 0) return errno == EINTR ? 0 : -errno;
     int input = entry.revents & (POLLIN | POLLHUP | POLLERR) ? 1 : 0;
     return input | (entry.revents & POLLOUT ? 2 : 0);
+}
+
+/// setrlimit(2), RLIMIT_NOFILE: as many descriptors as this process may allow itself.
+static inline int clinux_raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return -errno;
+    limit.rlim_cur = limit.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
 }
 
 // MARK: - Waking up

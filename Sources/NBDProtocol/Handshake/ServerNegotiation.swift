@@ -139,6 +139,10 @@ public struct ServerNegotiation: Sendable {
         case .exportName: answerExportName(data)
         case .list: answerList(header, data)
         case .info, .go: answerInfo(header, data)
+        // These have no data, also where they are not supported.
+        case .startTLS where !data.isEmpty, .structuredReply where !data.isEmpty,
+            .extendedHeaders where !data.isEmpty:
+            answer(header, refusal: .invalid)
         default: answer(header, refusal: .unsupported)
         }
     }

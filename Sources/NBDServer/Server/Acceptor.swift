@@ -33,6 +33,7 @@ struct Acceptor: ~Copyable {
             for connection in context.takeHandedOver() { admit(connection) }
             joinEnded()
         }
+        context.refuseHandedOver()
         // Closing them removes the files of Unix sockets.
         listeners = []
         for worker in workers.values { worker.connection.stopReceiving() }

@@ -16,7 +16,8 @@ final class ServerContext: Sendable {
     let wakeUp: WakeUp
     private let stopMemory: MemoryMapping
     private let connectionCount = Atomic<UInt64>(0)
-    private let inbox = Mutex<[Connection]>([])
+    /// Connections that wait to be taken in; nil when none is any more.
+    private let inbox = Mutex<[Connection]?>([])
     private let listeners: Mutex<[Listener]>
 
     init(
@@ -50,17 +51,22 @@ final class ServerContext: Sendable {
         }
     }
 
-    /// Leaves a connection for the acceptor to take in.
+    /// Leaves a connection for the acceptor to take in; closes it when that has stopped.
     func hand(over connection: Connection) {
-        inbox.withLock { $0.append(connection) }
+        inbox.withLock { $0?.append(connection) }
         wakeUp.signal()
+    }
+
+    /// Closes what has been left, and whatever comes.
+    func refuseHandedOver() {
+        inbox.withLock { $0 = nil }
     }
 
     /// Takes what has been left.
     func takeHandedOver() -> [Connection] {
         inbox.withLock { connections in
-            defer { connections = [] }
-            return connections
+            defer { if connections != nil { connections = [] } }
+            return connections ?? []
         }
     }
 }

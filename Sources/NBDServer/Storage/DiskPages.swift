@@ -43,7 +43,8 @@ struct DiskPages: Sendable, BitwiseCopyable {
     private func readableSparse(at offset: UInt64, count: UInt64) -> MemoryRegion {
         let pages = pages(touchedAt: offset, count: count)
         let isData = map.isMarked(pages.lowerBound)
-        let runEnd = map.first(marked: !isData, from: pages.lowerBound, limit: pages.upperBound)
+        // From the next page on: this one's mark may be another by now.
+        let runEnd = map.first(marked: !isData, from: pages.lowerBound + 1, limit: pages.upperBound)
         let runBytes = min(count, UInt64(runEnd) * UInt64(Self.pageSize) - offset)
         if isData { return slice(at: offset, count: runBytes) }
         return zeroes.slice(at: 0, count: min(Int(runBytes), zeroes.count))
@@ -54,7 +55,7 @@ struct DiskPages: Sendable, BitwiseCopyable {
     /// Where the bytes of a write go. They may move as soon as this has answered; then comes
     /// ``endWrite(at:count:)``.
     ///
-    /// Nil when a sparse disk has got no memory for it; nothing has changed then.
+    /// Nil when a sparse disk has got no memory for it; no byte has changed then.
     @inline(__always)
     func beginWrite(at offset: UInt64, count: UInt64) -> MemoryRegion? {
         let pages = pages(touchedAt: offset, count: count)
@@ -74,26 +75,20 @@ struct DiskPages: Sendable, BitwiseCopyable {
     /// Makes every byte of a range zero, and gives its whole pages back if the disk is sparse.
     func trim(at offset: UInt64, count: UInt64) {
         let inside = pages(inside: offset, count: count)
-        zeroEdges(of: offset, count: count, around: inside)
-        guard !inside.isEmpty else { return }
-        var page = map.first(marked: true, from: inside.lowerBound, limit: inside.upperBound)
-        if let shared {
-            guard page < inside.upperBound else { return }
-            map.clear(inside)
-            // Holes cannot fail to be made for want of memory; whatever else it is, zero by hand.
-            if !punch(inside, out: shared) { slice(of: inside).zero() }
-            return
-        }
-        while page < inside.upperBound {
-            let end = map.first(marked: false, from: page, limit: inside.upperBound)
-            map.clear(page..<end)
-            slice(of: page..<end).zero()
-            page = map.first(marked: true, from: end, limit: inside.upperBound)
-        }
+        guard let shared else { return zeroMarked(at: offset, count: count, clearing: inside) }
+        map.beginZeroing()
+        defer { map.endZeroing() }
+        let touched = pages(touchedAt: offset, count: count)
+        let first = map.first(marked: true, from: touched.lowerBound, limit: touched.upperBound)
+        if first == touched.upperBound, !map.isZeroedElsewhere { return }
+        map.clear(inside)
+        // The kernel zeroes what is less than a page, where there is a page.
+        let end = inside.isEmpty ? offset + count : max(offset + count, bytes(inside.upperBound))
+        if !punch(from: offset, to: end, out: shared) { slice(at: offset, count: count).zero() }
     }
 
     /// Makes every byte of a range zero. With `keepSpace` its pages stay, or become, provisioned:
-    /// false when a sparse disk has got no memory for that, and nothing has changed then.
+    /// false when a sparse disk has got no memory for that, and no byte has changed then.
     func writeZeroes(at offset: UInt64, count: UInt64, keepSpace: Bool) -> Bool {
         guard keepSpace, let shared else {
             trim(at: offset, count: count)
@@ -101,39 +96,29 @@ struct DiskPages: Sendable, BitwiseCopyable {
         }
         let pages = pages(touchedAt: offset, count: count)
         guard provision(pages, from: shared) else { return false }
-        // Pages that were empty are zero already; only what held data has to be overwritten.
-        let end = offset + count
-        var page = map.first(marked: true, from: pages.lowerBound, limit: pages.upperBound)
-        while page < pages.upperBound {
-            let runEnd = map.first(marked: false, from: page, limit: pages.upperBound)
-            let from = max(offset, bytes(page))
-            slice(at: from, count: min(end, bytes(runEnd)) - from).zero()
-            page = map.first(marked: true, from: runEnd, limit: pages.upperBound)
-        }
-        map.mark(pages)
+        zeroMarked(at: offset, count: count, clearing: pages.lowerBound..<pages.lowerBound)
         map.markAgain(pages)
         return true
     }
 
-    /// Zeroes the parts of a range that are less than a page, where they may hold data.
-    private func zeroEdges(of offset: UInt64, count: UInt64, around inside: Range<Int>) {
-        let end = offset + count
-        if inside.isEmpty {
-            // At most two pages, each touched in part.
-            for page in pages(touchedAt: offset, count: count) where map.isMarked(page) {
-                let from = max(offset, bytes(page))
-                slice(at: from, count: min(end, bytes(page + 1)) - from).zero()
-            }
-            return
+    /// Zeroes what may hold data in a range, page run by page run, and clears the marks of the pages
+    /// that lie in `inside` before each.
+    private func zeroMarked(at offset: UInt64, count: UInt64, clearing inside: Range<Int>) {
+        map.beginZeroing()
+        defer { map.endZeroing() }
+        let touched = pages(touchedAt: offset, count: count)
+        var page = map.first(marked: true, from: touched.lowerBound, limit: touched.upperBound)
+        while page < touched.upperBound {
+            // From the next page on: this one's mark may be gone again by now.
+            let runEnd = map.first(marked: false, from: page + 1, limit: touched.upperBound)
+            map.clear((page..<runEnd).clamped(to: inside))
+            let from = max(offset, bytes(page))
+            slice(at: from, count: min(offset + count, bytes(runEnd)) - from).zero()
+            page = map.first(marked: true, from: runEnd, limit: touched.upperBound)
         }
-        let insideStart = bytes(inside.lowerBound)
-        if offset < insideStart, map.isMarked(inside.lowerBound - 1) {
-            slice(at: offset, count: insideStart - offset).zero()
-        }
-        let insideEnd = bytes(inside.upperBound)
-        if insideEnd < end, map.isMarked(inside.upperBound) {
-            slice(at: insideEnd, count: end - insideEnd).zero()
-        }
+        // Somebody else has cleared marks and may not be done with zeroing: "certainly zero" is not
+        // certain then, and what was passed over is done by hand.
+        if map.isZeroedElsewhere { slice(at: offset, count: count).zero() }
     }
 
     // MARK: - Pages
@@ -143,21 +128,25 @@ struct DiskPages: Sendable, BitwiseCopyable {
         let pageSize = Self.pageSize
         var page = map.first(marked: false, from: pages.lowerBound, limit: pages.upperBound)
         while page < pages.upperBound {
-            let end = map.first(marked: true, from: page, limit: pages.upperBound)
+            // From the next page on: another writer may have marked this one by now.
+            let end = map.first(marked: true, from: page + 1, limit: pages.upperBound)
             do throws(Errno) {
                 try shared.provision(offset: page * pageSize, count: (end - page) * pageSize)
             } catch {
                 return false
             }
+            // At once, so that a trim finds them should a later run get no memory.
+            map.mark(page..<end)
             page = map.first(marked: false, from: end, limit: pages.upperBound)
         }
         return true
     }
 
-    private func punch(_ pages: Range<Int>, out shared: SharedMemoryHandle) -> Bool {
-        let pageSize = Self.pageSize
+    private func punch(
+        from start: UInt64, to end: UInt64, out shared: SharedMemoryHandle
+    ) -> Bool {
         do throws(Errno) {
-            try shared.punch(offset: pages.lowerBound * pageSize, count: pages.count * pageSize)
+            try shared.punch(offset: Int(start), count: Int(end - start))
             return true
         } catch {
             return false
@@ -167,12 +156,6 @@ struct DiskPages: Sendable, BitwiseCopyable {
     @inline(__always)
     private func slice(at offset: UInt64, count: UInt64) -> MemoryRegion {
         region.slice(at: Int(offset), count: Int(count))
-    }
-
-    private func slice(of pages: Range<Int>) -> MemoryRegion {
-        let pageSize = Self.pageSize
-        return region.slice(
-            at: pages.lowerBound * pageSize, count: pages.count * pageSize)
     }
 
     private func bytes(_ page: Int) -> UInt64 { UInt64(page) * UInt64(Self.pageSize) }

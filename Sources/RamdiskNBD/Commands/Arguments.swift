@@ -12,10 +12,10 @@ struct ByteCount: ExpressibleByArgument, Equatable {
     init(_ bytes: UInt64) { self.bytes = bytes }
 
     init?(argument: String) {
-        let shifts: [Character: UInt64] = ["K": 10, "M": 20, "G": 30, "T": 40]
+        let shifts: [String: UInt64] = ["K": 10, "M": 20, "G": 30, "T": 40]
         var digits = argument[...]
         var shift: UInt64 = 0
-        if let last = digits.last, let known = shifts[Character(last.uppercased())] {
+        if let last = digits.last, let known = shifts[last.uppercased()] {
             shift = known
             digits = digits.dropLast()
         }

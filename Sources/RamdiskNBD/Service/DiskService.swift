@@ -60,6 +60,7 @@ struct DiskService: Service {
     func removeFiles() { leftovers.remove() }
 
     private func start() throws -> (Server, [SocketAddress]) {
+        Descriptor.raiseLimit()
         let exports = try configuration.disks.map(makeExport)
         var listeners: [Listener] = []
         for address in configuration.tcp { listeners += try Listening.tcp(address) }
