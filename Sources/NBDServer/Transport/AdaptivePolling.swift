@@ -13,9 +13,11 @@ struct AdaptivePolling {
     private let longest: UInt64
     private var window: UInt64
     private var end: MonotonicTime?
+    /// Eight times the average size of the last batches, about eight of them.
+    private var recentEighths = 0
     /// Windows below this are no use: a look costs about as much. In nanoseconds.
     private static var shortest: UInt64 { 2_000 }
-    /// Requests above which a batch is large.
+    /// Requests in a batch, on average, above which batches are large.
     private static var largeBatch: Int { 8 }
 
     /// A window of up to so many microseconds. With one processor there is nobody to wait for.
@@ -24,13 +26,14 @@ struct AdaptivePolling {
         window = longest
     }
 
-    /// Opens the window, but for after a large batch: the cost of being woken is shared by many
-    /// requests then, and while this thread sleeps the next batch grows.
+    /// Opens the window, unless batches have been large of late: the cost of being woken is shared by
+    /// many requests then, and while this thread sleeps the next batch grows.
     mutating func begin(afterBatchOf count: Int) {
+        recentEighths = recentEighths &- recentEighths / 8 &+ count
+        let isWorthIt = window >= Self.shortest && recentEighths <= 8 &* Self.largeBatch
         end =
-            window < Self.shortest || count > Self.largeBatch
-            ? nil
-            : MonotonicTime(nanoseconds: MonotonicTime.now().nanoseconds &+ window)
+            isWorthIt
+            ? MonotonicTime(nanoseconds: MonotonicTime.now().nanoseconds &+ window) : nil
     }
 
     /// Whether to look once more: the window is open. Each look but the first comes after a pause.
