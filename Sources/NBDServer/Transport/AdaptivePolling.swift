@@ -18,7 +18,7 @@ struct AdaptivePolling {
     /// Windows below this are no use: a look costs about as much. In nanoseconds.
     private static var shortest: UInt64 { 2_000 }
     /// Requests in a batch, on average, above which batches are large.
-    private static var largeBatch: Int { 8 }
+    private static var largeBatch: Int { 32 }
 
     /// A window of up to so many microseconds. With one processor there is nobody to wait for.
     init(microseconds: Int) {
