@@ -165,6 +165,29 @@ struct RamDiskTests {
         extendLifetime(disk)
     }
 
+    @Test("a page that is written and trimmed all the time can be read all the time")
+    func readingWhatComesAndGoes() throws {
+        let disk = try RamDisk(size: 2 << 12, isSparse: true)
+        let pages = disk.pages
+        let flag = Flag()
+        let toggler = try LinuxIO.Thread(name: "toggler") {
+            for _ in 0..<50_000 {
+                pages.beginWrite(at: 0, count: 4096)?.zero()
+                pages.endWrite(at: 0, count: 4096)
+                pages.trim(at: 0, count: 4096)
+            }
+            flag.set()
+        }
+        var isGood = true
+        while !flag.isSet, isGood {
+            let slice = pages.readable(at: 512, count: 4096)
+            isGood = slice.count == 4096 || slice.count == 3584
+        }
+        #expect(isGood)
+        toggler.join()
+        extendLifetime(disk)
+    }
+
     @Test("zeroes that are acknowledged are there, though a larger trim around them is not done")
     func zeroesInsideTrim() throws {
         let disk = try RamDisk(size: 64 << 20)
