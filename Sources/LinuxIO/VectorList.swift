@@ -62,7 +62,8 @@ public import CLinux
             left &-= unsafe storage[first].iov_len
             first &+= 1
         }
-        unsafe storage[first].iov_base += left
-        unsafe storage[first].iov_len -= left
+        let entry = unsafe storage[first]
+        unsafe storage[first] = iovec(
+            iov_base: entry.iov_base + left, iov_len: entry.iov_len &- left)
     }
 }
