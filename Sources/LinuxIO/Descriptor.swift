@@ -24,11 +24,4 @@ public struct Descriptor: ~Copyable, Sendable {
         // close(2): nothing useful can be done about an error, and Linux frees the number anyway.
         _ = close(rawValue)
     }
-
-    /// Gives the number up without closing it, to be handed to something else that will.
-    public consuming func release() -> CInt {
-        let number = rawValue
-        discard self
-        return number
-    }
 }

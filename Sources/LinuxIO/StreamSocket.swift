@@ -50,9 +50,6 @@ public struct StreamSocket: ~Copyable, Sendable {
 
     /// A way to use the socket without owning it; not to be used after this value is gone.
     public var handle: SocketHandle { SocketHandle(number: descriptor.rawValue) }
-
-    /// Gives the descriptor up without closing it.
-    public consuming func release() -> Descriptor { descriptor }
 }
 
 /// What ``StreamSocket/pair()`` makes.

@@ -62,3 +62,34 @@ struct Binding: ParsableArguments {
         }
     }
 }
+
+/// How much is measured, for how long, and how that is told: the same for NBD and for a plain stream.
+struct Measuring: ParsableArguments {
+    @Option(name: .long, help: ArgumentHelp("Connections, a thread each.", valueName: "count"))
+    var connections = 1
+
+    @Option(name: .long, help: ArgumentHelp("How long to measure.", valueName: "seconds"))
+    var seconds = 5.0
+
+    @Option(
+        name: .long, help: ArgumentHelp("How long to run before measuring.", valueName: "seconds"))
+    var warmup = 1.0
+
+    @Flag(name: .long, help: "Print JSON.")
+    var json = false
+
+    var warmupNanoseconds: UInt64 { UInt64(warmup * 1e9) }
+    var nanoseconds: UInt64 { UInt64(seconds * 1e9) }
+
+    func validate() throws {
+        guard (1...1024).contains(connections) else {
+            throw ValidationError("--connections has to be from 1 to 1024.")
+        }
+        guard (0.001...86_400).contains(seconds) else {
+            throw ValidationError("--seconds has to be from 0.001 to 86400.")
+        }
+        guard (0...86_400).contains(warmup) else {
+            throw ValidationError("--warmup has to be from 0 to 86400.")
+        }
+    }
+}

@@ -35,16 +35,6 @@ struct Run: ParsableCommand {
         help: ArgumentHelp("Requests in flight on each connection.", valueName: "count"))
     var depth = 128
 
-    @Option(name: .long, help: ArgumentHelp("Connections, a thread each.", valueName: "count"))
-    var connections = 1
-
-    @Option(name: .long, help: ArgumentHelp("How long to measure.", valueName: "seconds"))
-    var seconds = 5.0
-
-    @Option(
-        name: .long, help: ArgumentHelp("How long to run before measuring.", valueName: "seconds"))
-    var warmup = 1.0
-
     @Option(
         name: .long,
         help: ArgumentHelp("Use only so much of the export, from its start.", valueName: "size"))
@@ -68,17 +58,12 @@ struct Run: ParsableCommand {
             valueName: "size"))
     var sendBuffer: ByteCount?
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var measuring: Measuring
     @OptionGroup var binding: Binding
 
     func validate() throws {
         try check((1...4096).contains(depth), "--depth has to be from 1 to 4096")
-        try check((1...1024).contains(connections), "--connections has to be from 1 to 1024")
         try check((0...100).contains(readPercent), "--read-percent has to be from 0 to 100")
-        try check((0.001...86_400).contains(seconds), "--seconds has to be from 0.001 to 86400")
-        try check((0...86_400).contains(warmup), "--warmup has to be from 0 to 86400")
         try check(
             (1...64 << 20).contains(blockSize.bytes), "--block-size has to be from 1 to 64M")
         try check(
@@ -96,7 +81,7 @@ struct Run: ParsableCommand {
     func run() throws {
         try binding.apply()
         var clients: [Client] = []
-        for _ in 0..<connections { clients.append(try Client(uri)) }
+        for _ in 0..<measuring.connections { clients.append(try Client(uri)) }
         for client in clients {
             if let sendBuffer { client.socket.handle.setSendBuffer(bytes: sendBuffer.bytes) }
         }
@@ -108,7 +93,7 @@ struct Run: ParsableCommand {
         let report = Report(
             lines: headLines + figures.reportLines(blockSize: blockSize.bytes)
                 + tailLines(figures))
-        print(json ? report.json : report.text)
+        print(measuring.json ? report.json : report.text)
     }
 
     // MARK: - Plans
@@ -118,11 +103,13 @@ struct Run: ParsableCommand {
         let bytes = min(export.size, UInt64(range?.bytes ?? .max))
         let blocks = Int(bytes / UInt64(blockSize.bytes))
         guard blocks > 0 else { throw Failure("the export is smaller than --block-size") }
-        guard !verify || blocks / connections >= depth else {
+        guard !verify || blocks / measuring.connections >= depth else {
             throw Failure("--verify needs at least --depth blocks for each connection")
         }
-        return (0..<connections).map { index in
-            let share = blocks * index / connections..<blocks * (index + 1) / connections
+        return (0..<measuring.connections).map { index in
+            let share =
+                blocks * index / measuring.connections..<blocks * (index + 1)
+                / measuring.connections
             var plan = LoadPlan()
             plan.workload = workload
             plan.readPercent = readPercent
@@ -131,8 +118,8 @@ struct Run: ParsableCommand {
             plan.depth = depth
             plan.blocks = verify ? share : 0..<blocks
             plan.firstBlock = share.lowerBound
-            plan.warmupNanoseconds = UInt64(warmup * 1e9)
-            plan.nanoseconds = UInt64(seconds * 1e9)
+            plan.warmupNanoseconds = measuring.warmupNanoseconds
+            plan.nanoseconds = measuring.nanoseconds
             plan.isVerifying = verify
             plan.isSpinning = spin
             plan.seed = UInt64(index + 1)
@@ -173,9 +160,10 @@ struct Run: ParsableCommand {
                 key: "block_size", title: "block size", value: .count(blockSize.bytes),
                 unit: "bytes"),
             ReportLine(key: "depth", title: "depth", value: .count(depth)),
-            ReportLine(key: "connections", title: "connections", value: .count(connections)),
             ReportLine(
-                key: "seconds", title: "seconds", value: .number(seconds, decimals: 3)),
+                key: "connections", title: "connections", value: .count(measuring.connections)),
+            ReportLine(
+                key: "seconds", title: "seconds", value: .number(measuring.seconds, decimals: 3)),
         ]
     }
 

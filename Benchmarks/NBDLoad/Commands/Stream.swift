@@ -30,19 +30,7 @@ struct Stream: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Bytes of one call.", valueName: "size"))
     var chunk = ByteCount(256 << 10)
 
-    @Option(name: .long, help: ArgumentHelp("Connections, a thread each.", valueName: "count"))
-    var connections = 1
-
-    @Option(name: .long, help: ArgumentHelp("How long to measure.", valueName: "seconds"))
-    var seconds = 5.0
-
-    @Option(
-        name: .long, help: ArgumentHelp("How long to run before measuring.", valueName: "seconds"))
-    var warmup = 1.0
-
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var measuring: Measuring
     @OptionGroup var binding: Binding
 
     func validate() throws {
@@ -51,12 +39,6 @@ struct Stream: ParsableCommand {
         }
         guard (1...Int(StreamOrder.longest)).contains(chunk.bytes) else {
             throw ValidationError("--chunk has to be from 1 to 16M.")
-        }
-        guard (1...1024).contains(connections) else {
-            throw ValidationError("--connections has to be from 1 to 1024.")
-        }
-        guard (0.001...86_400).contains(seconds), (0...86_400).contains(warmup) else {
-            throw ValidationError("--seconds and --warmup have to be from 0 to 86400.")
         }
     }
 
@@ -67,12 +49,12 @@ struct Stream: ParsableCommand {
             ? StreamOrder(oneAtATime: workload, blockSize: blockSize.bytes)
             : StreamOrder(workload, chunk: chunk.bytes)
         var works: [StreamWork] = []
-        for _ in 0..<connections {
+        for _ in 0..<measuring.connections {
             works.append(
                 StreamWork(
                     connection: Connection(try Client.connect(uri)), order: order,
-                    blockSize: blockSize.bytes, warmup: UInt64(warmup * 1e9),
-                    nanoseconds: UInt64(seconds * 1e9)))
+                    blockSize: blockSize.bytes, warmup: measuring.warmupNanoseconds,
+                    nanoseconds: measuring.nanoseconds))
         }
         let figures = try runInThreads(works)
         let report = Report(
@@ -84,9 +66,10 @@ struct Stream: ParsableCommand {
                 ReportLine(
                     key: "block_size", title: "block size", value: .count(blockSize.bytes),
                     unit: "bytes"),
-                ReportLine(key: "connections", title: "connections", value: .count(connections)),
+                ReportLine(
+                    key: "connections", title: "connections", value: .count(measuring.connections)),
             ] + figures.reportLines(blockSize: blockSize.bytes))
-        print(json ? report.json : report.text)
+        print(measuring.json ? report.json : report.text)
     }
 }
 

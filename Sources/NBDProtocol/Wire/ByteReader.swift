@@ -42,10 +42,4 @@ public struct ByteReader: Sendable {
         }
         return String(validating: bytes, as: UTF8.self)
     }
-
-    /// All that is left.
-    public mutating func takeRest() -> [UInt8] {
-        defer { rest = [] }
-        return Array(rest)
-    }
 }
