@@ -11,19 +11,8 @@ internal import SystemPackage
 struct DiskService: Service {
     /// What to serve, and where.
     struct Configuration: Sendable {
-        /// A disk of so many bytes under a name.
-        struct Disk: Sendable {
-            var name: String
-            var size: UInt64
-        }
-
-        var disks: [Disk]
-        /// A file that the disk begins with.
-        var load: String?
-        var isSparse: Bool
-        var isReadOnly: Bool
-        var tcp: [ListenAddress]
-        var unix: [String]
+        var disks: [DiskPlan]
+        var addresses: ListenPlan
         var options: ServerOptions
         var pidFile: String?
     }
@@ -61,15 +50,8 @@ struct DiskService: Service {
 
     private func start() throws -> (Server, [SocketAddress]) {
         Descriptor.raiseLimit()
-        let exports = try configuration.disks.map(makeExport)
-        var listeners: [Listener] = []
-        for address in configuration.tcp { listeners += try Listening.tcp(address) }
-        for path in configuration.unix { listeners.append(try Listening.unix(path)) }
-        guard listeners.count <= Listener.maximumCount else {
-            throw Failure.usage(
-                "cannot listen on \(listeners.count) addresses, but on \(Listener.maximumCount) at "
-                    + "most: give fewer of --listen and --unix")
-        }
+        let exports = try configuration.disks.map { try $0.makeExport(logger: logger) }
+        let listeners = try configuration.addresses.open()
         leftovers.note(listeners)
         let pidFile = try configuration.pidFile.map { try PidFile(path: $0) }
         let log = EventLog(logger: logger)
@@ -84,32 +66,6 @@ struct DiskService: Service {
         if let pidFile { leftovers.note(pidFile) }
         figures.show(exports)
         return (server, listeners.map(\.address))
-    }
-
-    private func load(_ path: String, into disk: RamDisk) throws(Failure) {
-        do throws(RamDisk.LoadError) {
-            try disk.load(path: path)
-        } catch {
-            throw .noInput("\(error)")
-        }
-    }
-
-    private func makeExport(_ disk: Configuration.Disk) throws(Failure) -> Export {
-        let ramDisk: RamDisk
-        do throws(RamDiskError) {
-            ramDisk = try RamDisk(size: disk.size, isSparse: configuration.isSparse)
-        } catch {
-            throw Failure.system("\(error)")
-        }
-        if let failure = ramDisk.lockFailure {
-            logger.warning(
-                "the disk's memory is not locked, so it may be swapped out: raise the limit with ulimit -l, or run as root",
-                metadata: ["error": "\(failure)"])
-        }
-        if let path = configuration.load { try load(path, into: ramDisk) }
-        return Export(
-            name: disk.name, description: "ramdisk", disk: ramDisk,
-            isReadOnly: configuration.isReadOnly)
     }
 }
 

@@ -3,7 +3,27 @@
 internal import LinuxIO
 internal import SystemPackage
 
-enum Listening {
+/// Addresses to listen on.
+struct ListenPlan: Sendable {
+    var tcp: [ListenAddress]
+    /// Paths of Unix sockets.
+    var unix: [String]
+
+    /// Opens them all, or none.
+    func open() throws(Failure) -> [Listener] {
+        var listeners: [Listener] = []
+        for address in tcp { listeners += try Listening.tcp(address) }
+        for path in unix { listeners.append(try Listening.unix(path)) }
+        guard listeners.count <= Listener.maximumCount else {
+            throw .usage(
+                "cannot listen on \(listeners.count) addresses, but on \(Listener.maximumCount) at "
+                    + "most: give fewer of --listen and --unix")
+        }
+        return listeners
+    }
+}
+
+private enum Listening {
     /// How often a free port is looked for that all addresses of a host have.
     private static let attempts = 16
 
