@@ -16,6 +16,9 @@ enum TraceLine: Sendable, Equatable {
 struct TraceStart: Codable, Sendable, Equatable {
     /// What every time in the trace is counted from, in seconds since 1970.
     var startUnixSeconds: Double
+    /// The same moment on the clock that the kernel's tracer can go by too. clock_gettime(2),
+    /// `CLOCK_MONOTONIC`
+    var startMonotonicNanoseconds: UInt64
     /// The server's process number.
     var pid: Int32
     /// The server's version.
