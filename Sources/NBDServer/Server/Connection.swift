@@ -42,7 +42,7 @@ final class Connection: Sendable {
             let transmission: Transmission
             do throws(Errno) {
                 transmission = try Transmission(
-                    socket: handle, disk: export.disk.pages, rules: export.rules,
+                    channel: Channel(handle), disk: export.disk.pages, rules: export.rules,
                     stop: context.stop,
                     pollMicroseconds: context.options.pollMicroseconds)
             } catch {

@@ -9,7 +9,7 @@ internal import SystemPackage
 
 /// The transmission phase of one connection.
 struct Transmission: ~Copyable {
-    private let socket: SocketHandle
+    private let channel: Channel
     private let disk: DiskPages
     private let rules: RequestRules
     private let stop: StopSignal
@@ -22,12 +22,12 @@ struct Transmission: ~Copyable {
     private var isStopping = false
 
     init(
-        socket: SocketHandle, disk: DiskPages, rules: RequestRules, stop: StopSignal,
+        channel: Channel, disk: DiskPages, rules: RequestRules, stop: StopSignal,
         pollMicroseconds: Int
     ) throws(Errno) {
         let input = try ReceiveBuffer()
         let replies = try ReplyBatch()
-        self.socket = socket
+        self.channel = channel
         self.disk = disk
         self.rules = rules
         self.stop = stop
@@ -42,7 +42,7 @@ struct Transmission: ~Copyable {
             while true { try serveAndReceive() }
         } catch {
             // What was served before the end is answered: "finish what is outstanding".
-            _ = replies.send(to: socket)
+            _ = replies.send(to: channel)
             return error
         }
     }
@@ -152,7 +152,7 @@ struct Transmission: ~Copyable {
     // MARK: - Receiving and sending
 
     private mutating func sendReplies() throws(SessionEnd) {
-        switch replies.send(to: socket) {
+        switch replies.send(to: channel) {
         case nil: return
         case .failed(let error): throw .failed(error)
         case .wouldBlock, .endOfStream, .bytes: throw .closed
@@ -176,7 +176,7 @@ struct Transmission: ~Copyable {
         polling.begin(afterBatchOf: batchSize)
         batchSize = 0
         while polling.goesOn {
-            let transfer = input.receive(from: socket, wait: false)
+            let transfer = input.receive(from: channel, wait: false)
             if case .wouldBlock = transfer { continue }
             polling.found()
             return transfer
@@ -186,9 +186,9 @@ struct Transmission: ~Copyable {
 
     /// Waits in the kernel, and lets the polling know for how long.
     private mutating func sleep() -> Transfer {
-        guard polling.isOn else { return input.receive(from: socket, wait: true) }
+        guard polling.isOn else { return input.receive(from: channel, wait: true) }
         let start = MonotonicTime.now()
-        let transfer = input.receive(from: socket, wait: true)
+        let transfer = input.receive(from: channel, wait: true)
         polling.slept(nanoseconds: MonotonicTime.now().nanoseconds &- start.nanoseconds)
         return transfer
     }
@@ -198,7 +198,7 @@ struct Transmission: ~Copyable {
         var rest = rest
         while rest.count > 0 {
             let isIdle = replies.isEmpty
-            switch input.receive(from: socket, into: rest, wait: isIdle) {
+            switch input.receive(from: channel, into: rest, wait: isIdle) {
             case .bytes(let count): rest = rest.suffix(from: count)
             // The client may be waiting for these before it sends the rest.
             case .wouldBlock: try sendReplies()
@@ -212,7 +212,7 @@ struct Transmission: ~Copyable {
     private mutating func receiveMore() throws(SessionEnd) {
         while input.count == 0 {
             let isIdle = replies.isEmpty
-            switch input.receive(from: socket, wait: isIdle) {
+            switch input.receive(from: channel, wait: isIdle) {
             case .bytes: return
             case .wouldBlock: try sendReplies()
             case .endOfStream: throw stop.isSet ? .stopped : .closedInMessage

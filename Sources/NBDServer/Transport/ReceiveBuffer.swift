@@ -50,9 +50,9 @@ struct ReceiveBuffer: ~Copyable {
     }
 
     /// Receives what there is, behind what is left over.
-    mutating func receive(from socket: SocketHandle, wait: Bool) -> Transfer {
+    mutating func receive(from channel: Channel, wait: Bool) -> Transfer {
         makeRoom()
-        let transfer = socket.receive(into: memory.region.suffix(from: end), wait: wait)
+        let transfer = channel.receive(into: memory.region.suffix(from: end), wait: wait)
         if case .bytes(let count) = transfer { end &+= count }
         return transfer
     }
@@ -60,7 +60,7 @@ struct ReceiveBuffer: ~Copyable {
     /// Receives into a region that lies elsewhere, and what follows that into this buffer, which
     /// has to be empty. Answers for the region alone: it may be filled with more to come.
     mutating func receive(
-        from socket: SocketHandle, into target: MemoryRegion, wait: Bool
+        from channel: Channel, into target: MemoryRegion, wait: Bool
     ) -> Transfer {
         precondition(count == 0)
         start = 0
@@ -68,7 +68,7 @@ struct ReceiveBuffer: ~Copyable {
         let room = target.count >= Self.largePayload ? Self.headerRoom : Self.capacity
         vectors.append(target)
         vectors.append(memory.region.slice(at: 0, count: room))
-        let transfer = socket.receive(into: vectors, wait: wait)
+        let transfer = channel.receive(into: vectors, wait: wait)
         vectors.consume(vectors.byteCount)
         guard case .bytes(let count) = transfer else { return transfer }
         end = max(0, count &- target.count)

@@ -54,9 +54,9 @@ struct ReplyBatch: ~Copyable {
     }
 
     /// Sends everything, and waits as long as the client does not read. Nil when it is done.
-    mutating func send(to socket: SocketHandle) -> Transfer? {
+    mutating func send(to channel: Channel) -> Transfer? {
         while !vectors.isEmpty {
-            let transfer = socket.send(vectors)
+            let transfer = channel.send(vectors)
             guard case .bytes(let count) = transfer else { return transfer }
             vectors.consume(count)
         }
