@@ -34,7 +34,7 @@ struct ServerNegotiationTests {
                 guard input.count >= count else { return (output, nil) }
                 input = input.dropFirst(count)
                 step = negotiation.discarded()
-            case .serve, .finish, .fail: return (output, step.next)
+            case .startTLS, .serve, .finish, .fail: return (output, step.next)
             }
         }
     }

@@ -20,6 +20,9 @@ public struct ServerNegotiation: Sendable {
         case receive(Int)
         /// Read so many bytes and throw them away, then call ``ServerNegotiation/discarded()``.
         case discard(Int)
+        /// Start TLS as its server, then call ``ServerNegotiation/secured()``. If that fails, close
+        /// the connection: there is no way back.
+        case startTLS
         /// The handshake is over: serve the export with this index.
         case serve(export: Int)
         /// Close the connection: the client asked to.
@@ -40,6 +43,8 @@ public struct ServerNegotiation: Sendable {
         case optionLength(UInt32)
         /// EXPORT_NAME, which cannot be told no, with a name that is unknown or no valid string.
         case exportName
+        /// EXPORT_NAME in plain text, while the server wants TLS.
+        case exportNameWithoutTLS
         /// EXPORT_NAME while the server is being stopped.
         case shuttingDown
     }
@@ -54,6 +59,9 @@ public struct ServerNegotiation: Sendable {
     }
 
     private let exports: [ExportInfo]
+    private let tls: TLSPolicy
+    /// Whether TLS has been started.
+    private var isSecure = false
     private var state = State.clientFlags
     private var clientFlags: ClientFlags = []
     private var optionCount = 0
@@ -63,8 +71,9 @@ public struct ServerNegotiation: Sendable {
 
     /// A handshake about these exports. The first of them also answers to the empty name, which
     /// means "the default export".
-    public init(exports: [ExportInfo]) {
+    public init(exports: [ExportInfo], tls: TLSPolicy = .off) {
         self.exports = exports
+        self.tls = tls
     }
 
     /// The server speaks first.
@@ -88,7 +97,19 @@ public struct ServerNegotiation: Sendable {
         guard case .oversizeData(let header) = state else {
             preconditionFailure("the last step wanted nothing thrown away")
         }
-        return answer(header, refusal: .tooBig)
+        return answer(header, refusal: needsTLS(header) ? .tlsRequired : .tooBig)
+    }
+
+    /// Goes on after the TLS that the last step wanted has been started. Of what was negotiated before
+    /// nothing is left, since it may have come from somebody else; only the limit on options counts on.
+    public mutating func secured() -> Step {
+        var next = ServerNegotiation(exports: exports, tls: tls)
+        next.isSecure = true
+        next.clientFlags = clientFlags
+        next.optionCount = optionCount
+        next.isShuttingDown = isShuttingDown
+        self = next
+        return awaitOption()
     }
 
     // MARK: - Before the options
@@ -134,6 +155,7 @@ public struct ServerNegotiation: Sendable {
     /// answered all the same, which the specification allows.
     private mutating func answer(_ header: OptionHeader, _ data: [UInt8]) -> Step {
         if header.code == .abort { return abort(header) }
+        if needsTLS(header) { return answer(header, refusal: .tlsRequired) }
         if isShuttingDown { return answer(header, refusal: .shutdown) }
         return switch header.code {
         case .exportName: answerExportName(data)
@@ -143,8 +165,22 @@ public struct ServerNegotiation: Sendable {
         case .startTLS where !data.isEmpty, .structuredReply where !data.isEmpty,
             .extendedHeaders where !data.isEmpty:
             answer(header, refusal: .invalid)
+        case .startTLS: answerStartTLS(header)
         default: answer(header, refusal: .unsupported)
         }
+    }
+
+    /// Whether an option has to wait for TLS. EXPORT_NAME cannot be told so, and ends the connection.
+    private func needsTLS(_ header: OptionHeader) -> Bool {
+        tls == .required && !isSecure && header.code != .startTLS && header.code != .abort
+    }
+
+    private mutating func answerStartTLS(_ header: OptionHeader) -> Step {
+        if tls == .off { return answer(header, refusal: .unsupported) }
+        if isSecure { return answer(header, refusal: .invalid) }
+        // Clients have to agree to fixed newstyle before they may ask for it.
+        guard clientFlags.contains(.fixedNewstyle) else { return answer(header, refusal: .policy) }
+        return Step(output: reply(header, .ack), next: .startTLS)
     }
 
     private mutating func abort(_ header: OptionHeader) -> Step {
@@ -198,7 +234,7 @@ public struct ServerNegotiation: Sendable {
 
     private mutating func answer(_ header: OptionHeader, refusal: OptionReplyCode) -> Step {
         switch header.code {
-        case .exportName: fail(.shuttingDown)
+        case .exportName: fail(refusal == .tlsRequired ? .exportNameWithoutTLS : .shuttingDown)
         case .abort: abort(header)
         default: awaitOption(after: reply(header, refusal, Array(refusal.explanation.utf8)))
         }
@@ -224,6 +260,8 @@ extension OptionReplyCode {
         case .unsupported: "this server does not know this option"
         case .invalid: "the data of this option is not as it must be"
         case .unknownExport: "there is no export of this name; NBD_OPT_LIST tells their names"
+        case .policy: "NBD_OPT_STARTTLS is for clients that agreed to fixed newstyle negotiation"
+        case .tlsRequired: "this server wants TLS: NBD_OPT_STARTTLS has to come first"
         case .shutdown: "the server is being stopped"
         case .tooBig: "the data of this option is over \(Limits.optionDataKept) bytes long"
         default: ""
@@ -241,6 +279,7 @@ extension ServerNegotiation.Violation: CustomStringConvertible {
         case .tooManyOptions: "more than \(Limits.optionCount) options"
         case .optionLength(let length): "an option claims \(length) bytes of data"
         case .exportName: "NBD_OPT_EXPORT_NAME names no export of this server"
+        case .exportNameWithoutTLS: "NBD_OPT_EXPORT_NAME without TLS, which this server requires"
         case .shuttingDown: "the server is being stopped"
         }
     }

@@ -41,6 +41,7 @@ struct Handshake: ~Copyable {
             case .discard(let count):
                 try discard(count)
                 step = negotiation.discarded()
+            case .startTLS: preconditionFailure("this server has no TLS")
             case .serve(let export):
                 socket.setSendTimeout(milliseconds: 0)
                 return export

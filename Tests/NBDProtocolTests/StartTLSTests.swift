@@ -1,0 +1,139 @@
+// STARTTLS: who has to ask for it, who may, and what is forgotten when it has been started.
+
+import Testing
+
+@testable import NBDProtocol
+
+@Suite("STARTTLS in the server's half of the handshake")
+struct StartTLSTests {
+    /// A handshake under a policy, at its first option.
+    func begin(_ policy: TLSPolicy, flags: UInt8 = 3) -> ServerNegotiation {
+        var negotiation = ServerNegotiation(exports: ServerNegotiationTests.exports, tls: policy)
+        _ = negotiation.start()
+        _ = negotiation.receive([0, 0, 0, flags])
+        return negotiation
+    }
+
+    /// What an option is answered with, and what comes then.
+    func ask(
+        _ negotiation: inout ServerNegotiation, _ code: OptionCode, _ data: [UInt8] = []
+    ) -> (reply: OptionReplyCode?, next: ServerNegotiation.Next) {
+        let header = OptionHeader(code: code, length: UInt32(data.count)).encoded
+        var step = negotiation.receive(header)
+        if case .receive = step.next, !data.isEmpty { step = negotiation.receive(data) }
+        if case .discard = step.next { step = negotiation.discarded() }
+        let reply = OptionReplyHeader(decoding: unsafe step.output.span.bytes)
+        return (reply?.code, step.next)
+    }
+
+    private let more = ServerNegotiation.Next.receive(OptionHeader.encodedSize)
+    private let first = InfoRequest(exportName: "first").encoded
+
+    @Test("without TLS it is an option like any other that is not known, and TLS_REQD is never sent")
+    func off() {
+        var negotiation = begin(.off)
+        for code in [3, 4, 6, 7, 8, 9, 10, 11, 99] as [UInt32] {
+            let answer = ask(&negotiation, OptionCode(rawValue: code))
+            #expect(answer.reply != .tlsRequired, "option \(code)")
+        }
+        #expect(ask(&negotiation, .startTLS) == (.unsupported, more))
+    }
+
+    @Test(
+        "required: every option but STARTTLS and ABORT waits for it, unknown ones too",
+        arguments: [3, 4, 6, 7, 8, 9, 10, 11, 99, 0xffff_ffff] as [UInt32])
+    func required(code: UInt32) {
+        var negotiation = begin(.required)
+        let option = OptionCode(rawValue: code)
+        #expect(ask(&negotiation, option) == (.tlsRequired, more))
+        #expect(ask(&negotiation, option, first) == (.tlsRequired, more))
+        let tooLong = [UInt8](repeating: 0, count: Limits.optionDataKept + 1)
+        #expect(ask(&negotiation, option, tooLong) == (.tlsRequired, more))
+    }
+
+    @Test("required: a stop of the server changes nothing about that")
+    func requiredWhileStopping() {
+        var negotiation = begin(.required)
+        negotiation.isShuttingDown = true
+        #expect(ask(&negotiation, .list) == (.tlsRequired, more))
+        #expect(ask(&negotiation, .startTLS) == (.shutdown, more))
+    }
+
+    @Test("required: EXPORT_NAME, which cannot be told no, ends the connection")
+    func requiredExportName() {
+        for name in ["", "first", "unknown"] {
+            var negotiation = begin(.required)
+            let answer = ask(&negotiation, .exportName, Array(name.utf8))
+            #expect(answer == (nil, .fail(.exportNameWithoutTLS)), "\(name)")
+        }
+    }
+
+    @Test("ABORT is acknowledged whatever the policy", arguments: TLSPolicy.allCases)
+    func abort(policy: TLSPolicy) {
+        var negotiation = begin(policy)
+        #expect(ask(&negotiation, .abort) == (.ack, .finish))
+    }
+
+    @Test("it is acknowledged, and TLS has to start before another byte is looked at")
+    func started() {
+        for policy in [TLSPolicy.on, .required] {
+            var negotiation = begin(policy)
+            #expect(ask(&negotiation, .startTLS) == (.ack, .startTLS))
+            let step = negotiation.secured()
+            #expect(step.output.isEmpty)
+            #expect(step.next == more)
+            #expect(ask(&negotiation, .go, first).next == .serve(export: 0))
+        }
+    }
+
+    @Test("after it nothing is refused for want of TLS, and EXPORT_NAME serves")
+    func secured() {
+        for code in [3, 6, 8, 9, 10, 11, 99] as [UInt32] {
+            var negotiation = begin(.required)
+            _ = ask(&negotiation, .startTLS)
+            _ = negotiation.secured()
+            let answer = ask(&negotiation, OptionCode(rawValue: code), first)
+            #expect(answer.reply != .tlsRequired, "option \(code)")
+        }
+        var negotiation = begin(.required)
+        _ = ask(&negotiation, .startTLS)
+        _ = negotiation.secured()
+        #expect(ask(&negotiation, .exportName).next == .serve(export: 0))
+    }
+
+    @Test("on: without it everything goes on in plain text")
+    func plain() {
+        var negotiation = begin(.on)
+        #expect(ask(&negotiation, .list).reply == .server)
+        #expect(ask(&negotiation, .go, first).next == .serve(export: 0))
+    }
+
+    @Test("a second one is invalid, and so is one with data", arguments: [TLSPolicy.on, .required])
+    func invalid(policy: TLSPolicy) {
+        var negotiation = begin(policy)
+        #expect(ask(&negotiation, .startTLS, [1]) == (.invalid, more))
+        #expect(ask(&negotiation, .startTLS) == (.ack, .startTLS))
+        _ = negotiation.secured()
+        #expect(ask(&negotiation, .startTLS) == (.invalid, more))
+        #expect(ask(&negotiation, .startTLS, [1]) == (.invalid, more))
+    }
+
+    @Test("a client that did not agree to fixed newstyle cannot have it, nor do without it")
+    func notFixed() {
+        for flags in [0, 2] as [UInt8] {
+            var negotiation = begin(.required, flags: flags)
+            #expect(ask(&negotiation, .startTLS) == (.policy, more))
+            #expect(ask(&negotiation, .list) == (.tlsRequired, more))
+            #expect(ask(&negotiation, .exportName).next == .fail(.exportNameWithoutTLS))
+        }
+    }
+
+    @Test("options before it count: a handshake does not become longer by it")
+    func optionCount() {
+        var negotiation = begin(.on)
+        for _ in 1..<Limits.optionCount { _ = ask(&negotiation, .list) }
+        #expect(ask(&negotiation, .startTLS) == (.ack, .startTLS))
+        _ = negotiation.secured()
+        #expect(ask(&negotiation, .list).next == .fail(.tooManyOptions))
+    }
+}
