@@ -4,6 +4,7 @@
 #include "CLinux.h"
 #include <linux/memfd.h>
 #include <sched.h>
+#include <stdio.h>
 
 int clinux_memfd_create(const char *name) {
     int fd = memfd_create(name, MFD_CLOEXEC);
@@ -28,6 +29,34 @@ int clinux_accept(int fd) {
     int accepted;
     do { accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC); } while (accepted < 0 && errno == EINTR);
     return accepted < 0 ? -errno : accepted;
+}
+
+int clinux_peer_credentials(int fd, int *process, uint32_t *user, uint32_t *group) {
+    struct ucred found;
+    socklen_t length = sizeof found;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &found, &length) < 0) return -errno;
+    *process = found.pid;
+    *user = found.uid;
+    *group = found.gid;
+    return 0;
+}
+
+int clinux_set_file_access(const char *path, int64_t user, int64_t group, int64_t mode) {
+    // The very file that is looked at is the one that is changed, whatever the path leads to later.
+    int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    struct stat status;
+    int result = fstat(fd, &status) < 0 ? -errno : S_ISSOCK(status.st_mode) ? 0 : -ENOTSOCK;
+    if (result == 0 && (user >= 0 || group >= 0)
+        && fchownat(fd, "", (uid_t)user, (gid_t)group, AT_EMPTY_PATH) < 0) result = -errno;
+    if (result == 0 && mode >= 0) {
+        // fchmod(2) does not take such a descriptor; its name in /proc stands for the file.
+        char name[32];
+        snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+        if (chmod(name, (mode_t)mode) < 0) result = -errno;
+    }
+    close(fd);
+    return result;
 }
 
 void clinux_thread_name(const char *name) {

@@ -13,7 +13,24 @@ public final class Listener: Sendable {
     private let descriptor: Descriptor
 
     /// Connections that may wait to be accepted; the kernel caps it (`net.core.somaxconn`).
-    private static var backlog: CInt { 1024 }
+    private static var backlog: CInt { 4096 }
+
+    /// Who may use a Unix socket's file: what is nil stays as it would be.
+    public struct FileAccess: Sendable, Hashable {
+        /// Number of the user that it is to belong to.
+        public var user: UInt32?
+        /// Number of the group that it is to belong to.
+        public var group: UInt32?
+        /// Permissions, up to 0o777. Whoever may write may connect.
+        public var mode: UInt32?
+
+        /// Nothing said, or what is said.
+        public init(user: UInt32? = nil, group: UInt32? = nil, mode: UInt32? = nil) {
+            self.user = user
+            self.group = group
+            self.mode = mode
+        }
+    }
 
     /// Listens on a TCP address. An IPv6 one takes IPv6 only, so that both families can have the
     /// same port. bind(2), listen(2)
@@ -26,13 +43,16 @@ public final class Listener: Sendable {
         }
         try checkedErrno(unsafe address.withAddress { unsafe bind(number, $0, $1) })
         try checkedErrno(listen(number, Self.backlog))
+        try checked(clinux_make_listener(number))
         self.address = try SocketAddress.local(of: descriptor)
         file = nil
     }
 
     /// Listens on a Unix socket. A file left behind by a process that is gone is replaced; throws
     /// `addressInUse` when somebody answers there, or when the file is no socket.
-    public init(unix address: SocketAddress) throws(Errno) {
+    ///
+    /// The file has its owner and its mode before anybody can connect: until listen(2) all are refused.
+    public init(unix address: SocketAddress, access: FileAccess = FileAccess()) throws(Errno) {
         guard let path = address.path else { throw .invalidArgument }
         descriptor = try Self.socket(for: address)
         let number = descriptor.rawValue
@@ -45,16 +65,40 @@ public final class Listener: Sendable {
             result = unsafe address.withAddress { unsafe bind(number, $0, $1) }
         }
         try checkedErrno(result)
-        file = SocketFile(path: path)
+        let file = SocketFile(path: path)
+        do throws(Errno) {
+            if access != FileAccess() { try Self.give(access, to: path) }
+            try checkedErrno(listen(number, Self.backlog))
+            try checked(clinux_make_listener(number))
+        } catch {
+            file?.remove()
+            throw error
+        }
+        self.file = file
         self.address = address
-        try checkedErrno(listen(number, Self.backlog))
+    }
+
+    /// Takes over a socket that listens already, as a service manager passes it. Closing it leaves a
+    /// Unix socket's file where it is. Throws `invalidArgument` for any other descriptor.
+    public init(listening descriptor: consuming Descriptor) throws(Errno) {
+        let number = descriptor.rawValue
+        guard Self.option(SO_ACCEPTCONN, of: number) == 1,
+            Self.option(SO_TYPE, of: number) == CInt(SOCK_STREAM.rawValue),
+            let domain = Self.option(SO_DOMAIN, of: number),
+            [AF_INET, AF_INET6, AF_UNIX].contains(domain)
+        else { throw .invalidArgument }
+        try checked(clinux_make_listener(number))
+        address = try SocketAddress.local(of: descriptor)
+        file = nil
+        self.descriptor = descriptor
     }
 
     deinit {
         file?.remove()
     }
 
-    /// The next connection. Throws `wouldBlock` never: it waits. accept4(2)
+    /// The next connection. Throws `wouldBlock` when there is none, which can be after one was seen:
+    /// it may have gone again, or another process have taken it. accept4(2)
     public func accept() throws(Errno) -> StreamSocket {
         let number = try checked(clinux_accept(descriptor.rawValue))
         return StreamSocket(Descriptor(adopting: number))
@@ -77,6 +121,18 @@ public final class Listener: Sendable {
 
     private static func socket(for address: SocketAddress) throws(Errno) -> Descriptor {
         Descriptor(adopting: try checked(clinux_stream_socket(address.family)))
+    }
+
+    private static func option(_ name: CInt, of number: CInt) -> CInt? {
+        var value: CInt = 0
+        return unsafe clinux_get_option(number, SOL_SOCKET, name, &value) < 0 ? nil : value
+    }
+
+    private static func give(_ access: FileAccess, to path: String) throws(Errno) {
+        try checked(
+            unsafe clinux_set_file_access(
+                path, access.user.map { Int64($0) } ?? -1, access.group.map { Int64($0) } ?? -1,
+                access.mode.map { Int64($0) } ?? -1))
     }
 
     /// Whether nobody listens on a socket file any more.

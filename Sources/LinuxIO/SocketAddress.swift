@@ -79,14 +79,21 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         return SocketAddress(bytes: bytes)
     }
 
-    /// Path of a Unix address.
+    /// Path of a Unix address; empty when it has none, or a name outside of the file system.
     public var path: String? {
         guard family == AF_UNIX else { return nil }
         return String(decoding: bytes.dropFirst(2).prefix { $0 != 0 }, as: UTF8.self)
     }
 
-    /// `127.0.0.1:10809`, `[::1]:10809` or the path. getnameinfo(3), numeric
+    /// A Unix address's name outside of the file system. unix(7), "abstract"
+    public var abstractName: String? {
+        guard family == AF_UNIX, bytes.count > 3, bytes[2] == 0 else { return nil }
+        return String(decoding: bytes.dropFirst(3), as: UTF8.self)
+    }
+
+    /// `127.0.0.1:10809`, `[::1]:10809`, the path, or `@` and an abstract name. getnameinfo(3), numeric
     public var description: String {
+        if let abstractName { return "@\(abstractName)" }
         if let path { return path }
         var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
         let size = socklen_t(host.count)
@@ -112,12 +119,19 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
 
     /// The address that a socket has been given. getsockname(2)
     static func local(of descriptor: borrowing Descriptor) throws(Errno) -> SocketAddress {
+        let number = descriptor.rawValue
+        return try unsafe asked { (address, length) in unsafe getsockname(number, address, length) }
+    }
+
+    /// The address that a call of the kernel's fills in.
+    static func asked(
+        _ call: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> CInt
+    ) throws(Errno) -> SocketAddress {
         var storage = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        let number = descriptor.rawValue
         let result = unsafe withUnsafeMutablePointer(to: &storage) { pointer in
             unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                unsafe getsockname(number, address, &length)
+                unsafe call(address, &length)
             }
         }
         try checkedErrno(result)

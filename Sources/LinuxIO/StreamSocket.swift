@@ -122,6 +122,11 @@ public struct StreamSocket: ~Copyable, Sendable {
             unsafe clinux_wait_readable([number], &mark, 1, CInt(clamping: milliseconds))) > 0
     }
 
+    /// Waits for room to send, or the end, and says whether that comes before the time is over. poll(2)
+    public func waitWritable(milliseconds: Int) throws(Errno) -> Bool {
+        try checked(clinux_wait_writable(number, CInt(clamping: milliseconds))) > 0
+    }
+
     /// Waits for input (or the end of it) or for room to send, whichever comes first; neither when the
     /// time is over. poll(2)
     public func waitEither(milliseconds: Int) throws(Errno) -> Readiness {
@@ -154,6 +159,12 @@ public struct StreamSocket: ~Copyable, Sendable {
     /// long; 0 takes the limit away. socket(7), `SO_RCVTIMEO`
     public func setReceiveTimeout(milliseconds: Int) {
         setTimeout(SO_RCVTIMEO, milliseconds)
+    }
+
+    /// Both of them.
+    public func setStallTimeout(milliseconds: Int) {
+        setSendTimeout(milliseconds: milliseconds)
+        setReceiveTimeout(milliseconds: milliseconds)
     }
 
     private func setTimeout(_ option: CInt, _ milliseconds: Int) {

@@ -123,8 +123,41 @@ static inline int clinux_stream_socket(int family) {
     return fd < 0 ? -errno : fd;
 }
 
-/// accept4(2), without the peer's address, closed on exec.
+/// accept4(2), without the peer's address, closed on exec; -EAGAIN when nobody waits.
 int clinux_accept(int fd);
+
+/// getsockopt(2), SO_PEERCRED: who connected a Unix socket.
+int clinux_peer_credentials(int fd, int *process, uint32_t *user, uint32_t *group);
+
+/// getsockopt(2), SO_PEERGROUPS (Linux 4.13): supplementary groups of who connected a Unix socket;
+/// answers how many, or -ERANGE when there is no room for all.
+static inline int clinux_peer_groups(int fd, uint32_t *groups, size_t capacity) {
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+    socklen_t length = (socklen_t)(capacity * sizeof *groups);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) < 0) {
+        // An older kernel does not know, and a pair of sockets has none.
+        return errno == ENOPROTOOPT || errno == ENODATA ? 0 : -errno;
+    }
+    return (int)(length / sizeof *groups);
+}
+
+/// getsockopt(2) with a number.
+static inline int clinux_get_option(int fd, int level, int name, int *value) {
+    socklen_t length = sizeof *value;
+    return getsockopt(fd, level, name, value, &length) < 0 ? -errno : 0;
+}
+
+/// fchownat(2) and chmod(2) of a socket's file; -1 leaves the user, group or mode as it is.
+int clinux_set_file_access(const char *path, int64_t user, int64_t group, int64_t mode);
+
+/// fcntl(2): never waits, and is closed on exec.
+static inline int clinux_make_listener(int fd) {
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return -errno;
+    return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
+}
 
 /// socketpair(2) of Unix streams, closed on exec.
 static inline int clinux_socket_pair(int *first, int *second) {
@@ -150,6 +183,13 @@ static inline int clinux_wait_readable(const int *fds, uint8_t *marks, size_t co
     if (ready < 0) return errno == EINTR ? 0 : -errno;
     for (size_t i = 0; i < count; i++) marks[i] = polls[i].revents != 0;
     return ready;
+}
+
+/// poll(2) for room to send, or the end; how many (0 or 1). The time is in milliseconds.
+static inline int clinux_wait_writable(int fd, int timeout) {
+    struct pollfd entry = { .fd = fd, .events = POLLOUT };
+    int ready = poll(&entry, 1, timeout);
+    return ready < 0 ? (errno == EINTR ? 0 : -errno) : ready;
 }
 
 /// poll(2) for input (1, or the end) and for room to send (2), whichever comes first; the sum of what

@@ -16,6 +16,8 @@ struct Acceptor: ~Copyable {
     private let context: ServerContext
     private var listeners: [Listener]
     private var workers: [UInt64: Worker] = [:]
+    /// Workers by where their clients come from.
+    private var sources: [Peer.Source: Int] = [:]
 
     /// Milliseconds to wait when the kernel has no more descriptors or memory for a client.
     private static var pause: Int { 100 }
@@ -58,38 +60,94 @@ struct Acceptor: ~Copyable {
         }
     }
 
+    // MARK: - Taking in
+
     private mutating func accept(from listener: Listener) {
         do throws(Errno) {
-            admit(context.connection(try listener.accept()))
+            let socket = try listener.accept()
+            // Who is gone again need not be known.
+            guard let peer = try? socket.peer() else { return }
+            guard context.options.admission.admits(peer) else {
+                return context.onEvent(.refused(.notAdmitted, peer: peer))
+            }
+            admit(context.connection(socket, peer: peer))
         } catch {
-            // The client may be gone again; that is its own affair.
-            guard error != .connectionAbort else { return }
-            context.onEvent(.acceptFailed(error))
-            _ = wait(for: [], milliseconds: Self.pause)
+            // The client is gone again, or another process has taken it; that is their own affair.
+            guard error != .connectionAbort, error != .wouldBlock else { return }
+            failed(error)
         }
     }
 
     /// Starts a thread for a connection, or closes it when there are too many.
     private mutating func admit(_ connection: Connection) {
         joinEnded()
-        guard workers.count < context.options.maximumConnections else {
-            return context.onEvent(.refused(limit: context.options.maximumConnections))
+        if let refusal = refusal(of: connection) {
+            return context.onEvent(.refused(refusal, peer: connection.peer))
         }
+        if context.places.handshakes >= context.options.maximumHandshakes { _ = crowdOut() }
+        start(connection)
+    }
+
+    private func refusal(of connection: Connection) -> Refusal? {
+        if context.places.areTaken { return .connectionLimit(context.places.limit) }
+        if let limit = context.options.maximumConnectionsPerSource, connection.peer != nil,
+            sources[connection.source, default: 0] >= limit
+        {
+            return .sourceLimit(limit)
+        }
+        return nil
+    }
+
+    private mutating func start(_ connection: Connection) {
         let context = context
-        context.onEvent(.connected(connection.number))
+        context.onEvent(.connected(connection.number, peer: connection.peer))
+        context.places.enter()
         do throws(Errno) {
             let thread = try Thread(name: "nbd-\(connection.number)") { connection.run(context) }
             workers[connection.number] = Worker(connection: connection, thread: thread)
+            sources[connection.source, default: 0] += 1
         } catch {
-            context.onEvent(.acceptFailed(error))
+            context.places.leaveHandshake()
+            failed(error)
+        }
+    }
+
+    /// The kernel has too little of something for a client. Somebody in the handshake gives its share
+    /// back; when there is nobody, all that helps is to wait.
+    private mutating func failed(_ error: Errno) {
+        context.onEvent(.acceptFailed(error))
+        if !crowdOut() { _ = wait(for: [], milliseconds: Self.pause) }
+    }
+
+    // MARK: - Letting go
+
+    /// Closes a connection that is in the handshake, and sees it to its end, so that there are never
+    /// more threads than the limits allow. Says whether there was one.
+    private mutating func crowdOut() -> Bool {
+        while true {
+            var crowd = Crowd()
+            for worker in workers.values where worker.connection.isInHandshake {
+                crowd.add(worker.connection.number, from: worker.connection.source)
+            }
+            guard let first = crowd.first, let worker = workers[first] else { return false }
+            // It may have moved on since it was looked at.
+            guard worker.connection.crowdOut(context.places) else { continue }
+            join(worker)
+            return true
         }
     }
 
     /// Joins the threads of connections that have ended, which closes their sockets.
     private mutating func joinEnded() {
-        for (number, worker) in workers where worker.connection.hasEnded {
-            worker.thread.join()
-            workers[number] = nil
-        }
+        guard context.places.haveEndings() else { return }
+        for worker in workers.values where worker.connection.hasEnded { join(worker) }
+    }
+
+    private mutating func join(_ worker: Worker) {
+        worker.thread.join()
+        let connection = worker.connection
+        workers[connection.number] = nil
+        let left = sources[connection.source, default: 1] - 1
+        sources[connection.source] = left > 0 ? left : nil
     }
 }

@@ -8,28 +8,67 @@ internal import SystemPackage
 /// A connected client. Its thread runs ``run(_:)``; the acceptor made it, and joins it.
 final class Connection: Sendable {
     let number: UInt64
+    /// Who it is; nil when it was handed over.
+    let peer: Peer?
     private let socket: StreamSocket
     /// Bytes of replies that a Unix socket takes before the client has read them: a batch. The system's
     /// 208 KiB make the sender wait four times a batch. TCP finds its own size.
     private static var unixSendBuffer: Int { 1 << 20 }
-    private let ended = Atomic<Bool>(false)
+    private let phase = Atomic(ConnectionPhase.handshake)
 
-    init(number: UInt64, socket: consuming StreamSocket) {
+    init(number: UInt64, socket: consuming StreamSocket, peer: Peer?) {
         self.number = number
         self.socket = socket
+        self.peer = peer
     }
 
+    /// Where it comes from, as far as limits go.
+    var source: Peer.Source { peer?.source ?? .unknown }
+
     /// Whether its thread is done, or as good as.
-    var hasEnded: Bool { ended.load(ordering: .acquiring) }
+    var hasEnded: Bool { phase.load(ordering: .acquiring) == .ended }
+
+    /// Whether it has not chosen an export yet.
+    var isInHandshake: Bool { phase.load(ordering: .acquiring) == .handshake }
 
     /// What the thread does: the handshake, then requests until there are no more.
     func run(_ context: ServerContext) {
-        let end = serve(context)
+        var end = serve(context)
+        if phase.load(ordering: .acquiring) == .crowdedOut { end = .crowdedOut }
         context.onEvent(.ended(number, end))
         // Marked before the client can know: a client that has seen the end finds its place free.
-        ended.store(true, ordering: .releasing)
+        switch phase.exchange(.ended, ordering: .acquiringAndReleasing) {
+        case .handshake: context.places.leaveHandshake()
+        case .serving: context.places.giveBack()
+        case .crowdedOut, .ended: break
+        }
+        context.places.noteEnd()
         socket.handle.shutdownBoth()
         context.wakeUp.signal()
+    }
+
+    /// Closes it if it is still in the handshake, and says whether it was. Its thread ends at once.
+    func crowdOut(_ places: Places) -> Bool {
+        guard moveOn(to: .crowdedOut) else { return false }
+        places.leaveHandshake()
+        socket.handle.shutdownBoth()
+        return true
+    }
+
+    /// Takes a place, before the client is told that it has an export.
+    private func beginServing(_ places: Places) throws(SessionEnd) {
+        guard places.take() else { throw .connectionLimit(places.limit) }
+        guard moveOn(to: .serving) else {
+            places.giveBack()
+            throw .crowdedOut
+        }
+        places.leaveHandshake()
+    }
+
+    private func moveOn(to next: ConnectionPhase) -> Bool {
+        phase.compareExchange(
+            expected: .handshake, desired: next, ordering: .acquiringAndReleasing
+        ).exchanged
     }
 
     private func serve(_ context: ServerContext) -> SessionEnd {
@@ -38,7 +77,8 @@ final class Connection: Sendable {
         if handle.isUnix { handle.setSendBuffer(bytes: Self.unixSendBuffer) }
         do throws(SessionEnd) {
             let export = try negotiate(context)
-            context.onEvent(.serving(number, export: export.name))
+            context.onEvent(.serving(number, export: export.name, peer: peer))
+            handle.setStallTimeout(milliseconds: context.options.stallMilliseconds)
             let transmission: Transmission
             do throws(Errno) {
                 transmission = try Transmission(
@@ -63,7 +103,9 @@ final class Connection: Sendable {
         } catch {
             throw .failed(error)
         }
-        return context.exports[try handshake.run()]
+        let places = context.places
+        return context.exports[
+            try handshake.run { () throws(SessionEnd) in try beginServing(places) }]
     }
 
     /// The server is being stopped: what has been received can still be read, then comes the end.

@@ -5,7 +5,7 @@ internal import NBDProtocol
 internal import Synchronization
 internal import SystemPackage
 
-/// The server as its threads see it. Nothing in it changes but a flag, a wake-up, a counter, and the
+/// The server as its threads see it. Nothing in it changes but a flag, a wake-up, counters, and the
 /// list of connections that wait to be taken in.
 final class ServerContext: Sendable {
     let exports: [Export]
@@ -14,6 +14,7 @@ final class ServerContext: Sendable {
     let onEvent: @Sendable (ServerEvent) -> Void
     let stop: StopSignal
     let wakeUp: WakeUp
+    let places: Places
     private let stopMemory: MemoryMapping
     private let connectionCount = Atomic<UInt64>(0)
     /// Connections that wait to be taken in; nil when none is any more.
@@ -27,6 +28,7 @@ final class ServerContext: Sendable {
         self.exports = exports
         exportInfos = exports.map(\.info)
         self.options = options
+        places = Places(limit: options.maximumConnections)
         self.onEvent = onEvent
         let stopMemory = try MemoryMapping(privateBytes: StopSignal.byteCount)
         let wakeUp = try WakeUp()
@@ -37,9 +39,9 @@ final class ServerContext: Sendable {
     }
 
     /// A connection with the next number.
-    func connection(_ socket: consuming StreamSocket) -> Connection {
+    func connection(_ socket: consuming StreamSocket, peer: Peer? = nil) -> Connection {
         let number = connectionCount.wrappingAdd(1, ordering: .relaxed).newValue
-        return Connection(number: number, socket: socket)
+        return Connection(number: number, socket: socket, peer: peer)
     }
 
     /// Gives the listeners to the acceptor. They close when it lets go of them, so nothing else may

@@ -2,11 +2,25 @@
 
 /// Limits and habits of a server.
 public struct ServerOptions: Sendable {
-    /// Connections at a time; more are closed at once. Each costs a thread and about 300 KiB.
+    /// Who may connect.
+    public var admission = AdmissionPolicy()
+    /// Connections that are served at a time; more are closed at once. Each costs a thread and about
+    /// 300 KiB.
     public var maximumConnections = 128
+    /// Connections at a time from one ``LinuxIO/Peer/Source``, in the handshake or after it; more are
+    /// closed at once. Nil sets no limit.
+    public var maximumConnectionsPerSource: Int?
+    /// Connections in the handshake at a time, beside those that are served. One that comes when there
+    /// are so many takes the place of the oldest from where most come from, so that a crowd of
+    /// silent clients keeps nobody out.
+    public var maximumHandshakes = 256
     /// Milliseconds within which a client has to be done with the handshake. A client needs a few
     /// round trips; one that is silent must not hold its place for ever.
     public var handshakeMilliseconds = 10_000
+    /// Milliseconds for which a client may let a message or a reply stand half transferred: it sends no
+    /// more of one, or takes no more of the other. 0 waits for ever. Who is silent between two
+    /// messages may be so for as long as it likes.
+    public var stallMilliseconds = 0
     /// Microseconds that a connection's thread may look for the next request before it sleeps; 0
     /// turns it off. See ``ServerOptions/init()``.
     public var pollMicroseconds = 50

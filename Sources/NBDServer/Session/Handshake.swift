@@ -21,13 +21,14 @@ struct Handshake: ~Copyable {
         deadline = MonotonicTime.now().adding(milliseconds: milliseconds)
         buffer = try MemoryMapping(privateBytes: Limits.optionDataKept)
         negotiation = ServerNegotiation(exports: exports)
-        socket.setSendTimeout(milliseconds: milliseconds)
     }
 
-    /// Talks until an export is chosen, and answers its index.
-    consuming func run() throws(SessionEnd) -> Int {
+    /// Talks until an export is chosen, and answers its index. Before the client is told that it has
+    /// it, `claim` has the last word.
+    consuming func run(claim: () throws(SessionEnd) -> Void) throws(SessionEnd) -> Int {
         var step = negotiation.start()
         while true {
+            if case .serve = step.next { try claim() }
             do throws(SessionEnd) {
                 try send(step.output)
             } catch {
@@ -42,9 +43,7 @@ struct Handshake: ~Copyable {
                 try discard(count)
                 step = negotiation.discarded()
             case .startTLS: preconditionFailure("this server has no TLS")
-            case .serve(let export):
-                socket.setSendTimeout(milliseconds: 0)
-                return export
+            case .serve(let export): return export
             case .finish: throw .disconnected
             case .fail(let violation): throw .handshake(violation)
             }
@@ -78,13 +77,28 @@ struct Handshake: ~Copyable {
     }
 
     private func waitForInput() throws(SessionEnd) {
-        let milliseconds = deadline.milliseconds(from: .now())
-        guard milliseconds > 0 else { throw .handshakeTimeout }
+        let milliseconds = try millisecondsLeft()
         do throws(Errno) {
             _ = try socket.waitReadable(milliseconds: milliseconds)
         } catch {
             throw .failed(error)
         }
+    }
+
+    /// Waits for room to send: who takes an answer byte by byte has no more time than who is silent.
+    private func waitForRoom() throws(SessionEnd) {
+        let milliseconds = try millisecondsLeft()
+        do throws(Errno) {
+            _ = try socket.waitWritable(milliseconds: milliseconds)
+        } catch {
+            throw .failed(error)
+        }
+    }
+
+    private func millisecondsLeft() throws(SessionEnd) -> Int {
+        let milliseconds = deadline.milliseconds(from: .now())
+        guard milliseconds > 0 else { throw .handshakeTimeout }
+        return milliseconds
     }
 
     private func send(_ bytes: [UInt8]) throws(SessionEnd) {
@@ -97,9 +111,9 @@ struct Handshake: ~Copyable {
             part.copy(from: Array(bytes[sent..<sent + part.count]))
             list.append(part)
             while !list.isEmpty {
-                switch socket.send(list) {
+                switch socket.send(list, wait: false) {
                 case .bytes(let count): list.consume(count)
-                case .wouldBlock: throw .handshakeTimeout
+                case .wouldBlock: try waitForRoom()
                 case .endOfStream: throw .closed
                 case .failed(let error): throw .failed(error)
                 }

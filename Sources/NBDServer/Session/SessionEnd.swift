@@ -17,6 +17,12 @@ public enum SessionEnd: Error, Sendable, Hashable {
     case handshake(ServerNegotiation.Violation)
     /// The handshake was not over within its deadline.
     case handshakeTimeout
+    /// It was closed in the handshake, because others came and too many were in it.
+    case crowdedOut
+    /// It chose an export when so many connections were being served, and no more are to be.
+    case connectionLimit(Int)
+    /// The client stopped in the middle of a message, or took no more of a reply.
+    case stalled
     /// A request did not begin with its magic number.
     case requestMagic
     /// A WRITE with a payload that is too long even to be thrown away, in bytes.
@@ -43,6 +49,9 @@ extension SessionEnd: CustomStringConvertible {
         case .failed(let error): "the connection broke: \(error)"
         case .handshake(let violation): "\(violation)"
         case .handshakeTimeout: "the handshake took too long"
+        case .crowdedOut: "the handshake was not done when its place was wanted"
+        case .connectionLimit(let limit): "all \(limit) places are taken"
+        case .stalled: "the client stopped in the middle of a message, or takes no replies"
         case .requestMagic: "a request does not begin with its magic number"
         case .payloadTooLong(let length): "a write claims a payload of \(length) bytes"
         case .stopped: "the server was stopped"

@@ -42,7 +42,7 @@ struct Transmission: ~Copyable {
             while true { try serveAndReceive() }
         } catch {
             // What was served before the end is answered: "finish what is outstanding".
-            _ = replies.send(to: channel)
+            if error != .stalled { _ = replies.send(to: channel) }
             return error
         }
     }
@@ -155,7 +155,8 @@ struct Transmission: ~Copyable {
         switch replies.send(to: channel) {
         case nil: return
         case .failed(let error): throw .failed(error)
-        case .wouldBlock, .endOfStream, .bytes: throw .closed
+        case .wouldBlock: throw .stalled
+        case .endOfStream, .bytes: throw .closed
         }
     }
 
@@ -167,7 +168,8 @@ struct Transmission: ~Copyable {
         case .endOfStream where stop.isSet: throw .stopped
         case .endOfStream: throw isBetweenMessages ? .closed : .closedInMessage
         case .failed(let error): throw .failed(error)
-        case .wouldBlock: return
+        // The time for a message that has begun is over; that for the next one never is.
+        case .wouldBlock: if !isBetweenMessages { throw .stalled }
         }
     }
 
@@ -200,6 +202,7 @@ struct Transmission: ~Copyable {
             let isIdle = replies.isEmpty
             switch input.receive(from: channel, into: rest, wait: isIdle) {
             case .bytes(let count): rest = rest.suffix(from: count)
+            case .wouldBlock where isIdle: throw .stalled
             // The client may be waiting for these before it sends the rest.
             case .wouldBlock: try sendReplies()
             case .endOfStream: throw stop.isSet ? .stopped : .closedInMessage
@@ -214,6 +217,7 @@ struct Transmission: ~Copyable {
             let isIdle = replies.isEmpty
             switch input.receive(from: channel, wait: isIdle) {
             case .bytes: return
+            case .wouldBlock where isIdle: throw .stalled
             case .wouldBlock: try sendReplies()
             case .endOfStream: throw stop.isSet ? .stopped : .closedInMessage
             case .failed(let error): throw .failed(error)

@@ -5,33 +5,83 @@ internal import NBDServer
 
 struct EventLog: Sendable {
     let logger: Logger
+    private let throttle: Throttle
+
+    init(logger: Logger) {
+        self.logger = logger
+        throttle = Throttle(logger: logger)
+    }
 
     func record(_ event: ServerEvent) {
         switch event {
-        case .connected(let number):
-            logger.debug("client connected", metadata: ["connection": "\(number)"])
-        case .serving(let number, let export):
+        case .connected(let number, let peer):
+            logger.debug(
+                "client connected",
+                metadata: ["connection": "\(number)", "peer": peer.map { "\($0)" }].present)
+        case .serving(let number, let export, let peer):
             logger.info(
                 "serving a client",
-                metadata: ["connection": "\(number)", "export": "\"\(export)\""])
-        case .refused(let limit):
-            logger.warning(
-                "client refused: there are as many connections as --max-connections allows",
-                metadata: ["limit": "\(limit)"])
-        case .ended(let number, let end):
-            logger.log(
-                level: level(of: end), "connection ended: \(end)",
-                metadata: ["connection": "\(number)"])
+                metadata: [
+                    "connection": "\(number)", "export": "\"\(export)\"",
+                    "peer": peer.map { "\($0)" },
+                ].present)
+        case .refused(let refusal, let peer):
+            throttle.log(.refused(refusal, peer.map { "\($0)" }))
+        case .ended(let number, let end): ended(number, end)
         case .acceptFailed(let error):
-            logger.error("cannot take a client in", metadata: ["error": "\(error)"])
+            throttle.log(
+                Throttle.Line(
+                    kind: "accept", level: .error, message: "cannot take a client in",
+                    figures: ["error": "\(error)"]))
+        }
+    }
+
+    /// Writes what has been counted and not been told yet.
+    func flush() { throttle.flush() }
+
+    private func ended(_ number: UInt64, _ end: SessionEnd) {
+        let line = Throttle.Line(
+            kind: "\(end)", level: level(of: end), message: "connection ended: \(end)",
+            figures: ["connection": "\(number)"])
+        switch end {
+        // What a crowd of clients can cause without having got in.
+        case .handshakeTimeout, .crowdedOut, .connectionLimit: throttle.log(line)
+        default: logger.log(level: line.level, "\(line.message)", metadata: line.figures)
         }
     }
 
     private func level(of end: SessionEnd) -> Logger.Level {
         if end.isViolation { return .warning }
         return switch end {
-        case .failed, .closedInMessage, .handshakeTimeout: .notice
+        case .failed, .closedInMessage, .handshakeTimeout, .crowdedOut, .stalled: .notice
+        case .connectionLimit: .warning
         default: .info
         }
     }
+}
+
+extension Throttle.Line {
+    /// A client was turned away.
+    fileprivate static func refused(_ refusal: Refusal, _ peer: String?) -> Self {
+        var figures: [String: Logger.Metadata.Value?] = ["peer": peer.map { "\($0)" }]
+        let reason: String
+        switch refusal {
+        case .notAdmitted:
+            reason = "--allow, --allow-uid and --allow-gid do not have it"
+        case .connectionLimit(let limit):
+            reason = "there are as many connections as --max-connections allows"
+            figures["limit"] = "\(limit)"
+        case .sourceLimit(let limit):
+            reason = "it has as many connections as --max-connections-per-address allows"
+            figures["limit"] = "\(limit)"
+        }
+        return Self(
+            kind: reason, level: .warning, message: "client refused: \(reason)",
+            figures: figures.present)
+    }
+}
+
+extension [String: Logger.Metadata.Value?] {
+    /// Those that there are.
+    fileprivate var present: Logger.Metadata { compactMapValues { $0 } }
 }
