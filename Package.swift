@@ -50,11 +50,20 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // The kernel's nbd driver.
+        .target(
+            name: "NBDKernel",
+            dependencies: [
+                "NBDProtocol", "LinuxIO",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings),
+
         // The program.
         .executableTarget(
             name: "RamdiskNBD",
             dependencies: [
-                "NBDServer",
+                "NBDServer", "NBDKernel",
                 "NBDProtocol", "LinuxIO",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -81,6 +90,13 @@ let package = Package(
         .testTarget(
             name: "LinuxIOTests",
             dependencies: ["LinuxIO", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: settings),
+        .testTarget(
+            name: "NBDKernelTests",
+            dependencies: [
+                "NBDKernel", "NBDProtocol", "LinuxIO",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "NBDLoadTests", dependencies: ["NBDLoad", "NBDProtocol", "LinuxIO"],

@@ -3,8 +3,12 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 #include <linux/memfd.h>
+#include <linux/netlink.h>
 #include <sched.h>
+#include <spawn.h>
 #include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 int clinux_memfd_create(const char *name) {
     int fd = memfd_create(name, MFD_CLOEXEC);
@@ -71,4 +75,134 @@ int clinux_bind_processors(const uint8_t *mask, size_t count) {
         if (mask[i]) CPU_SET(i, &set);
     }
     return sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0;
+}
+
+int clinux_netlink_socket(void) {
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
+    return fd < 0 ? -errno : fd;
+}
+
+ssize_t clinux_netlink_receive(int fd, void *bytes, size_t count) {
+    struct sockaddr_nl sender;
+    struct iovec vector = { .iov_base = bytes, .iov_len = count };
+    struct msghdr message = { .msg_name = &sender, .msg_iov = &vector, .msg_iovlen = 1 };
+    for (;;) {
+        message.msg_namelen = sizeof sender;
+        ssize_t result = recvmsg(fd, &message, 0);
+        if (result < 0 && errno == EINTR) continue;
+        if (result < 0) return -errno;
+        // Any process may send here; the kernel is number 0.
+        if (message.msg_namelen != sizeof sender || sender.nl_pid != 0) continue;
+        return message.msg_flags & MSG_TRUNC ? -EMSGSIZE : result;
+    }
+}
+
+// Room for one descriptor beside a message, aligned as the headers of cmsg(3) have to be.
+union clinux_rights {
+    char bytes[CMSG_SPACE(sizeof(int))];
+    struct cmsghdr header;
+};
+
+ssize_t clinux_send_message(int fd, const void *bytes, size_t count, int descriptor, int wait) {
+    struct iovec vector = { .iov_base = (void *)bytes, .iov_len = count };
+    struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
+    union clinux_rights rights;
+    if (descriptor >= 0) {
+        memset(&rights, 0, sizeof rights);
+        message.msg_control = rights.bytes;
+        message.msg_controllen = sizeof rights.bytes;
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof descriptor);
+        memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+    }
+    int flags = wait ? MSG_NOSIGNAL : MSG_NOSIGNAL | MSG_DONTWAIT;
+    ssize_t result;
+    do { result = sendmsg(fd, &message, flags); } while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : result;
+}
+
+ssize_t clinux_receive_message(int fd, void *bytes, size_t count, int *descriptor) {
+    struct iovec vector = { .iov_base = bytes, .iov_len = count };
+    union clinux_rights rights;
+    struct msghdr message = {
+        .msg_iov = &vector, .msg_iovlen = 1,
+        .msg_control = rights.bytes, .msg_controllen = sizeof rights.bytes
+    };
+    *descriptor = -1;
+    ssize_t result;
+    do { result = recvmsg(fd, &message, MSG_CMSG_CLOEXEC); } while (result < 0 && errno == EINTR);
+    if (result < 0) return -errno;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS
+        && header->cmsg_len == CMSG_LEN(sizeof *descriptor)) {
+        memcpy(descriptor, CMSG_DATA(header), sizeof *descriptor);
+    }
+    return result;
+}
+
+// Has fds[i] become descriptor i of what is spawned. Those that another one's number would be
+// written over are moved out of the way first, into moved[].
+static int clinux_place_descriptors(
+    posix_spawn_file_actions_t *actions, const int *fds, size_t count, int *moved
+) {
+    for (size_t i = 0; i < count; i++) {
+        int fd = fds[i];
+        int error;
+        if (fd >= 0 && (size_t)fd < count && (size_t)fd != i) {
+            fd = moved[i] = fcntl(fd, F_DUPFD_CLOEXEC, (int)count);
+            if (fd < 0) return errno;
+        }
+        if (fd < 0) {
+            error = posix_spawn_file_actions_addopen(actions, (int)i, "/dev/null", O_RDWR, 0);
+        } else {
+            error = posix_spawn_file_actions_adddup2(actions, fd, (int)i);
+        }
+        if (error) return error;
+    }
+    return posix_spawn_file_actions_addclosefrom_np(actions, (int)count);
+}
+
+int clinux_spawn(
+    const char *program, char *const arguments[], const int *fds, size_t count, int session
+) {
+    extern char **environ;
+    int moved[8];
+    if (count > 8) return -EINVAL;
+    for (size_t i = 0; i < 8; i++) moved[i] = -1;
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setflags(
+        &attributes,
+        POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | (session ? POSIX_SPAWN_SETSID : 0));
+    pid_t process = 0;
+    int error = clinux_place_descriptors(&actions, fds, count, moved);
+    if (!error) error = posix_spawnp(&process, program, &actions, &attributes, arguments, environ);
+    for (size_t i = 0; i < count; i++) {
+        if (moved[i] >= 0) close(moved[i]);
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    return error ? -error : process;
+}
+
+int clinux_process_descriptor(int process) {
+    int fd = (int)syscall(SYS_pidfd_open, process, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+int clinux_wait_process(int process) {
+    int status;
+    pid_t result;
+    do { result = waitpid(process, &status, 0); } while (result < 0 && errno == EINTR);
+    if (result < 0) return -errno;
+    return WIFSIGNALED(status) ? 256 + WTERMSIG(status) : WEXITSTATUS(status);
 }

@@ -167,6 +167,16 @@ public struct StreamSocket: ~Copyable, Sendable {
         setReceiveTimeout(milliseconds: milliseconds)
     }
 
+    /// The limit that ``setSendTimeout(milliseconds:)`` sets, or whoever else has the socket.
+    public var sendTimeoutMilliseconds: Int {
+        var time = timeval()
+        var length = socklen_t(MemoryLayout<timeval>.size)
+        guard unsafe getsockopt(number, SOL_SOCKET, SO_SNDTIMEO, &time, &length) == 0 else {
+            return 0
+        }
+        return time.tv_sec * 1000 + Int(time.tv_usec) / 1000
+    }
+
     private func setTimeout(_ option: CInt, _ milliseconds: Int) {
         var time = timeval(
             tv_sec: milliseconds / 1000, tv_usec: suseconds_t(milliseconds % 1000 * 1000))

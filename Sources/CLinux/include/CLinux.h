@@ -210,6 +210,65 @@ static inline int clinux_raise_descriptor_limit(void) {
     return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
 }
 
+// MARK: - Netlink
+
+/// socket(2), AF_NETLINK and NETLINK_GENERIC, closed on exec.
+int clinux_netlink_socket(void);
+
+/// recvmsg(2) of one datagram that the kernel itself has sent: its bytes, or -EMSGSIZE when it is
+/// longer than there is room.
+ssize_t clinux_netlink_receive(int fd, void *bytes, size_t count);
+
+// MARK: - Handing descriptors over
+
+/// socketpair(2) of Unix sockets that keep messages whole, closed on exec.
+static inline int clinux_control_pair(int *first, int *second) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return -errno;
+    *first = ends[0];
+    *second = ends[1];
+    return 0;
+}
+
+/// sendmsg(2) of one message without SIGPIPE, with a descriptor (SCM_RIGHTS) unless it is -1. Waits
+/// for room if that is wanted.
+ssize_t clinux_send_message(int fd, const void *bytes, size_t count, int descriptor, int wait);
+
+/// recvmsg(2) of one message, and the descriptor that came with it, or -1 in its place.
+ssize_t clinux_receive_message(int fd, void *bytes, size_t count, int *descriptor);
+
+// MARK: - Processes
+
+/// posix_spawnp(3) of a program, with fds[i] as its descriptor i (-1: /dev/null) and no other, no
+/// signal blocked or ignored, and if wanted in a session of its own. Answers its number.
+int clinux_spawn(
+    const char *program, char *const arguments[], const int *fds, size_t count, int session);
+
+/// pidfd_open(2) (Linux 5.3): a descriptor that becomes readable when the process has ended.
+int clinux_process_descriptor(int process);
+
+/// waitpid(2) until a child has ended: its exit code, or 256 and the number of the signal that
+/// ended it.
+int clinux_wait_process(int process);
+
+// MARK: - Waiting
+
+/// poll(2) on several descriptors; marks[i] says whether the i-th is ready: for input (or its end)
+/// where inputs[i] is set, else for a hang-up alone. The time is in milliseconds, -1 for ever.
+static inline int clinux_wait_any(
+    const int *fds, const uint8_t *inputs, uint8_t *marks, size_t count, int timeout
+) {
+    struct pollfd polls[64];
+    if (count > 64) return -EINVAL;
+    for (size_t i = 0; i < count; i++) {
+        polls[i] = (struct pollfd){ .fd = fds[i], .events = inputs[i] ? POLLIN : 0 };
+    }
+    int ready = poll(polls, count, timeout);
+    if (ready < 0) return errno == EINTR ? 0 : -errno;
+    for (size_t i = 0; i < count; i++) marks[i] = polls[i].revents != 0;
+    return ready;
+}
+
 // MARK: - Waking up
 
 /// eventfd(2), non-blocking, closed on exec.

@@ -14,7 +14,7 @@ public struct RemoteExport: Sendable, Hashable {
     public var blockSizes: BlockSizes?
 
     /// An export of which only the name is known.
-    init(name: String) { self.name = name }
+    public init(name: String) { self.name = name }
 
     /// Bytes of EXPORT_NAME's answer, without the zeroes.
     static var exportNameReplySize: Int { 10 }

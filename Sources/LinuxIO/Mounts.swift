@@ -1,0 +1,81 @@
+// What is mounted where, and taking it off.
+
+internal import Glibc
+public import SystemPackage
+
+/// A file system that is mounted.
+public struct Mount: Sendable, Equatable {
+    /// Where it is mounted.
+    public let point: String
+    /// Its kind: `ext4`.
+    public let type: String
+    /// What it was made of: a device's path, mostly.
+    public let source: String
+
+    /// All mounts that this process sees, in order. proc(5), /proc/PID/mountinfo
+    public static var all: [Mount] { parse(TextFile.read("/proc/self/mountinfo") ?? "") }
+
+    /// Where a device is mounted.
+    public static func all(of device: String) -> [Mount] {
+        all.filter { $0.source == device }
+    }
+
+    /// The mounts in the kernel's text; what is no line of it is left out.
+    static func parse(_ text: String) -> [Mount] {
+        text.split(separator: "\n").compactMap { line in
+            let words = line.split(separator: " ", omittingEmptySubsequences: false)
+            // Between the sixth word and a lone dash are any number of tags.
+            guard words.count > 6, let dash = words[6...].firstIndex(of: "-"),
+                words.count > dash + 2
+            else { return nil }
+            return Mount(
+                point: unescaped(words[4]), type: unescaped(words[dash + 1]),
+                source: unescaped(words[dash + 2]))
+        }
+    }
+
+    /// Spaces and the like are written as a backslash and three octal digits.
+    private static func unescaped(_ word: Substring) -> String {
+        var bytes: [UInt8] = []
+        var rest = word.utf8[...]
+        while let byte = rest.popFirst() {
+            if byte == UInt8(ascii: "\\"), rest.count >= 3,
+                let code = UInt8(String(Substring(rest.prefix(3))), radix: 8)
+            {
+                bytes.append(code)
+                rest = rest.dropFirst(3)
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Takes the file system off its mount point, once everything is written; throws `resourceBusy`
+    /// when it is in use. A lazy one is hidden at once, and taken off when nobody uses it any more.
+    /// umount2(2)
+    public static func unmount(_ point: String, lazily: Bool = false) throws(Errno) {
+        let flags = UMOUNT_NOFOLLOW | (lazily ? MNT_DETACH : 0)
+        try checkedErrno(unsafe umount2(point, CInt(flags)))
+    }
+}
+
+/// How full a file system is. fstatvfs(3)
+public struct FileSystemUse: Sendable, Equatable {
+    /// Bytes in it.
+    public let size: UInt64
+    /// Bytes in use.
+    public let used: UInt64
+
+    /// Of what is mounted at a path; nil when that cannot be asked.
+    public init?(path: String) {
+        let number = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard number >= 0 else { return nil }
+        let file = Descriptor(adopting: number)
+        var status = statvfs()
+        guard unsafe fstatvfs(file.rawValue, &status) == 0 else { return nil }
+        let unit = UInt64(status.f_frsize)
+        size = UInt64(status.f_blocks) * unit
+        used = (UInt64(status.f_blocks) - UInt64(status.f_bfree)) * unit
+    }
+}

@@ -1,0 +1,144 @@
+// Children, their ends, what they inherit; and sockets that are handed over.
+
+import Glibc
+import SystemPackage
+import Testing
+
+@testable import LinuxIO
+
+@Suite("Processes", .timeLimit(.minutes(1)))
+struct ProcessTests {
+    @Test("a program's output and its end are known")
+    func run() throws {
+        let good = try ChildProcess.run("sh", ["-c", "echo one; echo two >&2; exit 3"])
+        #expect(good.ending == .exited(3))
+        #expect(good.output == "one\ntwo\n")
+        #expect(try ChildProcess.run("sh", ["-c", "kill -9 $$"]).ending == .killed(SIGKILL))
+        #expect(throws: Errno.noSuchFileOrDirectory) {
+            try ChildProcess.run("no-such-program", [])
+        }
+    }
+
+    @Test("a child has the descriptors that it was given, and no others")
+    func descriptors() throws {
+        let pair = try ControlSocket.pair()
+        let other = try SharedMemory(name: "other", size: 4096)
+        let script =
+            "echo hello >&3; for d in 4 5 6 7 8 9; do [ -e /proc/$$/fd/$d ] && exit 1; done; exit 0"
+        let child = try ChildProcess(
+            "sh", ["-c", script], streams: [.null, .null, .null, .socket(pair.second.handle)])
+        #expect(try child.wait() == .exited(0))
+        #expect(try text(pair.first) == "hello\n")
+        #expect(other.size == 4096)
+    }
+
+    @Test("the end of a child can be waited for together with other things")
+    func waiting() throws {
+        let child = try ChildProcess("sleep", ["60"], streams: [.null, .null, .null])
+        let wakeUp = try WakeUp()
+        let items = [WaitItem.end(child), .signal(wakeUp)]
+        #expect(try WaitItem.wait(for: items, milliseconds: 0) == [false, false])
+        wakeUp.signal()
+        #expect(try WaitItem.wait(for: items, milliseconds: 5000) == [false, true])
+        wakeUp.clear()
+        child.signal(SIGKILL)
+        #expect(try WaitItem.wait(for: items, milliseconds: 5000) == [true, false])
+        #expect(try child.wait() == .killed(SIGKILL))
+    }
+
+    @Test("a hang-up is seen, input is not taken for one")
+    func hangUp() throws {
+        let pair = try StreamSocket.pair()
+        let items = [WaitItem.hangUp(pair.first.handle)]
+        let bytes = try MemoryMapping(privateBytes: 16)
+        _ = pair.second.handle.send(bytes.region)
+        #expect(try WaitItem.wait(for: items, milliseconds: 0) == [false])
+        pair.second.handle.shutdownBoth()
+        #expect(try WaitItem.wait(for: items, milliseconds: 5000) == [true])
+    }
+
+    @Test("a process is known by its number and its start")
+    func identity() throws {
+        #expect(ProcessIdentity.current.isRunning)
+        let child = try ChildProcess("sleep", ["60"], streams: [.null, .null, .null])
+        let identity = try #require(ProcessIdentity(running: child.number))
+        #expect(identity.isRunning)
+        #expect(!ProcessIdentity(number: identity.number, start: identity.start + 1).isRunning)
+        let watch = ProcessWatch(identity)
+        child.signal(SIGKILL)
+        _ = try child.wait()
+        #expect(!identity.isRunning)
+        guard let watch else { throw Errno.noSuchProcess }
+        #expect(try watch.wait(milliseconds: 1000))
+        let none = ProcessWatch(identity) == nil
+        #expect(none)
+    }
+
+    @Test("the start of a process is found behind any name")
+    func parsing() {
+        let rest = (3...22).map { $0 == 3 ? "S" : String($0) }.joined(separator: " ")
+        let parsed = ProcessIdentity.parse("7 (a ) (b) \(rest) 23\n")
+        #expect(parsed?.state == "S")
+        #expect(parsed?.start == 22)
+        #expect(ProcessIdentity.parse("7 (a) S 1 2") == nil)
+        #expect(ProcessIdentity.parse("") == nil)
+    }
+
+    @Test("a message carries a socket to the other end")
+    func handOver() throws {
+        let control = try ControlSocket.pair()
+        let pair = try StreamSocket.pair()
+        try control.first.send([1, 2], socket: pair.second.handle)
+        try control.first.send([3])
+        guard let message = try control.second.receive(), let socket = message.socket else {
+            Issue.record("no socket came")
+            return
+        }
+        #expect(message.bytes == [1, 2])
+        let sent = try MemoryMapping(privateBytes: 3)
+        sent.region.copy(from: [7, 8, 9])
+        _ = socket.handle.send(sent.region)
+        let received = try MemoryMapping(privateBytes: 3)
+        #expect(pair.first.handle.receive(into: received.region, wait: true) == .bytes(3))
+        #expect(received.region.bytes == [7, 8, 9])
+        #expect(try text(control.second) == "\u{3}")
+    }
+
+    /// The next message's text.
+    private func text(_ socket: borrowing ControlSocket) throws -> String {
+        guard let message = try socket.receive() else { return "" }
+        return String(decoding: message.bytes, as: UTF8.self)
+    }
+}
+
+@Suite("Mounts and small files")
+struct MountTests {
+    @Test("the kernel's table of mounts is read, with its escapes and its tags")
+    func table() {
+        let text = """
+            36 35 98:0 / /mnt/a\\040b rw,noatime master:1 shared:2 - ext4 /dev/nbd0 rw
+            37 35 0:44 / /run rw - tmpfs tmpfs rw
+            no line of the kernel's
+            """
+        let expected = [
+            Mount(point: "/mnt/a b", type: "ext4", source: "/dev/nbd0"),
+            Mount(point: "/run", type: "tmpfs", source: "tmpfs"),
+        ]
+        #expect(Mount.parse(text) == expected)
+        #expect(Mount.all.contains { $0.point == "/proc" })
+        #expect(FileSystemUse(path: "/")?.size ?? 0 > 0)
+    }
+
+    @Test("a file is replaced whole, or stays as it is")
+    func replacing() throws {
+        let path = "/tmp/ramdisk-nbd-text-\(getpid())"
+        defer { unsafe unlink(path) }
+        try TextFile.replace(path, with: "one\n")
+        try TextFile.replace(path, with: "two\n")
+        #expect(TextFile.read(path) == "two\n")
+        #expect(TextFile.read(path + ".new") == nil)
+        #expect(throws: Errno.noSuchFileOrDirectory) {
+            try TextFile.replace("/no/such/place", with: "x")
+        }
+    }
+}
