@@ -2,12 +2,14 @@
 // the header.
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include <linux/magic.h>
 #include <linux/memfd.h>
 #include <linux/netlink.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 int clinux_memfd_create(const char *name) {
@@ -27,6 +29,47 @@ int clinux_punch(int fd, off_t offset, off_t length) {
         result = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
     } while (result < 0 && errno == EINTR);
     return result < 0 ? -errno : 0;
+}
+
+void *clinux_map_shared(int fd, off_t offset, size_t length, size_t alignment, int *error) {
+    // Room for an aligned place somewhere in it; what is too much of it goes again.
+    size_t room = length + alignment;
+    char *start = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) { *error = errno; return NULL; }
+    size_t before = -(uintptr_t)start & (alignment - 1);
+    char *base = start + before;
+    void *mapped = mmap(base, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, offset);
+    if (mapped == MAP_FAILED) {
+        *error = errno;
+        munmap(start, room);
+        return NULL;
+    }
+    if (before > 0) munmap(start, before);
+    munmap(base + length, alignment - before);
+    return base;
+}
+
+int clinux_memory_kind(int fd, uint64_t *page) {
+    struct statfs status;
+    if (fstatfs(fd, &status) < 0) return -errno;
+    *page = (uint64_t)status.f_bsize;
+    return status.f_type == TMPFS_MAGIC ? 1 : status.f_type == HUGETLBFS_MAGIC ? 2 : 0;
+}
+
+int clinux_open_unnamed(const char *directory) {
+    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return fd < 0 ? -errno : fd;
+}
+
+int clinux_name(int fd, const char *path) {
+    char unnamed[64];
+    snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+off_t clinux_seek(int fd, off_t offset, int data) {
+    off_t result = lseek(fd, offset, data ? SEEK_DATA : SEEK_HOLE);
+    return result < 0 ? -errno : result;
 }
 
 int clinux_accept(int fd) {

@@ -1,16 +1,14 @@
 // How much memory can be taken before something else is pushed out or killed.
 
-internal import Glibc
-
 /// Memory of the machine and of the control group this process lives in.
 public enum AvailableMemory {
     /// Bytes that can be taken now: `MemAvailable` of /proc/meminfo, or what the control group has
     /// left when that is less. Nil when the kernel does not tell.
     public static var bytes: Int? {
-        let machine = meminfo(readText("/proc/meminfo"))
+        let machine = meminfo(TextFile.read("/proc/meminfo") ?? "")
         let group = groupRemainder(
-            limit: readText("/sys/fs/cgroup/memory.max"),
-            used: readText("/sys/fs/cgroup/memory.current"))
+            limit: TextFile.read("/sys/fs/cgroup/memory.max") ?? "",
+            used: TextFile.read("/sys/fs/cgroup/memory.current") ?? "")
         guard let machine else { return group }
         return min(machine, group ?? .max)
     }
@@ -29,15 +27,5 @@ public enum AvailableMemory {
         guard let limit = Int(limit.filter(\.isNumber)), let used = Int(used.filter(\.isNumber))
         else { return nil }
         return max(0, limit - used)
-    }
-
-    /// The text of a small file of the kernel's; empty when it cannot be read.
-    private static func readText(_ path: String) -> String {
-        let number = unsafe open(path, O_RDONLY | O_CLOEXEC)
-        guard number >= 0 else { return "" }
-        let file = Descriptor(adopting: number)
-        var bytes = [UInt8](repeating: 0, count: 16 << 10)
-        let count = unsafe read(file.rawValue, &bytes, bytes.count)
-        return count > 0 ? String(decoding: bytes.prefix(count), as: UTF8.self) : ""
     }
 }

@@ -38,6 +38,10 @@ struct FileIdentity: Equatable {
     init?(path: String) {
         var status = stat()
         guard unsafe lstat(path, &status) == 0 else { return nil }
+        self.init(status)
+    }
+
+    init(_ status: stat) {
         device = status.st_dev
         number = status.st_ino
         isSocket = status.st_mode & S_IFMT == S_IFSOCK

@@ -3,16 +3,16 @@
 internal import Foundation
 internal import Glibc
 
-/// A fresh directory under /tmp, removed with all that is in it when the last copy goes.
+/// A fresh directory under /tmp or where else it is wanted, removed with all that is in it when the last copy goes.
 public final class TemporaryDirectory: Sendable {
     /// Where it is; no slash at the end.
     public let path: String
 
     /// Makes it. Others may look into it, so that a program can be run as somebody else. mkdtemp(3)
-    public init() throws {
-        var template = Array("/tmp/ramdisk-nbd-XXXXXX".utf8CString)
+    public init(in parent: String = "/tmp") throws {
+        var template = Array("\(parent)/ramdisk-nbd-XXXXXX".utf8CString)
         guard unsafe mkdtemp(&template) != nil, unsafe chmod(template, 0o755) == 0 else {
-            throw Mishap("cannot make a directory in /tmp: errno \(errno)")
+            throw Mishap("cannot make a directory in \(parent): errno \(errno)")
         }
         path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     }

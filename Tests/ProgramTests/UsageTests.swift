@@ -40,7 +40,8 @@ extension ProgramSuite {
             let said = try await program("serve", "--help")
             let options = [
                 "--size", "--listen", "--unix", "--export", "--read-only", "--max-connections",
-                "--sparse", "--poll-us", "--log-level", "--pid-file", "--version", "--help",
+                "--sparse", "--poll-us", "--log-level", "--pid-file", "--backing",
+                "--backing-directory", "--keep", "--huge-pages", "--version", "--help",
             ]
             for option in options { #expect(said.contains(option)) }
             #expect(said.contains("default: 40M"))
@@ -114,6 +115,15 @@ extension WrongLine {
         WrongLine("--max-connections", "many", names: "'many'"),
         WrongLine("--poll-us", "1001", names: "--poll-us"),
         WrongLine("--poll-us", "-1", names: "--poll-us"),
+        WrongLine("--backing", "", names: "\"\""),
+        WrongLine("--backing", "..", names: "\"..\""),
+        WrongLine("--backing", "a/b", names: "\"a/b\""),
+        WrongLine("--backing", "../etc/passwd", names: "no slash"),
+        WrongLine("--backing", String(repeating: "x", count: 201), names: "xxx"),
+        WrongLine("--backing", "x", "--export", "a/b", "--export", "c", names: "\"x-a/b\""),
+        WrongLine("--keep", names: "--backing"),
+        WrongLine("--backing-directory", "/dev/shm", names: "--backing"),
+        WrongLine("--sparse", "--huge-pages", names: "--huge-pages"),
         WrongLine("--log-level", "loud", names: "'loud'"),
         WrongLine("--fast", names: "--fast"),
         WrongLine("/dev/nbd0", names: "/dev/nbd0"),

@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -42,12 +43,10 @@ int clinux_provision(int fd, off_t offset, off_t length);
 /// fallocate(2), FALLOC_FL_PUNCH_HOLE: gives the memory of the range back; it reads as zeroes.
 int clinux_punch(int fd, off_t offset, off_t length);
 
-/// mmap(2) of a descriptor, shared, readable and writable. NULL when it fails, with errno in *error.
-static inline void *clinux_map_shared(int fd, size_t length, int *error) {
-    void *base = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (base == MAP_FAILED) { *error = errno; return NULL; }
-    return base;
-}
+/// mmap(2) of a part of a descriptor, shared, readable and writable, at an address that is a multiple
+/// of alignment (a power of two, of pages): large pages want that. NULL when it fails, with errno in
+/// *error.
+void *clinux_map_shared(int fd, off_t offset, size_t length, size_t alignment, int *error);
 
 /// mmap(2) of memory of one's own that counts against nothing until it is touched.
 static inline void *clinux_map_private(size_t length, int writable, int *error) {
@@ -57,8 +56,17 @@ static inline void *clinux_map_private(size_t length, int writable, int *error) 
     return base;
 }
 
+/// mmap(2) of memory of one's own out of the pool of reserved large pages, MAP_HUGETLB: ENOMEM when
+/// the pool has too few. The length is a multiple of theirs.
+static inline void *clinux_map_reserved(size_t length, int *error) {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB;
+    void *base = mmap(NULL, length, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (base == MAP_FAILED) { *error = errno; return NULL; }
+    return base;
+}
+
 /// madvise(2), MADV_POPULATE_WRITE (Linux 5.14): page tables for the range, so that no first touch
-/// faults later.
+/// faults later. -EINVAL where the kernel is older, also for a length of 0.
 static inline int clinux_populate(void *base, size_t length) {
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -66,10 +74,48 @@ static inline int clinux_populate(void *base, size_t length) {
     return madvise(base, length, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
 }
 
+/// The same by hand: a byte of each 4 KiB is written as it is.
+static inline void clinux_touch(void *base, size_t length) {
+    volatile unsigned char *bytes = (volatile unsigned char *)base;
+    for (size_t i = 0; i < length; i += 4096) bytes[i] = bytes[i];
+}
+
 /// madvise(2), MADV_HUGEPAGE: large pages, where the kernel has some.
 static inline int clinux_prefer_huge_pages(void *base, size_t length) {
     return madvise(base, length, MADV_HUGEPAGE) < 0 ? -errno : 0;
 }
+
+// MARK: - Files that are memory
+
+/// fstatfs(2): 1 when an open file or directory is in a tmpfs, 2 when in a hugetlbfs, 0 when neither;
+/// with the file system's page size in *page.
+int clinux_memory_kind(int fd, uint64_t *page);
+
+/// open(2), O_TMPFILE: a file in a directory that has no name yet, and goes with its descriptor.
+int clinux_open_unnamed(const char *directory);
+
+/// linkat(2) of such a file's descriptor: a name for it; -EEXIST when somebody has that name.
+int clinux_name(int fd, const char *path);
+
+/// open(2) of what has a name already, for reading and writing; never through a symbolic link, and
+/// never waiting for what is behind a pipe.
+static inline int clinux_open_named(const char *path) {
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+/// flock(2), exclusive: 0, or -EWOULDBLOCK when somebody else has it.
+static inline int clinux_lock(int fd) {
+    int result;
+    do { result = flock(fd, LOCK_EX | LOCK_NB); } while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : 0;
+}
+
+/// lseek(2), SEEK_DATA (data is 1) or SEEK_HOLE: where the next of it begins at or after an offset;
+/// -ENXIO when there is none.
+off_t clinux_seek(int fd, off_t offset, int data);
+
+// MARK: - Copying
 
 /// memcpy(3) past the caches, where the processor can: whole cache lines of the target are written
 /// without having been read first, and push nothing else out. The ranges must not overlap.

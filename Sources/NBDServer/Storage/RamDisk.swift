@@ -1,4 +1,4 @@
-// The disk: who owns its memory, and how that is had.
+// The disk: who owns its memory, and what it is made of.
 
 internal import LinuxIO
 public import SystemPackage
@@ -7,7 +7,8 @@ public import SystemPackage
 ///
 /// Its bytes are one page-aligned mapping. By default all of it is provisioned, mapped and locked
 /// when the disk is made, as the kernel's own RAM disks are, so that no write ever waits for memory.
-/// A sparse disk takes memory on the first write to a page and gives it back on TRIM.
+/// A sparse disk takes memory on the first write to a page and gives it back on TRIM. A disk with a
+/// backing is in memory that has a name and outlives the process.
 public final class RamDisk: Sendable {
     /// Bytes that can be stored.
     public let size: UInt64
@@ -18,9 +19,8 @@ public final class RamDisk: Sendable {
 
     /// Its pages, for whoever reads and writes them while this disk lives.
     let pages: DiskPages
-    /// Where a sparse disk's memory comes from, by the page; nil for a plain disk.
-    private let shared: SharedMemory?
-    private let mapping: MemoryMapping
+    /// Its memory, and the name of that if it has one.
+    let memory: DiskMemory
     private let mapMemory: MemoryMapping
     /// What empty pages of a sparse disk are read from: the kernel's one page of zeroes, many times.
     private let zeroes: MemoryMapping
@@ -38,50 +38,48 @@ public final class RamDisk: Sendable {
     ///   - size: in bytes, from ``smallestSize`` to ``largestSize``.
     ///   - isSparse: takes memory only as it is written.
     /// - Throws: ``RamDiskError`` when the size is out of range or there is no memory for it.
-    public init(size: UInt64, isSparse: Bool = false) throws(RamDiskError) {
-        guard size >= Self.smallestSize, size <= Self.largestSize else {
-            throw .sizeOutOfRange(size)
-        }
+    public convenience init(size: UInt64, isSparse: Bool = false) throws(RamDiskError) {
+        let memory = try isSparse ? DiskMemory(sharedFor: size) : DiskMemory(ownFor: size)
+        try self.init(memory, size: size, isSparse: isSparse)
+    }
+
+    /// Makes an empty disk out of the machine's pool of reserved large pages, as it has to be there.
+    ///
+    /// - Parameter size: in bytes, from ``smallestSize`` to ``largestSize``.
+    /// - Throws: ``RamDiskError`` when the size is out of range or the pool has too few pages.
+    public convenience init(reservedPagesOf size: UInt64) throws(RamDiskError) {
+        try self.init(DiskMemory(reservedFor: size), size: size, isSparse: false)
+    }
+
+    /// A disk of memory that is there, or its first making.
+    init(
+        _ memory: consuming DiskMemory, size: UInt64, isSparse: Bool
+    ) throws(RamDiskError) {
         let pageCount = DiskPages.count(of: size)
-        let byteCount = pageCount * DiskPages.pageSize
-        if !isSparse, let available = AvailableMemory.bytes, byteCount > available {
-            throw .notEnoughMemory(size: size, available: UInt64(available))
-        }
-        self.size = size
-        self.isSparse = isSparse
+        let region = memory.mapping.region.slice(at: 0, count: pageCount * DiskPages.pageSize)
+        if !isSparse { try memory.populate(size: size) }
         do throws(Errno) {
-            let mapMemory = try MemoryMapping(privateBytes: AllocationMap.byteCount(of: pageCount))
-            let zeroes = try MemoryMapping(privateBytes: Self.zeroRunLength, writable: false)
-            let map = AllocationMap(pageCount: pageCount, memory: mapMemory.region)
-            if isSparse {
-                let shared = try SharedMemory(name: "ramdisk", size: byteCount)
-                mapping = try MemoryMapping(shared)
-                pages = DiskPages(
-                    size: size, shared: shared.handle, region: mapping.region,
-                    zeroes: zeroes.region, map: map)
-                self.shared = consume shared
-                lockFailure = nil
-            } else {
-                mapping = try MemoryMapping(privateBytes: byteCount)
-                pages = DiskPages(
-                    size: size, shared: nil, region: mapping.region, zeroes: zeroes.region,
-                    map: map)
-                shared = nil
-                lockFailure = try Self.provision(mapping, mapMemory)
-            }
-            self.mapMemory = mapMemory
-            self.zeroes = zeroes
+            mapMemory = try MemoryMapping(privateBytes: AllocationMap.byteCount(of: pageCount))
+            zeroes = try MemoryMapping(privateBytes: Self.zeroRunLength, writable: false)
         } catch {
             throw .cannotAllocate(size: size, error)
         }
+        let map = AllocationMap(pageCount: pageCount, memory: mapMemory.region)
+        memory.backing?.rebuild(map, over: region, isSparse: isSparse)
+        pages = DiskPages(
+            size: size, shared: isSparse ? memory.handle : nil, region: region,
+            zeroes: zeroes.region, map: map)
+        lockFailure = isSparse ? nil : Self.lock(memory.mapping, mapMemory)
+        self.size = size
+        self.isSparse = isSparse
+        self.memory = memory
     }
 
-    /// Takes all memory now. Locking it may be forbidden (`ulimit -l`): that is told, not fatal.
-    private static func provision(
+    /// Keeps the memory from being swapped out. That may be forbidden (`ulimit -l`), which is told,
+    /// not fatal.
+    private static func lock(
         _ mapping: borrowing MemoryMapping, _ mapMemory: borrowing MemoryMapping
-    ) throws(Errno) -> Errno? {
-        mapping.preferHugePages()
-        try mapping.populate()
+    ) -> Errno? {
         do throws(Errno) {
             try mapping.lock()
             try mapMemory.lock()
@@ -92,10 +90,5 @@ public final class RamDisk: Sendable {
     }
 
     /// Bytes of memory that the disk takes up at this moment.
-    public var residentBytes: UInt64 {
-        switch shared {
-        case .some(let shared): UInt64(shared.residentBytes)
-        case nil: UInt64(mapping.region.count)
-        }
-    }
+    public var residentBytes: UInt64 { UInt64(memory.residentBytes) }
 }

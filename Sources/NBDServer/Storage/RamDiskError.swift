@@ -10,6 +10,8 @@ public enum RamDiskError: Error, Sendable, Equatable, CustomStringConvertible {
     case notEnoughMemory(size: UInt64, available: UInt64)
     /// The kernel refused the memory. Size in bytes.
     case cannotAllocate(size: UInt64, Errno)
+    /// The machine's pool of reserved large pages has too few. Size in bytes; the rest in pages.
+    case reservedPages(size: UInt64, needed: Int, free: Int)
 
     /// What was asked for, why it is not to be had, and what to do.
     public var description: String {
@@ -22,6 +24,10 @@ public enum RamDiskError: Error, Sendable, Equatable, CustomStringConvertible {
                 + "choose a smaller size, or a sparse disk, which takes memory only as it is written"
         case .cannotAllocate(let size, let error):
             "the kernel refused the memory for a disk of \(size) bytes: \(error)"
+        case .reservedPages(let size, let needed, let free):
+            "too few reserved huge pages for a disk of \(size) bytes: it needs \(needed), and "
+                + "\(free) are free; reserve more as root with "
+                + "sysctl vm.nr_hugepages=N, or go without --huge-pages"
         }
     }
 }

@@ -16,6 +16,11 @@ final class DiskFigures: Sendable {
     /// Whether none is served yet.
     var isEmpty: Bool { exports.withLock(\.isEmpty) }
 
+    /// Nobody writes to them any more: those with a backing can be kept.
+    func leaveInOrder() {
+        for export in exports.withLock({ $0 }) { export.disk.keep() }
+    }
+
     /// Logs a line for each disk: its size and its memory, in bytes.
     func log(to logger: Logger) {
         for export in exports.withLock({ $0 }) {

@@ -35,6 +35,7 @@ struct DiskService: Service {
         try? await gracefulShutdown()
         logger.info("stopping")
         try await onThread { server.stop() }
+        figures.leaveInOrder()
         leftovers.remove()
         logger.info("stopped")
     }
@@ -48,24 +49,49 @@ struct DiskService: Service {
     /// Removes the files that the server has made, without taking it down.
     func removeFiles() { leftovers.remove() }
 
+    /// Lets backings outlive the process, just before somebody can write to them; a new one goes again
+    /// when the last step fails.
+    private func publish<Result>(
+        _ exports: [Export], _ lastStep: () throws -> Result
+    ) throws -> Result {
+        do {
+            for export in exports { try export.disk.publish() }
+            return try lastStep()
+        } catch {
+            for export in exports where export.disk.inheritance == .none { export.disk.remove() }
+            throw (error as? BackingError).map { Failure($0) } ?? error
+        }
+    }
+
     private func start() throws -> (Server, [SocketAddress]) {
         Descriptor.raiseLimit()
-        let exports = try configuration.disks.map { try $0.makeExport(logger: logger) }
+        let exports = try configuration.disks.map { try makeExport($0) }
         let listeners = try configuration.addresses.open()
         leftovers.note(listeners)
         let pidFile = try configuration.pidFile.map { try PidFile(path: $0) }
+        let server = try publish(exports) { try makeServer(exports, listeners) }
+        if let pidFile { leftovers.note(pidFile) }
+        figures.show(exports)
+        return (server, listeners.map(\.address))
+    }
+
+    private func makeExport(_ plan: DiskPlan) throws(Failure) -> Export {
+        let export = try plan.makeExport(logger: logger)
+        if plan.backing?.isKept == false { leftovers.note(export.disk) }
+        return export
+    }
+
+    private func makeServer(
+        _ exports: [Export], _ listeners: [Listener]
+    ) throws(Failure) -> Server {
         let log = EventLog(logger: logger)
-        let server: Server
         do throws(Errno) {
-            server = try Server(
+            return try Server(
                 exports: exports, listeners: listeners, options: configuration.options,
                 onEvent: { log.record($0) })
         } catch {
             throw Failure.system("cannot start the server: \(error)")
         }
-        if let pidFile { leftovers.note(pidFile) }
-        figures.show(exports)
-        return (server, listeners.map(\.address))
     }
 }
 

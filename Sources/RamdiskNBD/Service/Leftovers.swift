@@ -1,9 +1,10 @@
 // What has to go though the server is not given the time to take itself down.
 
 internal import LinuxIO
+internal import NBDServer
 internal import Synchronization
 
-/// The files that a starting or running server has made.
+/// The files that a starting or running server has made, and memory that would outlive it.
 final class Leftovers: Sendable {
     private let removals = Mutex<[@Sendable () -> Void]>([])
 
@@ -16,6 +17,11 @@ final class Leftovers: Sendable {
     /// This file is to go.
     func note(_ pidFile: PidFile) {
         removals.withLock { $0.append { pidFile.remove() } }
+    }
+
+    /// The memory of this disk is to go, if it would outlive the process.
+    func note(_ disk: RamDisk) {
+        removals.withLock { $0.append { disk.remove() } }
     }
 
     /// Removes those that are still there.

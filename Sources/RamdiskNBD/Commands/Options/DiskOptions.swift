@@ -7,8 +7,11 @@ struct DiskOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Size of a disk: bytes, or with K, M, G or T (powers of 1024).", valueName: "size"))
-    var size = ByteCount(40 << 20)
+            """
+            Size of a disk: bytes, or with K, M, G or T (powers of 1024). (default: 40M, or what a \
+            backing that is found has)
+            """, valueName: "size"))
+    var size: ByteCount?
 
     @Option(
         name: .long,
@@ -26,8 +29,10 @@ struct DiskOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Fill the disk from a file before it is served, such as a file system's image.",
-            valueName: "path"),
+            """
+            Fill a new disk from a file before it is served, such as a file system's image. One that \
+            is found in a backing stays as it is.
+            """, valueName: "path"),
         completion: .file())
     var load: String?
 
@@ -36,8 +41,11 @@ struct DiskOptions: ParsableArguments {
         help: "Take memory only as it is written, and give it back when clients trim.")
     var sparse = false
 
+    @OptionGroup
+    var backing: BackingOptions
+
     func validate() throws {
-        for size in [size] + export.compactMap(\.size) {
+        for size in [size].compactMap({ $0 }) + export.compactMap(\.size) {
             guard size.bytes >= RamDisk.smallestSize, size.bytes <= RamDisk.largestSize else {
                 throw ValidationError(
                     "A disk of \(size.bytes) bytes cannot be made: the smallest has "
@@ -47,6 +55,12 @@ struct DiskOptions: ParsableArguments {
         guard load == nil || export.count <= 1 else {
             throw ValidationError("--load fills one disk, but --export asks for \(export.count).")
         }
+        guard !sparse || !backing.hugePages else {
+            throw ValidationError(
+                "--sparse takes memory as it is written, and --huge-pages all that is reserved: "
+                    + "give one of them.")
+        }
+        try backing.validate(exports: export.map(\.name))
         let names = export.map(\.name)
         if let twice = names.first(where: { name in names.count { $0 == name } > 1 }) {
             throw ValidationError("--export \(twice) is given twice; each name has to be its own.")
@@ -58,8 +72,9 @@ struct DiskOptions: ParsableArguments {
         let requests = export.isEmpty ? [ExportRequest(name: "", size: nil)] : export
         return requests.map { request in
             DiskPlan(
-                name: request.name, size: (request.size ?? size).bytes, isSparse: sparse,
-                isReadOnly: readOnly, load: load)
+                name: request.name, size: (request.size ?? size)?.bytes, isSparse: sparse,
+                isReadOnly: readOnly, load: load, usesReservedPages: backing.hugePages,
+                backing: backing.plan(for: export.count > 1 ? request.name : nil))
         }
     }
 }

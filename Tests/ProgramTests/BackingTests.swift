@@ -1,0 +1,218 @@
+// Memory with a name: what a killed server leaves is found by the next, and a stopped one frees it.
+
+import Glibc
+import Harness
+import Testing
+
+extension ProgramSuite {
+    @Suite("A backing") struct Backing {
+        /// On a tmpfs, and gone with the test.
+        let memory: TemporaryDirectory
+
+        init() throws { memory = try TemporaryDirectory(in: "/dev/shm") }
+
+        private var options: [String] { ["--backing", "disk", "--backing-directory", memory.path] }
+        private let killed = ServerStart(ending: .signalled(SIGKILL))
+        private static let data = (0..<100_000).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
+
+        @Test("has every acknowledged write after its server was killed", arguments: [false, true])
+        func killedServer(isSparse: Bool) async throws {
+            let kind = isSparse ? ["--sparse"] : []
+            for turn in 0..<3 as Range<UInt64> {
+                try await withServer(options + kind + ["--size", "64M"], start: killed) { server in
+                    let client = try RawClient(unix: server.socketPath)
+                    try client.enter()
+                    for earlier in 0..<turn {
+                        let bytes = try client.read(at: earlier << 24 + 999, count: 100_000)
+                        #expect(bytes == Self.data)
+                    }
+                    try client.write(Self.data, at: turn << 24 + 999)
+                    try await server.end(with: SIGKILL)
+                }
+            }
+            // Without a size, and of the other kind.
+            try await withServer(options + (isSparse ? [] : ["--sparse"])) { server in
+                let client = try RawClient(unix: server.socketPath)
+                let size = try client.enter()
+                #expect(size == 64 << 20)
+                let bytes = try client.read(at: 1 << 24 + 999, count: 100_000)
+                #expect(bytes == Self.data)
+                let rest = try client.read(at: 3 << 24, count: 1 << 20)
+                #expect(rest == [UInt8](repeating: 0, count: 1 << 20))
+                #expect(server.log.contains("did not end in order"))
+            }
+        }
+
+        @Test("is gone when its server is stopped", arguments: [SIGTERM, SIGINT])
+        func stopped(signal: Int32) async throws {
+            try await withServer(options) { server in
+                #expect(exists(memory.file("disk")))
+                try await server.end(with: signal)
+            }
+            #expect(!exists(memory.file("disk")))
+        }
+
+        @Test("stays with --keep, and the next server is told that it ended in order")
+        func kept() async throws {
+            try await withServer(options + ["--keep"]) { server in
+                let client = try RawClient(unix: server.socketPath)
+                try client.enter()
+                try client.write(Self.data, at: 4096)
+            }
+            #expect(exists(memory.file("disk")))
+            try await withServer(options) { server in
+                #expect(server.log.contains("found the disk that was kept"))
+                let client = try RawClient(unix: server.socketPath)
+                try client.enter()
+                let bytes = try client.read(at: 4096, count: Self.data.count)
+                #expect(bytes == Self.data)
+            }
+            #expect(!exists(memory.file("disk")))
+        }
+
+        @Test("has one server at a time; another is told which")
+        func oneAtATime() async throws {
+            try await withServer(options) { server in
+                let ending = try await refused(options)
+                #expect(ending.status == .exited(69))
+                #expect(ending.isOneSentence(naming: "in use", "\(server.pid)", "disk"))
+            }
+        }
+
+        @Test("that a server takes and cannot serve stays as it was")
+        func failingStart() async throws {
+            try await withServer(options + ["--keep"]) { _ in }
+            let ending = try await refused(options + ["--pid-file", "/there/is/none"])
+            #expect(ending.status == .exited(73))
+            try await withServer(options) { server in
+                #expect(server.log.contains("found the disk that was kept"))
+            }
+            _ = try await refused(options + ["--pid-file", "/there/is/none"])
+            #expect(!exists(memory.file("disk")))
+        }
+
+        @Test("that is not what it should be is refused, and not touched", arguments: Damage.all)
+        func damaged(damage: Damage) async throws {
+            try await withServer(options + ["--keep", "--sparse"]) { _ in }
+            let path = memory.file("disk")
+            try damage.inflict(on: path)
+            let before = try await Program("sha256sum", package: "coreutils")(path)
+            let ending = try await refused(options + damage.options)
+            #expect(ending.status == .exited(66))
+            #expect(ending.isOneSentence(naming: path, damage.named), "\(ending.errors)")
+            let after = try await Program("sha256sum", package: "coreutils")(path)
+            #expect(before == after)
+        }
+
+        @Test(
+            "is a plain file, and nothing else", arguments: ["mkdir", "mkfifo", "ln -s /dev/zero"])
+        func noFile(command: String) async throws {
+            let path = memory.file("disk")
+            let shell = Program("sh", package: "dash")
+            try await shell("-c", "\(command) \(path)")
+            let ending = try await refused(options)
+            #expect(ending.status == .exited(66))
+            #expect(ending.isOneSentence(naming: path, "no plain file"))
+        }
+
+        @Test("is not made where files are not memory")
+        func noMemory() async throws {
+            let directory = try TemporaryDirectory(in: "/var/tmp")
+            let ending = try await refused(
+                ["--backing", "disk", "--backing-directory", directory.path])
+            #expect(ending.status == .exited(66))
+            #expect(ending.isOneSentence(naming: directory.path, "not memory"))
+        }
+
+        @Test("is not made in a directory that others may write to")
+        func foreignDirectory() async throws {
+            #expect(unsafe chmod(memory.path, 0o777) == 0)
+            let ending = try await refused(options)
+            #expect(ending.status == .exited(77))
+            #expect(ending.isOneSentence(naming: memory.path))
+        }
+
+        @Test("of each of two disks has a name of its own")
+        func twoDisks() async throws {
+            let exports = ["--export", "one=1M", "--export", "two=2M", "--keep"]
+            try await withServer(options + exports) { server in
+                let client = try RawClient(unix: server.socketPath)
+                try client.enter("two")
+                try client.write(Self.data, at: 0)
+            }
+            #expect(exists(memory.file("disk-one")) && exists(memory.file("disk-two")))
+            try await withServer(options + exports) { server in
+                let client = try RawClient(unix: server.socketPath)
+                try client.enter("two")
+                let bytes = try client.read(at: 0, count: Self.data.count)
+                #expect(bytes == Self.data)
+            }
+        }
+
+        @Test("that is found is not loaded over")
+        func load() async throws {
+            let image = try memory.randomFile("image", bytes: 1 << 20)
+            let loading = options + ["--size", "2M", "--load", image, "--keep"]
+            try await withServer(loading) { server in
+                let client = try RawClient(unix: server.socketPath)
+                try client.enter()
+                try client.write(Self.data, at: 0)
+            }
+            try await withServer(loading) { server in
+                let client = try RawClient(unix: server.socketPath)
+                try client.enter()
+                let bytes = try client.read(at: 0, count: Self.data.count)
+                #expect(bytes == Self.data)
+            }
+        }
+
+        @Test("for which there is no memory is said at once, and leaves nothing")
+        func exhausted() async throws {
+            let ending = try await refused(options + ["--size", "100T"])
+            #expect(ending.status == .exited(71))
+            #expect(ending.isOneSentence(naming: "not enough memory"))
+            #expect(!exists(memory.file("disk")))
+        }
+
+        private func refused(_ options: [String]) async throws -> Program.Ending {
+            try await Program.ramdiskNBD.run(
+                ["serve", "--unix", memory.file("other.sock")] + options, within: .seconds(10))
+        }
+    }
+}
+
+/// Something that happens to a backing's file, or that is asked of it, and what is said about it.
+struct Damage: Sendable, CustomTestStringConvertible {
+    let testDescription: String
+    var bytes: [UInt8] = []
+    var offset = 0
+    /// Bytes more than it had, or less.
+    var growth = 0
+    var options: [String] = []
+    let named: String
+
+    func inflict(on path: String) throws {
+        let file = unsafe open(path, O_RDWR)
+        defer { close(file) }
+        var status = stat()
+        guard unsafe fstat(file, &status) == 0,
+            ftruncate(file, status.st_size + growth) == 0,
+            unsafe pwrite(file, bytes, bytes.count, offset) == bytes.count
+        else { throw Mishap("cannot damage \(path): errno \(errno)") }
+    }
+
+    static let all = [
+        Damage(testDescription: "magic", bytes: [0], named: "damaged"),
+        Damage(testDescription: "version", bytes: [2], offset: 8, named: "version 2"),
+        Damage(testDescription: "size", bytes: [1], offset: 20, named: "damaged"),
+        Damage(testDescription: "checksum", bytes: [1, 2, 3], offset: 41, named: "damaged"),
+        Damage(
+            testDescription: "all of it", bytes: [UInt8](repeating: 0xff, count: 4096),
+            named: "damaged"),
+        Damage(testDescription: "truncated", growth: -4096, named: "44036096 bytes"),
+        Damage(testDescription: "longer", growth: 1, named: "44040193 bytes"),
+        Damage(testDescription: "header cut", growth: 20 - 44_040_192, named: "damaged"),
+        Damage(testDescription: "nothing left", growth: -44_040_192, named: "damaged"),
+        Damage(testDescription: "size asked", options: ["--size", "8M"], named: "41943040 bytes"),
+    ]
+}
