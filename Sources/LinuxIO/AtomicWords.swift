@@ -49,4 +49,29 @@ public import Synchronization
         precondition(index >= 0 && index < count)
         unsafe base[index].bitwiseAnd(~bits, ordering: .sequentiallyConsistent)
     }
+
+    // MARK: - Without order
+
+    /// The word's value, in no order with other memory: for a word that stands for itself.
+    @inlinable @inline(__always)
+    public func peek(_ index: Int) -> UInt64 {
+        precondition(index >= 0 && index < count)
+        return unsafe base[index].load(ordering: .relaxed)
+    }
+
+    /// Gives the word a value, in no order with other memory.
+    @inlinable @inline(__always)
+    public func put(_ index: Int, _ value: UInt64) {
+        precondition(index >= 0 && index < count)
+        unsafe base[index].store(value, ordering: .relaxed)
+    }
+
+    /// Adds to a word that only this thread changes: a plain load and a plain store, which others may
+    /// watch.
+    @inlinable @inline(__always)
+    public func advance(_ index: Int, by number: UInt64) {
+        precondition(index >= 0 && index < count)
+        let value = unsafe base[index].load(ordering: .relaxed)
+        unsafe base[index].store(value &+ number, ordering: .relaxed)
+    }
 }

@@ -15,7 +15,7 @@ final class EventRecord: Sendable {
     var ends: [SessionEnd] {
         events.withLock { events in
             events.compactMap { event in
-                if case .ended(_, let end) = event { end } else { nil }
+                if case .ended(_, let end, _) = event { end } else { nil }
             }
         }
     }

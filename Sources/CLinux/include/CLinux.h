@@ -31,6 +31,14 @@
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
+// Without this header, which Debian has in systemtap-sdt-dev, there are no probes, and all else works.
+#if __has_include(<sys/sdt.h>)
+#include <sys/sdt.h>
+#else
+#define DTRACE_PROBE1(provider, name, a) ((void)(a))
+#define DTRACE_PROBE2(provider, name, a, b) ((void)(a), (void)(b))
+#define DTRACE_PROBE4(provider, name, a, b, c, d) ((void)(a), (void)(b), (void)(c), (void)(d))
+#endif
 
 // MARK: - Memory
 
@@ -313,6 +321,35 @@ static inline int clinux_wait_any(
     if (ready < 0) return errno == EINTR ? 0 : -errno;
     for (size_t i = 0; i < count; i++) marks[i] = polls[i].revents != 0;
     return ready;
+}
+
+// MARK: - Probes
+
+// Each is one instruction that does nothing, until a tracer puts a breakpoint in its place; a note in
+// the binary says where it is and in which registers its arguments are. (USDT)
+
+/// A connection was taken in: its number.
+static inline void clinux_probe_connection_open(uint64_t connection) {
+    DTRACE_PROBE1(ramdisk_nbd, connection_open, connection);
+}
+
+/// A connection has ended: its number, and how many requests it had.
+static inline void clinux_probe_connection_close(uint64_t connection, uint64_t requests) {
+    DTRACE_PROBE2(ramdisk_nbd, connection_close, connection, requests);
+}
+
+/// A request was received whole: connection, command, offset, length.
+static inline void clinux_probe_request_received(
+    uint64_t connection, uint64_t command, uint64_t offset, uint64_t length
+) {
+    DTRACE_PROBE4(ramdisk_nbd, request_received, connection, command, offset, length);
+}
+
+/// A request's reply was sent: connection, command, error, nanoseconds since it was received.
+static inline void clinux_probe_request_done(
+    uint64_t connection, uint64_t command, uint64_t error, uint64_t nanoseconds
+) {
+    DTRACE_PROBE4(ramdisk_nbd, request_done, connection, command, error, nanoseconds);
 }
 
 // MARK: - Waking up

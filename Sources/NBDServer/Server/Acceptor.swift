@@ -10,6 +10,7 @@ struct Acceptor: ~Copyable {
     /// A connection and the thread that serves it.
     private struct Worker {
         let connection: Connection
+        let insight: ConnectionInsight
         let thread: Thread
     }
 
@@ -68,6 +69,7 @@ struct Acceptor: ~Copyable {
             // Who is gone again need not be known.
             guard let peer = try? socket.peer() else { return }
             guard context.options.admission.admits(peer) else {
+                context.insights.refused()
                 return context.onEvent(.refused(.notAdmitted, peer: peer))
             }
             admit(context.connection(socket, peer: peer))
@@ -82,6 +84,7 @@ struct Acceptor: ~Copyable {
     private mutating func admit(_ connection: Connection) {
         joinEnded()
         if let refusal = refusal(of: connection) {
+            context.insights.refused()
             return context.onEvent(.refused(refusal, peer: connection.peer))
         }
         if context.places.handshakes >= context.options.maximumHandshakes { _ = crowdOut() }
@@ -103,8 +106,15 @@ struct Acceptor: ~Copyable {
         context.onEvent(.connected(connection.number, peer: connection.peer))
         context.places.enter()
         do throws(Errno) {
-            let thread = try Thread(name: "nbd-\(connection.number)") { connection.run(context) }
-            workers[connection.number] = Worker(connection: connection, thread: thread)
+            let insight = try ConnectionInsight(
+                number: connection.number, peer: connection.peer, in: context.insights)
+            let thread = try Thread(name: "nbd-\(connection.number)") {
+                // Seen by whoever looks before its first request is served.
+                context.insights.add(insight)
+                connection.run(context, insight)
+            }
+            workers[connection.number] = Worker(
+                connection: connection, insight: insight, thread: thread)
             sources[connection.source, default: 0] += 1
         } catch {
             context.places.leaveHandshake()
@@ -145,6 +155,7 @@ struct Acceptor: ~Copyable {
 
     private mutating func join(_ worker: Worker) {
         worker.thread.join()
+        context.insights.remove(worker.insight)
         let connection = worker.connection
         workers[connection.number] = nil
         let left = sources[connection.source, default: 1] - 1

@@ -32,10 +32,15 @@ final class Connection: Sendable {
     var isInHandshake: Bool { phase.load(ordering: .acquiring) == .handshake }
 
     /// What the thread does: the handshake, then requests until there are no more.
-    func run(_ context: ServerContext) {
-        var end = serve(context)
+    func run(_ context: ServerContext, _ insight: ConnectionInsight) {
+        Probes.connectionOpen(number)
+        var end = serve(context, insight)
         if phase.load(ordering: .acquiring) == .crowdedOut { end = .crowdedOut }
-        context.onEvent(.ended(number, end))
+        if end.isViolation { context.insights.violated() }
+        insight.end()
+        let figures = insight.figures(at: .now())
+        Probes.connectionClose(number, requests: figures.activity.requests)
+        context.onEvent(.ended(number, end, figures))
         // Marked before the client can know: a client that has seen the end finds its place free.
         switch phase.exchange(.ended, ordering: .acquiringAndReleasing) {
         case .handshake: context.places.leaveHandshake()
@@ -71,12 +76,14 @@ final class Connection: Sendable {
         ).exchanged
     }
 
-    private func serve(_ context: ServerContext) -> SessionEnd {
+    private func serve(_ context: ServerContext, _ insight: ConnectionInsight) -> SessionEnd {
         let handle = socket.handle
         handle.disableDelay()
         if handle.isUnix { handle.setSendBuffer(bytes: Self.unixSendBuffer) }
         do throws(SessionEnd) {
-            let export = try negotiate(context)
+            let index = try negotiate(context)
+            let export = context.exports[index]
+            insight.choose(export: index)
             context.onEvent(.serving(number, export: export.name, peer: peer))
             handle.setStallTimeout(milliseconds: context.options.stallMilliseconds)
             let transmission: Transmission
@@ -94,7 +101,8 @@ final class Connection: Sendable {
         }
     }
 
-    private func negotiate(_ context: ServerContext) throws(SessionEnd) -> Export {
+    /// The handshake; answers the index of the export that the client has chosen.
+    private func negotiate(_ context: ServerContext) throws(SessionEnd) -> Int {
         let handshake: Handshake
         do throws(Errno) {
             handshake = try Handshake(
@@ -104,8 +112,7 @@ final class Connection: Sendable {
             throw .failed(error)
         }
         let places = context.places
-        return context.exports[
-            try handshake.run { () throws(SessionEnd) in try beginServing(places) }]
+        return try handshake.run { () throws(SessionEnd) in try beginServing(places) }
     }
 
     /// The server is being stopped: what has been received can still be read, then comes the end.

@@ -53,6 +53,12 @@ public final class Server: Sendable {
         context.hand(over: context.connection(socket))
     }
 
+    /// What the server and each of its connections have done so far. Asking costs clients nothing.
+    public func figures() -> ServerFigures { context.insights.figures() }
+
+    /// Begins to follow every request; nil when eight others do already, or nothing is counted.
+    public func trace() -> TraceReader? { TraceReader(context.insights) }
+
     /// Stops: takes nobody in any more, finishes what has been received, answers the rest with
     /// ESHUTDOWN, and comes back when every thread is gone and every socket closed. Once is enough;
     /// more do nothing.

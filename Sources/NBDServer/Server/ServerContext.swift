@@ -15,6 +15,8 @@ final class ServerContext: Sendable {
     let stop: StopSignal
     let wakeUp: WakeUp
     let places: Places
+    /// What others may look at.
+    let insights: InsightRegistry
     private let stopMemory: MemoryMapping
     private let connectionCount = Atomic<UInt64>(0)
     /// Connections that wait to be taken in; nil when none is any more.
@@ -32,9 +34,12 @@ final class ServerContext: Sendable {
         self.onEvent = onEvent
         let stopMemory = try MemoryMapping(privateBytes: StopSignal.byteCount)
         let wakeUp = try WakeUp()
+        let insights = try InsightRegistry(
+            exportCount: exports.count, isCounting: options.isCounting)
         stop = StopSignal(memory: stopMemory.region)
         self.stopMemory = stopMemory
         self.wakeUp = wakeUp
+        self.insights = insights
         self.listeners = Mutex(listeners)
     }
 

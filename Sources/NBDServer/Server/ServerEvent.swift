@@ -11,8 +11,8 @@ public enum ServerEvent: Sendable {
     case refused(Refusal, peer: Peer?)
     /// A client has chosen an export of this name.
     case serving(UInt64, export: String, peer: Peer?)
-    /// A connection has ended.
-    case ended(UInt64, SessionEnd)
+    /// A connection has ended, and this is what it did.
+    case ended(UInt64, SessionEnd, ConnectionFigures)
     /// A client could not be taken in, for want of descriptors, memory or threads.
     case acceptFailed(Errno)
 }

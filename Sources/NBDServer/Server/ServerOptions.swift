@@ -27,6 +27,10 @@ public struct ServerOptions: Sendable {
     /// Milliseconds that a client has to take its last replies when the server is stopped.
     public var stopMilliseconds = 2_000
 
+    /// Whether requests are counted and timed, and can be traced. It costs a look at the clock for each
+    /// receive and send, and some stores for each request.
+    public var isCounting = true
+
     /// The defaults.
     public init() {}
 }

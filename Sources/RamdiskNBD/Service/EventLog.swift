@@ -27,7 +27,7 @@ struct EventLog: Sendable {
                 ].present)
         case .refused(let refusal, let peer):
             throttle.log(.refused(refusal, peer.map { "\($0)" }))
-        case .ended(let number, let end): ended(number, end)
+        case .ended(let number, let end, let figures): ended(number, end, figures)
         case .acceptFailed(let error):
             throttle.log(
                 Throttle.Line(
@@ -39,10 +39,18 @@ struct EventLog: Sendable {
     /// Writes what has been counted and not been told yet.
     func flush() { throttle.flush() }
 
-    private func ended(_ number: UInt64, _ end: SessionEnd) {
+    private func ended(_ number: UInt64, _ end: SessionEnd, _ connection: ConnectionFigures) {
+        let activity = connection.activity
+        let errors = CountedCommand.allCases.reduce(0) { $0 + activity.errors(of: $1) }
         let line = Throttle.Line(
             kind: "\(end)", level: level(of: end), message: "connection ended: \(end)",
-            figures: ["connection": "\(number)"])
+            figures: [
+                "connection": "\(number)", "peer": "\(connection.client)",
+                "seconds": "\(connection.openNanoseconds / 1_000_000_000)",
+                "requests": "\(activity.requests)", "errors": "\(errors)",
+                "read_bytes": "\(activity.bytes(of: .read))",
+                "written_bytes": "\(activity.bytes(of: .write))",
+            ])
         switch end {
         // What a crowd of clients can cause without having got in.
         case .handshakeTimeout, .crowdedOut, .connectionLimit: throttle.log(line)

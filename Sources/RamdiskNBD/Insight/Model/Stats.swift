@@ -66,7 +66,7 @@ struct DiskStats: Codable, Sendable, Equatable {
 struct ConnectionStats: Codable, Sendable, Equatable {
     /// Connections are numbered from 1; the log has the same numbers.
     var number: UInt64
-    /// Who it is: `127.0.0.1:43210`, or `pid 4711 uid 0` on a Unix socket.
+    /// Who it is: `127.0.0.1:43210`, or `user 0 (process 4711)` on a Unix socket.
     var client: String
     /// The disk it uses; nil while it has not chosen one.
     var export: String?

@@ -1,0 +1,39 @@
+// The buckets of times: every time has one, in order, and bounds are at most an eighth away.
+
+import Testing
+
+@testable import NBDServer
+
+@Suite("The buckets of latencies")
+struct LatencyScaleTests {
+    @Test("hold every time below their bound, and at least eight ninths of it")
+    func bounds() {
+        var time: UInt64 = 128
+        while time < 1 << 37 {
+            for nanoseconds in [time, time + 1, time + time / 7, time + time / 2, 2 * time - 1]
+            where nanoseconds < 1 << 37 {
+                let bound = LatencyScale.upperBound(of: LatencyScale.bucket(of: nanoseconds))
+                #expect(nanoseconds < bound)
+                #expect(bound - nanoseconds <= nanoseconds / 8 + 1)
+            }
+            time *= 2
+        }
+    }
+
+    @Test("follow each other without a gap")
+    func order() {
+        for bucket in 0..<LatencyScale.bucketCount - 1 {
+            let bound = LatencyScale.upperBound(of: bucket)
+            #expect(LatencyScale.bucket(of: bound - 1) == bucket)
+            #expect(LatencyScale.bucket(of: bound) == bucket + 1)
+        }
+    }
+
+    @Test("take the shortest and the longest time there is")
+    func ends() {
+        #expect(LatencyScale.bucket(of: 0) == 0)
+        #expect(LatencyScale.bucket(of: .max) == LatencyScale.bucketCount - 1)
+        #expect(LatencyScale.upperBound(of: LatencyScale.bucketCount - 1) == .max)
+        #expect(LatencyScale.bucketCount <= InsightLayout.wordsOfLatency)
+    }
+}
