@@ -41,11 +41,15 @@ let package = Package(
             // For a span of a memory region that is not lent through a closure.
             swiftSettings: settings + [.enableExperimentalFeature("Lifetimes")]),
 
+        // TLS, from the system.
+        .systemLibrary(
+            name: "CGnuTLS", pkgConfig: "gnutls", providers: [.apt(["libgnutls28-dev"])]),
+
         // The engine.
         .target(
             name: "NBDServer",
             dependencies: [
-                "NBDProtocol", "LinuxIO",
+                "NBDProtocol", "LinuxIO", "CGnuTLS",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings),

@@ -13,6 +13,15 @@ public struct InputFile: ~Copyable, Sendable {
         descriptor = Descriptor(adopting: number)
     }
 
+    /// Who may do what with it, the lowest nine bits. fstat(2), `st_mode`
+    public var permissions: UInt32 {
+        get throws(Errno) {
+            var status = stat()
+            try checkedErrno(unsafe fstat(descriptor.rawValue, &status))
+            return status.st_mode & 0o777
+        }
+    }
+
     /// Reads what comes next, until the region is full or the file at its end; answers how many bytes
     /// that were. read(2)
     public func read(into region: MemoryRegion) throws(Errno) -> Int {

@@ -35,6 +35,17 @@ public import CLinux
     /// Whether nothing is left to be moved.
     @inlinable public var isEmpty: Bool { bytesLeft == 0 }
 
+    /// Regions that are left, the first of them perhaps in part.
+    public var count: Int { end &- first }
+
+    /// The region at an index from 0 to ``count``; traps outside. It lives as long as its owner.
+    public subscript(index: Int) -> MemoryRegion {
+        precondition(index >= 0 && index < count)
+        // Sound: entries from first to end are initialized, and were regions when they were added.
+        let entry = unsafe storage[first &+ index]
+        return unsafe MemoryRegion(base: entry.iov_base, count: entry.iov_len)
+    }
+
     /// Adds a region at the end; traps when the list is full.
     @inlinable @inline(__always)
     public mutating func append(_ region: MemoryRegion) {

@@ -29,7 +29,8 @@ struct StartTLSTests {
     private let more = ServerNegotiation.Next.receive(OptionHeader.encodedSize)
     private let first = InfoRequest(exportName: "first").encoded
 
-    @Test("without TLS it is an option like any other that is not known, and TLS_REQD is never sent")
+    @Test(
+        "without TLS it is an option like any other that is not known, and TLS_REQD is never sent")
     func off() {
         var negotiation = begin(.off)
         for code in [3, 4, 6, 7, 8, 9, 10, 11, 99] as [UInt32] {

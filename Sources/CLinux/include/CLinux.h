@@ -171,6 +171,25 @@ static inline ssize_t clinux_send(int fd, struct iovec *vectors, size_t count, i
     return result < 0 ? -errno : result;
 }
 
+/// recvmsg(2) on a socket whose TLS the kernel does: the type of the next record, which is taken away,
+/// or -errno. tls.rst, "Receiving TLS control messages"
+static inline int clinux_tls_record_type(int fd) {
+    enum { level = 282, get_record_type = 2 }; // SOL_TLS, TLS_GET_RECORD_TYPE
+    char data[512];
+    char control[CMSG_SPACE(sizeof(unsigned char))];
+    struct iovec vector = { .iov_base = data, .iov_len = sizeof data };
+    struct msghdr message = {
+        .msg_iov = &vector, .msg_iovlen = 1,
+        .msg_control = control, .msg_controllen = sizeof control
+    };
+    ssize_t result;
+    do { result = recvmsg(fd, &message, MSG_DONTWAIT); } while (result < 0 && errno == EINTR);
+    if (result < 0) return -errno;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (!header || header->cmsg_level != level || header->cmsg_type != get_record_type) return -ENOMSG;
+    return *CMSG_DATA(header);
+}
+
 /// socket(2) for a stream, closed on exec.
 static inline int clinux_stream_socket(int family) {
     int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);

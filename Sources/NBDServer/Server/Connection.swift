@@ -77,19 +77,30 @@ final class Connection: Sendable {
     }
 
     private func serve(_ context: ServerContext, _ insight: ConnectionInsight) -> SessionEnd {
+        var stream: TLSStream?
+        let end = serve(context, insight, &stream)
+        guard let stream else { return end }
+        return end.closing(stream)
+    }
+
+    private func serve(
+        _ context: ServerContext, _ insight: ConnectionInsight, _ stream: inout TLSStream?
+    ) -> SessionEnd {
         let handle = socket.handle
         handle.disableDelay()
         if handle.isUnix { handle.setSendBuffer(bytes: Self.unixSendBuffer) }
         do throws(SessionEnd) {
-            let index = try negotiate(context)
+            let index = try negotiate(context, &stream)
             let export = context.exports[index]
             insight.choose(export: index)
-            context.onEvent(.serving(number, export: export.name, peer: peer))
+            context.onEvent(
+                .serving(number, export: export.name, peer: peer, tls: stream?.summary))
             handle.setStallTimeout(milliseconds: context.options.stallMilliseconds)
             let transmission: Transmission
             do throws(Errno) {
                 transmission = try Transmission(
-                    channel: Channel(handle), disk: export.disk.pages, rules: export.rules,
+                    channel: stream?.channel ?? Channel(handle), disk: export.disk.pages,
+                    rules: export.rules,
                     stop: context.stop,
                     pollMicroseconds: context.options.pollMicroseconds)
             } catch {
@@ -102,17 +113,21 @@ final class Connection: Sendable {
     }
 
     /// The handshake; answers the index of the export that the client has chosen.
-    private func negotiate(_ context: ServerContext) throws(SessionEnd) -> Int {
+    private func negotiate(
+        _ context: ServerContext, _ stream: inout TLSStream?
+    ) throws(SessionEnd) -> Int {
         let handshake: Handshake
         do throws(Errno) {
             handshake = try Handshake(
-                socket: socket.handle, exports: context.exportInfos,
+                socket: socket.handle, exports: context.exportInfos, tls: context.options.tls,
                 milliseconds: context.options.handshakeMilliseconds, stop: context.stop)
         } catch {
             throw .failed(error)
         }
         let places = context.places
-        return try handshake.run { () throws(SessionEnd) in try beginServing(places) }
+        return try handshake.run(stream: &stream) { () throws(SessionEnd) in
+            try beginServing(places)
+        }
     }
 
     /// The server is being stopped: what has been received can still be read, then comes the end.

@@ -9,8 +9,8 @@ public enum ServerEvent: Sendable {
     case connected(UInt64, peer: Peer?)
     /// A client was turned away before a byte was read from it.
     case refused(Refusal, peer: Peer?)
-    /// A client has chosen an export of this name.
-    case serving(UInt64, export: String, peer: Peer?)
+    /// A client has chosen an export of this name; a plain connection has no TLS.
+    case serving(UInt64, export: String, peer: Peer?, tls: TLSSummary?)
     /// A connection has ended, and this is what it did.
     case ended(UInt64, SessionEnd, ConnectionFigures)
     /// A client could not be taken in, for want of descriptors, memory or threads.

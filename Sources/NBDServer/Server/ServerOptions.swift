@@ -4,6 +4,8 @@
 public struct ServerOptions: Sendable {
     /// Who may connect.
     public var admission = AdmissionPolicy()
+    /// Encryption; nil for none.
+    public var tls: TLSContext?
     /// Connections that are served at a time; more are closed at once. Each costs a thread and about
     /// 300 KiB.
     public var maximumConnections = 128

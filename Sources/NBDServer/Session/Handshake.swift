@@ -7,6 +7,7 @@ internal import SystemPackage
 /// The handshake of one connection.
 struct Handshake: ~Copyable {
     private let socket: SocketHandle
+    private let tls: TLSContext?
     private let stop: StopSignal
     private let deadline: MonotonicTime
     private let buffer: MemoryMapping
@@ -14,23 +15,27 @@ struct Handshake: ~Copyable {
 
     /// A handshake about these exports that has to be over within so many milliseconds.
     init(
-        socket: SocketHandle, exports: [ExportInfo], milliseconds: Int, stop: StopSignal
+        socket: SocketHandle, exports: [ExportInfo], tls: TLSContext?, milliseconds: Int,
+        stop: StopSignal
     ) throws(Errno) {
         self.socket = socket
+        self.tls = tls
         self.stop = stop
         deadline = MonotonicTime.now().adding(milliseconds: milliseconds)
         buffer = try MemoryMapping(privateBytes: Limits.optionDataKept)
-        negotiation = ServerNegotiation(exports: exports)
+        negotiation = ServerNegotiation(exports: exports, tls: tls?.policy ?? .off)
     }
 
     /// Talks until an export is chosen, and answers its index. Before the client is told that it has
-    /// it, `claim` has the last word.
-    consuming func run(claim: () throws(SessionEnd) -> Void) throws(SessionEnd) -> Int {
+    /// it, `claim` has the last word. If TLS is started on the way, `stream` is what it goes on with.
+    consuming func run(
+        stream: inout TLSStream?, claim: () throws(SessionEnd) -> Void
+    ) throws(SessionEnd) -> Int {
         var step = negotiation.start()
         while true {
             if case .serve = step.next { try claim() }
             do throws(SessionEnd) {
-                try send(step.output)
+                try send(step.output, stream)
             } catch {
                 // Who has asked to abort need not wait for the answer.
                 throw step.next == .finish ? .disconnected : error
@@ -38,36 +43,56 @@ struct Handshake: ~Copyable {
             negotiation.isShuttingDown = stop.isSet
             switch step.next {
             case .receive(let count):
-                step = negotiation.receive(try receive(count).bytes)
+                step = negotiation.receive(try receive(count, stream).bytes)
             case .discard(let count):
-                try discard(count)
+                try discard(count, stream)
                 step = negotiation.discarded()
-            case .startTLS: preconditionFailure("this server has no TLS")
-            case .serve(let export): return export
+            case .startTLS:
+                stream = try startTLS()
+                step = negotiation.secured()
+            case .serve(let export):
+                stream?.beginTransmission()
+                return export
             case .finish: throw .disconnected
             case .fail(let violation): throw .handshake(violation)
             }
         }
     }
 
-    private func discard(_ count: Int) throws(SessionEnd) {
+    private func startTLS() throws(SessionEnd) -> TLSStream {
+        guard let tls else { preconditionFailure("the negotiation knows that there is no TLS") }
+        do throws(TLSHandshakeError) {
+            return try TLSStream(tls, on: socket, deadline: deadline)
+        } catch {
+            switch error {
+            case _ where stop.isSet: throw .stopped
+            case .timeout: throw .handshakeTimeout
+            case .failure(let failure): throw .tls(failure)
+            }
+        }
+    }
+
+    private func discard(_ count: Int, _ stream: TLSStream?) throws(SessionEnd) {
         var left = count
         while left > 0 {
             let part = min(left, buffer.region.count)
-            _ = try receive(part)
+            _ = try receive(part, stream)
             left -= part
         }
     }
 
     /// Receives exactly so many bytes, and not one that follows them.
-    private func receive(_ count: Int) throws(SessionEnd) -> MemoryRegion {
+    private func receive(
+        _ count: Int, _ stream: TLSStream?
+    ) throws(SessionEnd) -> MemoryRegion {
+        let channel = stream?.channel ?? Channel(socket)
         var received = 0
         while received < count {
-            try waitForInput()
             let rest = buffer.region.slice(at: received, count: count - received)
-            switch socket.receive(into: rest, wait: false) {
+            // A look comes first: TLS may hold what the socket does not have any more.
+            switch channel.receive(into: rest, wait: false) {
             case .bytes(let count): received += count
-            case .wouldBlock: continue
+            case .wouldBlock: try waitForInput()
             case .endOfStream where stop.isSet: throw .stopped
             case .endOfStream: throw received == 0 ? .closed : .closedInMessage
             case .failed(let error): throw .failed(error)
@@ -101,7 +126,8 @@ struct Handshake: ~Copyable {
         return milliseconds
     }
 
-    private func send(_ bytes: [UInt8]) throws(SessionEnd) {
+    private func send(_ bytes: [UInt8], _ stream: TLSStream?) throws(SessionEnd) {
+        let channel = stream?.channel ?? Channel(socket)
         var list = VectorList(capacity: 1)
         var sent = 0
         while sent < bytes.count {
@@ -111,7 +137,7 @@ struct Handshake: ~Copyable {
             part.copy(from: Array(bytes[sent..<sent + part.count]))
             list.append(part)
             while !list.isEmpty {
-                switch socket.send(list, wait: false) {
+                switch channel.send(list, wait: false) {
                 case .bytes(let count): list.consume(count)
                 case .wouldBlock: try waitForRoom()
                 case .endOfStream: throw .closed

@@ -15,6 +15,8 @@ public enum SessionEnd: Error, Sendable, Hashable {
     case failed(Errno)
     /// The client broke the rules of the handshake.
     case handshake(ServerNegotiation.Violation)
+    /// TLS could not be started, or was broken later.
+    case tls(TLSFailure)
     /// The handshake was not over within its deadline.
     case handshakeTimeout
     /// It was closed in the handshake, because others came and too many were in it.
@@ -33,7 +35,7 @@ public enum SessionEnd: Error, Sendable, Hashable {
     /// Whether the client did something that the protocol forbids.
     public var isViolation: Bool {
         switch self {
-        case .handshake, .requestMagic, .payloadTooLong: true
+        case .handshake, .tls, .requestMagic, .payloadTooLong: true
         default: false
         }
     }
@@ -48,6 +50,7 @@ extension SessionEnd: CustomStringConvertible {
         case .closedInMessage: "the client closed the connection in the middle of a message"
         case .failed(let error): "the connection broke: \(error)"
         case .handshake(let violation): "\(violation)"
+        case .tls(let failure): "\(failure)"
         case .handshakeTimeout: "the handshake took too long"
         case .crowdedOut: "the handshake was not done when its place was wanted"
         case .connectionLimit(let limit): "all \(limit) places are taken"

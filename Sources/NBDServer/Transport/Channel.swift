@@ -2,35 +2,74 @@
 
 internal import LinuxIO
 
-/// A connection's way in and out.
+/// A connection's way in and out: its socket, or TLS on that.
 ///
-/// It owns nothing: whoever serves the connection keeps what is behind it alive.
-struct Channel: BitwiseCopyable {
+/// It owns nothing: whoever serves the connection keeps what is behind it alive. Which of the two it is
+/// costs one branch for each system call, always the same way. TLS in the kernel is a plain socket.
+@safe struct Channel: BitwiseCopyable {
     /// The socket, for everything that is not about bytes.
     let socket: SocketHandle
+    /// Unmanaged, so that a copy counts no references.
+    private let tls: Unmanaged<TLSStream>?
 
     /// Bytes as they are.
     init(_ socket: SocketHandle) {
         self.socket = socket
+        unsafe tls = nil
+    }
+
+    /// Encrypted bytes.
+    init(_ socket: SocketHandle, tls: TLSStream) {
+        self.socket = socket
+        unsafe self.tls = Unmanaged.passUnretained(tls)
     }
 
     /// Receives what there is into the regions, in order; waits for the first byte if that is wanted.
     /// The list itself is not changed.
     @inline(__always)
     func receive(into list: borrowing VectorList, wait: Bool) -> Transfer {
-        socket.receive(into: list, wait: wait)
+        if let tls = unsafe tls { return unsafe Self.receive(tls, list, wait) }
+        return socket.receive(into: list, wait: wait)
     }
 
     /// Receives what there is into one region.
     @inline(__always)
     func receive(into region: MemoryRegion, wait: Bool) -> Transfer {
-        socket.receive(into: region, wait: wait)
+        if let tls = unsafe tls { return unsafe Self.receive(tls, region, wait) }
+        return socket.receive(into: region, wait: wait)
     }
 
-    /// Sends from the regions, in order, and waits as long as the client is not reading. The list
-    /// itself is not changed.
+    /// Sends from the regions, in order, and waits as long as the client is not reading, unless that
+    /// is not wanted. The list itself is not changed.
+    ///
+    /// TLS always takes the whole list, and waits: in the handshake for as long as that may last.
     @inline(__always)
-    func send(_ list: borrowing VectorList) -> Transfer {
-        socket.send(list)
+    func send(_ list: borrowing VectorList, wait: Bool = true) -> Transfer {
+        if let tls = unsafe tls { return unsafe Self.send(tls, list) }
+        return socket.send(list, wait: wait)
+    }
+
+    // Not analysed: what the library does is its own affair. Out of line, so that plain connections
+    // do not carry it with them.
+
+    @_semantics("no_performance_analysis") @inline(never)
+    private static func receive(
+        _ tls: Unmanaged<TLSStream>, _ list: borrowing VectorList, _ wait: Bool
+    ) -> Transfer {
+        unsafe tls.takeUnretainedValue().receive(into: list, wait: wait)
+    }
+
+    @_semantics("no_performance_analysis") @inline(never)
+    private static func receive(
+        _ tls: Unmanaged<TLSStream>, _ region: MemoryRegion, _ wait: Bool
+    ) -> Transfer {
+        unsafe tls.takeUnretainedValue().receive(into: region, wait: wait)
+    }
+
+    @_semantics("no_performance_analysis") @inline(never)
+    private static func send(
+        _ tls: Unmanaged<TLSStream>, _ list: borrowing VectorList
+    ) -> Transfer {
+        unsafe tls.takeUnretainedValue().send(list)
     }
 }

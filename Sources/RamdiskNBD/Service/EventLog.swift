@@ -18,12 +18,15 @@ struct EventLog: Sendable {
             logger.debug(
                 "client connected",
                 metadata: ["connection": "\(number)", "peer": peer.map { "\($0)" }].present)
-        case .serving(let number, let export, let peer):
+        case .serving(let number, let export, let peer, let tls):
             logger.info(
                 "serving a client",
                 metadata: [
                     "connection": "\(number)", "export": "\"\(export)\"",
-                    "peer": peer.map { "\($0)" },
+                    "peer": peer.map { "\($0)" }, "tls": tls.map { "\($0.version)" },
+                    "cipher": tls.map { "\($0.cipher)" },
+                    "client": tls?.client.map { "\"\($0)\"" },
+                    "tls-by": tls.map { $0.isInKernel ? "kernel" : "GnuTLS" },
                 ].present)
         case .refused(let refusal, let peer):
             throttle.log(.refused(refusal, peer.map { "\($0)" }))
@@ -53,7 +56,7 @@ struct EventLog: Sendable {
             ])
         switch end {
         // What a crowd of clients can cause without having got in.
-        case .handshakeTimeout, .crowdedOut, .connectionLimit: throttle.log(line)
+        case .handshakeTimeout, .crowdedOut, .connectionLimit, .tls: throttle.log(line)
         default: logger.log(level: line.level, "\(line.message)", metadata: line.figures)
         }
     }

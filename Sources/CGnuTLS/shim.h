@@ -1,0 +1,54 @@
+// GnuTLS as Swift sees it. What is a macro there, or wants memory that stays where it is, is a
+// function here.
+#ifndef CGNUTLS_SHIM_H
+#define CGNUTLS_SHIM_H
+
+#include <gnutls/gnutls.h>
+#include <gnutls/socket.h>
+#include <gnutls/x509.h>
+
+/// gnutls_free(3), which is a variable and a macro.
+static inline void cgnutls_free(void *memory) { (gnutls_free)(memory); }
+
+// MARK: - Sessions
+
+/// gnutls_init(3) for a server: without SIGPIPE, and without tickets, since nobody resumes a disk.
+static inline int cgnutls_server_session(gnutls_session_t *session) {
+    return gnutls_init(session, GNUTLS_SERVER | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
+}
+
+/// gnutls_init(3) for a client, whose server is known by the caller to be the right one.
+static inline int cgnutls_client_session(gnutls_session_t *session) {
+    return gnutls_init(session, GNUTLS_CLIENT | GNUTLS_NO_SIGNAL);
+}
+
+/// gnutls_session_set_verify_cert2(3): the client has to show a certificate that the CA has signed,
+/// and that is for clients if it says what it is for.
+static inline void cgnutls_require_client_certificate(gnutls_session_t session) {
+    static gnutls_typed_vdata_st purpose[] = {
+        { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT }
+    };
+    gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUIRE);
+    gnutls_session_set_verify_cert2(session, purpose, 1, 0);
+}
+
+/// gnutls_transport_is_ktls_enabled(3): whether the kernel does both directions of a session.
+static inline int cgnutls_kernel_does_records(gnutls_session_t session) {
+    return gnutls_transport_is_ktls_enabled(session) == GNUTLS_KTLS_DUPLEX;
+}
+
+// MARK: - Making certificates
+
+/// gnutls_x509_privkey_generate(3): a key on the curve P-256.
+static inline int cgnutls_generate_key(gnutls_x509_privkey_t key) {
+    unsigned bits = GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1);
+    return gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA, bits, 0);
+}
+
+/// gnutls_x509_crt_set_key_purpose_oid(3): for a server, or for a client.
+static inline int cgnutls_set_purpose(gnutls_x509_crt_t certificate, int is_server) {
+    const char *purpose = is_server ? GNUTLS_KP_TLS_WWW_SERVER : GNUTLS_KP_TLS_WWW_CLIENT;
+    return gnutls_x509_crt_set_key_purpose_oid(certificate, purpose, 0);
+}
+
+#endif

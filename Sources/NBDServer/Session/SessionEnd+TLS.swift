@@ -1,0 +1,23 @@
+// The end of an encrypted connection.
+
+extension SessionEnd {
+    /// Milliseconds that a client has to take the word that there is no more to come.
+    private static var patience: Int { 500 }
+
+    /// Ends TLS as the specification wants it ("Terminating the transmission phase"), unless there is
+    /// nobody to tell; and says what was the matter if TLS was.
+    consuming func closing(_ stream: TLSStream) -> SessionEnd {
+        switch self {
+        case .tls, .stalled, .handshakeTimeout: return self
+        case .failed(let error):
+            switch stream.end(after: error) {
+            case .closed: return .closed
+            case .broken(let failure): return .tls(failure)
+            case .failed: return self
+            }
+        default:
+            stream.close(milliseconds: Self.patience)
+            return self
+        }
+    }
+}

@@ -1,0 +1,50 @@
+// What all encrypted connections of a server share: credentials, and the rules for clients.
+
+internal import CGnuTLS
+public import NBDProtocol
+
+/// TLS as a server offers it. It can be had only with credentials that are of use.
+public final class TLSContext: Sendable {
+    /// Whether clients may, or have to, ask for it.
+    public let policy: TLSPolicy
+    /// What works but should not stay so, each in a sentence: keys that others can read.
+    public let warnings: [String]
+
+    let verifiesClients: Bool
+    let allowedNames: Set<String>
+    let certificate: TLSCertificate?
+    let keys: TLSKeys?
+    let ciphers: TLSCiphers
+
+    /// Reads the credentials. GnuTLS is not initialized before.
+    public init(_ configuration: TLSConfiguration) throws(TLSFailure) {
+        try TLSFailure.check(gnutls_global_init(), "GnuTLS cannot be used")
+        policy = configuration.policy
+        allowedNames = Set(configuration.allowedNames)
+        verifiesClients = configuration.verifiesClients || !configuration.allowedNames.isEmpty
+        var warnings: [String] = []
+        if let directory = configuration.certificates {
+            let files = TLSCertificate.Files(directory: directory)
+            certificate = try TLSCertificate.read(files, verifiesClients: verifiesClients)
+            warnings += TLSFile.warnings(aboutSecret: files.key)
+        } else {
+            certificate = nil
+        }
+        if let path = configuration.keys {
+            keys = try TLSKeys.read(path: path)
+            warnings += TLSFile.warnings(aboutSecret: path)
+        } else {
+            keys = nil
+        }
+        self.warnings = warnings
+        ciphers = try TLSCiphers()
+        guard configuration.certificates != nil || configuration.keys != nil else {
+            throw TLSFailure("TLS needs certificates or keys")
+        }
+    }
+}
+
+/// The library initializes itself when it is loaded, unless there is a function of this name that
+/// says no. Who serves without TLS need not pay for it. gnutls.h, `GNUTLS_SKIP_GLOBAL_INIT`
+@_cdecl("_gnutls_global_init_skip")
+public func skipImplicitInitializationOfGnuTLS() -> CInt { 1 }

@@ -1,0 +1,86 @@
+// Clients known by a key that both sides have.
+
+internal import CGnuTLS
+internal import LinuxIO
+internal import SystemPackage
+
+/// Pre-shared keys, in a file. Owns the library's credentials, which only know the file's path: it is
+/// read for each client.
+@safe struct TLSKeys: ~Copyable, @unchecked Sendable {
+    let pointer: gnutls_psk_server_credentials_t
+
+    /// Most bytes of a file that are looked at when the server starts.
+    private static var checkedLength: Int { 1 << 20 }
+
+    /// Without a file.
+    private init() throws(TLSFailure) {
+        unsafe pointer = try TLSFailure.made("no memory for keys") {
+            unsafe gnutls_psk_allocate_server_credentials(&$0)
+        }
+    }
+
+    /// Takes a file, after a look at it.
+    static func read(path: String) throws(TLSFailure) -> TLSKeys {
+        try check(path)
+        let keys = try TLSKeys()
+        try TLSFailure.check(
+            unsafe gnutls_psk_set_server_credentials_file(keys.pointer, path), "cannot use \(path)")
+        return keys
+    }
+
+    deinit {
+        unsafe gnutls_psk_free_server_credentials(pointer)
+    }
+
+    /// Makes sure that there is a client, and that each line is one.
+    private static func check(_ path: String) throws(TLSFailure) {
+        try TLSFile.checkReadable(path)
+        let bytes: [UInt8]
+        do throws(Errno) {
+            let memory = try MemoryMapping(privateBytes: checkedLength)
+            let count = try InputFile(path: path).read(into: memory.region)
+            bytes = memory.region.slice(at: 0, count: count).bytes
+        } catch {
+            throw TLSFailure("cannot read \(path): \(error)")
+        }
+        let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        var clients = 0
+        for (number, line) in lines.enumerated() where !line.isEmpty {
+            guard isClient(line) else {
+                throw TLSFailure(
+                    "line \(number + 1) of \(path) is not a name, a colon and a hexadecimal key")
+            }
+            clients += 1
+        }
+        guard clients > 0 else { throw TLSFailure("there is no key in \(path)") }
+    }
+
+    private static func isClient(_ line: ArraySlice<UInt8>) -> Bool {
+        let parts = line.split(
+            separator: UInt8(ascii: ":"), maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty, parts[1].count % 2 == 0
+        else { return false }
+        return parts[1].allSatisfy { $0 < 0x80 && Character(UnicodeScalar($0)).isHexDigit }
+    }
+}
+
+/// Versions and ciphers that are offered. Owns the library's list of them.
+@safe struct TLSCiphers: ~Copyable, @unchecked Sendable {
+    let pointer: gnutls_priority_t
+
+    /// What the library takes for good, of TLS 1.3 and 1.2 alone ("TLS versions" wants no older), and
+    /// with keys of their own for every session, also where two sides share one to begin with.
+    private static var wanted: String {
+        "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:+ECDHE-PSK:+DHE-PSK"
+    }
+
+    init() throws(TLSFailure) {
+        unsafe pointer = try TLSFailure.made("GnuTLS lacks the ciphers for TLS") {
+            unsafe gnutls_priority_init(&$0, Self.wanted, nil)
+        }
+    }
+
+    deinit {
+        unsafe gnutls_priority_deinit(pointer)
+    }
+}

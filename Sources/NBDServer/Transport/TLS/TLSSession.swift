@@ -1,0 +1,125 @@
+// One client's TLS, from its first byte to the moment when data can flow.
+
+internal import CGnuTLS
+internal import LinuxIO
+
+/// A session of the library's, and the duty to free it. Used by one thread at a time.
+@safe struct TLSSession: ~Copyable {
+    let pointer: gnutls_session_t
+    /// Kept for its credentials.
+    private let context: TLSContext
+
+    /// A server's session, without credentials.
+    private init(bare context: TLSContext) throws(TLSFailure) {
+        unsafe pointer = try TLSFailure.made("cannot start TLS") {
+            unsafe cgnutls_server_session(&$0)
+        }
+        self.context = context
+    }
+
+    /// A server's session, before its handshake.
+    static func make(_ context: TLSContext) throws(TLSFailure) -> TLSSession {
+        let session = try TLSSession(bare: context)
+        try TLSFailure.check(
+            unsafe gnutls_priority_set(session.pointer, context.ciphers.pointer),
+            "cannot start TLS")
+        switch context.certificate {
+        case .some(let certificate):
+            try unsafe session.use(
+                GNUTLS_CRD_CERTIFICATE, UnsafeMutableRawPointer(certificate.pointer))
+        case nil: break
+        }
+        switch context.keys {
+        case .some(let keys):
+            try unsafe session.use(GNUTLS_CRD_PSK, UnsafeMutableRawPointer(keys.pointer))
+        case nil: break
+        }
+        if context.verifiesClients { unsafe cgnutls_require_client_certificate(session.pointer) }
+        return session
+    }
+
+    deinit {
+        unsafe gnutls_deinit(pointer)
+    }
+
+    private func use(
+        _ kind: gnutls_credentials_type_t, _ credentials: UnsafeMutableRawPointer
+    ) throws(TLSFailure) {
+        try TLSFailure.check(
+            unsafe gnutls_credentials_set(pointer, kind, credentials), "cannot start TLS")
+    }
+
+    /// Shakes hands, and answers with whom. Not a byte that comes after the handshake is taken from
+    /// the socket: it may be for the kernel.
+    func handshake(
+        on socket: SocketHandle, deadline: MonotonicTime
+    ) throws(TLSHandshakeError) -> TLSSummary {
+        try shakeHands(on: socket, deadline: deadline)
+        let client = unsafe TLSPeer(of: pointer)
+        do throws(TLSFailure) {
+            try admit(client)
+        } catch {
+            _ = unsafe gnutls_alert_send(pointer, GNUTLS_AL_FATAL, GNUTLS_A_ACCESS_DENIED)
+            throw .failure(error)
+        }
+        return TLSSummary(
+            version: unsafe String(
+                tls: gnutls_protocol_get_name(gnutls_protocol_get_version(pointer))),
+            cipher: unsafe String(tls: gnutls_cipher_get_name(gnutls_cipher_get(pointer))),
+            client: client.name, isInKernel: unsafe cgnutls_kernel_does_records(pointer) != 0)
+    }
+
+    private func shakeHands(
+        on socket: SocketHandle, deadline: MonotonicTime
+    ) throws(TLSHandshakeError) {
+        let milliseconds = deadline.milliseconds(from: .now())
+        guard milliseconds > 0 else { throw .timeout }
+        // The library's own calls, which wait; it minds the time, and the socket has one for sending.
+        socket.withDescriptor { unsafe gnutls_transport_set_int2(pointer, $0, $0) }
+        unsafe gnutls_handshake_set_timeout(pointer, UInt32(clamping: milliseconds))
+        socket.setSendTimeout(milliseconds: milliseconds)
+        defer { socket.setSendTimeout(milliseconds: 0) }
+        while true {
+            let code = unsafe gnutls_handshake(pointer)
+            if code >= 0 { return }
+            if code == GNUTLS_E_TIMEDOUT || deadline <= MonotonicTime.now() { throw .timeout }
+            guard gnutls_error_is_fatal(code) != 0 else { continue }
+            // The client is told why, if that can still be said. It need not listen.
+            _ = unsafe gnutls_alert_send_appropriate(pointer, code)
+            throw .failure(explained(code))
+        }
+    }
+
+    /// Throws if the client is none of those that are wanted. Who has a key is in the list of keys.
+    private func admit(_ client: TLSPeer) throws(TLSFailure) {
+        guard !context.allowedNames.isEmpty else { return }
+        switch client {
+        case .key: return
+        case .certificate(let name, let reversed):
+            guard context.allowedNames.isDisjoint(with: [name, reversed]) else { return }
+            throw TLSFailure("the client's certificate is for \(name), which is not allowed")
+        case .unknown: throw TLSFailure("the client has shown no certificate")
+        }
+    }
+
+    /// What went wrong in a handshake.
+    private func explained(_ code: CInt) -> TLSFailure {
+        switch code {
+        case GNUTLS_E_FATAL_ALERT_RECEIVED:
+            let alert = unsafe String(tls: gnutls_alert_get_name(gnutls_alert_get(pointer)))
+            return TLSFailure("the client refused TLS: \(alert)")
+        case GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR:
+            var reason = unsafe gnutls_datum_t()
+            let status = unsafe gnutls_session_get_verify_cert_status(pointer)
+            _ = unsafe gnutls_certificate_verification_status_print(
+                status, GNUTLS_CRT_X509, &reason, 0)
+            defer { unsafe cgnutls_free(reason.data) }
+            return TLSFailure("the client is not accepted: \(unsafe String(tls: reason))")
+        case GNUTLS_E_NO_CERTIFICATE_FOUND, GNUTLS_E_CERTIFICATE_REQUIRED:
+            return TLSFailure("the client has shown no certificate")
+        case GNUTLS_E_PREMATURE_TERMINATION:
+            return TLSFailure("the client closed the connection in the TLS handshake")
+        default: return TLSFailure("the TLS handshake failed", code: code)
+        }
+    }
+}
