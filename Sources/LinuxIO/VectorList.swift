@@ -57,6 +57,20 @@ public import CLinux
         bytesLeft &+= region.count
     }
 
+    /// Adds a region that may lie right behind the last one: then it becomes part of that. Traps when
+    /// the list is full and it does not.
+    @inlinable @inline(__always)
+    public mutating func extend(with region: MemoryRegion) {
+        // Sound: the entry before the end is initialized.
+        if end > first, unsafe storage[end &- 1].iov_base + storage[end &- 1].iov_len == region.base
+        {
+            unsafe storage[end &- 1].iov_len &+= region.count
+            bytesLeft &+= region.count
+        } else {
+            append(region)
+        }
+    }
+
     /// Takes away the first so many bytes, which have been moved; an empty list starts over.
     @inlinable
     public mutating func consume(_ count: Int) {

@@ -46,3 +46,10 @@ extension SimpleReply {
         return bytes
     }
 }
+
+/// What a handshake leads to that agrees on no more than an export, or on more.
+func agreed(
+    _ export: Int, _ format: HeaderFormat = .simple, hasContext: Bool = false
+) -> ServerNegotiation.Agreement {
+    ServerNegotiation.Agreement(export: export, format: format, hasContext: hasContext)
+}

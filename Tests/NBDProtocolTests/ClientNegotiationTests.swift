@@ -370,7 +370,7 @@ struct ClientNegotiationTests {
                 break
             }
         }
-        #expect(serverNext == .serve(export: 0))
+        #expect(serverNext == .serve(agreed(0)))
         guard case .transmit(let export) = clientStep.next else {
             Issue.record("the client ended with \(clientStep.next)")
             return

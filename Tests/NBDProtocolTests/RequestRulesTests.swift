@@ -13,10 +13,10 @@ struct RequestRulesTests {
     @Test("every command is fine inside the export")
     func inside() {
         for command in [.read, .write, .trim, .writeZeroes, .cache] as [Command] {
-            #expect(rules.check(Request(command, offset: 0, length: 1)) == .none)
-            #expect(rules.check(Request(command, offset: Self.size - 512, length: 512)) == .none)
+            #expect(rules.error(Request(command, offset: 0, length: 1)) == .none)
+            #expect(rules.error(Request(command, offset: Self.size - 512, length: 512)) == .none)
         }
-        #expect(rules.check(Request(.flush)) == .none)
+        #expect(rules.error(Request(.flush)) == .none)
     }
 
     @Test(
@@ -28,58 +28,58 @@ struct RequestRulesTests {
     func beyondTheEnd(offset: UInt64, length: UInt64) {
         let isPayload = length <= Limits.maximumPayload
         for command in [.write, .writeZeroes] as [Command] where isPayload || command != .write {
-            #expect(rules.check(Request(command, offset: offset, length: length)) == .noSpace)
+            #expect(rules.error(Request(command, offset: offset, length: length)) == .noSpace)
         }
         for command in [.read, .trim, .cache] as [Command] {
-            #expect(rules.check(Request(command, offset: offset, length: length)) == .invalid)
+            #expect(rules.error(Request(command, offset: offset, length: length)) == .invalid)
         }
     }
 
     @Test("a read-only export: EPERM for what changes it, the rest as ever")
     func readOnlyExport() {
         for command in [.write, .trim, .writeZeroes] as [Command] {
-            #expect(readOnly.check(Request(command, offset: 0, length: 512)) == .notPermitted)
+            #expect(readOnly.error(Request(command, offset: 0, length: 512)) == .notPermitted)
         }
         for command in [.read, .cache] as [Command] {
-            #expect(readOnly.check(Request(command, offset: 0, length: 512)) == .none)
+            #expect(readOnly.error(Request(command, offset: 0, length: 512)) == .none)
         }
-        #expect(readOnly.check(Request(.flush)) == .none)
+        #expect(readOnly.error(Request(.flush)) == .none)
     }
 
     @Test(
         "zero bytes: EINVAL", arguments: [.read, .write, .trim, .writeZeroes, .cache] as [Command])
     func zeroLength(command: Command) {
-        #expect(rules.check(Request(command, offset: 0, length: 0)) == .invalid)
-        #expect(rules.check(Request(command, offset: Self.size, length: 0)) == .invalid)
+        #expect(rules.error(Request(command, offset: 0, length: 0)) == .invalid)
+        #expect(rules.error(Request(command, offset: Self.size, length: 0)) == .invalid)
     }
 
     @Test("a payload may have 32 MiB and not a byte more; what has none may be longer")
     func payload() {
         for command in [.read, .write] as [Command] {
-            #expect(rules.check(Request(command, offset: 0, length: 32 << 20)) == .none)
-            #expect(rules.check(Request(command, offset: 0, length: 32 << 20 + 1)) == .invalid)
+            #expect(rules.error(Request(command, offset: 0, length: 32 << 20)) == .none)
+            #expect(rules.error(Request(command, offset: 0, length: 32 << 20 + 1)) == .invalid)
         }
         for command in [.trim, .writeZeroes, .cache] as [Command] {
-            #expect(rules.check(Request(command, offset: 0, length: Self.size)) == .none)
+            #expect(rules.error(Request(command, offset: 0, length: Self.size)) == .none)
         }
         let large = RequestRules(exportSize: 1 << 40, isReadOnly: false)
-        #expect(large.check(Request(.trim, offset: 4096, length: 0xffff_ffff)) == .none)
+        #expect(large.error(Request(.trim, offset: 4096, length: 0xffff_ffff)) == .none)
     }
 
     @Test("unknown commands: EINVAL", arguments: [7, 8, 9, 100, 0xffff] as [UInt16])
     func unknownCommand(number: UInt16) {
         let request = Request(Command(rawValue: number), offset: 0, length: 512)
-        #expect(rules.check(request) == .invalid)
-        #expect(readOnly.check(request) == .invalid)
+        #expect(rules.error(request) == .invalid)
+        #expect(readOnly.error(request) == .invalid)
     }
 
     @Test("FUA is valid on every command")
     func forceUnitAccess() {
         for command in [.read, .write, .trim, .writeZeroes, .cache] as [Command] {
             let request = Request(command, flags: .forceUnitAccess, offset: 0, length: 512)
-            #expect(rules.check(request) == .none)
+            #expect(rules.error(request) == .none)
         }
-        #expect(rules.check(Request(.flush, flags: .forceUnitAccess)) == .none)
+        #expect(rules.error(Request(.flush, flags: .forceUnitAccess)) == .none)
     }
 
     @Test("NO_HOLE and FAST_ZERO are for WRITE_ZEROES only, and no other flag is for anything")
@@ -89,15 +89,60 @@ struct RequestRulesTests {
             for command in [.read, .write, .trim, .writeZeroes, .cache] as [Command] {
                 let isKnown = command == .writeZeroes && (flags == .noHole || flags == .fastZero)
                 let request = Request(command, flags: flags, offset: 0, length: 512)
-                #expect(rules.check(request) == (isKnown ? .none : .invalid))
+                #expect(rules.error(request) == (isKnown ? .none : .invalid))
             }
-            #expect(rules.check(Request(.flush, flags: flags)) == .invalid)
+            #expect(rules.error(Request(.flush, flags: flags)) == .invalid)
+        }
+    }
+
+    @Test("DF is for READ, once structured replies have been agreed on")
+    func dontFragment() {
+        for format in [.structured, .extended] as [HeaderFormat] {
+            let rules = RequestRules(exportSize: Self.size, isReadOnly: false, format: format)
+            for command in [.read, .write, .trim, .writeZeroes, .cache] as [Command] {
+                let request = Request(command, flags: .dontFragment, offset: 0, length: 512)
+                #expect(rules.error(request) == (command == .read ? .none : .invalid))
+            }
+        }
+    }
+
+    @Test("BLOCK_STATUS needs a context, and REQ_ONE is for it alone")
+    func blockStatus() {
+        let rules = RequestRules(
+            exportSize: Self.size, isReadOnly: true, format: .structured, hasContext: true)
+        let request = Request(.blockStatus, offset: 0, length: Self.size)
+        #expect(rules.error(request) == .none)
+        #expect(readOnly.check(request) == .noContext)
+        #expect(rules.error(Request(.blockStatus, offset: 1, length: Self.size)) == .invalid)
+        #expect(rules.error(Request(.blockStatus, offset: 0, length: 0)) == .invalid)
+        for command in [.read, .trim, .cache, .blockStatus] as [Command] {
+            let request = Request(command, flags: .requestOne, offset: 0, length: 512)
+            #expect((rules.error(request) == .none) == (command == .blockStatus))
+        }
+    }
+
+    @Test("PAYLOAD_LEN is for WRITE with extended headers; elsewhere it is a flag like any other")
+    func payloadLength() {
+        for format in [.simple, .structured, .extended] as [HeaderFormat] {
+            let rules = RequestRules(exportSize: Self.size, isReadOnly: false, format: format)
+            for command in [.read, .write, .trim, .writeZeroes, .cache] as [Command] {
+                let request = Request(command, flags: .payloadLength, offset: 0, length: 512)
+                let isKnown = format == .extended && command == .write
+                #expect(rules.error(request) == (isKnown ? .none : .invalid))
+            }
         }
     }
 
     @Test("FLUSH with an offset or a length: EINVAL")
     func flush() {
-        #expect(rules.check(Request(.flush, offset: 512)) == .invalid)
-        #expect(rules.check(Request(.flush, length: 512)) == .invalid)
+        #expect(rules.error(Request(.flush, offset: 512)) == .invalid)
+        #expect(rules.error(Request(.flush, length: 512)) == .invalid)
+    }
+}
+
+extension RequestRules {
+    /// What the client of a request would get.
+    fileprivate func error(_ request: Request) -> WireError {
+        check(request)?.error(for: request.command) ?? .none
     }
 }

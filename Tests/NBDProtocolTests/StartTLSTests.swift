@@ -8,7 +8,7 @@ import Testing
 struct StartTLSTests {
     /// A handshake under a policy, at its first option.
     func begin(_ policy: TLSPolicy, flags: UInt8 = 3) -> ServerNegotiation {
-        var negotiation = ServerNegotiation(exports: ServerNegotiationTests.exports, tls: policy)
+        var negotiation = ServerNegotiation(exports: twoExports, tls: policy)
         _ = negotiation.start()
         _ = negotiation.receive([0, 0, 0, flags])
         return negotiation
@@ -83,7 +83,7 @@ struct StartTLSTests {
             let step = negotiation.secured()
             #expect(step.output.isEmpty)
             #expect(step.next == more)
-            #expect(ask(&negotiation, .go, first).next == .serve(export: 0))
+            #expect(ask(&negotiation, .go, first).next == .serve(agreed(0)))
         }
     }
 
@@ -99,14 +99,14 @@ struct StartTLSTests {
         var negotiation = begin(.required)
         _ = ask(&negotiation, .startTLS)
         _ = negotiation.secured()
-        #expect(ask(&negotiation, .exportName).next == .serve(export: 0))
+        #expect(ask(&negotiation, .exportName).next == .serve(agreed(0)))
     }
 
     @Test("on: without it everything goes on in plain text")
     func plain() {
         var negotiation = begin(.on)
         #expect(ask(&negotiation, .list).reply == .server)
-        #expect(ask(&negotiation, .go, first).next == .serve(export: 0))
+        #expect(ask(&negotiation, .go, first).next == .serve(agreed(0)))
     }
 
     @Test("a second one is invalid, and so is one with data", arguments: [TLSPolicy.on, .required])

@@ -133,7 +133,7 @@ struct ServerTests {
         let client: TestClient
         do {
             let server = try makeServer()
-            client = try TestClient(to: server, export: "disk")
+            client = try TestClient(to: server, export: "disk", keepsServer: false)
         }
         #expect(try client.isClosed())
     }

@@ -12,20 +12,46 @@ final class TestClient: Sendable {
     static let patience = 10_000
 
     private let socket: StreamSocket
+    /// Serves as long as somebody is there to be served; nil when this client does not count.
+    private let server: Server?
+    /// The messages that it speaks, once the handshake is over.
+    let format: HeaderFormat
 
     /// A client that has just connected.
-    init(to server: Server) throws {
+    init(to server: Server, format: HeaderFormat = .simple, keepsServer: Bool = true) throws {
         let pair = try StreamSocket.pair()
         server.serve(pair.second)
         socket = pair.first
+        self.server = keepsServer ? server : nil
+        self.format = format
     }
 
     /// A client that has an export, through plain GO.
-    convenience init(to server: Server, export: String) throws {
-        try self.init(to: server)
+    convenience init(to server: Server, export: String, keepsServer: Bool = true) throws {
+        try self.init(to: server, keepsServer: keepsServer)
         _ = try receive(Greeting.encodedSize)
         try send([0, 0, 0, 3])
         try send(option(.go, InfoRequest(exportName: export).encoded))
+        while try optionReply().code != .ack {}
+    }
+
+    /// A client that speaks structured or extended messages, and has asked for `base:allocation` if it
+    /// wants that.
+    convenience init(
+        to server: Server, _ format: HeaderFormat, wantsContext: Bool = false
+    ) throws {
+        try self.init(to: server, format: format)
+        _ = try receive(Greeting.encodedSize)
+        try send([0, 0, 0, 3])
+        try send(option(format == .extended ? .extendedHeaders : .structuredReply))
+        #expect(try optionReply().code == .ack)
+        if wantsContext {
+            let request = MetadataRequest(exportName: "", queries: ["base:allocation"])
+            try send(option(.setMetaContext, request.encoded))
+            #expect(try optionReply().code == .metaContext)
+            #expect(try optionReply().code == .ack)
+        }
+        try send(option(.go, InfoRequest(exportName: "").encoded))
         while try optionReply().code != .ack {}
     }
 
@@ -100,7 +126,7 @@ final class TestClient: Sendable {
 
     /// Sends a request, and a payload behind it.
     func send(_ request: Request, _ payload: [UInt8] = []) throws {
-        try send(request.encoded + payload)
+        try send(request.encoded(format) + payload)
     }
 
     /// The next reply's header.
@@ -137,12 +163,15 @@ final class TestClient: Sendable {
 }
 
 extension Request {
+    /// The compact request as it travels.
+    var encoded: [UInt8] { encoded(.simple) }
+
     /// The request as it travels.
-    var encoded: [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: Self.encodedSize)
+    func encoded(_ format: HeaderFormat) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: format.requestSize)
         var span = bytes.mutableSpan
         var raw = unsafe span.mutableBytes
-        encode(into: &raw)
+        encode(into: &raw, as: format)
         return bytes
     }
 }

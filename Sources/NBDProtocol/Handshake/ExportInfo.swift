@@ -36,12 +36,17 @@ public struct TransmissionFlags: OptionSet, Sendable, Hashable {
     public static let trim = Self(rawValue: 1 << 5)
     /// WRITE_ZEROES is known. `NBD_FLAG_SEND_WRITE_ZEROES`
     public static let writeZeroes = Self(rawValue: 1 << 6)
+    /// The DF flag is known; only with structured or extended replies. `NBD_FLAG_SEND_DF`
+    public static let dontFragment = Self(rawValue: 1 << 7)
     /// Several connections see each other's writes after a FLUSH. `NBD_FLAG_CAN_MULTI_CONN`
     public static let multipleConnections = Self(rawValue: 1 << 8)
     /// CACHE is known. `NBD_FLAG_SEND_CACHE`
     public static let cache = Self(rawValue: 1 << 10)
     /// The FAST_ZERO flag is known. `NBD_FLAG_SEND_FAST_ZERO`
     public static let fastZero = Self(rawValue: 1 << 11)
+    /// BLOCK_STATUS may choose among contexts; only with extended headers.
+    /// `NBD_FLAG_BLOCK_STATUS_PAYLOAD`
+    public static let blockStatusPayload = Self(rawValue: 1 << 12)
 }
 
 /// One export as clients see it.
@@ -68,6 +73,13 @@ public struct ExportInfo: Sendable, Hashable {
         var bytes: [UInt8] = []
         bytes.append(bigEndian: UInt32(name.utf8.count))
         return bytes + Array(name.utf8) + Array(description.utf8)
+    }
+
+    /// The same export with flags that depend on what else was agreed on.
+    func adding(_ more: TransmissionFlags) -> ExportInfo {
+        var info = self
+        info.flags.formUnion(more)
+        return info
     }
 
     /// What EXPORT_NAME is answered with: size, flags and, unless it was agreed to leave them out,

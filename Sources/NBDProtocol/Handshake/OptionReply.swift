@@ -13,6 +13,8 @@ public struct OptionReplyCode: RawRepresentable, Sendable, Hashable {
     public static var server: Self { Self(rawValue: 2) }
     /// One piece of information on an export. `NBD_REP_INFO`
     public static var info: Self { Self(rawValue: 3) }
+    /// One metadata context. `NBD_REP_META_CONTEXT`
+    public static var metaContext: Self { Self(rawValue: 4) }
 
     /// The server does not know the option. `NBD_REP_ERR_UNSUP`
     public static var unsupported: Self { Self(rawValue: 1 << 31 | 1) }
@@ -32,6 +34,8 @@ public struct OptionReplyCode: RawRepresentable, Sendable, Hashable {
     public static var blockSizeRequired: Self { Self(rawValue: 1 << 31 | 8) }
     /// The option's data is longer than the server looks at. `NBD_REP_ERR_TOO_BIG`
     public static var tooBig: Self { Self(rawValue: 1 << 31 | 9) }
+    /// Extended headers have been agreed on, or have to be. `NBD_REP_ERR_EXT_HEADER_REQD`
+    public static var extendedHeaderRequired: Self { Self(rawValue: 1 << 31 | 10) }
 
     /// Whether it is one of the errors: bit 31 is set.
     public var isError: Bool { rawValue >> 31 == 1 }

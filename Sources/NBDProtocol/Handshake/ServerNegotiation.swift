@@ -23,12 +23,22 @@ public struct ServerNegotiation: Sendable {
         /// Start TLS as its server, then call ``ServerNegotiation/secured()``. If that fails, close
         /// the connection: there is no way back.
         case startTLS
-        /// The handshake is over: serve the export with this index.
-        case serve(export: Int)
+        /// The handshake is over: serve what was agreed on.
+        case serve(Agreement)
         /// Close the connection: the client asked to.
         case finish
         /// Close the connection: the client broke the protocol, in the way that is told.
         case fail(Violation)
+    }
+
+    /// What both sides will keep to once the handshake is over.
+    public struct Agreement: Sendable, Hashable {
+        /// Index of the export that was chosen.
+        public var export: Int
+        /// The messages to speak.
+        public var format: HeaderFormat
+        /// Whether `base:allocation` was chosen for this export.
+        public var hasContext: Bool
     }
 
     /// Why a handshake was ended by the server.
@@ -45,6 +55,8 @@ public struct ServerNegotiation: Sendable {
         case exportName
         /// EXPORT_NAME in plain text, while the server wants TLS.
         case exportNameWithoutTLS
+        /// EXPORT_NAME after extended headers, which do not go with it.
+        case exportNameAfterExtendedHeaders
         /// EXPORT_NAME while the server is being stopped.
         case shuttingDown
     }
@@ -65,6 +77,9 @@ public struct ServerNegotiation: Sendable {
     private var state = State.clientFlags
     private var clientFlags: ClientFlags = []
     private var optionCount = 0
+    private var format = HeaderFormat.simple
+    /// Index of the export for which `base:allocation` was chosen last.
+    private var contextExport: Int?
 
     /// Set when the server is being stopped: every further option but ABORT is refused.
     public var isShuttingDown = false
@@ -133,6 +148,8 @@ public struct ServerNegotiation: Sendable {
         guard let header = OptionHeader(decoding: unsafe bytes.span.bytes) else {
             return fail(.optionMagic)
         }
+        // What was chosen before is gone, however this option ends.
+        if header.code == .setMetaContext { contextExport = nil }
         optionCount += 1
         guard optionCount <= Limits.optionCount else { return fail(.tooManyOptions) }
         let length = Int(header.length)
@@ -161,10 +178,11 @@ public struct ServerNegotiation: Sendable {
         case .exportName: answerExportName(data)
         case .list: answerList(header, data)
         case .info, .go: answerInfo(header, data)
-        // These have no data, also where they are not supported.
-        case .startTLS where !data.isEmpty, .structuredReply where !data.isEmpty,
-            .extendedHeaders where !data.isEmpty:
-            answer(header, refusal: .invalid)
+        case .structuredReply, .extendedHeaders: answerFormat(header, data)
+        case .listMetaContext: answerListMetadata(header, data)
+        case .setMetaContext: answerSetMetadata(header, data)
+        // It has no data, also where it is not supported.
+        case .startTLS where !data.isEmpty: answer(header, refusal: .invalid)
         case .startTLS: answerStartTLS(header)
         default: answer(header, refusal: .unsupported)
         }
@@ -193,10 +211,11 @@ public struct ServerNegotiation: Sendable {
         guard let name = reader.string(data.count), let index = exportIndex(named: name) else {
             return fail(.exportName)
         }
+        guard format != .extended else { return fail(.exportNameAfterExtendedHeaders) }
         state = .over
         let zeroes = !clientFlags.contains(.noZeroes)
         return Step(
-            output: exports[index].exportNameReply(zeroes: zeroes), next: .serve(export: index))
+            output: info(index).exportNameReply(zeroes: zeroes), next: .serve(agreement(index)))
     }
 
     private mutating func answerList(_ header: OptionHeader, _ data: [UInt8]) -> Step {
@@ -216,16 +235,76 @@ public struct ServerNegotiation: Sendable {
         var output: [UInt8] = []
         for type in [.export, .name, .description, .blockSize] as [InfoType]
         where type == .export || request.types.contains(type) {
-            guard let information = exports[index].information(type) else { continue }
+            guard let information = info(index).information(type) else { continue }
             output += reply(header, .info, information)
         }
         output += reply(header, .ack)
         guard header.code == .go else { return awaitOption(after: output) }
         state = .over
-        return Step(output: output, next: .serve(export: index))
+        return Step(output: output, next: .serve(agreement(index)))
+    }
+
+    /// STRUCTURED_REPLY and EXTENDED_HEADERS; the second takes the place of the first, never the
+    /// other way round.
+    private mutating func answerFormat(_ header: OptionHeader, _ data: [UInt8]) -> Step {
+        guard data.isEmpty else { return answer(header, refusal: .invalid) }
+        if header.code == .extendedHeaders {
+            format = .extended
+        } else {
+            guard format != .extended else {
+                return answer(header, refusal: .extendedHeaderRequired)
+            }
+            format = .structured
+        }
+        return awaitOption(after: reply(header, .ack))
+    }
+
+    // MARK: - Metadata contexts
+
+    private mutating func answerListMetadata(_ header: OptionHeader, _ data: [UInt8]) -> Step {
+        guard format != .simple, let request = MetadataRequest(decoding: data) else {
+            return answer(header, refusal: .invalid)
+        }
+        guard exportIndex(named: request.exportName) != nil else {
+            return answer(header, refusal: .unknownExport)
+        }
+        // In a list the number means nothing.
+        let context = request.listsAllocation ? metadataContext(header, identifier: 0) : []
+        return awaitOption(after: context + reply(header, .ack))
+    }
+
+    private mutating func answerSetMetadata(_ header: OptionHeader, _ data: [UInt8]) -> Step {
+        guard format != .simple, let request = MetadataRequest(decoding: data) else {
+            return answer(header, refusal: .invalid)
+        }
+        guard let index = exportIndex(named: request.exportName) else {
+            return answer(header, refusal: .unknownExport)
+        }
+        guard request.selectsAllocation else { return awaitOption(after: reply(header, .ack)) }
+        contextExport = index
+        let context = metadataContext(header, identifier: MetadataContext.allocationIdentifier)
+        return awaitOption(after: context + reply(header, .ack))
+    }
+
+    private func metadataContext(_ header: OptionHeader, identifier: UInt32) -> [UInt8] {
+        var data: [UInt8] = []
+        data.append(bigEndian: identifier)
+        return reply(header, .metaContext, data + Array(MetadataContext.allocation.utf8))
     }
 
     // MARK: - Helpers
+
+    /// An export as this client sees it, with what has been agreed on so far.
+    private func info(_ index: Int) -> ExportInfo {
+        var flags: TransmissionFlags = []
+        if format != .simple { flags.insert(.dontFragment) }
+        if format == .extended, contextExport == index { flags.insert(.blockStatusPayload) }
+        return exports[index].adding(flags)
+    }
+
+    private func agreement(_ index: Int) -> Agreement {
+        Agreement(export: index, format: format, hasContext: contextExport == index)
+    }
 
     private func exportIndex(named name: String) -> Int? {
         if let index = exports.firstIndex(where: { $0.name == name }) { return index }
@@ -263,6 +342,7 @@ extension OptionReplyCode {
         case .policy: "NBD_OPT_STARTTLS is for clients that agreed to fixed newstyle negotiation"
         case .tlsRequired: "this server wants TLS: NBD_OPT_STARTTLS has to come first"
         case .shutdown: "the server is being stopped"
+        case .extendedHeaderRequired: "extended headers have been agreed on, and take precedence"
         case .tooBig: "the data of this option is over \(Limits.optionDataKept) bytes long"
         default: ""
         }
@@ -280,6 +360,8 @@ extension ServerNegotiation.Violation: CustomStringConvertible {
         case .optionLength(let length): "an option claims \(length) bytes of data"
         case .exportName: "NBD_OPT_EXPORT_NAME names no export of this server"
         case .exportNameWithoutTLS: "NBD_OPT_EXPORT_NAME without TLS, which this server requires"
+        case .exportNameAfterExtendedHeaders:
+            "NBD_OPT_EXPORT_NAME does not go with extended headers; NBD_OPT_GO does"
         case .shuttingDown: "the server is being stopped"
         }
     }

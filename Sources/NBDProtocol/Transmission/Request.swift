@@ -1,4 +1,4 @@
-// What a client asks of a disk: 28 bytes, and for WRITE the data behind them.
+// What a client asks of a disk: 28 or 32 bytes, and for WRITE the data behind them.
 
 /// The number of a command (specification: "Request types").
 @frozen public struct Command: RawRepresentable, Sendable, Hashable, BitwiseCopyable {
@@ -36,12 +36,18 @@
     @inlinable public static var forceUnitAccess: Self { Self(rawValue: 1 << 0) }
     /// Keep the space. `NBD_CMD_FLAG_NO_HOLE`
     @inlinable public static var noHole: Self { Self(rawValue: 1 << 1) }
+    /// Answer with at most one chunk of content. `NBD_CMD_FLAG_DF`
+    @inlinable public static var dontFragment: Self { Self(rawValue: 1 << 2) }
+    /// Tell of one extent. `NBD_CMD_FLAG_REQ_ONE`
+    @inlinable public static var requestOne: Self { Self(rawValue: 1 << 3) }
     /// Zero fast or not at all. `NBD_CMD_FLAG_FAST_ZERO`
     @inlinable public static var fastZero: Self { Self(rawValue: 1 << 4) }
+    /// The length is that of a payload which follows. `NBD_CMD_FLAG_PAYLOAD_LEN`
+    @inlinable public static var payloadLength: Self { Self(rawValue: 1 << 5) }
 
-    static var everyFlagOfWriteZeroes: Self {
-        Self(rawValue: forceUnitAccess.rawValue | noHole.rawValue | fastZero.rawValue)
-    }
+    /// Both sets of flags. The same as `union(_:)`, for the sake of the same proof as below.
+    @inlinable @inline(__always)
+    public func and(_ other: Self) -> Self { Self(rawValue: rawValue | other.rawValue) }
 
     /// Whether there is no flag but these. The same as `isSubset(of:)`, which the compiler cannot
     /// prove to allocate nothing.
@@ -56,10 +62,14 @@ public typealias Cookie = UInt64
 
 /// A request's header (specification: "Request message").
 @frozen public struct Request: Sendable, Hashable, BitwiseCopyable {
-    /// First word of every request. `NBD_REQUEST_MAGIC`
+    /// First word of every compact request. `NBD_REQUEST_MAGIC`
     @inlinable public static var magic: UInt32 { 0x2560_9513 }
-    /// Bytes on the wire, without a WRITE's data.
+    /// First word of every extended request. `NBD_EXTENDED_REQUEST_MAGIC`
+    @inlinable public static var extendedMagic: UInt32 { 0x21e4_1c71 }
+    /// Bytes of a compact request on the wire, without a WRITE's data.
     @inlinable public static var encodedSize: Int { 28 }
+    /// Bytes of an extended request on the wire, without a payload.
+    @inlinable public static var extendedSize: Int { 32 }
 
     /// How to do it.
     public var flags: CommandFlags
@@ -72,7 +82,7 @@ public typealias Cookie = UInt64
     /// Bytes it is about; for WRITE, bytes that follow too.
     public var length: UInt64
 
-    /// A request of these parts. The length travels in 32 bits.
+    /// A request of these parts. A compact one has 32 bits for the length.
     @inlinable public init(
         _ command: Command, flags: CommandFlags = [], cookie: Cookie = 0, offset: UInt64 = 0,
         length: UInt64 = 0
@@ -84,26 +94,34 @@ public typealias Cookie = UInt64
         self.length = length
     }
 
-    /// Nil when the magic is wrong or the bytes are too few.
+    /// Nil when the magic is not that of the format, or the bytes are too few.
     @inlinable @inline(__always)
-    public init?(decoding bytes: borrowing RawSpan) {
-        guard bytes.byteCount >= Self.encodedSize, bytes.bigEndian(at: 0) == Self.magic
+    public init?(decoding bytes: borrowing RawSpan, as format: HeaderFormat = .simple) {
+        guard bytes.byteCount >= format.requestSize,
+            bytes.bigEndian(at: 0) == (format == .extended ? Self.extendedMagic : Self.magic)
         else { return nil }
         flags = CommandFlags(rawValue: bytes.bigEndian(at: 4))
         command = Command(rawValue: bytes.bigEndian(at: 6))
         cookie = UInt64(bigEndian: bytes.bigEndian(at: 8))
         offset = bytes.bigEndian(at: 16)
-        length = UInt64(bytes.bigEndian(at: 24, as: UInt32.self))
+        length =
+            format == .extended
+            ? bytes.bigEndian(at: 24) : UInt64(bytes.bigEndian(at: 24, as: UInt32.self))
     }
 
-    /// Writes the header into the first ``encodedSize`` bytes; traps when there are fewer.
+    /// Writes the header into the first bytes, ``HeaderFormat/requestSize`` of them; traps when there
+    /// are fewer.
     @inlinable @inline(__always)
-    public func encode(into bytes: inout MutableRawSpan) {
-        bytes.store(bigEndian: Self.magic, at: 0)
+    public func encode(into bytes: inout MutableRawSpan, as format: HeaderFormat = .simple) {
+        bytes.store(bigEndian: format == .extended ? Self.extendedMagic : Self.magic, at: 0)
         bytes.store(bigEndian: flags.rawValue, at: 4)
         bytes.store(bigEndian: command.rawValue, at: 6)
         bytes.store(bigEndian: UInt64(bigEndian: cookie), at: 8)
         bytes.store(bigEndian: offset, at: 16)
-        bytes.store(bigEndian: UInt32(truncatingIfNeeded: length), at: 24)
+        if format == .extended {
+            bytes.store(bigEndian: length, at: 24)
+        } else {
+            bytes.store(bigEndian: UInt32(truncatingIfNeeded: length), at: 24)
+        }
     }
 }

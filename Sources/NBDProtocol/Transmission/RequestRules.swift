@@ -7,27 +7,47 @@
     public let exportSize: UInt64
     /// Whether nothing may be changed.
     public let isReadOnly: Bool
+    /// Whether BLOCK_STATUS has a context to tell of.
+    public let hasContext: Bool
+    /// What a READ may have.
+    public let readFlags: CommandFlags
+    /// What a WRITE may have.
+    public let writeFlags: CommandFlags
+    /// Largest WRITE payload that is read away when the request is refused, in bytes. A longer one ends
+    /// the connection, with extended headers sooner, as the specification wants it.
+    public let drainedPayload: UInt64
 
-    /// Rules for an export.
-    public init(exportSize: UInt64, isReadOnly: Bool) {
+    /// Rules for an export, with what the handshake has agreed on.
+    public init(
+        exportSize: UInt64, isReadOnly: Bool, format: HeaderFormat = .simple,
+        hasContext: Bool = false
+    ) {
         self.exportSize = exportSize
         self.isReadOnly = isReadOnly
+        self.hasContext = hasContext
+        readFlags =
+            format == .simple ? .forceUnitAccess : .forceUnitAccess.and(.dontFragment)
+        writeFlags =
+            format == .extended ? .forceUnitAccess.and(.payloadLength) : .forceUnitAccess
+        drainedPayload =
+            format == .extended ? Limits.maximumPayload : Limits.drainedPayload
     }
 
-    /// The error that a request deserves, or ``WireError/none``.
+    /// Why a request has to be refused, or nil when it can be served.
     ///
-    /// DISC is not for here: it has no reply, and its other fields are ignored.
+    /// DISC is not for here: it has no reply, and its other fields are ignored. Nor is a payload where
+    /// only a WRITE has one: it has to be gone first.
     @inlinable @inline(__always)
-    public func check(_ request: Request) -> WireError {
-        // Nearly every request is a READ or a WRITE without flags but FUA, inside the export: one
-        // compact test lets these pass, and the reasons are sorted out for the others.
+    public func check(_ request: Request) -> RequestFault? {
+        // Nearly every request is a READ or a WRITE with few flags, inside the export: one compact
+        // test lets these pass, and the reasons are sorted out for the others.
         if request.command.rawValue <= Command.write.rawValue,
-            request.flags.isWithin(.forceUnitAccess),
+            request.flags.isWithin(request.command == .read ? readFlags : writeFlags),
             request.length &- 1 < Limits.maximumPayload,
             isInside(request),
             request.command == .read || !isReadOnly
         {
-            return .none
+            return nil
         }
         return explain(request)
     }
@@ -43,28 +63,29 @@
         @_noAllocation @_noLocks
     #endif
     @usableFromInline
-    func explain(_ request: Request) -> WireError {
-        guard let allowedFlags = allowedFlags(of: request.command),
-            request.flags.isWithin(allowedFlags)
-        else { return .invalid }
+    func explain(_ request: Request) -> RequestFault? {
+        guard let allowedFlags = allowedFlags(of: request.command) else { return .unknownCommand }
+        guard request.flags.isWithin(allowedFlags) else { return .flags }
         if request.command == .flush {
-            return request.offset == 0 && request.length == 0 ? .none : .invalid
+            return request.offset == 0 && request.length == 0 ? nil : .flushRange
         }
-        if isReadOnly, isChange(request.command) { return .notPermitted }
-        if request.length == 0 { return .invalid }
-        if hasPayload(request.command), request.length > Limits.maximumPayload { return .invalid }
-        guard isInside(request) else {
-            return request.command == .write || request.command == .writeZeroes
-                ? .noSpace : .invalid
+        if request.command == .blockStatus, !hasContext { return .noContext }
+        if isReadOnly, isChange(request.command) { return .readOnly }
+        if request.length == 0 { return .noBytes }
+        if hasPayload(request.command), request.length > Limits.maximumPayload {
+            return .payloadTooLong
         }
-        return .none
+        return isInside(request) ? nil : .beyondEnd
     }
 
     /// Nil for a command that is not known. FUA is valid on every one.
     private func allowedFlags(of command: Command) -> CommandFlags? {
         switch command {
-        case .read, .write, .flush, .trim, .cache: .forceUnitAccess
-        case .writeZeroes: .everyFlagOfWriteZeroes
+        case .read: readFlags
+        case .write: writeFlags
+        case .flush, .trim, .cache: .forceUnitAccess
+        case .writeZeroes: .forceUnitAccess.and(.noHole).and(.fastZero)
+        case .blockStatus: .forceUnitAccess.and(.requestOne)
         default: nil
         }
     }

@@ -90,9 +90,9 @@ final class Connection: Sendable {
         handle.disableDelay()
         if handle.isUnix { handle.setSendBuffer(bytes: Self.unixSendBuffer) }
         do throws(SessionEnd) {
-            let index = try negotiate(context, &stream)
-            let export = context.exports[index]
-            insight.choose(export: index)
+            let agreement = try negotiate(context, &stream)
+            let export = context.exports[agreement.export]
+            insight.choose(export: agreement.export)
             context.onEvent(
                 .serving(number, export: export.name, peer: peer, tls: stream?.summary))
             handle.setStallTimeout(milliseconds: context.options.stallMilliseconds)
@@ -100,8 +100,7 @@ final class Connection: Sendable {
             do throws(Errno) {
                 transmission = try Transmission(
                     channel: stream?.channel ?? Channel(handle), disk: export.disk.pages,
-                    rules: export.rules,
-                    stop: context.stop,
+                    rules: export.rules(agreement), format: agreement.format, stop: context.stop,
                     pollMicroseconds: context.options.pollMicroseconds)
             } catch {
                 throw .failed(error)
@@ -112,10 +111,10 @@ final class Connection: Sendable {
         }
     }
 
-    /// The handshake; answers the index of the export that the client has chosen.
+    /// The handshake; answers what was agreed on.
     private func negotiate(
         _ context: ServerContext, _ stream: inout TLSStream?
-    ) throws(SessionEnd) -> Int {
+    ) throws(SessionEnd) -> ServerNegotiation.Agreement {
         let handshake: Handshake
         do throws(Errno) {
             handshake = try Handshake(

@@ -34,6 +34,10 @@ public struct Export: Sendable {
         return ExportInfo(name: name, description: description, size: disk.size, flags: flags)
     }
 
-    /// What clients' requests have to meet.
-    var rules: RequestRules { RequestRules(exportSize: disk.size, isReadOnly: isReadOnly) }
+    /// What clients' requests have to meet, with what their handshake has agreed on.
+    func rules(_ agreement: ServerNegotiation.Agreement) -> RequestRules {
+        RequestRules(
+            exportSize: disk.size, isReadOnly: isReadOnly, format: agreement.format,
+            hasContext: agreement.hasContext)
+    }
 }

@@ -26,11 +26,12 @@ struct Handshake: ~Copyable {
         negotiation = ServerNegotiation(exports: exports, tls: tls?.policy ?? .off)
     }
 
-    /// Talks until an export is chosen, and answers its index. Before the client is told that it has
-    /// it, `claim` has the last word. If TLS is started on the way, `stream` is what it goes on with.
+    /// Talks until an export is chosen, and answers what was agreed on. Before the client is told that
+    /// it has it, `claim` has the last word. If TLS is started on the way, `stream` is what it goes on
+    /// with.
     consuming func run(
         stream: inout TLSStream?, claim: () throws(SessionEnd) -> Void
-    ) throws(SessionEnd) -> Int {
+    ) throws(SessionEnd) -> ServerNegotiation.Agreement {
         var step = negotiation.start()
         while true {
             if case .serve = step.next { try claim() }
@@ -50,9 +51,9 @@ struct Handshake: ~Copyable {
             case .startTLS:
                 stream = try startTLS()
                 step = negotiation.secured()
-            case .serve(let export):
+            case .serve(let agreement):
                 stream?.beginTransmission()
-                return export
+                return agreement
             case .finish: throw .disconnected
             case .fail(let violation): throw .handshake(violation)
             }

@@ -12,6 +12,7 @@ struct Transmission: ~Copyable {
     private let channel: Channel
     private let disk: DiskPages
     private let rules: RequestRules
+    private let format: HeaderFormat
     private let stop: StopSignal
     private var input: ReceiveBuffer
     private var replies: ReplyBatch
@@ -22,14 +23,15 @@ struct Transmission: ~Copyable {
     private var isStopping = false
 
     init(
-        channel: Channel, disk: DiskPages, rules: RequestRules, stop: StopSignal,
-        pollMicroseconds: Int
+        channel: Channel, disk: DiskPages, rules: RequestRules, format: HeaderFormat,
+        stop: StopSignal, pollMicroseconds: Int
     ) throws(Errno) {
         let input = try ReceiveBuffer()
-        let replies = try ReplyBatch()
+        let replies = try ReplyBatch(format: format)
         self.channel = channel
         self.disk = disk
         self.rules = rules
+        self.format = format
         self.stop = stop
         self.input = input
         self.replies = replies
@@ -63,45 +65,52 @@ struct Transmission: ~Copyable {
 
     /// Serves every request that has arrived whole.
     private mutating func serveBatch() throws(SessionEnd) {
-        while input.count >= Request.encodedSize {
-            guard let request = input.peekRequest() else { throw .requestMagic }
-            input.take(Request.encodedSize)
-            try serve(request)
+        while input.count >= format.requestSize {
+            guard let request = input.peekRequest(format) else { throw .requestMagic }
+            input.take(format.requestSize)
+            if replies.isFull { try sendReplies() }
+            if request.flags.contains(.payloadLength), hasUnusualPayload(request) {
+                try serveWithPayload(request)
+            } else {
+                try serve(request)
+            }
             batchSize &+= 1
         }
     }
 
     @inline(__always)
     private mutating func serve(_ request: Request) throws(SessionEnd) {
-        if replies.isFull { try sendReplies() }
         if request.command == .disconnect { throw .disconnected }
-        let error = isStopping ? .shutdown : rules.check(request)
-        guard error == .none else { return try refuse(request, error) }
+        if let fault = isStopping ? .shuttingDown : rules.check(request) {
+            return try refuse(request, fault)
+        }
         switch request.command {
         case .read: try read(request)
         case .write: try write(request)
         case .trim:
             disk.trim(at: request.offset, count: request.length)
-            reply(request)
-        case .writeZeroes:
-            let keepSpace = request.flags.contains(.noHole)
-            let isDone = disk.writeZeroes(
-                at: request.offset, count: request.length, keepSpace: keepSpace)
-            reply(request, isDone ? .none : .noSpace)
+            replies.append(doneWith: request)
+        case .writeZeroes: try writeZeroes(request)
+        case .blockStatus: try blockStatus(request)
         default:
             // FLUSH and CACHE: what was written is where it stays, and nearer than memory nothing is.
-            reply(request)
+            replies.append(doneWith: request)
         }
     }
 
-    @inline(__always)
-    private mutating func reply(_ request: Request, _ error: WireError = .none) {
-        replies.append(SimpleReply(error: error, cookie: request.cookie))
+    private mutating func read(_ request: Request) throws(SessionEnd) {
+        if format == .simple || request.flags.contains(.dontFragment) {
+            try readInOnePiece(request)
+        } else {
+            try readInChunks(request)
+        }
     }
 
+    /// One header and all the bytes, zeroes too.
     @inline(__always)
-    private mutating func read(_ request: Request) throws(SessionEnd) {
-        reply(request)
+    private mutating func readInOnePiece(_ request: Request) throws(SessionEnd) {
+        replies.append(
+            dataAt: request.offset, count: request.length, isLast: true, answering: request)
         var offset = request.offset
         var left = request.length
         while true {
@@ -114,10 +123,32 @@ struct Transmission: ~Copyable {
         }
     }
 
+    /// A chunk for each extent: data with its bytes, a hole without.
+    @inline(__always)
+    private mutating func readInChunks(_ request: Request) throws(SessionEnd) {
+        var offset = request.offset
+        var left = request.length
+        while true {
+            let extent = disk.extent(at: offset, count: left)
+            left &-= extent.count
+            if extent.isEmpty {
+                replies.append(
+                    holeAt: offset, count: extent.count, isLast: left == 0, answering: request)
+            } else {
+                replies.append(
+                    dataAt: offset, count: extent.count, isLast: left == 0, answering: request)
+                replies.append(data: disk.data(at: offset, count: extent.count))
+            }
+            if left == 0 { return }
+            offset &+= extent.count
+            if replies.isFull { try sendReplies() }
+        }
+    }
+
     @inline(__always)
     private mutating func write(_ request: Request) throws(SessionEnd) {
         guard let target = disk.beginWrite(at: request.offset, count: request.length) else {
-            return try refuse(request, .noSpace)
+            return try refuse(request, .noMemory)
         }
         // What has arrived is copied; the rest is received into its place.
         let arrived = min(input.count, target.count)
@@ -125,24 +156,85 @@ struct Transmission: ~Copyable {
         input.take(arrived)
         if arrived < target.count { try receive(target.suffix(from: arrived)) }
         disk.endWrite(at: request.offset, count: request.length)
-        reply(request)
+        replies.append(doneWith: request)
+    }
+
+    private mutating func writeZeroes(_ request: Request) throws(SessionEnd) {
+        let isDone = disk.writeZeroes(
+            at: request.offset, count: request.length,
+            keepSpace: request.flags.contains(.noHole))
+        if isDone { replies.append(doneWith: request) } else { try refuse(request, .noMemory) }
+    }
+
+    /// Tells of the range's extents, of as many as there is room for: at least one.
+    private mutating func blockStatus(_ request: Request) throws(SessionEnd) {
+        if !replies.hasRoomForExtents { try sendReplies() }
+        var extents = replies.makeExtentList()
+        var offset = request.offset
+        var left = request.length
+        while left > 0, extents.hasRoom {
+            let extent = disk.extent(at: offset, count: left)
+            extents.append(Extent(length: extent.count, status: extent.isEmpty ? .empty : .data))
+            if request.flags.contains(.requestOne) { break }
+            offset += extent.count
+            left -= extent.count
+        }
+        replies.append(extents, answering: request)
     }
 
     /// Answers with an error, after a WRITE's payload has been read away.
-    private mutating func refuse(_ request: Request, _ error: WireError) throws(SessionEnd) {
+    private mutating func refuse(_ request: Request, _ fault: RequestFault) throws(SessionEnd) {
         if request.command == .write {
-            guard request.length <= Limits.drainedPayload else {
+            guard request.length <= rules.drainedPayload else {
                 throw .payloadTooLong(request.length)
             }
             try drain(Int(request.length))
         }
-        reply(request, error)
+        replies.append(fault: fault, of: request, exportSize: rules.exportSize)
+    }
+
+    // MARK: - Payloads of other commands than WRITE
+
+    /// Whether a request has a payload that it should not, or need not, have. Only extended requests
+    /// can; in others the flag that says so is one that does not exist.
+    private func hasUnusualPayload(_ request: Request) -> Bool {
+        format == .extended && request.command != .write && request.command != .disconnect
+    }
+
+    /// A BLOCK_STATUS may choose among contexts; anything else is read away and refused.
+    private mutating func serveWithPayload(_ request: Request) throws(SessionEnd) {
+        guard request.length <= Limits.maximumPayload else { throw .payloadTooLong(request.length) }
+        guard request.command == .blockStatus, rules.hasContext, !isStopping,
+            request.length == ContextSelection.encodedSize
+        else {
+            try drain(Int(request.length))
+            return try refuse(request, payloadFault(of: request))
+        }
+        try receive(atLeast: ContextSelection.encodedSize)
+        let selection = input.peekContextSelection()
+        input.take(ContextSelection.encodedSize)
+        guard selection.identifier == MetadataContext.allocationIdentifier else {
+            return try refuse(request, .unknownContext)
+        }
+        var plain = request
+        plain.flags = CommandFlags(
+            rawValue: request.flags.rawValue & ~CommandFlags.payloadLength.rawValue)
+        plain.length = selection.effectLength
+        try serve(plain)
+    }
+
+    private func payloadFault(of request: Request) -> RequestFault {
+        if isStopping { return .shuttingDown }
+        guard request.command == .blockStatus else { return .payload }
+        if !rules.hasContext { return .noContext }
+        // More contexts than there are, or a length that no list of them has.
+        return request.length % 4 == 0 && request.length > 8 ? .unknownContext : .payload
     }
 
     private mutating func drain(_ count: Int) throws(SessionEnd) {
         var left = count
         while left > 0 {
-            if input.count == 0 { try receiveMore() }
+            try receive(atLeast: 1)
             let part = min(left, input.count)
             input.take(part)
             left -= part
@@ -211,12 +303,12 @@ struct Transmission: ~Copyable {
         }
     }
 
-    /// Receives more of a payload that is being thrown away, into the buffer.
-    private mutating func receiveMore() throws(SessionEnd) {
-        while input.count == 0 {
+    /// Receives more until so many bytes are in the buffer, if they are not yet.
+    private mutating func receive(atLeast count: Int) throws(SessionEnd) {
+        while input.count < count {
             let isIdle = replies.isEmpty
             switch input.receive(from: channel, wait: isIdle) {
-            case .bytes: return
+            case .bytes: continue
             case .wouldBlock where isIdle: throw .stalled
             case .wouldBlock: try sendReplies()
             case .endOfStream: throw stop.isSet ? .stopped : .closedInMessage

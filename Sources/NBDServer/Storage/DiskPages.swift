@@ -3,6 +3,14 @@
 internal import LinuxIO
 internal import SystemPackage
 
+/// A run of a disk's bytes.
+struct DiskExtent: Sendable, BitwiseCopyable {
+    /// In bytes; at least one.
+    var count: UInt64
+    /// Whether it is certainly zero; otherwise it may hold data.
+    var isEmpty: Bool
+}
+
 /// The pages of a disk, as the hot loop uses them: a handful of numbers, which nobody has to count
 /// references to. They are ``RamDisk``'s, and of use as long as it lives.
 ///
@@ -41,13 +49,24 @@ struct DiskPages: Sendable, BitwiseCopyable {
     }
 
     private func readableSparse(at offset: UInt64, count: UInt64) -> MemoryRegion {
+        let extent = extent(at: offset, count: count)
+        guard extent.isEmpty else { return slice(at: offset, count: extent.count) }
+        return zeroes.slice(at: 0, count: min(Int(extent.count), zeroes.count))
+    }
+
+    /// How far a range, from its start on, is either empty or may hold data.
+    func extent(at offset: UInt64, count: UInt64) -> DiskExtent {
         let pages = pages(touchedAt: offset, count: count)
-        let isData = map.isMarked(pages.lowerBound)
+        let isMarked = map.isMarked(pages.lowerBound)
         // From the next page on: this one's mark may be another by now.
-        let runEnd = map.first(marked: !isData, from: pages.lowerBound + 1, limit: pages.upperBound)
-        let runBytes = min(count, UInt64(runEnd) * UInt64(Self.pageSize) - offset)
-        if isData { return slice(at: offset, count: runBytes) }
-        return zeroes.slice(at: 0, count: min(Int(runBytes), zeroes.count))
+        let end = map.first(marked: !isMarked, from: pages.lowerBound + 1, limit: pages.upperBound)
+        return DiskExtent(count: min(count, bytes(end) - offset), isEmpty: !isMarked)
+    }
+
+    /// The bytes of a range that lies in one extent with data.
+    @inline(__always)
+    func data(at offset: UInt64, count: UInt64) -> MemoryRegion {
+        slice(at: offset, count: count)
     }
 
     // MARK: - Writing
@@ -90,12 +109,12 @@ struct DiskPages: Sendable, BitwiseCopyable {
     /// Makes every byte of a range zero. With `keepSpace` its pages stay, or become, provisioned:
     /// false when a sparse disk has got no memory for that, and no byte has changed then.
     func writeZeroes(at offset: UInt64, count: UInt64, keepSpace: Bool) -> Bool {
-        guard keepSpace, let shared else {
+        guard keepSpace else {
             trim(at: offset, count: count)
             return true
         }
         let pages = pages(touchedAt: offset, count: count)
-        guard provision(pages, from: shared) else { return false }
+        if let shared, !provision(pages, from: shared) { return false }
         zeroMarked(at: offset, count: count, clearing: pages.lowerBound..<pages.lowerBound)
         map.markAgain(pages)
         return true

@@ -38,8 +38,14 @@ struct ReceiveBuffer: ~Copyable {
     ///
     /// Not analysed: the compiler takes the end of a span's life for a possible release.
     @_semantics("no_performance_analysis") @inline(__always)
-    func peekRequest() -> Request? {
-        Request(decoding: peek(Request.encodedSize).span)
+    func peekRequest(_ format: HeaderFormat) -> Request? {
+        Request(decoding: peek(format.requestSize).span, as: format)
+    }
+
+    /// The choice of contexts that comes first. Not analysed: as above.
+    @_semantics("no_performance_analysis") @inline(never)
+    func peekContextSelection() -> ContextSelection {
+        ContextSelection(decoding: peek(ContextSelection.encodedSize).span)
     }
 
     /// Takes bytes away; traps when there are fewer.

@@ -1,0 +1,111 @@
+// What the server can answer, in the messages that were agreed on. The batch must not be full.
+
+internal import LinuxIO
+internal import NBDProtocol
+
+extension ReplyBatch {
+    /// It is done, and there is no data to it. With structured replies too this is a simple one, which
+    /// is shorter; extended headers do not have that choice.
+    @inline(__always)
+    mutating func append(doneWith request: Request) {
+        if format == .extended {
+            append(ReplyChunk(.none, isLast: true, answering: request, length: 0))
+        } else {
+            append(SimpleReply(cookie: request.cookie))
+        }
+    }
+
+    /// The data that is appended next, `count` bytes from an offset on, is what a READ asked for, or a
+    /// part of it.
+    @inline(__always)
+    mutating func append(
+        dataAt offset: UInt64, count: UInt64, isLast: Bool, answering request: Request
+    ) {
+        guard format != .simple else { return append(SimpleReply(cookie: request.cookie)) }
+        let header = ReplyChunk(.offsetData, isLast: isLast, answering: request, length: 8 &+ count)
+        var bytes = append(header, content: 8).mutableSpan
+        bytes.store(bigEndian: offset, at: format.chunkHeaderSize)
+    }
+
+    /// So many bytes from an offset on are zeroes.
+    mutating func append(
+        holeAt offset: UInt64, count: UInt64, isLast: Bool, answering request: Request
+    ) {
+        let header = ReplyChunk(.offsetHole, isLast: isLast, answering: request, length: 12)
+        var bytes = append(header, content: 12).mutableSpan
+        bytes.store(bigEndian: offset, at: format.chunkHeaderSize)
+        bytes.store(bigEndian: UInt32(count), at: format.chunkHeaderSize + 8)
+    }
+
+    /// It is refused. In a chunk with the reason as a text, and with the place where the range leaves an
+    /// export of so many bytes if that is the reason.
+    ///
+    /// Not analysed: the text is a constant, which the compiler does not see through.
+    @_semantics("no_performance_analysis") @inline(never)
+    mutating func append(fault: RequestFault, of request: Request, exportSize: UInt64) {
+        let error = fault.error(for: request.command)
+        guard format != .simple else {
+            return append(SimpleReply(error: error, cookie: request.cookie))
+        }
+        let text = fault.explanation
+        let textLength = text.utf8CodeUnitCount
+        let hasOffset = fault == .beyondEnd
+        let content = 6 + textLength + (hasOffset ? 8 : 0)
+        let header = ReplyChunk(
+            hasOffset ? .errorOffset : .error, isLast: true, answering: request,
+            length: UInt64(content))
+        let slot = append(header, content: content)
+        var bytes = slot.suffix(from: format.chunkHeaderSize).mutableSpan
+        bytes.store(bigEndian: error.rawValue, at: 0)
+        bytes.store(bigEndian: UInt16(textLength), at: 4)
+        text.withUTF8Buffer { text in
+            // Sound: the index stays below the buffer's own count.
+            for index in 0..<textLength {
+                unsafe bytes.storeBytes(of: text[index], toByteOffset: 6 + index, as: UInt8.self)
+            }
+        }
+        if hasOffset {
+            bytes.store(bigEndian: max(request.offset, exportSize), at: 6 + textLength)
+        }
+    }
+
+    /// A list to gather extents in, to be appended before anything else is.
+    func makeExtentList() -> ExtentList {
+        let start = format.chunkHeaderSize + Extent.prefixSize(format)
+        return ExtentList(memory: untaken.suffix(from: start), format: format)
+    }
+
+    /// These are the extents that a BLOCK_STATUS asked for.
+    mutating func append(_ extents: ExtentList, answering request: Request) {
+        let content = Extent.prefixSize(format) + extents.byteCount
+        let header = ReplyChunk(
+            format == .extended ? .blockStatusExtended : .blockStatus, isLast: true,
+            answering: request, length: UInt64(content))
+        var bytes = append(header, content: content).mutableSpan
+        bytes.store(
+            bigEndian: MetadataContext.allocationIdentifier, at: format.chunkHeaderSize)
+        if format == .extended {
+            bytes.store(bigEndian: UInt32(extents.count), at: format.chunkHeaderSize + 4)
+        }
+    }
+
+    @inline(__always)
+    private mutating func append(_ reply: SimpleReply) {
+        var bytes = take(SimpleReply.encodedSize).mutableSpan
+        reply.encode(into: &bytes)
+    }
+
+    @inline(__always)
+    private mutating func append(_ chunk: ReplyChunk) {
+        _ = append(chunk, content: 0)
+    }
+
+    /// Adds a chunk's header with so many bytes of content behind it, which the caller fills.
+    @inline(__always)
+    private mutating func append(_ chunk: ReplyChunk, content: Int) -> MemoryRegion {
+        let slot = take(format.chunkHeaderSize &+ content)
+        var bytes = slot.mutableSpan
+        chunk.encode(into: &bytes, as: format)
+        return slot
+    }
+}

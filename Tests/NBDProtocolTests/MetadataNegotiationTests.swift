@@ -1,0 +1,177 @@
+// Structured replies, extended headers and metadata contexts, as the handshake agrees on them.
+
+import Testing
+
+@testable import NBDProtocol
+
+@Suite("What the handshake agrees on besides an export")
+struct MetadataNegotiationTests {
+    let structured = fixedNoZeroes + option(.structuredReply)
+    let extended = fixedNoZeroes + option(.extendedHeaders)
+    let go = option(.go, InfoRequest(exportName: "").encoded)
+
+    /// SET_META_CONTEXT or LIST_META_CONTEXT for an export.
+    func metadata(
+        _ code: OptionCode, _ queries: [String], export: String = ""
+    ) -> [UInt8] {
+        option(code, MetadataRequest(exportName: export, queries: queries).encoded)
+    }
+
+    /// A context in a reply, with the number that stands for it.
+    func context(_ code: OptionCode, _ identifier: String) -> [UInt8] {
+        reply(code, .metaContext, bytes(identifier) + text("base:allocation"))
+    }
+
+    @Test("STRUCTURED_REPLY and EXTENDED_HEADERS are acknowledged and agreed on")
+    func formats() {
+        let plain = play(fixedNoZeroes + go)
+        #expect(plain.end == .serve(agreed(0)))
+        let first = play(structured + go)
+        #expect(first.output.starts(with: reply(.structuredReply, .ack)))
+        #expect(first.end == .serve(agreed(0, .structured)))
+        let second = play(extended + go)
+        #expect(second.output.starts(with: reply(.extendedHeaders, .ack)))
+        #expect(second.end == .serve(agreed(0, .extended)))
+        #expect(
+            play(structured + structured.dropFirst(4) + go).end == .serve(agreed(0, .structured)))
+    }
+
+    @Test("extended headers take precedence, whichever is asked for first")
+    func precedence() {
+        let up = play(structured + option(.extendedHeaders) + go)
+        #expect(up.end == .serve(agreed(0, .extended)))
+        let down = play(extended + option(.structuredReply) + go)
+        #expect(
+            down.output.starts(
+                with: reply(.extendedHeaders, .ack)
+                    + refusal(.structuredReply, .extendedHeaderRequired)))
+        #expect(down.end == .serve(agreed(0, .extended)))
+    }
+
+    @Test("EXPORT_NAME goes with structured replies, and not with extended headers")
+    func exportName() {
+        // DF is told of: the flags of the first export with bit 7.
+        let short = play(structured + option(.exportName))
+        #expect(short.output == reply(.structuredReply, .ack) + bytes("0000000002800000", "00a1"))
+        #expect(short.end == .serve(agreed(0, .structured)))
+        let closed = play(extended + option(.exportName))
+        #expect(closed.output == reply(.extendedHeaders, .ack))
+        #expect(closed.end == .fail(.exportNameAfterExtendedHeaders))
+    }
+
+    @Test(
+        "DF is offered with structured replies only, the payload of BLOCK_STATUS with contexts only"
+    )
+    func flags() throws {
+        func flags(_ input: [UInt8]) throws -> TransmissionFlags {
+            let output = play(input + go).output
+            // The last INFO_EXPORT: 12 bytes, and an ACK's 20 behind them.
+            let end = output.count - OptionReplyHeader.encodedSize
+            return TransmissionFlags(
+                rawValue: UInt16(output[end - 2]) << 8 | UInt16(output[end - 1]))
+        }
+        let context = metadata(.setMetaContext, ["base:allocation"])
+        let basic: TransmissionFlags = [.hasFlags, .trim]
+        #expect(try flags(fixed) == basic)
+        #expect(try flags(structured) == basic.union(.dontFragment))
+        #expect(try flags(structured + context) == basic.union(.dontFragment))
+        #expect(try flags(extended) == basic.union(.dontFragment))
+        #expect(
+            try flags(extended + context) == basic.union([.dontFragment, .blockStatusPayload]))
+    }
+
+    @Test(
+        "LIST_META_CONTEXT: everything without queries and for the wildcard, else what is named",
+        arguments: [
+            ([], true), (["base:"], true), (["base:allocation"], true),
+            (["qemu:dirty-bitmap:x", "base:allocation"], true), (["base:other"], false),
+            (["qemu:"], false), (["allocation"], false), ([""], false),
+        ] as [([String], Bool)])
+    func list(queries: [String], isListed: Bool) {
+        let (output, _) = play(structured + metadata(.listMetaContext, queries))
+        let context = isListed ? context(.listMetaContext, "00000000") : []
+        #expect(output == reply(.structuredReply, .ack) + context + reply(.listMetaContext, .ack))
+    }
+
+    @Test(
+        "SET_META_CONTEXT: what is named in full, and nothing else",
+        arguments: [
+            ([], false), (["base:"], false), (["base:allocation"], true),
+            (["base:allocation", "base:allocation"], true), (["x-y:z", "base:allocation"], true),
+            (["base:other"], false), (["Base:allocation"], false),
+        ] as [([String], Bool)])
+    func set(queries: [String], isSet: Bool) {
+        let (output, end) = play(structured + metadata(.setMetaContext, queries) + go)
+        let context = isSet ? context(.setMetaContext, "00000001") : []
+        #expect(
+            output.starts(
+                with: reply(.structuredReply, .ack) + context + reply(.setMetaContext, .ack)))
+        #expect(end == .serve(agreed(0, .structured, hasContext: isSet)))
+    }
+
+    @Test("a later SET_META_CONTEXT replaces an earlier one, also when it fails")
+    func replaces() {
+        let chosen = structured + metadata(.setMetaContext, ["base:allocation"])
+        let failures: [[UInt8]] = [
+            metadata(.setMetaContext, []),
+            metadata(.setMetaContext, ["base:allocation"], export: "unknown"),
+            option(.setMetaContext, [1, 2, 3]),
+            option(.setMetaContext, [UInt8](repeating: 0, count: Limits.optionDataKept + 1)),
+        ]
+        for failure in failures {
+            #expect(play(chosen + failure + go).end == .serve(agreed(0, .structured)))
+        }
+        #expect(
+            play(chosen + metadata(.listMetaContext, []) + go).end
+                == .serve(agreed(0, .structured, hasContext: true)))
+    }
+
+    @Test("contexts belong to the export they were chosen for; the empty name means the first")
+    func otherExport() {
+        let second = option(.go, InfoRequest(exportName: "zweite ü").encoded)
+        let chosen = structured + metadata(.setMetaContext, ["base:allocation"], export: "first")
+        #expect(play(chosen + second).end == .serve(agreed(1, .structured)))
+        #expect(play(chosen + go).end == .serve(agreed(0, .structured, hasContext: true)))
+    }
+
+    @Test(
+        "without structured replies: ERR_INVALID",
+        arguments: [.listMetaContext, .setMetaContext] as [OptionCode])
+    func withoutStructuredReplies(code: OptionCode) {
+        let (output, end) = play(fixedNoZeroes + metadata(code, ["base:allocation"]) + go)
+        #expect(output.starts(with: refusal(code, .invalid)))
+        #expect(end == .serve(agreed(0)))
+    }
+
+    @Test(
+        "an export that is not there: ERR_UNKNOWN",
+        arguments: [.listMetaContext, .setMetaContext] as [OptionCode])
+    func unknownExport(code: OptionCode) {
+        let (output, _) = play(structured + metadata(code, [], export: "unknown"))
+        #expect(output == reply(.structuredReply, .ack) + refusal(code, .unknownExport))
+    }
+
+    @Test(
+        "lengths that do not add up, and strings that are none: ERR_INVALID",
+        arguments: [
+            [], bytes("00000000"), bytes("00000001"), bytes("00000000 00000001"),
+            bytes("00000000 00000001 00000002 62"), bytes("00000000 00000000 00"),
+            bytes("ffffffff 00000000"), bytes("00000000 ffffffff"),
+            bytes("00000000 00000001 ffffffff 62"), bytes("00000000 00000001 00000002 c328"),
+            bytes("00000000 00000001 00000002 6200"),
+            bytes("00000000 00000001 00001001") + [UInt8](repeating: 0x62, count: 4097),
+        ])
+    func malformed(data: [UInt8]) {
+        for code in [.listMetaContext, .setMetaContext] as [OptionCode] {
+            let (output, _) = play(structured + option(code, data))
+            #expect(output == reply(.structuredReply, .ack) + refusal(code, .invalid))
+        }
+    }
+
+    @Test("some thousand queries are looked at without complaint")
+    func manyQueries() {
+        let queries = Array(repeating: "x:y", count: 8_000) + ["base:allocation"]
+        let (_, end) = play(structured + metadata(.setMetaContext, queries) + go)
+        #expect(end == .serve(agreed(0, .structured, hasContext: true)))
+    }
+}
