@@ -20,6 +20,13 @@ public struct Descriptor: ~Copyable, Sendable {
         _ = clinux_raise_descriptor_limit()
     }
 
+    /// Gives the duty to close it to somebody else.
+    consuming func release() -> CInt {
+        let number = rawValue
+        discard self
+        return number
+    }
+
     deinit {
         // close(2): nothing useful can be done about an error, and Linux frees the number anyway.
         _ = close(rawValue)

@@ -48,6 +48,9 @@ public struct StreamSocket: ~Copyable, Sendable {
             second: StreamSocket(Descriptor(adopting: second)))
     }
 
+    /// Gives the socket's number to a library that owns sockets itself, and will close it.
+    public consuming func release() -> CInt { descriptor.release() }
+
     /// A way to use the socket without owning it; not to be used after this value is gone.
     public var handle: SocketHandle { SocketHandle(number: descriptor.rawValue) }
 }

@@ -32,7 +32,7 @@ extension ProgramSuite {
             try await withServer { server in
                 // The first makes what stays for good.
                 try RawClient(unix: server.socketPath).enter()
-                try await eventually("it has gone") { server.log.contains("connection=1\n") }
+                try await eventually("it has gone") { server.log.contains("connection ended") }
                 let before = try Figures(of: server)
                 for _ in 0..<3 {
                     let clients = try (0..<20).map { _ in try RawClient(unix: server.socketPath) }

@@ -1,5 +1,7 @@
 // What a server tells when it is asked.
 
+internal import LinuxIO
+
 /// One open connection.
 public struct ConnectionFigures: Sendable {
     /// Connections are numbered from 1.
@@ -14,6 +16,12 @@ public struct ConnectionFigures: Sendable {
     public let openNanoseconds: UInt64
     /// What it has counted.
     public let activity: ActivityFigures
+
+    /// Memory that a connection has mapped for its receive buffer, its stack, its counters and its
+    /// trace. Not all of it is touched, and so in RAM.
+    public static var mappedBytes: Int {
+        ReceiveBuffer.capacity + Thread.stackSize + InsightLayout.byteCount
+    }
 }
 
 /// What all connections of an export did, those that have ended too.

@@ -57,7 +57,7 @@ public final class Server: Sendable {
     public func figures() -> ServerFigures { context.insights.figures() }
 
     /// Begins to follow every request; nil when eight others do already, or nothing is counted.
-    public func trace() -> TraceReader? { TraceReader(context.insights) }
+    public func trace() -> TraceFollower? { TraceFollower(context.insights) }
 
     /// Stops: takes nobody in any more, finishes what has been received, answers the rest with
     /// ESHUTDOWN, and comes back when every thread is gone and every socket closed. Once is enough;

@@ -1,6 +1,7 @@
 // `ramdisk-nbd serve`: memory as disks, until it is told to stop.
 
 internal import ArgumentParser
+internal import NBDServer
 
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -42,6 +43,9 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup(title: "Connections")
     var connections: ConnectionOptions
 
+    @OptionGroup(title: "Insight")
+    var insight: InsightOptions
+
     @OptionGroup(title: "Logs")
     var log: LogOptions
 
@@ -52,10 +56,12 @@ struct Serve: AsyncParsableCommand {
     var pidFile: String?
 
     func run() async throws {
+        var options = connections.serverOptions
+        options.isCounting = !insight.noStats
         let service = DiskService(
             configuration: DiskService.Configuration(
-                disks: disks.plans, addresses: addresses.plan, options: connections.serverOptions,
-                pidFile: pidFile),
+                disks: disks.plans, addresses: addresses.plan, options: options,
+                control: insight.plan, pidFile: pidFile),
             logger: log.logger)
         do {
             try await DiskService.run(service, logger: service.logger)

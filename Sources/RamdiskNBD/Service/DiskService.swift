@@ -14,6 +14,7 @@ struct DiskService: Service {
         var disks: [DiskPlan]
         var addresses: ListenPlan
         var options: ServerOptions
+        var control: ControlPlan
         var pidFile: String?
     }
 
@@ -30,11 +31,15 @@ struct DiskService: Service {
     /// Sets everything up, serves until the shutdown, and takes everything down. Whatever step fails,
     /// what was set up before it goes away with the values that own it.
     func run() async throws {
-        let (server, addresses) = try await onThread { try start() }
+        let (server, addresses, control) = try await onThread { try start() }
+        async let answers: Void = control.run()
         standardOutput(addresses.map { $0.uri + "\n" }.joined())
         try? await gracefulShutdown()
         logger.info("stopping")
         try await onThread { server.stop() }
+        // Until the last request is answered, it can be asked.
+        control.stop()
+        await answers
         figures.leaveInOrder()
         leftovers.remove()
         logger.info("stopped")
@@ -63,16 +68,28 @@ struct DiskService: Service {
         }
     }
 
-    private func start() throws -> (Server, [SocketAddress]) {
+    private func start() throws -> (Server, [SocketAddress], ControlPoint) {
         Descriptor.raiseLimit()
         let exports = try configuration.disks.map { try makeExport($0) }
         let listeners = try configuration.addresses.open()
-        leftovers.note(listeners)
+        let metrics = try configuration.control.openMetrics()
+        let control = try configuration.control.openSocket {
+            logger.notice("there is no control socket", metadata: ["reason": "\($0)"])
+        }
+        leftovers.note(listeners + (control.map { [$0] } ?? []))
         let pidFile = try configuration.pidFile.map { try PidFile(path: $0) }
         let server = try publish(exports) { try makeServer(exports, listeners) }
         if let pidFile { leftovers.note(pidFile) }
         figures.show(exports)
-        return (server, listeners.map(\.address))
+        let watched = WatchedServer(
+            server: server, exports: exports, addresses: listeners.map(\.address.uri),
+            maximumConnections: configuration.options.maximumConnections)
+        let point = try ControlPoint(
+            control: control, metrics: metrics, watched: watched, logger: logger)
+        for address in metrics.map(\.address) {
+            logger.notice("metrics at http://\(address)/metrics")
+        }
+        return (server, listeners.map(\.address), point)
     }
 
     private func makeExport(_ plan: DiskPlan) throws(Failure) -> Export {

@@ -27,7 +27,7 @@ public struct TraceRecord: Sendable {
 
 /// Follows the requests of every connection. As long as there is one, connections write traces; what
 /// it does not read in time is overwritten and counted, so it costs clients the writing and no more.
-public struct TraceReader: ~Copyable, Sendable {
+public struct TraceFollower: ~Copyable, Sendable {
     /// A connection, and the event that is read next.
     private struct Position {
         let insight: ConnectionInsight

@@ -1,0 +1,42 @@
+// How a server can be asked about itself.
+
+internal import ArgumentParser
+
+struct InsightOptions: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            """
+            Path of the control socket, where figures and traces are asked for (see `ramdisk-nbd stats`, \
+            `top`, `trace`). Its mode is 0600. (default: PID.control in $XDG_RUNTIME_DIR/ramdisk-nbd or \
+            /run/ramdisk-nbd)
+            """, valueName: "path"),
+        completion: .file())
+    var control: UnixPath?
+
+    @Flag(name: .long, help: "Have no control socket.")
+    var noControl = false
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Serve /metrics (for Prometheus) and /healthz over HTTP here: HOST:PORT.",
+            valueName: "host:port"))
+    var metricsListen: [ListenAddress] = []
+
+    @Flag(name: .long, help: "Do not count, time or trace requests.")
+    var noStats = false
+
+    func validate() throws {
+        guard control == nil || !noControl else {
+            throw ValidationError("--control and --no-control cannot both be given.")
+        }
+    }
+
+    /// What is asked for.
+    var plan: ControlPlan {
+        ControlPlan(
+            socket: noControl ? .none : control.map { .at($0.path) } ?? .standard,
+            metrics: metricsListen)
+    }
+}

@@ -1,0 +1,70 @@
+// Where a server can be asked about itself.
+
+internal import Glibc
+internal import LinuxIO
+internal import SystemPackage
+
+/// The control socket and the metrics address that are wanted.
+struct ControlPlan: Sendable {
+    /// Where the control socket is to be.
+    enum Socket: Sendable, Equatable {
+        /// Nowhere.
+        case none
+        /// In the runtime directory, under the process's number.
+        case standard
+        /// At a path.
+        case at(String)
+    }
+
+    var socket = Socket.standard
+    /// TCP addresses for metrics alone.
+    var metrics: [ListenAddress] = []
+
+    /// The directory of control sockets that nobody has named: of the user's session, or of the system.
+    static var runtimeDirectory: String {
+        let session = unsafe getenv("XDG_RUNTIME_DIR").map { unsafe String(cString: $0) } ?? ""
+        return (session.isEmpty ? "/run" : session) + "/ramdisk-nbd"
+    }
+
+    /// Opens the control socket. Nil when none is wanted, or when nobody asked for it by name and the
+    /// runtime directory cannot be used: a server that cannot be watched still serves.
+    func openSocket(onTrouble: (String) -> Void) throws(Failure) -> Listener? {
+        switch socket {
+        case .none: return nil
+        case .at(let path): return try Self.listen(at: path)
+        case .standard:
+            do throws(Failure) {
+                // Others may not even look; an existing one is as its maker wants it.
+                _ = unsafe mkdir(Self.runtimeDirectory, 0o700)
+                return try Self.listen(at: "\(Self.runtimeDirectory)/\(getpid()).control")
+            } catch {
+                onTrouble(error.sentence)
+                return nil
+            }
+        }
+    }
+
+    /// Opens the metrics addresses.
+    func openMetrics() throws(Failure) -> [Listener] {
+        try ListenPlan(tcp: metrics, unix: []).open()
+    }
+
+    private static func listen(at path: String) throws(Failure) -> Listener {
+        guard let address = SocketAddress.unix(path: path) else {
+            throw .usage(
+                "the control socket cannot be at \(path): a path has up to "
+                    + "\(SocketAddress.longestPath) bytes; give another with --control")
+        }
+        do throws(Errno) {
+            return try Listener(unix: address, access: Listener.FileAccess(mode: 0o600))
+        } catch .addressInUse {
+            throw .unavailable(
+                "the control socket cannot be at \(path): another server answers there, or it is "
+                    + "no socket; give another path with --control")
+        } catch {
+            throw .unavailable(
+                "the control socket cannot be at \(path): \(error); give another path with "
+                    + "--control, or --no-control")
+        }
+    }
+}

@@ -1,0 +1,130 @@
+// Where a running server is asked about itself.
+
+internal import Glibc
+internal import LinuxIO
+internal import Logging
+internal import NIOCore
+internal import NIOPosix
+internal import Synchronization
+internal import SystemPackage
+
+/// Takes in those who ask, and has them answered. As long as nobody does, it is one thread that
+/// sleeps: the HTTP library has no thread and no memory before somebody connects.
+final class ControlPoint: Sendable {
+    /// Connections at a time; more are closed at once.
+    private static let limit = 256
+
+    private let listeners: [Listener]
+    /// How many of them, from the first on, are control sockets.
+    private let controlCount: Int
+    private let watched: WatchedServer
+    private let logger: Logger
+    private let wakeUp: WakeUp
+    private let isStopped = Atomic<Bool>(false)
+    private let open = Atomic<Int>(0)
+
+    /// Somebody who asks.
+    private final class Asker: Sendable {
+        private let socket: Mutex<StreamSocket?>
+        let isMetricsOnly: Bool
+
+        init(_ socket: consuming StreamSocket, isMetricsOnly: Bool) {
+            self.socket = Mutex(socket)
+            self.isMetricsOnly = isMetricsOnly
+        }
+
+        func take() -> StreamSocket? { socket.withLock { $0.take() } }
+    }
+
+    init(
+        control: Listener?, metrics: [Listener], watched: WatchedServer, logger: Logger
+    ) throws(Failure) {
+        listeners = (control.map { [$0] } ?? []) + metrics
+        controlCount = control == nil ? 0 : 1
+        self.watched = watched
+        self.logger = logger
+        do throws(Errno) {
+            wakeUp = try WakeUp()
+        } catch {
+            throw .system("cannot make the control socket's wake-up: \(error)")
+        }
+    }
+
+    /// Answers until ``stop()``, and then lets everybody go.
+    func run() async {
+        guard !listeners.isEmpty else { return }
+        let (askers, inbox) = AsyncStream.makeStream(of: Asker.self)
+        let thread: Thread
+        do throws(Errno) {
+            thread = try Thread(name: "control") { self.accept(into: inbox) }
+        } catch {
+            return logger.error("cannot watch the control socket", metadata: ["error": "\(error)"])
+        }
+        await answer(askers)
+        thread.join()
+    }
+
+    /// Ends ``run()``.
+    func stop() {
+        isStopped.store(true, ordering: .releasing)
+        wakeUp.signal()
+    }
+
+    private func answer(_ askers: AsyncStream<Asker>) async {
+        var group: MultiThreadedEventLoopGroup?
+        await withDiscardingTaskGroup { tasks in
+            for await asker in askers {
+                guard let socket = asker.take() else { continue }
+                let loops = group ?? MultiThreadedEventLoopGroup(numberOfThreads: 1)
+                group = loops
+                let conversation = ControlConversation(
+                    watched: watched, isMetricsOnly: asker.isMetricsOnly)
+                let box = Mutex(Optional(socket))
+                tasks.addTask {
+                    if let socket = box.withLock({ $0.take() }) {
+                        await conversation.run(socket, on: loops.next())
+                    }
+                    self.open.wrappingSubtract(1, ordering: .relaxed)
+                }
+            }
+            tasks.cancelAll()
+        }
+        try? await group?.shutdownGracefully()
+    }
+
+    // MARK: - On its thread
+
+    private func accept(into inbox: AsyncStream<Asker>.Continuation) {
+        while !isStopped.load(ordering: .acquiring) {
+            do throws(Errno) {
+                let ready = try Listener.wait(for: listeners, or: wakeUp)
+                wakeUp.clear()
+                for index in ready { try accept(index, into: inbox) }
+            } catch {
+                // Want of descriptors or memory: there may be some again soon.
+                if error != .wouldBlock, error != .connectionAbort {
+                    MonotonicTime.now().adding(milliseconds: 100).sleep()
+                }
+            }
+        }
+        inbox.finish()
+    }
+
+    private func accept(
+        _ index: Int, into inbox: AsyncStream<Asker>.Continuation
+    ) throws(Errno) {
+        let socket = try listeners[index].accept()
+        let isMetricsOnly = index >= controlCount
+        if !isMetricsOnly, !Self.isOurs(try socket.peer()) { return }
+        guard open.load(ordering: .relaxed) < Self.limit else { return }
+        open.wrappingAdd(1, ordering: .relaxed)
+        inbox.yield(Asker(socket, isMetricsOnly: isMetricsOnly))
+    }
+
+    /// The file's mode lets in nobody but its owner and root. Whoever got in all the same, by a mode
+    /// that was changed or a descriptor that was handed on, is refused here.
+    private static func isOurs(_ peer: Peer) -> Bool {
+        guard case .process(let credentials) = peer else { return false }
+        return credentials.user == geteuid() || credentials.user == 0
+    }
+}
