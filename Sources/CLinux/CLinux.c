@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -104,6 +105,46 @@ int clinux_set_file_access(const char *path, int64_t user, int64_t group, int64_
     }
     close(fd);
     return result;
+}
+
+/// Whether an entry of the environment is about the same variable as a setting.
+static int is_same_variable(const char *entry, const char *setting) {
+    size_t length = strcspn(setting, "=");
+    return strncmp(entry, setting, length) == 0 && entry[length] == '=';
+}
+
+int clinux_spawn_command(char *const *arguments, char *const *settings, size_t count, pid_t *process) {
+    size_t kept = 0;
+    for (char **entry = environ; *entry; entry++) kept++;
+    char **environment = calloc(kept + count + 1, sizeof *environment);
+    if (!environment) return -ENOMEM;
+    size_t used = 0;
+    for (char **entry = environ; *entry; entry++) {
+        int is_set = 0;
+        for (size_t i = 0; i < count; i++) is_set |= is_same_variable(*entry, settings[i]);
+        if (!is_set) environment[used++] = *entry;
+    }
+    for (size_t i = 0; i < count; i++) environment[used++] = settings[i];
+
+    posix_spawnattr_t attributes;
+    int error = posix_spawnattr_init(&attributes);
+    if (!error) {
+        // What this program watches for or ignores; the child is not to inherit that.
+        sigset_t changed, none;
+        sigemptyset(&none);
+        sigemptyset(&changed);
+        int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGPIPE };
+        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+            sigaddset(&changed, numbers[i]);
+        }
+        posix_spawnattr_setsigdefault(&attributes, &changed);
+        posix_spawnattr_setsigmask(&attributes, &none);
+        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+        error = posix_spawnp(process, arguments[0], NULL, &attributes, arguments, environment);
+        posix_spawnattr_destroy(&attributes);
+    }
+    free(environment);
+    return -error;
 }
 
 void clinux_thread_name(const char *name) {

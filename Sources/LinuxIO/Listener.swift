@@ -8,8 +8,10 @@ public import SystemPackage
 public final class Listener: Sendable {
     /// Where it listens: the real port, also when port 0 was asked for.
     public let address: SocketAddress
-    /// The file of a Unix socket.
+    /// The file of a Unix socket of our own.
     public let file: SocketFile?
+    /// Whether somebody else opened it.
+    public let isPassed: Bool
     private let descriptor: Descriptor
 
     /// Connections that may wait to be accepted; the kernel caps it (`net.core.somaxconn`).
@@ -46,6 +48,7 @@ public final class Listener: Sendable {
         try checked(clinux_make_listener(number))
         self.address = try SocketAddress.local(of: descriptor)
         file = nil
+        isPassed = false
     }
 
     /// Listens on a Unix socket. A file left behind by a process that is gone is replaced; throws
@@ -76,6 +79,7 @@ public final class Listener: Sendable {
         }
         self.file = file
         self.address = address
+        isPassed = false
     }
 
     /// Takes over a socket that listens already, as a service manager passes it. Closing it leaves a
@@ -90,6 +94,7 @@ public final class Listener: Sendable {
         try checked(clinux_make_listener(number))
         address = try SocketAddress.local(of: descriptor)
         file = nil
+        isPassed = true
         self.descriptor = descriptor
     }
 

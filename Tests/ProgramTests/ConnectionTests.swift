@@ -66,18 +66,5 @@ extension ProgramSuite {
                 }
             }
         }
-
-        /// What a process has at a moment.
-        private struct Figures {
-            let threads: Int
-            let descriptors: Int
-            let memory: Int
-
-            init(of server: ServerProcess) throws {
-                threads = try server.count("task")
-                descriptors = try server.count("fd")
-                memory = server.memory("RssAnon")
-            }
-        }
     }
 }

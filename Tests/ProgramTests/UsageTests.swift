@@ -42,6 +42,8 @@ extension ProgramSuite {
                 "--size", "--listen", "--unix", "--export", "--read-only", "--max-connections",
                 "--sparse", "--poll-us", "--log-level", "--pid-file", "--backing",
                 "--backing-directory", "--keep", "--huge-pages", "--version", "--help",
+                "--allow", "--allow-uid", "--allow-gid", "--unix-mode", "--unix-owner", "--stdio",
+                "--max-connections-per-address", "--handshake-timeout", "--stall-timeout",
             ]
             for option in options { #expect(said.contains(option)) }
             #expect(said.contains("default: 40M"))
@@ -125,6 +127,26 @@ extension WrongLine {
         WrongLine("--backing-directory", "/dev/shm", names: "--backing"),
         WrongLine("--sparse", "--huge-pages", names: "--huge-pages"),
         WrongLine("--log-level", "loud", names: "'loud'"),
+        WrongLine("--allow", "here", names: "'here'"),
+        WrongLine("--allow", "10.0.0.0/33", names: "'10.0.0.0/33'"),
+        WrongLine("--allow", "10.1.2.3/8", names: "10.0.0.0/8 or 10.1.2.3"),
+        WrongLine("--allow", "::1", "--unix", "/tmp/x", names: "--allow ::1"),
+        WrongLine("--allow-uid", "nobody-of-this-name", "--unix", "/tmp/x", names: "of-this-name'"),
+        WrongLine("--allow-gid", "-1", "--unix", "/tmp/x", names: "--allow-gid"),
+        WrongLine("--allow-gid", "root", names: "--unix"),
+        WrongLine("--allow-uid", "0", "--stdio", names: "--stdio"),
+        WrongLine("--stdio", "--listen", "localhost", names: "--stdio"),
+        WrongLine("--unix-mode", "660", names: "--unix-mode"),
+        WrongLine("--unix-mode", "1777", "--unix", "/tmp/x", names: "'1777'"),
+        WrongLine("--unix-mode", "rw", "--unix", "/tmp/x", names: "'rw'"),
+        WrongLine(
+            "--unix-owner", "nobody-of-this-name", "--unix", "/tmp/x", names: "of-this-name'"),
+        WrongLine("--unix-owner", ":", "--unix", "/tmp/x", names: "':'"),
+        WrongLine("--max-connections-per-address", "0", names: "--max-connections-per-address"),
+        WrongLine("--handshake-timeout", "0", names: "--handshake-timeout"),
+        WrongLine("--handshake-timeout", "1e3", names: "'1e3'"),
+        WrongLine("--stall-timeout", "86401", names: "--stall-timeout"),
+        WrongLine("--stall-timeout", "-1", names: "--stall-timeout"),
         WrongLine("--fast", names: "--fast"),
         WrongLine("/dev/nbd0", names: "/dev/nbd0"),
     ]

@@ -317,6 +317,16 @@ ssize_t clinux_receive_message(int fd, void *bytes, size_t count, int *descripto
 int clinux_spawn(
     const char *program, char *const arguments[], const int *fds, size_t count, int session);
 
+/// posix_spawnp(3) with these arguments, and with `count` settings ("NAME=value") beside or in place of
+/// what the environment has. Signals are not blocked in the child, and do there what they do by default.
+int clinux_spawn_command(char *const *arguments, char *const *settings, size_t count, pid_t *process);
+
+/// fcntl(2), F_DUPFD_CLOEXEC: another descriptor for the same, above the standard ones.
+static inline int clinux_duplicate(int fd) {
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    return copy < 0 ? -errno : copy;
+}
+
 /// pidfd_open(2) (Linux 5.3): a descriptor that becomes readable when the process has ended.
 int clinux_process_descriptor(int process);
 

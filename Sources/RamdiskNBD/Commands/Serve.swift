@@ -11,8 +11,11 @@ struct Serve: AsyncParsableCommand {
             SIGINT; a second one ends it at once. SIGUSR1 logs how much memory each disk takes up. \
             What is stored is gone when it ends.
 
-            There is no authentication yet: whoever can reach the address can read and write. \
-            By default that is this machine alone.
+            Whoever can reach the address, and is not kept out with --allow, --allow-uid or \
+            --allow-gid, can read and write. By default that is this machine alone.
+
+            Started by systemd it takes over the sockets that it is passed, of which it prints no URI, \
+            and says when it is ready.
 
             EXAMPLES
               40 MiB on port 10809 of this machine, and the kernel's view of it:
@@ -30,6 +33,19 @@ struct Serve: AsyncParsableCommand {
               A file system's image in memory, for any number of readers:
                 ramdisk-nbd serve --size 1G --load root.img --read-only
 
+              A Unix socket for root and a group, judged by file and by peer:
+                ramdisk-nbd serve --unix /run/ramdisk.sock --unix-mode 660 --unix-owner :disk \
+                    --allow-uid root --allow-gid disk
+
+              A network's clients, none of which may hold more than four connections:
+                ramdisk-nbd serve --listen '*' --allow 192.0.2.0/24 --max-connections-per-address 4
+
+              One client, through ssh:
+                nbdsh -c 'h.connect_command(["ssh", "HOST", "ramdisk-nbd", "serve", "--stdio"])'
+
+              For as long as a tool of libnbd's runs, which passes the socket:
+                nbdinfo -- [ ramdisk-nbd serve --size 1G ]
+
               Any free port, found out from the line that is printed:
                 ramdisk-nbd serve --listen localhost:0
             """)
@@ -39,6 +55,9 @@ struct Serve: AsyncParsableCommand {
 
     @OptionGroup(title: "Addresses")
     var addresses: ListenOptions
+
+    @OptionGroup(title: "Who may connect")
+    var admission: AdmissionOptions
 
     @OptionGroup(title: "Connections")
     var connections: ConnectionOptions
@@ -55,13 +74,19 @@ struct Serve: AsyncParsableCommand {
         completion: .file())
     var pidFile: String?
 
+    func validate() throws {
+        try admission.validate(for: addresses)
+    }
+
     func run() async throws {
         var options = connections.serverOptions
         options.isCounting = !insight.noStats
+        options.admission = admission.policy
         let service = DiskService(
             configuration: DiskService.Configuration(
                 disks: disks.plans, addresses: addresses.plan, options: options,
-                control: insight.plan, pidFile: pidFile),
+                control: insight.plan, pidFile: pidFile,
+                purpose: addresses.stdio ? .standardStreams : .clients),
             logger: log.logger)
         do {
             try await DiskService.run(service, logger: service.logger)

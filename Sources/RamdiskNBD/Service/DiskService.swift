@@ -16,32 +16,39 @@ struct DiskService: Service {
         var options: ServerOptions
         var control: ControlPlan
         var pidFile: String?
+        var purpose = Purpose.clients
     }
+
+    /// Milliseconds that a client that is done has to take its last replies out of a pipe.
+    private static let lastRepliesMilliseconds = 60_000
 
     let configuration: Configuration
     let logger: Logger
     private let figures = DiskFigures()
     private let leftovers = Leftovers()
+    private let done = Completion()
 
     init(configuration: Configuration, logger: Logger) {
         self.configuration = configuration
         self.logger = logger
     }
 
-    /// Sets everything up, serves until the shutdown, and takes everything down. Whatever step fails,
-    /// what was set up before it goes away with the values that own it.
+    /// Sets everything up, serves until the shutdown or the end of what it is there for, and takes
+    /// everything down. Whatever step fails, what was set up before it goes away with the values that
+    /// own it.
     func run() async throws {
-        let (server, addresses, control) = try await onThread { try start() }
-        async let answers: Void = control.run()
-        standardOutput(addresses.map { $0.uri + "\n" }.joined())
-        try? await gracefulShutdown()
-        logger.info("stopping")
-        try await onThread { server.stop() }
-        // Until the last request is answered, it can be asked.
-        control.stop()
+        let running = try await onThread { try start() }
+        async let answers: Void = running.control.run()
+        do {
+            try begin(running)
+            await waitUntilOver(running)
+        } catch {
+            try await stop(running)
+            await answers
+            throw error
+        }
+        try await stop(running)
         await answers
-        figures.leaveInOrder()
-        leftovers.remove()
         logger.info("stopped")
     }
 
@@ -53,6 +60,67 @@ struct DiskService: Service {
 
     /// Removes the files that the server has made, without taking it down.
     func removeFiles() { leftovers.remove() }
+
+    /// This directory goes away with the server's other files.
+    func removeLater(_ directory: PrivateDirectory) { leftovers.note(directory) }
+
+    // MARK: - Start
+
+    /// A server, and what is around it.
+    private struct Running: Sendable {
+        var server: Server
+        /// Where it listens, but for sockets that were passed: who passed them knows.
+        var addresses: [SocketAddress]
+        var log: EventLog
+        var control: ControlPoint
+        var relay: StreamRelay?
+    }
+
+    private func start() throws -> Running {
+        Descriptor.raiseLimit()
+        // First of all: from here on nothing else is written to the client.
+        let client = try takeClient()
+        let exports = try configuration.disks.map { try makeExport($0) }
+        let listeners = try openListeners()
+        leftovers.note(listeners)
+        let doors = try openControl()
+        let pidFile = try configuration.pidFile.map { try PidFile(path: $0) }
+        let log = EventLog(logger: logger)
+        let server = try publish(exports) { try makeServer(exports, listeners, log) }
+        if let pidFile { leftovers.note(pidFile) }
+        figures.show(exports)
+        let watched = WatchedServer(
+            server: server, exports: exports, addresses: listeners.map(\.address.uri),
+            maximumConnections: configuration.options.maximumConnections)
+        var running = Running(
+            server: server, addresses: listeners.filter { !$0.isPassed }.map(\.address), log: log,
+            control: try ControlPoint(
+                control: doors.control, metrics: doors.metrics, watched: watched, logger: logger))
+        if let client {
+            running.relay = client.relay
+            server.serve(client.socket)
+        }
+        return running
+    }
+
+    /// Opens the ways to ask the server about itself.
+    private func openControl() throws(Failure) -> (control: Listener?, metrics: [Listener]) {
+        let metrics = try configuration.control.openMetrics()
+        let control = try configuration.control.openSocket {
+            logger.notice("there is no control socket", metadata: ["reason": "\($0)"])
+        }
+        leftovers.note(control.map { [$0] } ?? [])
+        for address in metrics.map(\.address) {
+            logger.notice("metrics at http://\(address)/metrics")
+        }
+        return (control, metrics)
+    }
+
+    private func makeExport(_ plan: DiskPlan) throws(Failure) -> Export {
+        let export = try plan.makeExport(logger: logger)
+        if plan.backing?.isKept == false { leftovers.note(export.disk) }
+        return export
+    }
 
     /// Lets backings outlive the process, just before somebody can write to them; a new one goes again
     /// when the last step fails.
@@ -68,47 +136,88 @@ struct DiskService: Service {
         }
     }
 
-    private func start() throws -> (Server, [SocketAddress], ControlPoint) {
-        Descriptor.raiseLimit()
-        let exports = try configuration.disks.map { try makeExport($0) }
-        let listeners = try configuration.addresses.open()
-        let metrics = try configuration.control.openMetrics()
-        let control = try configuration.control.openSocket {
-            logger.notice("there is no control socket", metadata: ["reason": "\($0)"])
-        }
-        leftovers.note(listeners + (control.map { [$0] } ?? []))
-        let pidFile = try configuration.pidFile.map { try PidFile(path: $0) }
-        let server = try publish(exports) { try makeServer(exports, listeners) }
-        if let pidFile { leftovers.note(pidFile) }
-        figures.show(exports)
-        let watched = WatchedServer(
-            server: server, exports: exports, addresses: listeners.map(\.address.uri),
-            maximumConnections: configuration.options.maximumConnections)
-        let point = try ControlPoint(
-            control: control, metrics: metrics, watched: watched, logger: logger)
-        for address in metrics.map(\.address) {
-            logger.notice("metrics at http://\(address)/metrics")
-        }
-        return (server, listeners.map(\.address), point)
-    }
-
-    private func makeExport(_ plan: DiskPlan) throws(Failure) -> Export {
-        let export = try plan.makeExport(logger: logger)
-        if plan.backing?.isKept == false { leftovers.note(export.disk) }
-        return export
-    }
-
     private func makeServer(
-        _ exports: [Export], _ listeners: [Listener]
+        _ exports: [Export], _ listeners: [Listener], _ log: EventLog
     ) throws(Failure) -> Server {
-        let log = EventLog(logger: logger)
         do throws(Errno) {
             return try Server(
                 exports: exports, listeners: listeners, options: configuration.options,
-                onEvent: { log.record($0) })
+                onEvent: { event in
+                    log.record(event)
+                    if configuration.purpose.isDone(by: event) { done.fulfil() }
+                })
         } catch {
             throw Failure.system("cannot start the server: \(error)")
         }
+    }
+
+    private func openListeners() throws(Failure) -> [Listener] {
+        if case .standardStreams = configuration.purpose { return [] }
+        return try configuration.addresses.open(logger: logger)
+    }
+
+    /// The client on standard input and output, if the server is there for one.
+    private func takeClient() throws(Failure) -> StandardStreams.Connection? {
+        guard case .standardStreams = configuration.purpose else { return nil }
+        guard !PassedListeners.areThere else {
+            throw .usage(
+                "sockets were passed by LISTEN_FDS, and --stdio serves standard input and output: "
+                    + "leave --stdio out")
+        }
+        guard !StandardStreams.areTerminal else {
+            throw .usage(
+                "--stdio speaks NBD on standard input and output, but one of them is a terminal: "
+                    + "have inetd, ssh or an NBD client start it")
+        }
+        do throws(Errno) {
+            return try StandardStreams.take()
+        } catch {
+            throw .system("cannot use standard input and output: \(error)")
+        }
+    }
+
+    // MARK: - From start to end
+
+    /// Tells whom it concerns that the disks are served.
+    private func begin(_ running: Running) throws(Failure) {
+        let uris = running.addresses.map(\.uri)
+        switch configuration.purpose {
+        case .clients:
+            standardOutput(uris.map { $0 + "\n" }.joined())
+            NotifySocket.tell("READY=1")
+        case .standardStreams: break
+        case .command(let command):
+            try command.start(
+                socketPath: running.addresses[0].path ?? "", uri: uris[0], done: done)
+        }
+    }
+
+    private func waitUntilOver(_ running: Running) async {
+        await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try? await gracefulShutdown() }
+            tasks.addTask {
+                await done.wait()
+                // Its last replies may still be on their way through a slow pipe.
+                guard !Task.isCancelled, let relay = running.relay else { return }
+                try? await onThread { relay.finish(milliseconds: Self.lastRepliesMilliseconds) }
+            }
+            await tasks.next()
+            tasks.cancelAll()
+        }
+    }
+
+    private func stop(_ running: Running) async throws {
+        logger.info("stopping")
+        if case .clients = configuration.purpose { NotifySocket.tell("STOPPING=1") }
+        try await onThread {
+            running.server.stop()
+            running.relay?.finish(milliseconds: configuration.options.stopMilliseconds)
+        }
+        running.log.flush()
+        // Until the last request is answered, it can be asked.
+        running.control.stop()
+        figures.leaveInOrder()
+        leftovers.remove()
     }
 }
 

@@ -24,6 +24,11 @@ final class Leftovers: Sendable {
         removals.withLock { $0.append { disk.remove() } }
     }
 
+    /// This directory is to go, after what was noted before it.
+    func note(_ directory: PrivateDirectory) {
+        removals.withLock { $0.append { directory.remove() } }
+    }
+
     /// Removes those that are still there.
     func remove() {
         let removals = removals.withLock { removals in

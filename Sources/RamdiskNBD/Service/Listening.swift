@@ -1,24 +1,36 @@
 // Opens the addresses that were asked for, or says which could not be and why.
 
 internal import LinuxIO
+internal import Logging
 internal import SystemPackage
 
 /// Addresses to listen on.
 struct ListenPlan: Sendable {
-    var tcp: [ListenAddress]
+    var tcp: [ListenAddress] = []
     /// Paths of Unix sockets.
-    var unix: [String]
+    var unix: [String] = []
+    /// Whom their files are for.
+    var unixAccess = Listener.FileAccess()
 
-    /// Opens them all, or none.
-    func open() throws(Failure) -> [Listener] {
-        var listeners: [Listener] = []
-        for address in tcp { listeners += try Listening.tcp(address) }
-        for path in unix { listeners.append(try Listening.unix(path)) }
+    /// Opens them all, or none: those that a service manager passed, those that are asked for, and the
+    /// standard one when there is no other.
+    func open(logger: Logger) throws(Failure) -> [Listener] {
+        var listeners = try Listening.passed(logger: logger)
+        let isStandard = listeners.isEmpty && tcp.isEmpty && unix.isEmpty
+        listeners += try Self.open(isStandard ? [.standard] : tcp)
+        for path in unix { listeners.append(try Listening.unix(path, unixAccess)) }
         guard listeners.count <= Listener.maximumCount else {
             throw .usage(
                 "cannot listen on \(listeners.count) addresses, but on \(Listener.maximumCount) at "
                     + "most: give fewer of --listen and --unix")
         }
+        return listeners
+    }
+
+    /// Opens these TCP addresses alone.
+    static func open(_ addresses: [ListenAddress]) throws(Failure) -> [Listener] {
+        var listeners: [Listener] = []
+        for address in addresses { listeners += try Listening.tcp(address) }
         return listeners
     }
 }
@@ -42,13 +54,33 @@ private enum Listening {
         return []
     }
 
+    /// Listeners that a service manager has opened.
+    static func passed(logger: Logger) throws(Failure) -> [Listener] {
+        do throws(PassedListeners.Refused) {
+            return try PassedListeners.take().map { passed in
+                logger.debug(
+                    "listening on a socket that was passed",
+                    metadata: [
+                        "name": "\(passed.name)", "address": "\(passed.listener.address)",
+                    ])
+                return passed.listener
+            }
+        } catch {
+            throw .usage(
+                "cannot use the sockets that were passed: \(error); pass sockets that listen "
+                    + "(Accept=no), or one client as standard input with --stdio")
+        }
+    }
+
     /// A listener on a Unix socket.
-    static func unix(_ path: String) throws(Failure) -> Listener {
+    static func unix(
+        _ path: String, _ access: Listener.FileAccess
+    ) throws(Failure) -> Listener {
         guard let address = SocketAddress.unix(path: path) else {
             throw .unavailable("the path \(path) is no path for a Unix socket")
         }
         do throws(Errno) {
-            return try Listener(unix: address)
+            return try Listener(unix: address, access: access)
         } catch {
             throw BindError(address: address, reason: error).failure
         }
@@ -72,6 +104,10 @@ private enum Listening {
                 .notPermitted(
                     "cannot listen on \(address): permission denied; "
                         + "choose an address that this user may use")
+            case (.notPermitted, _?):
+                .notPermitted(
+                    "cannot give \(address) to another with --unix-owner: that is not permitted; "
+                        + "run as root, or name a group of this user's own")
             default:
                 .unavailable("cannot listen on \(address): \(reason)")
             }

@@ -10,9 +10,19 @@ extension DiskService {
     static func run(_ service: DiskService, logger: Logger) async throws {
         // A reader of our output that goes away must not take the disk with it.
         signal(SIGPIPE, SIG_IGN)
-        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sigusr1)
+        let signals =
+            service.configuration.purpose.command == nil
+            ? await UnixSignalsSequence(trapping: .sigterm, .sigint, .sigusr1)
+            : await UnixSignalsSequence(
+                trapping: .sigterm, .sigint, .sigusr1, .sighup, .sigquit)
         let group = ServiceGroup(
-            configuration: ServiceGroupConfiguration(services: [service], logger: logger.quiet))
+            configuration: ServiceGroupConfiguration(
+                // It may be done by itself.
+                services: [
+                    .init(
+                        service: service, successTerminationBehavior: .gracefullyShutdownGroup)
+                ],
+                logger: logger.quiet))
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await group.run() }
             tasks.addTask { await service.obey(signals, group) }
@@ -26,6 +36,9 @@ extension DiskService {
         for await received in signals {
             if received == .sigusr1 {
                 logFigures()
+            } else if let command = configuration.purpose.command {
+                // Its end is ours. Before its start there is nothing to be ended in order.
+                if !command.forward(received.rawValue) { endAtOnce(received) }
             } else if !isServing {
                 // Still taking memory, which can last for a large disk: nothing has to be finished.
                 removeFiles()
@@ -42,7 +55,19 @@ extension DiskService {
     /// The second signal: nothing is finished any more.
     private func endAtOnce(_ received: UnixSignal) {
         removeFiles()
-        _exit(128 + (received == .sigint ? SIGINT : SIGTERM))
+        _exit(128 + received.rawValue)
+    }
+}
+
+extension UnixSignal {
+    /// The kernel's number for it.
+    fileprivate var rawValue: Int32 {
+        switch self {
+        case .sigint: SIGINT
+        case .sighup: SIGHUP
+        case .sigquit: SIGQUIT
+        default: SIGTERM
+        }
     }
 }
 

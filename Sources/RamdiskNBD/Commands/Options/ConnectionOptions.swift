@@ -6,8 +6,35 @@ internal import NBDServer
 struct ConnectionOptions: ParsableArguments {
     @Option(
         name: .long,
-        help: ArgumentHelp("Most connections at a time, 1 to 10000.", valueName: "count"))
+        help: ArgumentHelp(
+            "Most connections that are served at a time, 1 to 10000.", valueName: "count"))
     var maxConnections = 128
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            """
+            Most connections at a time from one IPv4 address, from one IPv6 network of 64 bits, or \
+            by one user of this machine on Unix sockets. (default: no limit)
+            """, valueName: "count"))
+    var maxConnectionsPerAddress: Int?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Seconds within which a client has to choose its disk, 0.1 to 3600.",
+            valueName: "seconds"))
+    var handshakeTimeout = Seconds(10)
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            """
+            Cut a client off when it has stopped for so many seconds in the middle of a request, or \
+            taken nothing of its replies; up to 86400, 0 never does. A client between two requests \
+            may be silent for ever.
+            """, valueName: "seconds"))
+    var stallTimeout = Seconds(0)
 
     @Option(
         name: .long,
@@ -23,6 +50,18 @@ struct ConnectionOptions: ParsableArguments {
             throw ValidationError(
                 "--max-connections is \(maxConnections), but has to be from 1 to 10000.")
         }
+        if let count = maxConnectionsPerAddress, !(1...10_000).contains(count) {
+            throw ValidationError(
+                "--max-connections-per-address is \(count), but has to be from 1 to 10000.")
+        }
+        guard (100...3_600_000).contains(handshakeTimeout.milliseconds) else {
+            throw ValidationError(
+                "--handshake-timeout is \(handshakeTimeout), but has to be from 0.1 to 3600.")
+        }
+        guard stallTimeout.milliseconds <= 86_400_000 else {
+            throw ValidationError(
+                "--stall-timeout is \(stallTimeout), but has to be from 0 to 86400.")
+        }
         guard (0...1_000).contains(pollUs) else {
             throw ValidationError("--poll-us is \(pollUs), but has to be from 0 to 1000.")
         }
@@ -32,6 +71,9 @@ struct ConnectionOptions: ParsableArguments {
     var serverOptions: ServerOptions {
         var options = ServerOptions()
         options.maximumConnections = maxConnections
+        options.maximumConnectionsPerSource = maxConnectionsPerAddress
+        options.handshakeMilliseconds = handshakeTimeout.milliseconds
+        options.stallMilliseconds = stallTimeout.milliseconds
         options.pollMicroseconds = pollUs
         return options
     }

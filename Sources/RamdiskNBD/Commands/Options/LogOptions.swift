@@ -11,9 +11,12 @@ struct LogOptions: ParsableArguments {
     var logLevel = LogLevel.info
 
     /// A logger as the options want it.
-    var logger: Logger {
+    var logger: Logger { Self.logger(logLevel) }
+
+    /// A logger that writes what is of a level or above.
+    static func logger(_ level: LogLevel) -> Logger {
         var logger = Logger(label: "ramdisk-nbd") { StandardErrorLog(label: $0) }
-        logger.logLevel = logLevel.level
+        logger.logLevel = level.level
         return logger
     }
 }

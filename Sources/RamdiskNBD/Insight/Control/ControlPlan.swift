@@ -46,7 +46,7 @@ struct ControlPlan: Sendable {
 
     /// Opens the metrics addresses.
     func openMetrics() throws(Failure) -> [Listener] {
-        try ListenPlan(tcp: metrics, unix: []).open()
+        try ListenPlan.open(metrics)
     }
 
     private static func listen(at path: String) throws(Failure) -> Listener {

@@ -1,0 +1,186 @@
+// Started by a service manager: sockets that are passed, and news that it is told.
+
+import Foundation
+import Glibc
+import Harness
+import Testing
+
+extension ProgramSuite {
+    @Suite("Started by a service manager") struct ServiceManager {
+        @Test("serves on all sockets that it is passed, beside its own, and leaves their files")
+        func passed() async throws {
+            let directory = try TemporaryDirectory()
+            let paths = [directory.file("one"), directory.file("two")]
+            try await withServer(
+                "--log-level", "debug",
+                start: .init(shell: passing(paths[0], "[::1]", paths[1], names: "a:b:c"))
+            ) { server in
+                #expect(server.readyLines == ["nbd+unix:///?socket=\(server.socketPath)"])
+                let passed = try #require(server.log.firstMatch(of: /address=\[::1\]:(\d+) name=b/))
+                let port = try #require(UInt16(passed.1))
+                try RawClient(unix: paths[0]).enter()
+                try RawClient(host: "::1", port: port).enter()
+                try RawClient(unix: paths[1]).enter()
+                try RawClient(unix: server.socketPath).enter()
+                #expect(server.log.contains("address=\(paths[1]) name=c"))
+            }
+            #expect(exists(paths[0]))
+            #expect(exists(paths[1]))
+        }
+
+        @Test("listens nowhere else if it is not told to")
+        func alone() async throws {
+            let directory = try TemporaryDirectory()
+            let path = directory.file("passed")
+            let notify = try NotifyReceiver(directory.file("notify"))
+            let shell = "export NOTIFY_SOCKET=\(directory.file("notify"))\n"
+            let server = Task {
+                try await Program("sh", package: "dash").run(
+                    ["-c", shell + passing(path), "sh", Program.ramdiskNBD.name, "serve"],
+                    within: .seconds(20))
+            }
+            #expect(try notify.next() == "READY=1")
+            try RawClient(unix: path).enter()
+            server.cancel()
+            // It was ended by a signal, in order, and has printed no address.
+            if let ending = try? await server.value { #expect(ending.output.isEmpty) }
+            #expect(exists(path))
+        }
+
+        @Test("serves clients that came before it did")
+        func early() async throws {
+            let directory = try TemporaryDirectory()
+            let path = directory.file("early")
+            let activate = Program("systemd-socket-activate", package: "systemd")
+            let running = Task {
+                try await activate.run(
+                    ["-l", path, Program.ramdiskNBD.name, "serve", "--size", "4K"],
+                    within: .seconds(20))
+            }
+            try await eventually("the socket is there") { exists(path) }
+            let size = try RawClient(unix: path).enter()
+            #expect(size == 4096)
+            running.cancel()
+            _ = try? await running.value
+        }
+
+        @Test("leaves sockets alone that were passed to another process")
+        func notOurs() async throws {
+            let directory = try TemporaryDirectory()
+            let path = directory.file("passed")
+            try await withServer(start: .init(shell: passing(path, to: "1"))) { server in
+                #expect(server.readyLines.count == 1)
+                try RawClient(unix: server.socketPath).enter()
+            }
+        }
+
+        @Test("can be passed a socket outside of the file system")
+        func abstract() async throws {
+            let name = "@ramdisk-nbd-\(UInt64.random(in: 0...(.max)))"
+            try await withServer(
+                "--log-level", "debug", start: .init(shell: passing(name))
+            ) { server in
+                #expect(server.log.contains("address=\(name) name="))
+            }
+        }
+
+        @Test(
+            "says in one sentence that what it is passed does not listen",
+            arguments: [("1", "descriptor 3"), ("x", "LISTEN_FDS"), ("-1", "LISTEN_FDS")])
+        func wrong(count: String, named: String) async throws {
+            let ending = try await Program("sh", package: "dash").run(
+                [
+                    "-c", #"LISTEN_PID=$$ LISTEN_FDS="$1" exec "$2" serve --size 4K 3</dev/null"#,
+                    "sh", count, Program.ramdiskNBD.name,
+                ], within: .seconds(10))
+            #expect(ending.status == .exited(64))
+            #expect(ending.lastLine.contains(named))
+        }
+
+        @Test("tells when it is ready and when it stops", arguments: [false, true])
+        func notified(isAbstract: Bool) async throws {
+            let directory = try TemporaryDirectory()
+            let name =
+                isAbstract
+                ? "@ramdisk-nbd-\(UInt64.random(in: 0...(.max)))" : directory.file("notify")
+            let socket = try NotifyReceiver(name)
+            try await withServer(
+                start: .init(shell: #"export NOTIFY_SOCKET="\#(name)"; exec "$@""#)
+            ) { server in
+                #expect(try socket.next() == "READY=1")
+                server.signal(SIGTERM)
+                #expect(try socket.next() == "STOPPING=1")
+                try await server.ends()
+            }
+        }
+
+        @Test("does not mind a service manager that is gone")
+        func nobodyToNotify() async throws {
+            try await withServer(
+                start: .init(shell: #"export NOTIFY_SOCKET=/nowhere; exec "$@""#)
+            ) { server in
+                try RawClient(unix: server.socketPath).enter()
+            }
+        }
+
+        @Test("has units that systemd understands")
+        func units() async throws {
+            let units = URL(filePath: #filePath).deletingLastPathComponent()
+                .appending(path: "../../scripts/systemd").standardized.path
+            let directory = try TemporaryDirectory()
+            // The program is not installed where the unit looks for it.
+            for name in ["ramdisk-nbd.socket", "ramdisk-nbd.service"] {
+                let unit = text(of: "\(units)/\(name)").replacing(
+                    "/usr/local/bin/ramdisk-nbd", with: Program.ramdiskNBD.name)
+                #expect(!unit.isEmpty)
+                try unit.write(
+                    toFile: directory.file(name), atomically: false, encoding: .utf8)
+            }
+            let ending = try await Program("systemd-analyze", package: "systemd").run(
+                [
+                    "verify", "--man=no", directory.file("ramdisk-nbd.socket"),
+                    directory.file("ramdisk-nbd.service"),
+                ])
+            #expect(ending.status == .exited(0))
+            #expect(!ending.errors.contains("ramdisk-nbd"), "\(ending.errors)")
+        }
+    }
+}
+
+/// The socket on which a service manager is told. sd_notify(3)
+private final class NotifyReceiver: Sendable {
+    private let descriptor: Int32
+
+    init(_ name: String) throws {
+        descriptor = socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        var bytes = Array(name.utf8)
+        if name.hasPrefix("@") { bytes[0] = 0 }
+        // Sound: the name is cut to what the field holds.
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { field in
+            unsafe field.copyBytes(from: bytes.prefix(field.count))
+        }
+        let length = socklen_t(2 + bytes.count)
+        let result = unsafe withUnsafePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe bind(descriptor, $0, length)
+            }
+        }
+        guard result == 0 else { throw Mishap("cannot bind \(name): errno \(errno)") }
+        var limit = timeval(tv_sec: 10, tv_usec: 0)
+        unsafe setsockopt(
+            descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit,
+            socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    deinit { close(descriptor) }
+
+    /// The next message.
+    func next() throws -> String {
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        let count = unsafe recv(descriptor, &bytes, bytes.count, 0)
+        guard count >= 0 else { throw Mishap("nothing is told: errno \(errno)") }
+        return String(decoding: bytes.prefix(count), as: UTF8.self)
+    }
+}
