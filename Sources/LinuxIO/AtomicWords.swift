@@ -29,11 +29,11 @@ public import Synchronization
         unsafe base[index].store(value, ordering: .releasing)
     }
 
-    /// Adds to a word, modulo 2^64; a full barrier.
-    @inlinable @inline(__always)
-    public func add(_ index: Int, _ number: UInt64) {
+    /// Adds to a word, modulo 2^64, and answers what it was before; a full barrier.
+    @inlinable @inline(__always) @discardableResult
+    public func add(_ index: Int, _ number: UInt64) -> UInt64 {
         precondition(index >= 0 && index < count)
-        unsafe base[index].wrappingAdd(number, ordering: .sequentiallyConsistent)
+        return unsafe base[index].wrappingAdd(number, ordering: .sequentiallyConsistent).oldValue
     }
 
     /// Sets bits of a word; a full barrier.

@@ -64,17 +64,20 @@ public struct MemoryMapping: ~Copyable, Sendable {
     /// Linux 5.14 answers a touch with a signal.
     public static var canPopulate: Bool { clinux_populate(nil, 0) == 0 }
 
-    /// Takes memory for every page now, so that no first touch has to; what is in them stays. Throws
-    /// `noMemory` when there is not enough. madvise(2), or a touch where that is not known
-    public func populate() throws(Errno) {
-        guard Self.canPopulate else { return unsafe clinux_touch(region.base, region.count) }
-        let result = unsafe clinux_populate(region.base, region.count)
-        // A file system that is full would have sent a signal.
-        try checked(result == -EFAULT ? -ENOSPC : result)
-    }
-
     /// Keeps the pages from being swapped out. mlock(2)
     public func lock() throws(Errno) {
         try checkedErrno(unsafe mlock(region.base, region.count))
+    }
+}
+
+extension MemoryRegion {
+    /// Takes memory for every page of mapped memory now, so that no first touch has to; what is in
+    /// them stays. Throws `noMemory` when there is not enough, `noSpace` when a file system is full.
+    /// madvise(2), or a touch where that is not known
+    public func populate() throws(Errno) {
+        guard MemoryMapping.canPopulate else { return unsafe clinux_touch(base, count) }
+        let result = unsafe clinux_populate(base, count)
+        // A file system that is full would have sent a signal.
+        try checked(result == -EFAULT ? -ENOSPC : result)
     }
 }

@@ -20,6 +20,7 @@ extension RawClient {
         case read = 0
         case write = 1
         case disconnect = 2
+        case trim = 4
         case writeZeroes = 6
     }
 

@@ -150,13 +150,21 @@ struct Transmission: ~Copyable {
         guard let target = disk.beginWrite(at: request.offset, count: request.length) else {
             return try refuse(request, .noMemory)
         }
-        // What has arrived is copied; the rest is received into its place.
+        try receive(target, of: request)
+        replies.append(doneWith: request)
+    }
+
+    /// What has arrived of a payload is copied; the rest is received into its place.
+    @inline(__always)
+    private mutating func receive(
+        _ target: MemoryRegion, of request: Request
+    ) throws(SessionEnd) {
+        // Also when the rest does not come: others may need the place.
+        defer { disk.endWrite(at: request.offset, count: request.length) }
         let arrived = min(input.count, target.count)
         target.slice(at: 0, count: arrived).copyPastCache(from: input.peek(arrived))
         input.take(arrived)
         if arrived < target.count { try receive(target.suffix(from: arrived)) }
-        disk.endWrite(at: request.offset, count: request.length)
-        replies.append(doneWith: request)
     }
 
     private mutating func writeZeroes(_ request: Request) throws(SessionEnd) {

@@ -1,7 +1,6 @@
 // The map of memory that was there before it.
 
 internal import LinuxIO
-internal import SystemPackage
 
 extension AllocationMap {
     /// Marks the pages that the file system says have been written; for memory with holes. As fast as
@@ -18,23 +17,10 @@ extension AllocationMap {
     /// Marks the pages in which something is not zero; for memory without holes. It has to be read
     /// for that, which every processor helps with.
     func markNonzero(in region: MemoryRegion) {
-        let helpers = max(1, min(Processor.onlineCount, pageCount / Self.pagesWorthAThread))
-        let share = (pageCount + helpers - 1) / helpers
-        let threads = (1..<helpers).map { helper in
-            let part = min(pageCount, helper * share)..<min(pageCount, (helper + 1) * share)
-            do throws(Errno) {
-                return try Thread(name: "map") { markNonzero(part, in: region) } as Thread?
-            } catch {
-                markNonzero(part, in: region)
-                return nil
-            }
+        inShares(of: pageCount, worth: DiskMemory.pagesWorthAThread) { pages in
+            markNonzero(pages, in: region)
         }
-        markNonzero(0..<min(pageCount, share), in: region)
-        for thread in threads { thread?.join() }
     }
-
-    /// Pages from which on another thread helps: 64 MiB of them.
-    private static var pagesWorthAThread: Int { 16_384 }
 
     private func markNonzero(_ pages: Range<Int>, in region: MemoryRegion) {
         let pageSize = DiskPages.pageSize

@@ -27,6 +27,8 @@ struct DiskPages: Sendable, BitwiseCopyable {
     /// What empty pages of a sparse disk are read from.
     let zeroes: MemoryRegion
     let map: AllocationMap
+    /// Which pages of a sparse disk are being written or given back.
+    let claims: PageClaims
 
     /// Bytes in a page: the unit of the map, and what is given back. Where the kernel's own pages are
     /// larger it keeps the rest of one, and zeroes what it is told to give back; that is as good.
@@ -78,32 +80,45 @@ struct DiskPages: Sendable, BitwiseCopyable {
     @inline(__always)
     func beginWrite(at offset: UInt64, count: UInt64) -> MemoryRegion? {
         let pages = pages(touchedAt: offset, count: count)
-        if let shared, !provision(pages, from: shared) { return nil }
+        if let shared {
+            claims.beginWriting(pages)
+            guard provision(pages, from: shared) else {
+                claims.endWriting(pages)
+                return nil
+            }
+        }
         map.mark(pages)
         return slice(at: offset, count: count)
     }
 
-    /// The bytes of a write are in.
+    /// The bytes of a write are in, or will not come any more; once for each ``beginWrite(at:count:)``
+    /// that has answered with a place for them.
     @inline(__always)
     func endWrite(at offset: UInt64, count: UInt64) {
-        map.markAgain(pages(touchedAt: offset, count: count))
+        let pages = pages(touchedAt: offset, count: count)
+        map.markAgain(pages)
+        if shared != nil { claims.endWriting(pages) }
     }
 
     // MARK: - Zeroing
 
-    /// Makes every byte of a range zero, and gives its whole pages back if the disk is sparse.
+    /// Makes every byte of a range zero, and gives its whole pages back if the disk is sparse. Pages
+    /// that somebody writes to at that moment, or near to, are zero and stay.
     func trim(at offset: UInt64, count: UInt64) {
-        let inside = pages(inside: offset, count: count)
-        guard let shared else { return zeroMarked(at: offset, count: count, clearing: inside) }
-        map.beginZeroing()
-        defer { map.endZeroing() }
         let touched = pages(touchedAt: offset, count: count)
-        let first = map.first(marked: true, from: touched.lowerBound, limit: touched.upperBound)
-        if first == touched.upperBound, !map.isZeroedElsewhere { return }
-        map.clear(inside)
-        // The kernel zeroes what is less than a page, where there is a page.
-        let end = inside.isEmpty ? offset + count : max(offset + count, bytes(inside.upperBound))
-        if !punch(from: offset, to: end, out: shared) { slice(at: offset, count: count).zero() }
+        guard let shared else {
+            return zeroMarked(
+                at: offset, count: count, clearing: pages(inside: offset, count: count))
+        }
+        let end = offset + count == size ? bytes(map.pageCount) : offset + count
+        var page = map.first(marked: true, from: touched.lowerBound, limit: touched.upperBound)
+        while page < touched.upperBound {
+            let runEnd = (page / PageClaims.runLength + 1) * PageClaims.runLength
+            giveBack(from: max(offset, bytes(page)), to: min(end, bytes(runEnd)), to: shared)
+            page = map.first(marked: true, from: runEnd, limit: touched.upperBound)
+        }
+        // What was passed over may have lost its mark to somebody who is not done with it.
+        claims.waitForTakers(of: touched)
     }
 
     /// Makes every byte of a range zero. With `keepSpace` its pages stay, or become, provisioned:
@@ -114,10 +129,32 @@ struct DiskPages: Sendable, BitwiseCopyable {
             return true
         }
         let pages = pages(touchedAt: offset, count: count)
+        if shared != nil { claims.beginWriting(pages) }
+        defer { if shared != nil { claims.endWriting(pages) } }
         if let shared, !provision(pages, from: shared) { return false }
         zeroMarked(at: offset, count: count, clearing: pages.lowerBound..<pages.lowerBound)
         map.markAgain(pages)
         return true
+    }
+
+    /// Makes a range in one run of pages zero, and gives its whole pages back unless somebody writes.
+    private func giveBack(from start: UInt64, to end: UInt64, to shared: SharedMemoryHandle) {
+        let touched = pages(touchedAt: start, count: end - start)
+        if claims.beginTaking(touched) {
+            defer { claims.endTaking(touched) }
+            let inside = pages(inside: start, count: end - start)
+            map.clear(inside)
+            // The kernel zeroes what is less than a page, where there is a page.
+            if punch(from: start, to: end, out: shared) { return }
+            // It refuses that in no file system that disks are in.
+            map.mark(inside)
+        }
+        // Marked pages have memory, and keep it as long as this writes to them. The marks stay, so
+        // that a later trim gives them back.
+        claims.beginWriting(touched)
+        defer { claims.endWriting(touched) }
+        zeroMarked(
+            at: start, count: end - start, clearing: touched.lowerBound..<touched.lowerBound)
     }
 
     /// Zeroes what may hold data in a range, page run by page run, and clears the marks of the pages
@@ -137,7 +174,8 @@ struct DiskPages: Sendable, BitwiseCopyable {
         }
         // Somebody else has cleared marks and may not be done with zeroing: "certainly zero" is not
         // certain then, and what was passed over is done by hand.
-        if map.isZeroedElsewhere { slice(at: offset, count: count).zero() }
+        // (Of a sparse disk's pages nobody else clears the marks meanwhile: ``PageClaims``.)
+        if shared == nil, map.isZeroedElsewhere { slice(at: offset, count: count).zero() }
     }
 
     // MARK: - Pages

@@ -22,6 +22,7 @@ public final class RamDisk: Sendable {
     /// Its memory, and the name of that if it has one.
     let memory: DiskMemory
     private let mapMemory: MemoryMapping
+    private let claimMemory: MemoryMapping
     /// What empty pages of a sparse disk are read from: the kernel's one page of zeroes, many times.
     private let zeroes: MemoryMapping
 
@@ -60,6 +61,7 @@ public final class RamDisk: Sendable {
         if !isSparse { try memory.populate(size: size) }
         do throws(Errno) {
             mapMemory = try MemoryMapping(privateBytes: AllocationMap.byteCount(of: pageCount))
+            claimMemory = try MemoryMapping(privateBytes: PageClaims.byteCount)
             zeroes = try MemoryMapping(privateBytes: Self.zeroRunLength, writable: false)
         } catch {
             throw .cannotAllocate(size: size, error)
@@ -68,7 +70,7 @@ public final class RamDisk: Sendable {
         memory.backing?.rebuild(map, over: region, isSparse: isSparse)
         pages = DiskPages(
             size: size, shared: isSparse ? memory.handle : nil, region: region,
-            zeroes: zeroes.region, map: map)
+            zeroes: zeroes.region, map: map, claims: PageClaims(memory: claimMemory.region))
         lockFailure = isSparse ? nil : Self.lock(memory.mapping, mapMemory)
         self.size = size
         self.isSparse = isSparse

@@ -1,0 +1,82 @@
+// Who needs the memory of a sparse disk's pages to stay, and who takes it away.
+//
+// Touching a page without memory is answered with a signal when there is none left. So a writer makes
+// sure that its pages have memory before it touches them, and nobody may take it away between the two.
+// A lock would do; this is less: a word for each megabyte counts those who write there and those who
+// take memory away there.
+//
+// - Who writes counts itself, and only then looks whether somebody takes away: for that it waits, a
+//   call to the kernel about a megabyte at most.
+// - Who takes away counts itself too, but does not wait: a writer may be waiting for its client for as
+//   long as that likes. If there is one, the memory stays this time, and is zeroed by hand instead.
+//
+// One atomic addition does both, the counting and the looking, so never do both go ahead.
+
+internal import LinuxIO
+
+/// The counts of one disk. Every method is safe from any thread.
+struct PageClaims: Sendable, BitwiseCopyable {
+    private let words: AtomicWords
+
+    /// Pages that share a word, a megabyte; more than one such run does when the disk is large.
+    static var runLength: Int { 256 }
+    private static var wordCount: Int { 1024 }
+    /// Bytes of memory that it needs.
+    static var byteCount: Int { wordCount * 8 }
+
+    /// In the upper half of a word are those who write, in the lower those who take away.
+    private static var writer: UInt64 { 1 << 32 }
+    private static var takers: UInt64 { writer - 1 }
+
+    /// Counts in memory that is zero: nobody is there. The memory is the caller's to keep.
+    init(memory: MemoryRegion) {
+        precondition(memory.count >= Self.byteCount)
+        words = AtomicWords(memory)
+    }
+
+    /// From when this is back until ``endWriting(_:)``, nobody takes the memory of these pages away.
+    @inline(__always)
+    func beginWriting(_ pages: Range<Int>) {
+        for index in indices(pages) {
+            let before = words.add(index % Self.wordCount, Self.writer)
+            if before & Self.takers != 0 { waitForTakers(index) }
+        }
+    }
+
+    /// Their memory may go again.
+    @inline(__always)
+    func endWriting(_ pages: Range<Int>) {
+        for index in indices(pages) { words.add(index % Self.wordCount, 0 &- Self.writer) }
+    }
+
+    /// Whether the memory of pages, which all lie in one run, may be taken away now. If so,
+    /// ``endTaking(_:)`` has to follow, and soon.
+    func beginTaking(_ pages: Range<Int>) -> Bool {
+        let index = pages.lowerBound / Self.runLength
+        if words.add(index % Self.wordCount, 1) < Self.writer { return true }
+        words.add(index % Self.wordCount, ~0)
+        return false
+    }
+
+    /// It has been taken away.
+    func endTaking(_ pages: Range<Int>) {
+        words.add(pages.lowerBound / Self.runLength % Self.wordCount, ~0)
+    }
+
+    /// Waits until those who take memory of these pages away at this moment are done.
+    func waitForTakers(of pages: Range<Int>) {
+        for index in indices(pages) { waitForTakers(index) }
+    }
+
+    private func waitForTakers(_ index: Int) {
+        while words.load(index % Self.wordCount) & Self.takers != 0 { Processor.yield() }
+    }
+
+    /// The runs that pages lie in; when they are more than there are words, each word once.
+    @inline(__always)
+    private func indices(_ pages: Range<Int>) -> Range<Int> {
+        let first = pages.lowerBound / Self.runLength
+        let end = (pages.upperBound - 1) / Self.runLength + 1
+        return first..<min(end, first + Self.wordCount)
+    }
+}
