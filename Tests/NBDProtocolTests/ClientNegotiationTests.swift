@@ -71,6 +71,24 @@ struct ClientNegotiationTests {
         return export
     }
 
+    // MARK: - Messages
+
+    @Test(
+        "structured replies and extended headers are asked for first, and had before the export",
+        arguments: [(.structured, .structuredReply), (.extended, .extendedHeaders)]
+            as [(HeaderFormat, OptionCode)])
+    func formats(format: HeaderFormat, code: OptionCode) {
+        var client = ClientNegotiation(.open(export: "a"), format: format)
+        _ = client.start()
+        #expect(client.receive(greeting).output == flags + option(code))
+        #expect(client.receive(reply(code, .ack)).output == go("a"))
+        var refused = ClientNegotiation(.open(export: "a"), format: format)
+        _ = refused.start()
+        _ = refused.receive(greeting)
+        let step = refused.receive(reply(code, .unsupported))
+        #expect(step.next == .fail(.refused(code, .unsupported, message: "")))
+    }
+
     // MARK: - The greeting
 
     @Test("nothing is said before the server has greeted")

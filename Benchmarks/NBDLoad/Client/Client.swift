@@ -9,11 +9,11 @@ final class Client: Sendable {
     let socket: StreamSocket
     let export: RemoteExport
 
-    /// Connects, and asks for the export that the URI names.
-    init(_ uri: NBDURI) throws(Failure) {
+    /// Connects, and asks for the export that the URI names, and for messages.
+    init(_ uri: NBDURI, _ format: HeaderFormat = .simple) throws(Failure) {
         let socket = try Self.connect(uri)
         let goal = ClientNegotiation.Goal.open(export: uri.exportName)
-        guard case .transmit(let export) = try negotiate(goal, socket.handle) else {
+        guard case .transmit(let export) = try negotiate(goal, format, socket.handle) else {
             throw Failure("\(uri): the handshake led to no export")
         }
         self.socket = socket
@@ -23,7 +23,9 @@ final class Client: Sendable {
     /// The names of a server's exports.
     static func list(_ uri: NBDURI) throws(Failure) -> [ExportListing] {
         let socket = try connect(uri)
-        guard case .listed(let exports) = try negotiate(.list, socket.handle) else { return [] }
+        guard case .listed(let exports) = try negotiate(.list, .simple, socket.handle) else {
+            return []
+        }
         return exports
     }
 
@@ -67,11 +69,11 @@ final class Client: Sendable {
 
 /// Does what the negotiation's state machine says.
 private func negotiate(
-    _ goal: ClientNegotiation.Goal, _ socket: SocketHandle
+    _ goal: ClientNegotiation.Goal, _ format: HeaderFormat, _ socket: SocketHandle
 ) throws(Failure) -> ClientNegotiation.Next {
     let buffer = try mapping(Limits.optionReplyData)
     socket.setReceiveTimeout(milliseconds: patience * 1000)
-    var negotiation = ClientNegotiation(goal)
+    var negotiation = ClientNegotiation(goal, format: format)
     var step = negotiation.start()
     while true {
         let output = buffer.region.slice(at: 0, count: step.output.count)

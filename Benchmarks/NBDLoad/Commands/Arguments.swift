@@ -1,6 +1,7 @@
 // Values of options that are more than a number or a text.
 
 internal import ArgumentParser
+internal import NBDProtocol
 internal import LinuxIO
 
 /// A number of bytes: `4096`, `128K`, `1M`.
@@ -90,6 +91,19 @@ struct Measuring: ParsableArguments {
         }
         guard (0...86_400).contains(warmup) else {
             throw ValidationError("--warmup has to be from 0 to 86400.")
+        }
+    }
+}
+
+/// The messages of the transmission phase, by name.
+enum Replies: String, CaseIterable, ExpressibleByArgument {
+    case simple, structured, extended
+
+    var format: HeaderFormat {
+        switch self {
+        case .simple: .simple
+        case .structured: .structured
+        case .extended: .extended
         }
     }
 }

@@ -35,6 +35,9 @@ struct Run: ParsableCommand {
         help: ArgumentHelp("Requests in flight on each connection.", valueName: "count"))
     var depth = 128
 
+    @Option(name: .long, help: "The messages to speak; the server has to know them.")
+    var replies = Replies.simple
+
     @Option(
         name: .long,
         help: ArgumentHelp("Use only so much of the export, from its start.", valueName: "size"))
@@ -81,7 +84,7 @@ struct Run: ParsableCommand {
     func run() throws {
         try binding.apply()
         var clients: [Client] = []
-        for _ in 0..<measuring.connections { clients.append(try Client(uri)) }
+        for _ in 0..<measuring.connections { clients.append(try Client(uri, replies.format)) }
         for client in clients {
             if let sendBuffer { client.socket.handle.setSendBuffer(bytes: sendBuffer.bytes) }
         }
@@ -114,6 +117,7 @@ struct Run: ParsableCommand {
             plan.workload = workload
             plan.readPercent = readPercent
             plan.isSequential = sequential
+            plan.format = replies.format
             plan.blockSize = blockSize.bytes
             plan.depth = depth
             plan.blocks = verify ? share : 0..<blocks

@@ -43,12 +43,15 @@ struct LoadConnection: ~Copyable {
     private var inputCount = 0
     private var payloadSlot = 0
     private var payloadLeft = 0
+    /// Where in its block the rest of the payload belongs, and whether it is the reply's last.
+    private var payloadPlace = 0
+    private var payloadIsLast = true
 
     /// Replies one after the other that took the same time: recorded together.
     private var batch = (sent: UInt64(0), count: 0)
 
     init(socket: SocketHandle, plan: LoadPlan, runNumber: UInt64) throws(Failure) {
-        let headers = try mapping(plan.depth * Request.encodedSize)
+        let headers = try mapping(plan.depth * plan.format.requestSize)
         let source = try mapping(plan.blockSize)
         let input = try mapping(plan.receiveBuffer)
         var verification: Verification?
@@ -124,9 +127,9 @@ struct LoadConnection: ~Copyable {
     }
 
     private func disconnect() throws(Failure) {
-        let header = headers.region.slice(at: 0, count: Request.encodedSize)
+        let header = headers.region.slice(at: 0, count: plan.format.requestSize)
         var bytes = header.mutableSpan
-        Request(.disconnect).encode(into: &bytes)
+        Request(.disconnect).encode(into: &bytes, as: plan.format)
         _ = socket.send(header, wait: false)
     }
 
@@ -135,6 +138,7 @@ struct LoadConnection: ~Copyable {
     /// Fills the queue up. The output is empty.
     private mutating func build(_ now: UInt64) {
         var used = 0
+        let size = plan.format.requestSize
         // Headers lie one behind the other: without data between them they go out as one region.
         var unsent = 0
         while freeCount > 0, output.room >= 2 {
@@ -143,11 +147,11 @@ struct LoadConnection: ~Copyable {
             let index = freeSlots[freeCount]
             slots[index] = Slot(sent: now, block: block, command: command, isInFlight: true)
             let request = Request(
-                command, cookie: UInt64(index),
+                command, flags: flags(command), cookie: UInt64(index),
                 offset: UInt64(block) &* UInt64(plan.blockSize), length: UInt64(plan.blockSize))
-            var bytes = headers.region.slice(at: used, count: Request.encodedSize).mutableSpan
-            request.encode(into: &bytes)
-            used &+= Request.encodedSize
+            var bytes = headers.region.slice(at: used, count: size).mutableSpan
+            request.encode(into: &bytes, as: plan.format)
+            used &+= size
             if command == .write {
                 output.append(headers.region.slice(at: unsent, count: used &- unsent))
                 output.append(data(slot: index))
@@ -156,6 +160,12 @@ struct LoadConnection: ~Copyable {
             prepare(command, block: block, slot: index)
         }
         if used > unsent { output.append(headers.region.slice(at: unsent, count: used &- unsent)) }
+    }
+
+    /// Extended headers have a flag for what carries data.
+    @inline(__always)
+    private func flags(_ command: Command) -> CommandFlags {
+        plan.format == .extended && command == .write ? .payloadLength : []
     }
 
     /// The next thing to ask for; nil when a sweep has come to its end.
@@ -280,18 +290,12 @@ struct LoadConnection: ~Copyable {
                 takePayload(input.region.slice(at: place, count: part))
                 place &+= part
                 if payloadLeft > 0 { break }
-                try complete(payloadSlot, now)
+                if payloadIsLast { try complete(payloadSlot, now) }
             }
-            guard end &- place >= SimpleReply.encodedSize else { break }
-            let header = input.region.slice(at: place, count: SimpleReply.encodedSize)
-            place &+= SimpleReply.encodedSize
-            let slot = try takeHeader(header)
-            if slots[slot].command == .read {
-                payloadSlot = slot
-                payloadLeft = plan.blockSize
-            } else {
-                try complete(slot, now)
-            }
+            let rest = input.region.slice(at: place, count: end &- place)
+            guard let head = try ReplyHead(rest, plan.format) else { break }
+            place &+= head.size
+            try take(head, now)
         }
         recordBatch(now)
         inputCount = end &- place
@@ -301,18 +305,49 @@ struct LoadConnection: ~Copyable {
         }
     }
 
-    /// The slot that a reply belongs to.
     @inline(__always)
-    private func takeHeader(_ header: MemoryRegion) throws(Failure) -> Int {
-        guard let reply = SimpleReply(decoding: header.span) else {
-            throw Failure("a reply does not begin with its magic number")
+    private mutating func take(_ head: ReplyHead, _ now: UInt64) throws(Failure) {
+        guard head.cookie < UInt64(plan.depth), slots[Int(head.cookie)].isInFlight else {
+            throw Failure("a reply has the cookie \(head.cookie), which no request in flight has")
         }
-        guard reply.cookie < UInt64(plan.depth), slots[Int(reply.cookie)].isInFlight else {
-            throw Failure("a reply has the cookie \(reply.cookie), which no request in flight has")
+        let index = Int(head.cookie)
+        let slot = slots[index]
+        switch head.kind {
+        case .done where slot.command == .read && plan.format == .simple:
+            expect(index, place: 0, count: plan.blockSize, isLast: true)
+        case .done: try complete(index, now)
+        case .data(let offset, let count):
+            let place = try placeInBlock(slot, offset, count)
+            expect(index, place: place, count: count, isLast: head.isLast)
+        case .hole(let offset, let count):
+            let place = try placeInBlock(slot, offset, count)
+            if plan.isVerifying, let buffer = verification?.buffer(index) {
+                buffer.slice(at: place, count: count).zero()
+            }
+            if head.isLast { try complete(index, now) }
+        case .error(let error): throw refusal(slot, error)
         }
-        let slot = Int(reply.cookie)
-        guard reply.error == .none else { throw refusal(slots[slot], reply.error) }
-        return slot
+    }
+
+    /// Data that follows next.
+    @inline(__always)
+    private mutating func expect(_ slot: Int, place: Int, count: Int, isLast: Bool) {
+        payloadSlot = slot
+        payloadPlace = place
+        payloadLeft = count
+        payloadIsLast = isLast
+    }
+
+    /// Where in its block a chunk's bytes belong; they must be a READ's, and inside what it asked for.
+    @inline(__always)
+    private func placeInBlock(
+        _ slot: Slot, _ offset: UInt64, _ count: Int
+    ) throws(Failure) -> Int {
+        let start = UInt64(slot.block) &* UInt64(plan.blockSize)
+        guard slot.command == .read, offset >= start, offset &- start <= UInt64(plan.blockSize),
+            count <= plan.blockSize &- Int(offset &- start)
+        else { throw Failure("a chunk at offset \(offset) is not what was asked for") }
+        return Int(offset &- start)
     }
 
     private func refusal(_ slot: Slot, _ error: WireError) -> Failure {
@@ -325,8 +360,9 @@ struct LoadConnection: ~Copyable {
     @inline(__always)
     private mutating func takePayload(_ part: MemoryRegion) {
         if plan.isVerifying, let buffer = verification?.buffer(payloadSlot) {
-            buffer.slice(at: plan.blockSize &- payloadLeft, count: part.count).copy(from: part)
+            buffer.slice(at: payloadPlace, count: part.count).copy(from: part)
         }
+        payloadPlace &+= part.count
         payloadLeft &-= part.count
     }
 
@@ -358,16 +394,5 @@ struct LoadConnection: ~Copyable {
             figures.latency.record(now &- batch.sent, count: UInt64(batch.count))
         }
         batch.count = 0
-    }
-}
-
-extension Command {
-    /// Its name in a sentence.
-    fileprivate var name: String {
-        switch self {
-        case .read: "read"
-        case .write: "write"
-        default: "trim"
-        }
     }
 }

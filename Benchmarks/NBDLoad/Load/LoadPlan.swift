@@ -9,6 +9,8 @@ struct LoadPlan: Sendable {
     /// Reads among a mixed load, in percent.
     var readPercent = 70
     var isSequential = false
+    /// The messages that were agreed on.
+    var format = HeaderFormat.simple
     /// Bytes of each request.
     var blockSize = 4096
     /// Requests in flight.
@@ -46,5 +48,16 @@ struct RandomNumbers {
     @inline(__always)
     mutating func below(_ bound: Int) -> Int {
         Int(truncatingIfNeeded: next().multipliedFullWidth(by: UInt64(bound)).high)
+    }
+}
+
+extension Command {
+    /// Its name in a sentence.
+    var name: String {
+        switch self {
+        case .read: "read"
+        case .write: "write"
+        default: "trim"
+        }
     }
 }

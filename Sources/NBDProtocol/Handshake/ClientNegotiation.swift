@@ -44,6 +44,7 @@ public struct ClientNegotiation: Sendable {
     }
 
     private let goal: Goal
+    private let format: HeaderFormat
     private let acceptableFlags: ClientFlags
     private var state = State.greeting
     private var flags: ClientFlags = []
@@ -54,9 +55,14 @@ public struct ClientNegotiation: Sendable {
     private var replyCount = 0
 
     /// A handshake to this end. Flags that the server does not offer are left out; a client that
-    /// wants to see how a server deals with few of them takes up fewer.
-    public init(_ goal: Goal, flags: ClientFlags = [.fixedNewstyle, .noZeroes]) {
+    /// wants to see how a server deals with few of them takes up fewer. An export is opened with the
+    /// messages of the format, or not at all.
+    public init(
+        _ goal: Goal, flags: ClientFlags = [.fixedNewstyle, .noZeroes],
+        format: HeaderFormat = .simple
+    ) {
         self.goal = goal
+        self.format = format
         acceptableFlags = flags
         export = RemoteExport(name: goal.exportName)
     }
@@ -100,7 +106,9 @@ public struct ClientNegotiation: Sendable {
         return switch goal {
         case .list where canAsk: ask(.list, after: output)
         case .list: fail(.notFixedNewstyle)
+        case .open where canAsk && format != .simple: ask(format.option, after: output)
         case .open where canAsk: askToGo(after: output)
+        case .open where format != .simple: fail(.notFixedNewstyle)
         case .open: askForExportName(after: output)
         }
     }
@@ -120,7 +128,7 @@ public struct ClientNegotiation: Sendable {
         return awaitReply(to: option, after: output + header.encoded + data)
     }
 
-    private mutating func askToGo(after output: [UInt8]) -> Step {
+    private mutating func askToGo(after output: [UInt8] = []) -> Step {
         let request = InfoRequest(exportName: export.name, types: [.description, .blockSize])
         return ask(.go, request.encoded, after: output)
     }
@@ -163,6 +171,7 @@ public struct ClientNegotiation: Sendable {
         return switch (header.option, header.code) {
         case (.list, .server): takeListing(data)
         case (.list, .ack): finish(.listed(listings), output: abort)
+        case (.structuredReply, .ack), (.extendedHeaders, .ack): askToGo()
         case (.go, .info): takeInformation(data)
         case (.go, .ack): takeGo()
         default: fail(.unexpectedReply(header.option, header.code), output: abort)
@@ -170,7 +179,9 @@ public struct ClientNegotiation: Sendable {
     }
 
     private mutating func takeError(_ header: OptionReplyHeader, _ data: [UInt8]) -> Step {
-        if header.option == .go, header.code == .unsupported { return askForExportName() }
+        if header.option == .go, header.code == .unsupported, format != .extended {
+            return askForExportName()
+        }
         let message = String(decoding: data.prefix(Limits.stringLength), as: UTF8.self)
         return fail(.refused(header.option, header.code, message: message), output: abort)
     }
@@ -216,6 +227,11 @@ public struct ClientNegotiation: Sendable {
     private mutating func fail(_ failure: Failure, output: [UInt8] = []) -> Step {
         finish(.fail(failure), output: output)
     }
+}
+
+extension HeaderFormat {
+    /// The option that agrees on it; simple replies need none.
+    fileprivate var option: OptionCode { self == .extended ? .extendedHeaders : .structuredReply }
 }
 
 extension ClientNegotiation.Goal {
