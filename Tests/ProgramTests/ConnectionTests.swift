@@ -27,6 +27,37 @@ extension ProgramSuite {
             }
         }
 
+        @Test("that do not finish the handshake in time are closed")
+        func handshakeTimeout() async throws {
+            try await withServer("--handshake-timeout", "0.3") { server in
+                let silent = try RawClient(unix: server.socketPath)
+                _ = try silent.receive(18)
+                let isClosed = try silent.isClosed()
+                #expect(isClosed)
+                try await eventually("it is told") {
+                    server.log.contains("the handshake took too long")
+                }
+                try RawClient(unix: server.socketPath).enter()
+            }
+        }
+
+        @Test("that stop in the middle of a message are closed, and idle ones are not")
+        func stallTimeout() async throws {
+            try await withServer("--stall-timeout", "0.3") { server in
+                let idle = try RawClient(unix: server.socketPath)
+                try idle.enter()
+                let stalled = try RawClient(unix: server.socketPath)
+                try stalled.enter()
+                try stalled.send(Array(RawClient.request(.read, length: 512).prefix(20)))
+                let isClosed = try stalled.isClosed()
+                #expect(isClosed)
+                try await eventually("it is told") {
+                    server.log.contains("in the middle of a message")
+                }
+                try idle.write([1], at: 0)
+            }
+        }
+
         @Test("take their threads, descriptors and memory with them")
         func leftovers() async throws {
             try await withServer { server in

@@ -46,7 +46,7 @@ struct EventLog: Sendable {
         let activity = connection.activity
         let errors = CountedCommand.allCases.reduce(0) { $0 + activity.errors(of: $1) }
         let line = Throttle.Line(
-            kind: "\(end)", level: level(of: end), message: "connection ended: \(end)",
+            kind: kind(of: end), level: level(of: end), message: "connection ended: \(end)",
             figures: [
                 "connection": "\(number)", "peer": "\(connection.client)",
                 "seconds": "\(connection.openNanoseconds / 1_000_000_000)",
@@ -54,10 +54,24 @@ struct EventLog: Sendable {
                 "read_bytes": "\(activity.bytes(of: .read))",
                 "written_bytes": "\(activity.bytes(of: .write))",
             ])
+        // Anybody can come and go without getting a disk, as often as they like.
+        if connection.export == nil {
+            throttle.log(line)
+        } else {
+            logger.log(level: line.level, "\(line.message)", metadata: line.figures)
+        }
+    }
+
+    /// Few kinds, whatever clients do: what they make different is not told apart.
+    private func kind(of end: SessionEnd) -> String {
         switch end {
-        // What a crowd of clients can cause without having got in.
-        case .handshakeTimeout, .crowdedOut, .connectionLimit, .tls: throttle.log(line)
-        default: logger.log(level: line.level, "\(line.message)", metadata: line.figures)
+        case .handshakeTimeout: "ended late"
+        case .crowdedOut: "ended for others"
+        case .connectionLimit: "ended without a place"
+        case .handshake: "ended for a violation"
+        case .tls: "ended by TLS"
+        case .closed, .disconnected, .closedInMessage, .failed: "ended by the client"
+        default: "ended"
         }
     }
 
