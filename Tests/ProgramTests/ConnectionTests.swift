@@ -91,6 +91,10 @@ extension ProgramSuite {
                     server.log.contains("cannot take a client in")
                 }
                 try first.write([1, 2, 3], at: 0)
+                // Though they are all still there.
+                let another = try RawClient(unix: server.socketPath)
+                try another.enter()
+                try another.write([4, 5, 6], at: 0)
                 others = []
                 try await eventually("others are served again") {
                     (try? RawClient(unix: server.socketPath).enter()) != nil

@@ -122,11 +122,18 @@ struct Acceptor: ~Copyable {
         }
     }
 
-    /// The kernel has too little of something for a client. Somebody in the handshake gives its share
-    /// back; when there is nobody, all that helps is to wait.
+    /// A client could not be taken in. Where the kernel has too little of something, somebody in the
+    /// handshake gives its share back; else, or when there is nobody, all that helps is to wait.
     private mutating func failed(_ error: Errno) {
         context.onEvent(.acceptFailed(error))
-        if !crowdOut() { _ = wait(for: [], milliseconds: Self.pause) }
+        let wants: [Errno] = [
+            .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noMemory, .noBufferSpace,
+            .resourceTemporarilyUnavailable,
+        ]
+        guard wants.contains(error), crowdOut() else {
+            _ = wait(for: [], milliseconds: Self.pause)
+            return
+        }
     }
 
     // MARK: - Letting go

@@ -222,8 +222,10 @@ struct DiskService: Service {
 }
 
 extension SocketAddress {
-    /// The address as an NBD URI (specification: doc/uri.md).
+    /// The address as an NBD URI (specification: doc/uri.md), which cannot say a name outside of the
+    /// file system: that is left as it is.
     var uri: String {
+        guard abstractName == nil else { return description }
         guard var path else { return "nbd://\(self)" }
         if !path.hasPrefix("/") { path = currentDirectory() + "/" + path }
         let plain = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/".utf8)
