@@ -17,6 +17,7 @@ let package = Package(
     products: [
         .executable(name: "ramdisk-nbd", targets: ["RamdiskNBD"]),
         .executable(name: "nbd-load", targets: ["NBDLoad"]),
+        .executable(name: "nbd-conformance", targets: ["NBDConformance"]),
         // With LinuxIO, whose addresses and sockets its interface takes.
         .library(name: "NBDServer", targets: ["NBDServer", "LinuxIO"]),
         .library(name: "NBDProtocol", targets: ["NBDProtocol"]),
@@ -134,5 +135,27 @@ let package = Package(
         .testTarget(
             name: "CountTests", dependencies: ["Harness", "RamdiskNBD"],
             exclude: ["AllocationCounter.c"], swiftSettings: settings),
+
+        // The specification as cases to try on a server; for the tests, and for any other server.
+        .target(
+            name: "Conformance",
+            dependencies: [
+                "NBDProtocol", "LinuxIO",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Tests/Conformance",
+            swiftSettings: settings),
+        .executableTarget(
+            name: "NBDConformance",
+            dependencies: [
+                "Conformance", "NBDProtocol",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Tests/NBDConformance",
+            swiftSettings: settings),
+        .testTarget(
+            name: "ConformanceTests",
+            dependencies: ["Conformance", "Harness", "NBDProtocol", "RamdiskNBD"],
+            swiftSettings: settings),
     ]
 )

@@ -1,0 +1,143 @@
+// NBD_OPT_INFO: what a server tells of an export.
+
+internal import NBDProtocol
+
+extension ConformanceSuite {
+    private static let section = "NBD_OPT_INFO and NBD_OPT_GO"
+
+    static let infoCases: [ConformanceCase] = [
+        haggling(
+            "opt-info", .must, "Baseline",
+            "INFO MUST be implemented, with at least NBD_INFO_EXPORT before NBD_REP_ACK"
+        ) { dialogue in
+            let answer = try info(dialogue)
+            try expect(answer.information[Information.export] != nil, "there is no INFO_EXPORT")
+        },
+        haggling(
+            "opt-info-stays", .must, section, "INFO does not move to the transmission phase"
+        ) { dialogue in
+            _ = try info(dialogue)
+            try dialogue.expectHaggling()
+        },
+        haggling(
+            "opt-info-export-length", .must, "NBD_INFO_EXPORT", "length MUST be 12"
+        ) { dialogue in
+            for data in try info(dialogue).information[Information.export] ?? [] {
+                try expect(data.count == 10, "length is \(data.count + 2)")
+            }
+        },
+        haggling(
+            "opt-info-has-flags", .must, "Transmission flags", "NBD_FLAG_HAS_FLAGS MUST always be 1"
+        ) { dialogue in
+            let flags = try info(dialogue).facts?.flags ?? []
+            try expect(flags.contains(.hasFlags), "the flags are \(hex(flags.rawValue))")
+        },
+        haggling(
+            "opt-info-no-requests", .must, section,
+            "the client MAY specify an empty list of information requests"
+        ) { dialogue in
+            _ = try info(dialogue, [])
+        },
+        haggling(
+            "opt-info-unknown-type", .must, section,
+            "the server MUST ignore any information requests it does not understand"
+        ) { dialogue in
+            _ = try info(dialogue, [Information.unknown, Information.blockSize, 0xffff])
+        },
+        haggling(
+            "opt-info-many-types", .must, section,
+            "the server MUST ignore any information requests it does not understand, all of them"
+        ) { dialogue in
+            _ = try info(dialogue, (0..<200).map { 0x4000 + $0 })
+        },
+        haggling(
+            "opt-info-once", .should, "NBD_REP_INFO",
+            "an information type SHOULD only appear once for an export"
+        ) { dialogue in
+            for (type, all) in try info(dialogue, everything).information {
+                try expect(all.count == 1, "information \(type) comes \(all.count) times")
+            }
+        },
+        haggling(
+            "opt-info-texts", .must, "NBD_REP_INFO",
+            "name and description are strings: UTF-8 without NUL, at most 4096 bytes"
+        ) { dialogue in
+            let answer = try info(dialogue, everything)
+            for type in [Information.name, Information.description] {
+                for data in answer.information[type] ?? [] {
+                    var reader = ByteReader(data)
+                    try expect(reader.string(data.count) != nil, "\(data) is no string")
+                }
+            }
+        },
+        haggling(
+            "opt-info-name-as-listed", .must, "NBD_INFO_NAME",
+            "the name is the one that appears in the reply to LIST", needs: [.list]
+        ) { dialogue in
+            let listed = try dialogue.ask(Option.list).replies.compactMap(\.exportName)
+            guard let name = try info(dialogue, everything).information[Information.name]?.first,
+                !listed.isEmpty
+            else { return }
+            try expect(
+                listed.contains(String(decoding: name, as: UTF8.self)),
+                "the name \(name) is none of \(listed)")
+        },
+        haggling(
+            "opt-info-description-as-listed", .must, "NBD_INFO_DESCRIPTION",
+            "the description is the one that may follow the name in the reply to LIST",
+            needs: [.list]
+        ) { dialogue in
+            let listed = try dialogue.ask(Option.list).replies.compactMap(\.listing)
+                .filter { !$0.description.isEmpty }
+            guard !listed.isEmpty,
+                let text = try info(dialogue, everything).information[Information.description]
+            else { return }
+            try expect(
+                listed.contains { Array($0.description.utf8) == text[0] },
+                "the description \(text[0]) is not in the list")
+        },
+        haggling(
+            "opt-info-twice", .must, section,
+            "asked the same again, the server MUST reply with the same set of information"
+        ) { dialogue in
+            let first = try info(dialogue, everything)
+            let second = try info(dialogue, everything)
+            try expect(Set(first.replies) == Set(second.replies), "the second answer differs")
+        },
+        haggling(
+            "opt-info-then-go", .must, section,
+            "GO after INFO with the same parameters MUST tell the same"
+        ) { dialogue in
+            let first = try info(dialogue, everything)
+            let second = try dialogue.ask(
+                Option.go, information(dialogue.exportName, everything))
+            try expect(second.end.code == Reply.ack, "GO is answered \(second.end)")
+            try expect(
+                Set(first.replies.map(\.data)) == Set(second.replies.map(\.data)),
+                "GO tells something else than INFO")
+        },
+        haggling(
+            "opt-info-default-export", .must, section,
+            "the empty name means the default export, if there is any"
+        ) { dialogue in
+            let end = try dialogue.ask(Option.info, information("")).end
+            try expect(
+                [Reply.ack, Reply.unknownExport].contains(end.code), "it is answered \(end)")
+            try dialogue.expectHaggling()
+        },
+    ]
+
+    /// All information that is defined.
+    static var everything: [UInt16] {
+        [Information.export, Information.name, Information.description, Information.blockSize]
+    }
+
+    /// Asks of the export, and expects an answer.
+    static func info(
+        _ dialogue: Dialogue, _ types: [UInt16] = [Information.blockSize]
+    ) throws -> OptionAnswer {
+        let answer = try dialogue.ask(Option.info, information(dialogue.exportName, types))
+        try expect(answer.end.code == Reply.ack, "INFO is answered \(answer.end)")
+        return answer
+    }
+}

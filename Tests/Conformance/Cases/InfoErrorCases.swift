@@ -1,0 +1,96 @@
+// NBD_OPT_INFO and NBD_OPT_GO with what is not there, or not right.
+
+extension ConformanceSuite {
+    private static let section = "NBD_OPT_INFO and NBD_OPT_GO"
+    private static let stranger = "no such export, surely"
+
+    static let infoErrorCases: [ConformanceCase] =
+        [(Option.info, "opt-info"), (Option.go, "opt-go")].flatMap(unknownCases)
+        + [(Option.info, "opt-info"), (Option.go, "opt-go")].flatMap(lyingCases)
+
+    private static func unknownCases(_ option: UInt32, _ name: String) -> [ConformanceCase] {
+        [
+            haggling(
+                "\(name)-unknown-export", .must, section,
+                "NBD_REP_ERR_UNKNOWN: the chosen export does not exist", needs: [.refusedNames]
+            ) { dialogue in
+                let end = try dialogue.ask(option, information(stranger)).end
+                try expect(end.code == Reply.unknownExport, "it is answered \(end)")
+                try dialogue.expectHaggling()
+            },
+            haggling(
+                "\(name)-unknown-export-tells-nothing", .should, section,
+                "the server SHOULD NOT send NBD_REP_INFO for an export that does not exist",
+                needs: [.refusedNames]
+            ) { dialogue in
+                let answer = try dialogue.ask(option, information(stranger, everything))
+                try expect(answer.replies.isEmpty, "\(answer.replies.count) replies come first")
+            },
+            haggling(
+                "\(name)-longest-name", .must, "Conventions",
+                "a name of 4096 bytes is a string like any other: it is answered"
+            ) { dialogue in
+                let name = String(repeating: "x", count: 4096)
+                let end = try dialogue.ask(option, information(name)).end
+                // A server that serves every name is in the transmission phase now.
+                if option == Option.info || end.isError { try dialogue.expectHaggling() }
+            },
+            haggling(
+                "\(name)-no-string", .must, "Conventions",
+                "a name MUST NOT contain NUL: no export is chosen by it", needs: [.refusedNames]
+            ) { dialogue in
+                try expectRefused(dialogue, option, information(bytes: [0x61, 0, 0x62]))
+            },
+            haggling(
+                "\(name)-no-utf8", .must, "Conventions",
+                "a name is a sequence of UTF-8 code points: no export is chosen by another",
+                needs: [.refusedNames]
+            ) { dialogue in
+                try expectRefused(dialogue, option, information(bytes: [0xff, 0xfe, 0xc3]))
+            },
+        ]
+    }
+
+    private static func lyingCases(_ option: UInt32, _ name: String) -> [ConformanceCase] {
+        let lies: [(String, String, [UInt8])] = [
+            ("empty", "without any data", []),
+            ("truncated", "with half a number", [0, 0]),
+            (
+                "name-too-long", "whose name's length is beyond the option's data",
+                information("abc", nameLength: 100)
+            ),
+            (
+                "name-huge", "whose name's length is 2^32 - 1", information("", nameLength: .max)
+            ),
+            (
+                "name-over-count", "whose name reaches into the number of requests",
+                information("abcd", nameLength: 6)
+            ),
+            (
+                "count-too-high", "that has fewer requests than it says",
+                information("", [Information.blockSize], count: 2)
+            ),
+        ]
+        return lies.map { lie, words, data in
+            haggling(
+                // The MUST is the client's; what a server does about it is its own choice, but to
+                // wait for bytes that are no part of the option is none.
+                "\(name)-lies-\(lie)", .should, section,
+                "a request " + words + " is answered with an error, or ends the session"
+            ) { dialogue in
+                try expectRefused(dialogue, option, data)
+            }
+        }
+    }
+
+    /// Expects an error after which options go on, or a hard disconnect, which a violation allows.
+    private static func expectRefused(
+        _ dialogue: Dialogue, _ option: UInt32, _ data: [UInt8]
+    ) throws {
+        do {
+            let end = try dialogue.ask(option, data).end
+            try expect(end.isError, "it is answered \(end)")
+            try dialogue.expectHaggling()
+        } catch is Closed {}
+    }
+}

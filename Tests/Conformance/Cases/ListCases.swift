@@ -1,0 +1,58 @@
+// NBD_OPT_LIST.
+
+internal import NBDProtocol
+
+extension ConformanceSuite {
+    private static let section = "NBD_OPT_LIST"
+
+    static let listCases: [ConformanceCase] = [
+        haggling(
+            "opt-list", .must, "Baseline", "NBD_OPT_LIST MUST be implemented"
+        ) { dialogue in
+            let end = try dialogue.ask(Option.list).end
+            try expect(
+                end.code == Reply.ack || end.code == Reply.policy || end.code == Reply.tlsRequired,
+                "LIST is answered \(end)")
+            try dialogue.expectHaggling()
+        },
+        haggling(
+            "opt-list-entries", .must, "NBD_REP_SERVER",
+            "an entry is a name whose length fits into the reply, and a string for people",
+            needs: [.list]
+        ) { dialogue in
+            for reply in try dialogue.ask(Option.list).replies {
+                try expect(reply.code == Reply.server, "LIST is answered with a \(reply)")
+                try expect(reply.listing != nil, "an entry is malformed: \(reply.data)")
+            }
+        },
+        haggling(
+            "opt-list-with-data", .should, section,
+            "the server SHOULD reject a request with data with NBD_REP_ERR_INVALID"
+        ) { dialogue in
+            let answer = try dialogue.ask(Option.list, [0, 0, 0, 0])
+            try expect(answer.end.code == Reply.invalid, "it is answered \(answer.end)")
+            try dialogue.expectHaggling()
+        },
+        haggling(
+            "opt-list-names", .must, "NBD_REP_SERVER",
+            "names are those that INFO and GO expect", needs: [.list]
+        ) { dialogue in
+            let names = try dialogue.ask(Option.list).replies.compactMap(\.exportName)
+            for name in names.prefix(10) {
+                let end = try dialogue.ask(Option.info, information(name)).end
+                try expect(
+                    end.code == Reply.ack || end.code == Reply.tlsRequired,
+                    "INFO of the listed name \"\(name)\" is answered \(end)")
+            }
+        },
+        haggling(
+            "opt-list-twice", .must, section,
+            "each export is listed once, then NBD_REP_ACK, as often as it is asked", needs: [.list]
+        ) { dialogue in
+            let first = try dialogue.ask(Option.list).replies
+            let second = try dialogue.ask(Option.list).replies
+            try expect(Set(first) == Set(second), "the second list differs from the first")
+            try expect(Set(first).count == first.count, "an export is listed twice")
+        },
+    ]
+}

@@ -1,0 +1,88 @@
+// STARTTLS, as far as a client can see that does not speak TLS itself.
+
+extension ConformanceSuite {
+    private static let noTLS = "NOTLS mode"
+    private static let forcedTLS = "FORCEDTLS mode"
+
+    static let tlsCases: [ConformanceCase] = [
+        haggling(
+            "opt-starttls-refused", .must, noTLS,
+            "STARTTLS MUST be answered with an error where there is no TLS", needs: [.noTLS]
+        ) { dialogue in
+            let end = try dialogue.ask(Option.startTLS).end
+            try expect(end.isError && end.code != Reply.tlsRequired, "it is answered \(end)")
+            try dialogue.expectHaggling()
+        },
+        haggling(
+            "opt-starttls-with-data", .must, "NBD_OPT_STARTTLS",
+            "STARTTLS with data MUST get an error that the specification knows", needs: [.noTLS]
+        ) { dialogue in
+            let end = try dialogue.ask(Option.startTLS, [1, 2, 3]).end
+            try expect(end.isError && end.code != Reply.tlsRequired, "it is answered \(end)")
+            try dialogue.expectHaggling()
+        },
+        haggling(
+            "notls-never-tls-reqd", .must, noTLS,
+            "the server MUST NOT respond to any option with NBD_REP_ERR_TLS_REQD", needs: [.noTLS]
+        ) { dialogue in
+            let name = information("no such export, surely")
+            for (option, data) in [
+                (Option.list, []), (Option.info, name), (Option.startTLS, []),
+                (Option.structuredReply, []), (Option.unknown, []),
+            ] as [(UInt32, [UInt8])] {
+                let end = try dialogue.ask(option, data).end
+                try expect(end.code != Reply.tlsRequired, "option \(option) is answered \(end)")
+            }
+        },
+        required("forcedtls-list", Option.list),
+        required("forcedtls-info", Option.info, information("")),
+        required("forcedtls-go", Option.go, information("")),
+        required("forcedtls-structured-reply", Option.structuredReply),
+        required("forcedtls-unknown", Option.unknown, [1, 2, 3]),
+        haggling(
+            "forcedtls-export-name", .must, forcedTLS,
+            "EXPORT_NAME before TLS cannot be answered, so the server MUST terminate the session",
+            needs: [.requiredTLS]
+        ) { dialogue in
+            try dialogue.send(option: Option.exportName)
+            try dialogue.channel.expectClosed("EXPORT_NAME before TLS")
+        },
+        haggling(
+            "forcedtls-abort", .must, "NBD_OPT_ABORT",
+            "ABORT is acknowledged before TLS as well", needs: [.requiredTLS]
+        ) { dialogue in
+            let end = try dialogue.ask(Option.abort).end
+            try expect(end.code == Reply.ack, "it is answered \(end)")
+        },
+        haggling(
+            "forcedtls-handshake-fails", .must, forcedTLS,
+            "after a TLS handshake that fails the server MUST terminate the session",
+            needs: [.requiredTLS]
+        ) { dialogue in
+            let end = try dialogue.ask(Option.startTLS).end
+            try expect(end.code == Reply.ack, "STARTTLS is answered \(end)")
+            do {
+                try dialogue.send(option: Option.list)
+                while true {
+                    // An alert of TLS may come before the end; a reply of NBD may not.
+                    let byte = try dialogue.channel.receive(1)[0]
+                    try expect(byte != 0, "options without TLS are answered after STARTTLS")
+                    _ = try dialogue.channel.receive(6)
+                }
+            } catch is Closed {}
+        },
+    ]
+
+    private static func required(
+        _ name: String, _ option: UInt32, _ data: [UInt8] = []
+    ) -> ConformanceCase {
+        haggling(
+            name, .must, forcedTLS,
+            "any option but STARTTLS and ABORT MUST be answered with NBD_REP_ERR_TLS_REQD",
+            needs: [.requiredTLS]
+        ) { dialogue in
+            let end = try dialogue.ask(option, data).end
+            try expect(end.code == Reply.tlsRequired, "option \(option) is answered \(end)")
+        }
+    }
+}

@@ -1,0 +1,92 @@
+// The server that is tried, and the ways to begin a conversation with it.
+
+internal import LinuxIO
+public import NBDProtocol
+internal import SystemPackage
+
+/// A server, by its URI.
+public struct Peer: Sendable {
+    /// Where it is, and which export is meant.
+    public let uri: NBDURI
+    /// How every message to it is cut.
+    public let cut: Cut
+    private var knownOffer: Offer?
+    private let addresses: [SocketAddress]
+
+    /// Connects a few times to find out what the server offers; throws when it offers no disk.
+    public init(_ uri: NBDURI, cut: Cut = .whole) throws {
+        self.uri = uri
+        self.cut = cut
+        switch uri.transport {
+        case .tcp(let host, let port):
+            addresses = try SocketAddress.resolve(host: host, port: port)
+        case .unix(let path):
+            guard let address = SocketAddress.unix(path: path) else {
+                throw Deviation("\(path) is too long a path for a Unix socket")
+            }
+            addresses = [address]
+        }
+        knownOffer = try Offer(askedOf: self)
+    }
+
+    /// The export's name.
+    var exportName: String { uri.exportName }
+
+    /// What the server offers.
+    var offer: Offer {
+        guard let knownOffer else { preconditionFailure("asked for before it is known") }
+        return knownOffer
+    }
+
+    /// Connects, and reads the greeting.
+    func connect() throws -> Dialogue {
+        var lastError = Errno.connectionRefused
+        for address in addresses {
+            do {
+                let socket = try StreamSocket.connect(to: address)
+                return try Dialogue(Channel(socket, cut: cut), exportName: exportName)
+            } catch let error as Errno {
+                lastError = error
+            }
+        }
+        throw Deviation("cannot connect to the server: \(lastError)")
+    }
+
+    /// Connects, and sends the client flags: those that are offered, unless others are wanted.
+    func haggle(flags: UInt32? = nil) throws -> Dialogue {
+        let dialogue = try connect()
+        try dialogue.sendFlags(flags ?? UInt32(dialogue.handshakeFlags & 3))
+        return dialogue
+    }
+
+    /// Connects, and goes all the way to the transmission phase.
+    func transmit(
+        _ mode: Mode = .simple, export: String? = nil, contexts: [String] = [],
+        ask: [UInt16] = [Information.blockSize]
+    ) throws -> Dialogue {
+        let dialogue = try haggle()
+        try dialogue.negotiate(mode)
+        if !contexts.isEmpty { _ = try dialogue.setContexts(contexts) }
+        try dialogue.go(export ?? exportName, ask: ask)
+        return dialogue
+    }
+}
+
+/// Which messages the transmission phase has.
+public enum Mode: String, Sendable, CaseIterable {
+    /// Compact requests, simple replies.
+    case simple
+    /// Compact requests, structured replies.
+    case structured
+    /// Extended requests and replies.
+    case extended
+
+    /// What a server has to offer for it.
+    var needs: [Need] {
+        switch self {
+        case .simple: []
+        case .structured: [.structuredReplies]
+        case .extended: [.extendedHeaders]
+        }
+    }
+}

@@ -1,0 +1,33 @@
+// A server for a whole suite of tests: started before the first, stopped after the last.
+
+import Conformance
+import Harness
+import NBDProtocol
+import Testing
+
+/// Runs `ramdisk-nbd serve` with these arguments around a suite.
+struct PeerTrait: SuiteTrait, TestScoping {
+    let arguments: [String]
+
+    @TaskLocal private static var peers: [Cut: Peer] = [:]
+
+    /// The suite's server, talked to in messages that are cut like this.
+    static func peer(cut: Cut = .whole) throws -> Peer {
+        try #require(peers[cut], "the suite has no server")
+    }
+
+    func provideScope(
+        for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
+    ) async throws {
+        try await withServer(arguments) { server in
+            let uri = try NBDURI(server.uri(""))
+            let peers = [Cut.whole: try Peer(uri), .bytes: try Peer(uri, cut: .bytes)]
+            try await Self.$peers.withValue(peers) { try await function() }
+        }
+    }
+}
+
+extension Trait where Self == PeerTrait {
+    /// A server with these arguments, on a Unix socket.
+    static func peer(_ arguments: String...) -> Self { PeerTrait(arguments: arguments) }
+}

@@ -1,0 +1,242 @@
+"""Runs nbd-conformance against servers, and writes down who passes what."""
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = "64M"
+MARKS = {"passed": "yes", "failed": "**no**", "not offered": "-"}
+
+
+class Server:
+    """A server in one shape, on a Unix socket in a directory of its own."""
+
+    def __init__(self, title, shape, command, export=""):
+        self.title = title
+        self.shape = shape
+        self.command = command
+        self.export = export
+
+    def run(self, tool):
+        """The results of all cases."""
+        # A directory in memory, for those that serve a file.
+        with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="nbd-conformance.") as name:
+            directory = Path(name)
+            socket = directory / "socket"
+            command = self.command(directory, socket)
+            with open(directory / "log", "w") as output:
+                process = subprocess.Popen(command, stdout=output, stderr=output)
+            try:
+                self.wait(process, directory, socket)
+                uri = f"nbd+unix:///{self.export}?socket={socket}"
+                result = subprocess.run([tool, "--json", uri], stdout=subprocess.PIPE, text=True)
+                if not result.stdout:
+                    sys.exit(f"{self.title}, {self.shape}: nbd-conformance has no results.")
+                return json.loads(result.stdout)
+            finally:
+                self.stop(process, directory)
+
+    def wait(self, process, directory, socket):
+        deadline = time.monotonic() + 20
+        while not socket.exists():
+            if process.poll() not in (None, 0) or time.monotonic() > deadline:
+                log = (directory / "log").read_text().strip()
+                sys.exit(f"{self.title}, {self.shape} did not start: {log}")
+            time.sleep(0.05)
+        time.sleep(0.2)
+
+    def stop(self, process, directory):
+        pid_file = directory / "pid"
+        if pid_file.exists():  # It has gone into the background.
+            os.kill(int(pid_file.read_text()), 15)
+        elif process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def ours(program, *options):
+    return lambda directory, socket: [program, "serve", "--unix", str(socket), *options]
+
+
+def nbdkit(*options):
+    return lambda directory, socket: ["nbdkit", "-f", "-U", str(socket), *options, "memory", SIZE]
+
+
+def qemu(*options):
+    def command(directory, socket):
+        image = directory / "image"
+        with open(image, "wb") as file:
+            file.truncate(64 << 20)
+        return ["qemu-nbd", "-f", "raw", "-t", "-e", "0", "--discard=unmap", *options,
+                "-k", str(socket), str(image)]
+    return command
+
+
+def nbd_server(*lines):
+    def command(directory, socket):
+        configuration = directory / "configuration"
+        exports = ""
+        for name in ["disk", "other"]:
+            with open(directory / name, "wb") as file:
+                file.truncate(64 << 20)
+            exports += "\n".join(
+                [f"[{name}]", f"exportname = {directory / name}", "flush = true", "fua = true",
+                 "trim = true", *lines, ""])
+        configuration.write_text(
+            f"[generic]\nunixsock = {socket}\nduallisten = false\nallowlist = true\n{exports}")
+        return ["nbd-server", "-C", str(configuration), "-p", str(directory / "pid")]
+    return command
+
+
+def servers(program, with_peers):
+    """Each server in each shape; the first title is ours."""
+    result = [
+        Server("ramdisk-nbd", "writable", ours(program, "--size", SIZE)),
+        Server("ramdisk-nbd", "sparse, two exports",
+               ours(program, "--sparse", "--export", "big=1T", "--export", "small=1M")),
+        Server("ramdisk-nbd", "read-only", ours(program, "--size", SIZE, "--read-only")),
+    ]
+    if with_peers:
+        result += [
+            Server("nbdkit", "writable", nbdkit()),
+            Server("nbdkit", "read-only", nbdkit("-r")),
+            Server("qemu-nbd", "writable", qemu()),
+            Server("qemu-nbd", "read-only", qemu("-r")),
+            Server("nbd-server", "writable, two exports", nbd_server(), "disk"),
+            Server("nbd-server", "read-only", nbd_server("readonly = true"), "disk"),
+        ]
+    return result
+
+
+def merge(runs):
+    """What a server does over all its shapes: a failure counts, then a pass."""
+    order = ["not offered", "passed", "failed"]
+    merged = {}
+    for cases in runs:
+        for case in cases:
+            known = merged.get(case["case"])
+            if known is None or order.index(case["outcome"]) > order.index(known["outcome"]):
+                merged[case["case"]] = case
+    return merged
+
+
+def version(title, program):
+    command = [program if title == "ramdisk-nbd" else title,
+               "-V" if title == "nbd-server" else "--version"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    found = re.search(r"\d+(\.\d+)+", result.stdout + result.stderr)
+    return found.group() if found else ""
+
+
+def counts(merged, level):
+    outcomes = [case["outcome"] for case in merged.values() if case["level"] == level]
+    return [outcomes.count(name) for name in ("passed", "failed", "not offered")]
+
+
+def summary(results, versions):
+    """A table with a line for each server."""
+    lines = ["| server | MUST: kept | broken | not offered | SHOULD: kept | other | not offered |",
+             "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
+    for title, merged in results.items():
+        figures = counts(merged, "must") + counts(merged, "should")
+        lines.append(f"| {title} {versions[title]} | {' | '.join(map(str, figures))} |")
+    return "\n".join(lines)
+
+
+def failures(results):
+    """What each server does otherwise, in sentences."""
+    parts = []
+    for title, merged in results.items():
+        failed = [case for case in merged.values() if case["outcome"] == "failed"]
+        parts.append(f"### {title}\n")
+        if not failed:
+            parts.append("Nothing.\n")
+        for level in ("must", "should"):
+            for case in [case for case in failed if case["level"] == level]:
+                parts.append(f"- {level.upper()} `{case['case']}`: {case['detail']} "
+                             f"({case['section']}: {case['rule']})")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def table(results):
+    """A row for each case."""
+    titles = list(results)
+    lines = ["| case | | " + " | ".join(titles) + " | rule |",
+             "| --- | --- | " + " | ".join("---" for _ in titles) + " | --- |"]
+    for name, case in results[titles[0]].items():
+        marks = [MARKS[results[title][name]["outcome"]] for title in titles]
+        lines.append(f"| `{name}` | {case['level'].upper()} | {' | '.join(marks)} "
+                     f"| {case['section']}: {case['rule']} |")
+    return "\n".join(lines)
+
+
+def write(results, versions):
+    text = f"""# Conformance
+
+What the NBD specification says, case by case, and which servers do it. Made by
+`scripts/conformance --peers`; the cases are in `Tests/Conformance/Cases`, and `nbd-conformance URI` tries them on
+any server.
+
+A rule that is about something a server does not offer counts neither for nor against it ("-"). A SHOULD may be
+handled otherwise for a reason, so "other" is no fault by itself.
+
+{summary(results, versions)}
+
+Each server was tried writable and read-only: nbdkit with its memory plugin, qemu-nbd and nbd-server with a file on a
+tmpfs, ramdisk-nbd also with a sparse disk of 1 TiB beside a second export.
+
+## What was done otherwise
+
+{failures(results)}
+## All cases
+
+{table(results)}
+"""
+    (ROOT / "docs/CONFORMANCE.md").write_text(text)
+    protocol = ROOT / "docs/PROTOCOL.md"
+    begin, end = "<!-- conformance: begin -->", "<!-- conformance: end -->"
+    before, _, rest = protocol.read_text().partition(begin)
+    after = rest.partition(end)[2]
+    if rest:
+        protocol.write_text(f"{before}{begin}\n{summary(results, versions)}\n{end}{after}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", type=Path, required=True)
+    parser.add_argument("--peers", action="store_true")
+    options = parser.parse_args()
+    tool = str(options.bin / "nbd-conformance")
+    program = os.environ.get("RAMDISK_NBD") or str(options.bin / "ramdisk-nbd")
+
+    runs = {}
+    for server in servers(program, options.peers):
+        began = time.monotonic()
+        cases = server.run(tool)
+        runs.setdefault(server.title, []).append(cases)
+        failed = [case for case in cases if case["outcome"] == "failed"]
+        print(f"{server.title}, {server.shape}: {len(cases)} cases, {len(failed)} failed, "
+              f"{time.monotonic() - began:.1f} s", flush=True)
+        if server.title == "ramdisk-nbd":
+            for case in failed:
+                print(f"  {case['case']}: {case['section']}: {case['rule']}\n    {case['detail']}")
+    results = {title: merge(cases) for title, cases in runs.items()}
+    if options.peers:
+        write(results, {title: version(title, program) for title in results})
+    ours_failed = any(case["outcome"] == "failed" for case in results["ramdisk-nbd"].values())
+    sys.exit(1 if ours_failed else 0)
+
+
+if __name__ == "__main__":
+    main()
