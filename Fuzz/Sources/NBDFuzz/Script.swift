@@ -1,0 +1,32 @@
+// Input bytes as a script: decisions are read from it until it is at its end.
+
+/// Takes decisions from an input. Past its end every answer is zero.
+struct Script {
+    private var rest: ArraySlice<UInt8>
+
+    init(_ input: [UInt8]) { rest = input[...] }
+
+    var isOver: Bool { rest.isEmpty }
+
+    mutating func byte() -> UInt8 { rest.popFirst() ?? 0 }
+
+    mutating func number(upTo limit: Int) -> Int {
+        (Int(byte()) << 8 | Int(byte())) % (limit + 1)
+    }
+
+    /// So many bytes; what is missing is zero.
+    mutating func bytes(_ count: Int) -> [UInt8] {
+        let taken = Array(rest.prefix(count))
+        rest = rest.dropFirst(count)
+        return taken + [UInt8](repeating: 0, count: count - taken.count)
+    }
+
+    /// Big-endian, of as many bytes as it takes.
+    mutating func wide() -> UInt64 { bytes(8).reduce(0) { $0 << 8 | UInt64($1) } }
+
+    /// All that is left.
+    mutating func remainder() -> [UInt8] {
+        defer { rest = [] }
+        return Array(rest)
+    }
+}
