@@ -9,7 +9,7 @@ public enum Level: String, Sendable, CaseIterable {
 }
 
 /// A rule of the specification and the conversation that tries it.
-public struct ConformanceCase: Sendable {
+public struct ConformanceCase: Sendable, CustomStringConvertible {
     /// Its name, unique and the same for ever: what docs/PROTOCOL.md points to.
     public let name: String
     /// How strongly the rule is meant.
@@ -20,6 +20,9 @@ public struct ConformanceCase: Sendable {
     public let rule: String
     /// What a server has to offer, or to be, for the rule to apply to it.
     public let needs: [Need]
+
+    /// Its name, so that a test that fails is named.
+    public var description: String { name }
 
     private let body: @Sendable (Peer) throws -> Void
 

@@ -74,7 +74,3 @@ struct SuiteTests {
         #expect(cases.count >= 150)
     }
 }
-
-extension ConformanceCase: @retroactive CustomTestStringConvertible {
-    public var testDescription: String { name }
-}

@@ -41,6 +41,12 @@ struct NBDConformance: ParsableCommand {
     @Flag(name: .long, help: "Send every message one byte at a time.")
     var bytewise = false
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "How long to wait for a server that says nothing.", valueName: "seconds"))
+    var patience = 10
+
     @Flag(name: .long, help: "Tell about every case, not only those that fail.")
     var verbose = false
 
@@ -63,6 +69,9 @@ struct NBDConformance: ParsableCommand {
         guard uri?.requiresTLS != true else {
             throw ValidationError("TLS is not spoken here; use nbd:// or nbd+unix://.")
         }
+        guard (1...3600).contains(patience) else {
+            throw ValidationError("--patience has to be from 1 to 3600 seconds.")
+        }
         guard !cases.isEmpty else {
             throw ValidationError("No case begins with \(only.joined(separator: " or ")).")
         }
@@ -71,7 +80,7 @@ struct NBDConformance: ParsableCommand {
     func run() throws {
         let cases = cases
         guard !list, let uri else { return print(Report.listing(of: cases, asJSON: json)) }
-        let peer = try Peer(uri, cut: bytewise ? .bytes : .whole)
+        let peer = try Peer(uri, cut: bytewise ? .bytes : .whole, patience: patience)
         var report = Report(isVerbose: verbose, isJSON: json)
         for candidate in cases { report.add(candidate, candidate.run(on: peer)) }
         report.finish()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = "64M"
+# Seconds for a server that says nothing; some never do.
+PATIENCE = "3"
 MARKS = {"passed": "yes", "failed": "**no**", "not offered": "-"}
 
 
@@ -35,7 +37,7 @@ class Server:
             try:
                 self.wait(process, directory, socket)
                 uri = f"nbd+unix:///{self.export}?socket={socket}"
-                result = subprocess.run([tool, "--json", uri], stdout=subprocess.PIPE, text=True)
+                result = subprocess.run([tool, "--json", "--patience", PATIENCE, uri], stdout=subprocess.PIPE, text=True)
                 if not result.stdout:
                     sys.exit(f"{self.title}, {self.shape}: nbd-conformance has no results.")
                 return json.loads(result.stdout)

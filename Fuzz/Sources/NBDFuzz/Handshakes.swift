@@ -72,11 +72,9 @@ func fuzzClientHandshake(_ input: [UInt8]) {
     var step = negotiation.start()
     var lastOption: UInt32 = 0
     while true {
-        if step.output.count >= OptionHeader.encodedSize,
-            let header = OptionHeader(
-                decoding: unsafe Array(step.output.suffix(from: step.output.count > 16 && lastOption == 0 ? 4 : 0))
-                    .span.bytes)
-        {
+        // The first output begins with the client flags.
+        let message = Array(step.output.dropFirst(lastOption == 0 ? 4 : 0))
+        if let header = OptionHeader(decoding: unsafe message.span.bytes) {
             lastOption = header.code.rawValue
         }
         guard case .receive(let count) = step.next else { return }

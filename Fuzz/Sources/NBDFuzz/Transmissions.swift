@@ -95,7 +95,7 @@ private func check(_ order: Order, _ verdict: Verdict, _ model: inout [UInt8]) {
     guard order.command != 3 else { return }
     precondition(
         order.offset <= UInt64(model.count)
-            && order.length <= UInt64(model.count) - order.offset || order.flags & 32 != 0,
+            && (order.length <= UInt64(model.count) - order.offset || order.command == 7),
         "a request beyond the end succeeds")
     let start = Int(order.offset)
     switch order.command {

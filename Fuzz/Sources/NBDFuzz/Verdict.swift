@@ -13,8 +13,8 @@ struct Verdict {
     /// Receives the reply to an order; nil when the server closes instead.
     static func receive(to order: Order, _ format: HeaderFormat, from link: Link) -> Verdict? {
         var verdict = Verdict()
-        verdict.data = [UInt8](
-            repeating: 0, count: order.command == 0 && order.length <= 1 << 20 ? Int(order.length) : 0)
+        let isRead = order.command == 0 && order.length <= 1 << 20
+        verdict.data = [UInt8](repeating: 0, count: isRead ? Int(order.length) : 0)
         var covered: UInt64 = 0
         while true {
             guard let header = Header(from: link, format) else { return nil }

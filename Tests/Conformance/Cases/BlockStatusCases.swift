@@ -50,7 +50,8 @@ extension ConformanceSuite {
                 let offset = (size / 4096 - 2) * 4096
                 let extents = try extents(dialogue, .blockStatus(offset, size - offset))
                 let sum = extents.reduce(0) { $0 + $1.length }
-                try expect(sum <= size - offset, "\(sum) bytes, \(size - offset) bytes from the end")
+                let rest = size - offset
+                try expect(sum <= rest, "\(sum) bytes, \(rest) bytes from the end")
             },
             status(
                 mode, "block-status-req-one", .must, "Command flags",

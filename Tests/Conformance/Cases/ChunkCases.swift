@@ -33,7 +33,8 @@ extension ConformanceSuite {
                 "content chunks cover the request, do not overlap, and lie inside it"
             ) { dialogue in
                 if !dialogue.export.flags.contains(.readOnly) { try scatter(dialogue) }
-                for (offset, length): (UInt64, UInt64) in [(0, size), (4096, 4096), (61440, 16384)] {
+                for (offset, length): (UInt64, UInt64) in [(0, size), (4096, 4096), (61440, 16384)]
+                {
                     try expect(!dialogue.call(.read(offset, length)).isSimple, "a simple reply")
                     _ = try dialogue.read(offset, length)
                 }

@@ -28,7 +28,8 @@ extension ConformanceSuite {
             ) { dialogue in
                 if !dialogue.export.flags.contains(.readOnly) { try scatter(dialogue) }
                 var offset: UInt64 = 0
-                for extent in try extents(dialogue, .blockStatus(0, 1 << 20)) where offset < 1 << 20 {
+                for extent in try extents(dialogue, .blockStatus(0, 1 << 20)) where offset < 1 << 20
+                {
                     let length = min(extent.length, 1 << 20 - offset)
                     if extent.isZero {
                         let bytes = try dialogue.read(offset, length)

@@ -20,7 +20,8 @@ extension ConformanceSuite {
                     try writer.succeed(.write(65536, data))
                     try writer.succeed(.flush())
                     try expect(
-                        try reader.read(65536, 65536) == data, "the other connection reads old data")
+                        try reader.read(65536, 65536) == data, "the other connection reads old data"
+                    )
                 }
             },
             ConformanceCase(
@@ -36,7 +37,8 @@ extension ConformanceSuite {
                     try writer.succeed(
                         .write(65536, data, flags: CommandFlag.forceUnitAccess))
                     try expect(
-                        try reader.read(65536, 65536) == data, "the other connection reads old data")
+                        try reader.read(65536, 65536) == data, "the other connection reads old data"
+                    )
                 }
             },
         ]

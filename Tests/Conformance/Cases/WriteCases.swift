@@ -11,7 +11,7 @@ extension ConformanceSuite {
             ) { dialogue in
                 let data = pattern(65536, seed: 1)
                 try dialogue.succeed(.write(0, data))
-                try expect(try dialogue.read(0, 65536) == data, "what was written reads differently")
+                try expect(try dialogue.read(0, 65536) == data, "other bytes are read")
             },
             transmitting(
                 mode, "write-leaves-others", .must, section,

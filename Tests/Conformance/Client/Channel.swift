@@ -20,17 +20,17 @@ public enum Cut: Sendable, Hashable {
 
 /// One connection, as a stream of bytes.
 final class Channel {
-    /// Milliseconds after which a server that says nothing is given up.
-    static let patience = 10_000
-
     /// How messages are cut from here on.
     var cut: Cut
+    /// Seconds after which a server that says nothing is given up.
+    private let patience: Int
     private let socket: StreamSocket
     private let buffer: MemoryMapping
 
-    init(_ socket: consuming StreamSocket, cut: Cut) throws {
+    init(_ socket: consuming StreamSocket, cut: Cut, patience: Int) throws {
         socket.handle.disableDelay()
-        socket.handle.setSendTimeout(milliseconds: Self.patience)
+        socket.handle.setSendTimeout(milliseconds: patience * 1000)
+        self.patience = patience
         self.socket = socket
         self.cut = cut
         buffer = try MemoryMapping(privateBytes: 1 << 20)
@@ -57,7 +57,7 @@ final class Channel {
             part.copy(from: Array(rest.prefix(part.count)))
             switch socket.handle.send(part) {
             case .bytes(let count): rest = rest.dropFirst(count)
-            case .wouldBlock: throw Deviation("the server reads nothing for 10 seconds")
+            case .wouldBlock: throw Deviation("the server reads nothing for \(patience) seconds")
             case .endOfStream, .failed: throw Closed()
             }
         }
@@ -68,9 +68,10 @@ final class Channel {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(count)
         while bytes.count < count {
-            guard try socket.handle.waitReadable(milliseconds: Self.patience) else {
+            guard try socket.handle.waitReadable(milliseconds: patience * 1000) else {
                 throw Deviation(
-                    "the server says nothing for 10 seconds, after \(bytes.count) of \(count) bytes")
+                    "the server says nothing for \(patience) seconds, after \(bytes.count) of \(count) bytes"
+                )
             }
             let room = min(count - bytes.count, buffer.region.count)
             let part = buffer.region.slice(at: 0, count: room)
@@ -87,8 +88,9 @@ final class Channel {
     func expectClosed(_ why: String) throws {
         let bytes: [UInt8]
         do {
-            guard try socket.handle.waitReadable(milliseconds: Self.patience) else {
-                throw Deviation("the server neither answers nor closes within 10 seconds: \(why)")
+            guard try socket.handle.waitReadable(milliseconds: patience * 1000) else {
+                throw Deviation(
+                    "the server neither answers nor closes within \(patience) seconds: \(why)")
             }
             bytes = try receive(1)
         } catch is Closed {

@@ -10,12 +10,15 @@ public struct Peer: Sendable {
     public let uri: NBDURI
     /// How every message to it is cut.
     public let cut: Cut
+    /// Seconds after which a server that says nothing is given up.
+    public let patience: Int
     private var knownOffer: Offer?
     private let addresses: [SocketAddress]
 
     /// Connects a few times to find out what the server offers; throws when it offers no disk.
-    public init(_ uri: NBDURI, cut: Cut = .whole) throws {
+    public init(_ uri: NBDURI, cut: Cut = .whole, patience: Int = 10) throws {
         self.uri = uri
+        self.patience = patience
         self.cut = cut
         switch uri.transport {
         case .tcp(let host, let port):
@@ -44,7 +47,8 @@ public struct Peer: Sendable {
         for address in addresses {
             do {
                 let socket = try StreamSocket.connect(to: address)
-                return try Dialogue(Channel(socket, cut: cut), exportName: exportName)
+                return try Dialogue(
+                    Channel(socket, cut: cut, patience: patience), exportName: exportName)
             } catch let error as Errno {
                 lastError = error
             }
