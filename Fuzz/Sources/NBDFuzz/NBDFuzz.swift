@@ -1,6 +1,7 @@
 // What libFuzzer calls: one input, for the target that NBD_FUZZ_TARGET names.
 
 import Foundation
+import NBDProtocol
 
 /// Everything that is fuzzed.
 enum Target: String, CaseIterable {
