@@ -17,7 +17,7 @@ func fuzzConnection(_ input: [UInt8]) {
         case 1, 2, 3: link.send(option(choice, &script))
         case 4, 5: link.send(message(number, choice & 0x10 == 0 ? .simple : .structured, &script))
         case 6: link.send(message(number, .extended, &script))
-        default: _ = link.receive(1)
+        default: link.look()
         }
     }
     link.finish()

@@ -80,6 +80,9 @@ final class Link {
         return Array(received[read..<read + count])
     }
 
+    /// Takes what has come, and does not wait: there may be nothing to come.
+    func look() { take() }
+
     /// Says that no more comes, and takes what the server still sends.
     func finish() {
         socket.handle.shutdownSending()
