@@ -53,7 +53,9 @@ public struct Offer: Sendable {
         hasTLS = try peer.haggle().ask(Option.startTLS).end.code == Reply.ack
         guard !requiresTLS else { return }
         hasList = listed.end.code == Reply.ack
-        secondExport = listed.replies.compactMap(\.exportName).first { $0 != peer.exportName }
+        // The first one may be what the empty name means, so the last of several it is.
+        let names = listed.replies.compactMap(\.exportName)
+        secondExport = names.count > 1 && names.last != peer.exportName ? names.last : nil
         let unknown = try dialogue.ask(Option.info, information("no such export, surely"))
         refusesUnknownNames = unknown.end.isError
         hasStructuredReplies = try dialogue.ask(Option.structuredReply).end.code == Reply.ack

@@ -23,6 +23,9 @@ private let neverThere: Set<Need> = [.zeroesAlways, .noFlag(.fastZero)]
 /// What a server has that can be written.
 private let writable: Set<Need> = neverThere.union([.readOnly, .requiredTLS])
 
+/// Cases that cut messages themselves are slow, and are the same for every disk.
+private let uncut = ConformanceSuite.cases.filter { !$0.name.contains("split-") }
+
 @Suite("Conformance: a disk that can be written", .serialized, .peer("--size", "64M"))
 struct WritableTests {
     @Test("whole messages", arguments: ConformanceSuite.cases)
@@ -32,7 +35,7 @@ struct WritableTests {
             lacks: writable.union([.secondExport, .size(5 << 30)]))
     }
 
-    @Test("messages one byte at a time", arguments: ConformanceSuite.cases)
+    @Test("messages one byte at a time", arguments: uncut)
     func bytewise(_ candidate: ConformanceCase) throws {
         check(
             candidate, try PeerTrait.peer(cut: .bytes),
@@ -44,7 +47,7 @@ struct WritableTests {
     "Conformance: a sparse disk of a terabyte, and another one", .serialized,
     .peer("--sparse", "--export", "big=1T", "--export", "small=1M"))
 struct SparseTests {
-    @Test("the first export, by the default name", arguments: ConformanceSuite.cases)
+    @Test("the first export, by the default name", arguments: uncut)
     func first(_ candidate: ConformanceCase) throws {
         check(candidate, try PeerTrait.peer(), lacks: writable)
     }
@@ -52,7 +55,7 @@ struct SparseTests {
 
 @Suite("Conformance: a read-only disk", .serialized, .peer("--size", "64M", "--read-only"))
 struct ReadOnlyTests {
-    @Test("whole messages", arguments: ConformanceSuite.cases)
+    @Test("whole messages", arguments: uncut)
     func whole(_ candidate: ConformanceCase) throws {
         check(
             candidate, try PeerTrait.peer(),
