@@ -45,7 +45,7 @@ final class Channel {
             try sendWhole(bytes.dropFirst(Cut.bytewiseLength))
         case .at(let position):
             try sendWhole(bytes.prefix(position))
-            MonotonicTime.now().adding(milliseconds: Cut.pauseMilliseconds).sleep()
+            Self.pause(milliseconds: Cut.pauseMilliseconds)
             try sendWhole(bytes.dropFirst(position))
         }
     }
@@ -97,6 +97,11 @@ final class Channel {
             return
         }
         throw Deviation("the server goes on (with byte \(bytes[0])) instead of closing: \(why)")
+    }
+
+    /// Lets some time go by.
+    static func pause(milliseconds: Int) {
+        MonotonicTime.now().adding(milliseconds: milliseconds).sleep()
     }
 
     /// Receives what comes until the server closes.
