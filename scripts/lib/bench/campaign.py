@@ -19,6 +19,7 @@ QUIET = 0.1
 class Campaign:
     def __init__(self, repository, options, processes, progress):
         release = repository / ".build" / "release"
+        self.repository = repository
         self.options = options
         self.processes = processes
         self.progress = progress
@@ -48,6 +49,7 @@ class Campaign:
             for name, sweep in sweeps.items()}
         if not self.options.no_counts:
             results["system_calls"] = self.count_system_calls()
+            results["allocations"] = self.count_allocations()
             results["idle"] = self.measure_idle()
         results["contenders"] = {
             contender.name: {
@@ -78,8 +80,8 @@ class Campaign:
         for row in [row for sweep in sweeps.values() for row in sweep]:
             self.progress.expect(sweep_rounds * sum(self.cost(c, row) for c in self.contenders))
         if not self.options.no_counts:
-            servers = [c for c in self.contenders if not c.is_limit]
-            self.progress.expect(len(servers) * len(loads.COUNTED) * 1.5 + IDLE_COST)
+            loads_counted = len(loads.COUNTED) * 1.5 + len(loads.COUNTED_ALLOCATIONS) * 2
+            self.progress.expect(len(self.counted_contenders) * loads_counted + IDLE_COST)
 
     def cost(self, contender, row):
         """Seconds that a load will take."""
@@ -91,8 +93,13 @@ class Campaign:
 
     @staticmethod
     def applies(contender, row):
-        """A plain stream goes one way, and fio cannot drive it."""
-        return not contender.is_limit or (row.client != "fio" and row.workload in ("read", "write"))
+        """A plain stream goes one way, has no messages, and fio cannot drive it."""
+        if contender.rows is not None and row.name not in contender.rows:
+            return False
+        if row.replies == "extended" and not isinstance(contender, contenders.RamdiskNBD):
+            return False
+        return not contender.is_limit or (
+            row.client != "fio" and row.workload in ("read", "write") and row.replies == "simple")
 
     # Rows
 
@@ -193,24 +200,44 @@ class Campaign:
                     self.clients, server, row, min(self.seconds, 1), with_perf), 1))
         return result
 
+    def count_allocations(self):
+        """On servers of their own, which have the counter preloaded."""
+        library = counts.build_allocation_counter(self.repository, self.processes.directory)
+        if library is None:
+            return {}
+        result = {name: {} for name in loads.COUNTED_ALLOCATIONS}
+        for contender in self.counted_contenders:
+            path = self.processes.directory / f"{contender.name}.count"
+            for name in loads.COUNTED_ALLOCATIONS:
+                row = loads.named(name)
+                self.progress.step(f"allocations, {row.title}, {contender.title}", 2)
+                try:
+                    result[name][contender.name] = counts.allocations(
+                        self.clients, contender, library, path, row)
+                except (LoadFailed, Unavailable) as failure:
+                    result[name][contender.name] = {"failed": str(failure)}
+        return result
+
+    @property
+    def counted_contenders(self):
+        """Those whose calls, allocations and wake-ups are counted."""
+        return [c for c in self.contenders if not c.is_limit and c.rows is None]
+
     def measure_idle(self):
         """All of them at the same time: who is idle disturbs nobody."""
         self.progress.step(f"idle with {counts.IDLE_CONNECTIONS} connections each", IDLE_COST)
         servers = {}
         failures = {}
-        for contender in self.contenders:
-            if not contender.is_limit:
-                try:
-                    servers[contender.name] = self.server(contender, "unix")
-                except (LoadFailed, Unavailable) as failure:
-                    failures[contender.name] = {"failed": str(failure)}
+        for contender in self.counted_contenders:
+            try:
+                servers[contender.name] = self.server(contender, "unix")
+            except (LoadFailed, Unavailable) as failure:
+                failures[contender.name] = {"failed": str(failure)}
         return counts.idle(self.clients, servers) | failures
 
     def of_each_server(self, what, seconds, measure):
         result = {}
-        for contender in self.contenders:
-            if contender.is_limit:
-                continue
+        for contender in self.counted_contenders:
             self.progress.step(f"{what}, {contender.title}", seconds)
             try:
                 server = self.server(contender, "unix")

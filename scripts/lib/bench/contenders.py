@@ -21,6 +21,8 @@ class Contender:
 
     is_limit = False
     exported = ""
+    # The only rows that it takes part in; None for all.
+    rows = None
 
     def __init__(self, name, title):
         self.name = name
@@ -35,9 +37,10 @@ class Contender:
         """One line, or empty."""
         return ""
 
-    def start(self, processes, kind):
-        """Starts it on a socket of this kind, and answers the server."""
-        place = Place(processes.directory, self, kind)
+    def start(self, processes, kind, name=None, environment=None):
+        """Starts it on a socket of this kind, and answers the server. Under another name it gets
+        files of its own; variables of the environment are added to those that there are."""
+        place = Place(processes.directory, self, kind, name or self.name)
         command = self.command(place)
         if not self.example:
             self.example = " ".join(str(part) for part in command).replace(
@@ -46,7 +49,8 @@ class Contender:
             raise Unavailable(f"{command[0]} is not installed")
         log = place.directory / "log"
         with open(log, "w") as output:
-            process = processes.start(command, stdout=output, stderr=output)
+            process = processes.start(command, stdout=output, stderr=output,
+                                      env={**os.environ, **(environment or {})})
         if not wait_for(lambda: place.answers() or process.poll() not in (None, 0), 10):
             raise Unavailable(f"{self.title} does not listen")
         if process.poll() not in (None, 0):
@@ -61,9 +65,9 @@ class Contender:
 class Place:
     """Where one server listens, and keeps its files."""
 
-    def __init__(self, directory, contender, kind):
+    def __init__(self, directory, contender, kind, name):
         self.kind = kind
-        self.directory = directory / f"{contender.name}-{kind}"
+        self.directory = directory / f"{name}-{kind}"
         self.directory.mkdir(exist_ok=True)
         self.socket = self.directory / "socket"
         self.socket.unlink(missing_ok=True)
@@ -111,10 +115,11 @@ class Server:
 
 
 class RamdiskNBD(Contender):
-    def __init__(self, program, options, name="ramdisk-nbd", title="ramdisk-nbd"):
+    def __init__(self, program, options, name="ramdisk-nbd", title="ramdisk-nbd", rows=None):
         super().__init__(name, title)
         self.program = str(program)
         self.options = options
+        self.rows = rows
 
     def command(self, place):
         listen = (["--listen", f"127.0.0.1:{place.port}"] if place.kind == "tcp"
@@ -203,7 +208,10 @@ def all_of(release, options):
     }
     also = [RamdiskNBD(Path(path).resolve(), extra, name, f"ramdisk-nbd, {name}")
             for name, _, path in (entry.partition("=") for entry in options.also)]
-    return [RamdiskNBD(release / "ramdisk-nbd", extra), *also,
+    # What counting costs; the load where it would cost most says it.
+    blind = RamdiskNBD(release / "ramdisk-nbd", [*extra, "--no-stats"], "no-stats",
+                       "ramdisk-nbd --no-stats", ["read-4k"])
+    return [RamdiskNBD(release / "ramdisk-nbd", extra), *also, blind,
             *(peers[name] for name in PEERS if name in chosen)]
 
 

@@ -1,4 +1,4 @@
-"""What does not drift with the machine: system calls, and wake-ups of an idle server."""
+"""What does not drift with the machine: system calls, allocations, wake-ups of an idle server."""
 import re
 import shutil
 import signal
@@ -55,6 +55,40 @@ def perf_total(text):
 def strace_total(text):
     match = re.search(r"^\s*100\.00\s+\S+\s+(?:\S+\s+)?(\d+)\s+(?:\d+\s+)?total$", text, re.M)
     return int(match.group(1)) if match else None
+
+
+def build_allocation_counter(repository, directory):
+    """The library that counts a process's heap allocations; None without a compiler."""
+    source = repository / "Tests" / "CountTests" / "AllocationCounter.c"
+    library = directory / "counter.so"
+    for compiler in ("clang", "cc", "gcc"):
+        if shutil.which(compiler):
+            command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)]
+            if subprocess.run(command, capture_output=True).returncode == 0:
+                return library
+    return None
+
+
+def allocations(clients, contender, library, path, row):
+    """Heap allocations of a server for each 1000 requests. A short load and a longer one have the
+    same connections and handshakes: what the longer one takes more is the requests' own."""
+    environment = {"LD_PRELOAD": str(library), "COUNT_FILE": str(path)}
+    server = contender.start(clients.processes, "unix", f"{contender.name}-counted", environment)
+    try:
+        clients.fill(server)
+        seen = []
+        for seconds in (0.2, 0.2, 1.0):
+            before = int.from_bytes(path.read_bytes()[:8], "little")
+            requests = clients.run(server, row, seconds)["total_requests"]
+            time.sleep(0.05)
+            seen.append((int.from_bytes(path.read_bytes()[:8], "little") - before, requests))
+    finally:
+        server.stop()
+    # The first only warms up.
+    (_, (short, few), (long, many)) = seen
+    if many <= few:
+        raise LoadFailed("the machine was too busy to count")
+    return round(max(0, long - short) * 1000 / (many - few), 1)
 
 
 def idle(clients, servers):

@@ -61,7 +61,15 @@ def markdown(results, output):
         parts += [
             "## System calls",
             f"For each 1000 requests, counted with {results['system_calls']['with']}.",
-            call_table(results, shown),
+            count_table(results["system_calls"]["per_1000_requests"], shown)]
+    if results.get("allocations"):
+        parts += [
+            "## Heap allocations",
+            "For each 1000 requests, counted by a library that is loaded before the C library's own "
+            "functions.",
+            count_table(results["allocations"], shown)]
+    if "idle" in results:
+        parts += [
             "## Idle",
             idle_text(results), idle_table(results, shown)]
     parts += ["## Contenders", contender_table(results), "## Do it yourself", again(results)]
@@ -157,9 +165,10 @@ def processor_table(results, shown):
         if "server_cpu_us_per_request" in entry else "")
 
 
-def call_table(results, shown):
-    servers = {name: contender for name, contender in shown.items() if not contender["is_limit"]}
-    counted = results["system_calls"]["per_1000_requests"]
+def count_table(counted, shown):
+    """A line for each load that was counted, a cell for each server that it was counted of."""
+    names = {server for values in counted.values() for server in values}
+    servers = {name: contender for name, contender in shown.items() if name in names}
 
     def cell(value):
         return f"{value:,.0f}" if isinstance(value, (int, float)) else "failed"
