@@ -111,6 +111,9 @@ let package = Package(
             name: "NBDLoadTests", dependencies: ["NBDLoad", "NBDProtocol", "LinuxIO"],
             swiftSettings: settings),
         .testTarget(
+            name: "RamdiskNBDTests", dependencies: ["RamdiskNBD", "LinuxIO"],
+            swiftSettings: settings),
+        .testTarget(
             name: "NBDServerTests",
             dependencies: [
                 "NBDServer", "NBDProtocol", "LinuxIO",

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <sys/ioctl.h>
 
 int clinux_memfd_create(const char *name) {
     int fd = memfd_create(name, MFD_CLOEXEC);
@@ -289,4 +290,12 @@ int clinux_wait_process(int process) {
     do { result = waitpid(process, &status, 0); } while (result < 0 && errno == EINTR);
     if (result < 0) return -errno;
     return WIFSIGNALED(status) ? 256 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int clinux_window_size(int fd, int *columns, int *rows) {
+    struct winsize size;
+    if (ioctl(fd, TIOCGWINSZ, &size) < 0) return -errno;
+    *columns = size.ws_col;
+    *rows = size.ws_row;
+    return 0;
 }

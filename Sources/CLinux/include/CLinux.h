@@ -389,6 +389,11 @@ static inline int clinux_event_create(void) {
     return fd < 0 ? -errno : fd;
 }
 
+// MARK: - Terminals
+
+/// ioctl_tty(2), TIOCGWINSZ: how large the terminal is, in characters.
+int clinux_window_size(int fd, int *columns, int *rows);
+
 // MARK: - Threads
 
 /// pthread_create(3) with a stack of so many bytes and every signal blocked: signals are for the

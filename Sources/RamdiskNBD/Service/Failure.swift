@@ -13,15 +13,25 @@ struct Failure: Error {
     static func usage(_ sentence: String) -> Failure { Failure(sentence: sentence, exitCode: 64) }
     /// A file cannot be read, or is not of use. `EX_NOINPUT`
     static func noInput(_ sentence: String) -> Failure { Failure(sentence: sentence, exitCode: 66) }
+    /// `EX_UNAVAILABLE`
+    static let goneExitCode: Int32 = 69
     /// Something that is wanted is not to be had: an address, a host. `EX_UNAVAILABLE`
     static func unavailable(_ sentence: String) -> Failure {
-        Failure(sentence: sentence, exitCode: 69)
+        Failure(sentence: sentence, exitCode: goneExitCode)
     }
     /// The system has too little of something. `EX_OSERR`
     static func system(_ sentence: String) -> Failure { Failure(sentence: sentence, exitCode: 71) }
     /// A file cannot be made. `EX_CANTCREAT`
     static func cannotCreate(_ sentence: String) -> Failure {
         Failure(sentence: sentence, exitCode: 73)
+    }
+    /// Reading or writing went wrong. `EX_IOERR`
+    static func inputOutput(_ sentence: String) -> Failure {
+        Failure(sentence: sentence, exitCode: 74)
+    }
+    /// The other side speaks another language. `EX_PROTOCOL`
+    static func protocolError(_ sentence: String) -> Failure {
+        Failure(sentence: sentence, exitCode: 76)
     }
     /// It is not allowed. `EX_NOPERM`
     static func notPermitted(_ sentence: String) -> Failure {

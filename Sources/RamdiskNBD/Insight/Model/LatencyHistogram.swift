@@ -50,6 +50,15 @@ struct LatencyHistogram: Sendable, Equatable {
             counts: counts, sumNanoseconds: sumNanoseconds &- earlier.sumNanoseconds)
     }
 
+    /// Counts one time.
+    mutating func add(nanoseconds: UInt64) {
+        let bucket = LatencyScale.bucket(of: nanoseconds)
+        counts += [UInt64](repeating: 0, count: max(0, bucket + 1 - counts.count))
+        counts[bucket] += 1
+        count += 1
+        sumNanoseconds &+= nanoseconds
+    }
+
     /// Puts another's times to these.
     mutating func add(_ other: LatencyHistogram) {
         let length = max(counts.count, other.counts.count)

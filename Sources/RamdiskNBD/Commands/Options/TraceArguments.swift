@@ -1,0 +1,90 @@
+// Values of the options of `ramdisk-nbd trace`.
+
+internal import ArgumentParser
+
+extension CommandName: ExpressibleByArgument {
+    /// With a hyphen or an underscore: `write-zeroes`, as in the protocol table, is what people type.
+    init?(argument: String) {
+        let name = argument.lowercased().map { $0 == "-" ? "_" : $0 }
+        self.init(rawValue: String(name))
+    }
+}
+
+/// A time with its unit: `100us`, `5ms`, `1s`.
+struct TimeSpan: ExpressibleByArgument, Equatable {
+    var nanoseconds: UInt64
+
+    init(seconds: UInt64) { nanoseconds = seconds * 1_000_000_000 }
+
+    init?(argument: String) {
+        let units: [(String, UInt64)] = [
+            ("ns", 1), ("us", 1_000), ("µs", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000),
+        ]
+        // Every one of them ends in "s": the one that is just that comes last.
+        guard let (name, factor) = units.first(where: { argument.hasSuffix($0.0) }) else {
+            return nil
+        }
+        let digits = argument.dropLast(name.count)
+        guard let number = UInt64(digits), digits.first != "+" else { return nil }
+        let (product, overflow) = number.multipliedReportingOverflow(by: factor)
+        guard !overflow else { return nil }
+        nanoseconds = product
+    }
+
+    /// The shortest way to write it: `100ms`.
+    var defaultValueDescription: String {
+        for (unit, factor) in [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)]
+            as [(String, UInt64)]
+        where nanoseconds % factor == 0 {
+            return "\(nanoseconds / factor)\(unit)"
+        }
+        return "\(nanoseconds)ns"
+    }
+}
+
+/// Bytes of a disk, from the first to the last: `0-4095`, `1M-2M`, `1M-`.
+struct ByteRange: ExpressibleByArgument, Equatable {
+    var first: UInt64
+    /// Nil for all there are.
+    var last: UInt64?
+
+    init?(argument: String) {
+        let parts = argument.split(separator: "-", omittingEmptySubsequences: false)
+        guard parts.count == 2, let first = ByteCount(argument: String(parts[0])) else {
+            return nil
+        }
+        self.first = first.bytes
+        guard !parts[1].isEmpty else { return }
+        guard let last = ByteCount(argument: String(parts[1])), last.bytes >= first.bytes else {
+            return nil
+        }
+        self.last = last.bytes
+    }
+}
+
+/// What a trace is written to a file as.
+enum TraceFileFormat: String, CaseIterable, ExpressibleByArgument {
+    /// fio's, with times (version 3, since fio 3.31).
+    case iolog
+    /// fio's without times, for older ones.
+    case iolog2
+    /// Chrome's trace events, which Perfetto opens.
+    case chrome
+    /// What the server says, a line of JSON each.
+    case json
+    /// What is shown in the terminal.
+    case text
+
+    /// By a file's name; nil when it says nothing.
+    init?(path: String) {
+        let name = path.split(separator: "/").last ?? ""
+        guard let dot = name.lastIndex(of: ".") else { return nil }
+        switch name[name.index(after: dot)...].lowercased() {
+        case "iolog", "fio": self = .iolog
+        case "json", "trace", "perfetto": self = .chrome
+        case "ndjson", "jsonl": self = .json
+        case "txt", "text", "log": self = .text
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,101 @@
+// `ramdisk-nbd top`: a running server, live.
+
+internal import ArgumentParser
+internal import FoundationEssentials
+internal import LinuxIO
+internal import UnixSignals
+
+struct Top: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Watch a running server: throughput, requests, depth, latency, who does what.",
+        discussion: """
+            Every figure is of the last interval. DEPTH is how many requests were answered together \
+            on average. Latency is service time, from the receive that brought a request to the end of the \
+            send that took its reply; a column such as "99 %" is the time that so many requests did not exceed.
+
+            KEYS
+              s  sort connections by requests, bytes, latency or number
+              d  look at one disk after the other, or at all
+              u  KiB or kB
+              p  pause, and go on
+              q  quit; so does Ctrl-C
+
+            Where there is no terminal it prints a line for each interval.
+
+            EXAMPLES
+              The one server that is running, or another:
+                ramdisk-nbd top
+                ramdisk-nbd top --control /run/ramdisk-nbd/4711.control
+
+              One picture of five seconds, as text:
+                ramdisk-nbd top --once --interval 5s
+
+              A log of what it does:
+                ramdisk-nbd top --interval 10s > work.log
+            """)
+
+    @OptionGroup(title: "Server")
+    var server: WatchedServerOptions
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Time between two looks: 500ms, 5s; at least 100ms.", valueName: "time"))
+    var interval = TimeSpan(seconds: 1)
+
+    @Flag(name: .long, help: "Print one picture of one interval, and end.")
+    var once = false
+
+    @Flag(name: .long, help: "kB and MB, powers of 1000, rather than KiB and MiB.")
+    var decimal = false
+
+    func validate() throws {
+        guard (100_000_000...86_400_000_000_000).contains(interval.nanoseconds) else {
+            throw ValidationError(
+                "--interval is \(interval.defaultValueDescription), but has to be from 100ms to a day."
+            )
+        }
+    }
+
+    func run() async throws {
+        do {
+            try await watch()
+        } catch let failure as Failure {
+            failure.tell()
+            throw ExitCode(failure.exitCode)
+        }
+    }
+
+    private func watch() async throws {
+        let isTerminal = Terminal.isThere
+        let output = try? OutputFile(standardOutput: ()).isTerminal
+        let environment = ProcessInfo.processInfo.environment
+        let plan = TopPlan(
+            client: try server.client(),
+            intervalMilliseconds: Int(interval.nanoseconds / 1_000_000), isDecimal: decimal,
+            isColoured: wantsColour(isTerminal: output ?? false, environment: environment))
+        let heard = TopSignals()
+        let signals = await UnixSignalsSequence(
+            trapping: .sigint, .sigterm, .sighup, .sigwinch, .sigcont)
+        let obeying = Task {
+            for await signal in signals {
+                if signal == .sigwinch || signal == .sigcont {
+                    heard.change()
+                } else {
+                    heard.stop()
+                }
+            }
+        }
+        defer { obeying.cancel() }
+        let isOnce = once
+        try await onThread {
+            var session = TopSession(plan, signals: heard)
+            if isOnce {
+                try session.printOnce()
+            } else if isTerminal {
+                try session.show()
+            } else {
+                try session.printLines()
+            }
+        }
+    }
+}

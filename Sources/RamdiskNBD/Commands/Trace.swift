@@ -1,0 +1,91 @@
+// `ramdisk-nbd trace`: every request as it happens.
+
+internal import ArgumentParser
+internal import FoundationEssentials
+internal import LinuxIO
+internal import UnixSignals
+
+struct Trace: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show requests of a running server as they happen.",
+        discussion: """
+            One line for each request when it has been answered: seconds since the start of the \
+            trace, connection, command, offset and length in bytes, the time from the receive that \
+            brought it to the end of the send that took its reply, flags, error. It ends with \
+            Ctrl-C, after --count requests or after --duration. Requests that come faster than they can be told \
+            are lost and counted; no client ever waits.
+
+            EXAMPLES
+              Everything, or only writes that took over 100 microseconds:
+                ramdisk-nbd trace
+                ramdisk-nbd trace --command write --min-latency 100us
+
+              What happens at the start of the disk "vm":
+                ramdisk-nbd trace --export vm --offset 0-1M
+
+              Ten seconds added up: where, in what sizes, how fast:
+                ramdisk-nbd trace --summary --duration 10s
+
+              Recorded, and played again with fio on another disk:
+                ramdisk-nbd trace -o work.iolog
+                fio --name=again --read_iolog=work.iolog --replay_redirect=/dev/nbd1
+
+              A picture of it, at ui.perfetto.dev:
+                ramdisk-nbd trace -o work.json --duration 1s
+            """)
+
+    @OptionGroup(title: "Server")
+    var server: WatchedServerOptions
+
+    @OptionGroup(title: "Which requests")
+    var filter: TraceFilterOptions
+
+    @OptionGroup(title: "Output")
+    var output: TraceOutputOptions
+
+    func run() async throws {
+        do {
+            try await trace()
+        } catch let failure as Failure {
+            failure.tell()
+            throw ExitCode(failure.exitCode)
+        }
+    }
+
+    private func trace() async throws {
+        let client = try server.client()
+        let plan = try await plan(client)
+        let target = filter.filter.target
+        let stream = try await onThread { try client.open(target) }
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+        let limit = output.duration
+        let obeying = Task {
+            for await _ in signals { stream.stop() }
+        }
+        let ending = Task {
+            guard let limit else { return }
+            try await Task.sleep(for: .nanoseconds(limit.nanoseconds))
+            stream.stop()
+        }
+        defer {
+            obeying.cancel()
+            ending.cancel()
+        }
+        try await onThread {
+            let session = try TraceSession(plan)
+            try session.run(stream)
+        }
+    }
+
+    private func plan(_ client: ControlClient) async throws -> TracePlan {
+        let disks: [DiskStats]? =
+            output.summary
+            ? try await onThread { try client.get("/disks", as: [DiskStats].self) } : nil
+        let isTerminal = try? OutputFile(standardOutput: ()).isTerminal
+        let environment = ProcessInfo.processInfo.environment
+        return TracePlan(
+            path: output.path, format: output.fileFormat, summary: disks,
+            isColoured: wantsColour(isTerminal: isTerminal ?? false, environment: environment),
+            width: Terminal.size.columns)
+    }
+}

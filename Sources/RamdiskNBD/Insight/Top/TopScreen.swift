@@ -1,0 +1,115 @@
+// The picture that `top` shows: lines of text for a model and a size. Nothing here does I/O.
+
+internal import LinuxIO
+
+/// The view of a ``TopModel`` on so many columns and rows.
+struct TopScreen {
+    let model: TopModel
+    let size: Terminal.Size
+    /// Seconds between two looks, as asked for.
+    let interval: Double
+    /// Whether the keys are told, on the last row: nobody can press one when it is printed once.
+    var hasKeys = true
+
+    /// What fits: at most as many lines as there are rows.
+    var lines: [InkedLine] {
+        guard let stats = model.stats else { return [InkedLine("waiting for the server")] }
+        var lines = TopHead(stats: stats, model: model).lines
+        lines += [InkedLine()] + throughput + [InkedLine()] + latencies + [InkedLine()]
+        let room = size.rows - lines.count - (hasKeys ? 1 : 0)
+        lines += TopConnections(model: model, columns: size.columns).lines(room: room)
+        guard hasKeys else { return lines }
+        let above = max(0, size.rows - 1)
+        lines = Array(lines.prefix(above))
+        return lines + Array(repeating: InkedLine(), count: above - lines.count) + [keys]
+    }
+
+    // What lines are made of here: a name, four figures, and a picture in the rest.
+    private static let figuresWidth = 50
+    private var pictureWidth: Int { max(0, min(size.columns, 160) - Self.figuresWidth) }
+
+    private var throughput: [InkedLine] {
+        let rates = model.rates
+        let depth = rates.depth.map(Units.threeDigits) ?? ""
+        let past = model.history
+        return [
+            header("", "BYTES/s", "REQ/s", "AVG SIZE", "DEPTH"),
+            figures("read", moved(rates.read), past.map(\.readBytes), .cyan),
+            figures("write", moved(rates.write), past.map(\.writeBytes), .magenta),
+            figures(
+                "total", [bytes(rates.bytes), Units.count(rates.requests), "", depth],
+                past.map(\.requests), .green),
+        ]
+    }
+
+    private func moved(_ rate: CommandRate) -> [String] {
+        let average = rate.requests > 0 ? bytes(rate.bytes / rate.requests) : ""
+        return [bytes(rate.bytes), Units.count(rate.requests), average, ""]
+    }
+
+    private var latencies: [InkedLine] {
+        let rates = model.rates
+        let past = model.history
+        return [
+            header("LATENCY", "50 %", "90 %", "99 %", "99.9 %"),
+            figures("read", times(rates.read), past.map(\.readLatency), .cyan),
+            figures("write", times(rates.write), past.map(\.writeLatency), .magenta),
+            seldom("flush", rates.flush, .yellow),
+            seldom("trim", rates.trim, .blue),
+        ]
+    }
+
+    private func times(_ rate: CommandRate) -> [String] {
+        [50, 90, 99, 99.9].map { percent in
+            rate.latency.percentile(percent).map { Units.duration(nanoseconds: Double($0)) } ?? ""
+        }
+    }
+
+    private func header(_ name: String, _ columns: String...) -> InkedLine {
+        var line = InkedLine(name.left(8), .dim)
+        for column in columns { line.add(column.right(10), .dim) }
+        // Over the pictures: how long ago their left end is.
+        let ages = "  last \(Units.age(seconds: Double(pictureWidth) * interval))"
+        if ages.count <= pictureWidth { line.add(ages, .dim) }
+        return line
+    }
+
+    private func figures(
+        _ name: String, _ columns: [String], _ past: [Double?], _ ink: Ink
+    ) -> InkedLine {
+        var line = InkedLine(name.left(8), ink)
+        for column in columns { line.add(column.right(10)) }
+        line.pad(to: Self.figuresWidth)
+        line.add(Bars.sparkline(past, width: pictureWidth), ink)
+        return line
+    }
+
+    /// What has no picture has its rate there.
+    private func seldom(_ name: String, _ rate: CommandRate, _ ink: Ink) -> InkedLine {
+        var line = InkedLine(name.left(8), ink)
+        for column in times(rate) { line.add(column.right(10)) }
+        if rate.requests > 0 { line.add("  \(Units.count(rate.requests))/s", .dim) }
+        return line
+    }
+
+    private var keys: InkedLine {
+        var line = InkedLine()
+        let choices: [(key: String, meaning: String)] = [
+            ("s", "sort: \(model.order.rawValue)"), ("d", "disk: \(diskName)"),
+            ("u", "units: \(model.isDecimal ? "kB" : "KiB")"),
+            ("p", model.isPaused ? "go on" : "pause"), ("q", "quit"),
+        ]
+        for choice in choices {
+            line.add(" \(choice.key) ", .inverse)
+            line.add(" \(choice.meaning)  ")
+        }
+        return line
+    }
+
+    private var diskName: String {
+        guard let disk = model.disk else { return "all" }
+        return disk.isEmpty ? "no name" : String(disk.prefix(20))
+    }
+
+    private func bytes(_ value: Double) -> String { Units.bytes(value, decimal: model.isDecimal) }
+}

@@ -1,0 +1,146 @@
+// Looks at the server every so often, and shows what it sees until somebody has seen enough.
+
+internal import LinuxIO
+internal import Synchronization
+internal import SystemPackage
+
+/// How `top` was asked to look.
+struct TopPlan: Sendable {
+    var client: ControlClient
+    var intervalMilliseconds: Int
+    var isDecimal: Bool
+    var isColoured: Bool
+}
+
+/// What signals tell the session; safe from any thread.
+final class TopSignals: Sendable {
+    private let stopped = Atomic<Bool>(false)
+    private let changed = Atomic<Bool>(false)
+
+    /// The session has to end.
+    func stop() { stopped.store(true, ordering: .releasing) }
+    /// The terminal has another size, or the process goes on after it was stopped.
+    func change() { changed.store(true, ordering: .releasing) }
+
+    /// Whether it has to end.
+    var isStopped: Bool { stopped.load(ordering: .acquiring) }
+    /// Whether something has changed since this was asked last.
+    func takeChange() -> Bool { changed.exchange(false, ordering: .acquiringAndReleasing) }
+}
+
+/// `top`, on a thread that may block.
+struct TopSession {
+    private let plan: TopPlan
+    private let signals: TopSignals
+    private var model = TopModel()
+
+    init(_ plan: TopPlan, signals: TopSignals) {
+        self.plan = plan
+        self.signals = signals
+        model.isDecimal = plan.isDecimal
+    }
+
+    private var interval: Double { Double(plan.intervalMilliseconds) / 1000 }
+    private var isStopped: Bool { signals.isStopped }
+
+    private func look() throws -> Stats { try plan.client.get("/stats", as: Stats.self) }
+
+    /// One picture of one interval, as text.
+    mutating func printOnce() throws {
+        model.take(try look())
+        wait(until: .now().adding(milliseconds: plan.intervalMilliseconds))
+        model.take(try look())
+        let size = Terminal.Size(columns: Terminal.size.columns, rows: .max)
+        let screen = TopScreen(model: model, size: size, interval: interval, hasKeys: false)
+        for line in screen.lines {
+            let text = line.text(coloured: plan.isColoured, limit: size.columns)
+            standardOutput(text.withoutTrailingSpaces + "\n")
+        }
+    }
+
+    /// A line every interval, until a signal or the reader ends it.
+    mutating func printLines() throws {
+        let output = try OutputFile(standardOutput: ())
+        var count = 0
+        var next = MonotonicTime.now()
+        while !isStopped {
+            model.take(try look())
+            if let line = TopLine.line(model) {
+                do throws(Errno) {
+                    try output.write((count % 20 == 0 ? TopLine.header + "\n" : "") + line + "\n")
+                } catch {
+                    // Who reads has seen enough, or its disk is full.
+                    return
+                }
+                count += 1
+            }
+            next = next.adding(milliseconds: plan.intervalMilliseconds)
+            wait(until: next)
+        }
+    }
+
+    /// In steps, so that a signal is heard.
+    private func wait(until end: MonotonicTime) {
+        while MonotonicTime.now() < end, !isStopped {
+            min(end, MonotonicTime.now().adding(milliseconds: 50)).sleep()
+        }
+    }
+
+    /// The picture, until somebody quits.
+    mutating func show() throws {
+        model.take(try look())
+        while try showUntilSuspended() {
+            // The terminal is as it was; this comes back when the shell says so.
+            Terminal.suspendProcess()
+        }
+    }
+
+    /// Answers whether it is only for a while that the terminal is given back.
+    private mutating func showUntilSuspended() throws -> Bool {
+        let display = try TopDisplay()
+        var next = MonotonicTime.now().adding(milliseconds: plan.intervalMilliseconds)
+        draw(display)
+        while !isStopped {
+            let left = next.milliseconds(from: .now())
+            guard let keys = display.readKeys(milliseconds: min(left, 100)) else { return false }
+            for key in keys {
+                switch obey(key) {
+                case .goOn: break
+                case .suspend: return true
+                case .quit: return false
+                }
+            }
+            let isTime = next.milliseconds(from: .now()) == 0
+            if isTime {
+                model.take(try look())
+                // Should a look have taken long, those that were missed are not made up for.
+                next = max(next.adding(milliseconds: plan.intervalMilliseconds), .now())
+            }
+            if signals.takeChange() || isTime || !keys.isEmpty { draw(display) }
+        }
+        return false
+    }
+
+    private func draw(_ display: borrowing TopDisplay) {
+        let size = Terminal.size
+        let screen = TopScreen(model: model, size: size, interval: interval)
+        display.show(screen.lines, size: size, coloured: plan.isColoured)
+    }
+
+    private enum Wish { case goOn, suspend, quit }
+
+    private mutating func obey(_ key: UInt8) -> Wish {
+        switch key {
+        case UInt8(ascii: "s"): model.nextOrder()
+        case UInt8(ascii: "d"): model.nextDisk()
+        case UInt8(ascii: "u"): model.isDecimal.toggle()
+        case UInt8(ascii: "p"), UInt8(ascii: " "): model.isPaused.toggle()
+        // Ctrl-Z
+        case 0x1A: return .suspend
+        // Ctrl-C, Ctrl-D
+        case UInt8(ascii: "q"), 3, 4: return .quit
+        default: break
+        }
+        return .goOn
+    }
+}

@@ -1,0 +1,109 @@
+// The summary of a trace, in the terminal.
+
+/// Lines for a ``TraceSummary``.
+struct SummaryText {
+    let summary: TraceSummary
+    /// Characters that a line may have.
+    let width: Int
+
+    /// All of it.
+    var lines: [InkedLine] {
+        var lines = [head]
+        guard summary.requests > 0 else { return lines }
+        lines += [InkedLine()] + commandTable
+        for (export, disk) in summary.disks { lines += heatMap(export, disk) }
+        lines += [InkedLine()]
+        lines += histogram("SIZE", summary.sizes, .cyan) { Units.bytes(Double($0)) }
+        lines += [InkedLine()]
+        lines += histogram("DURATION", summary.times, .green) {
+            Units.duration(nanoseconds: Double($0))
+        }
+        return lines
+    }
+
+    private var head: InkedLine {
+        let seconds = Double(summary.lastNanoseconds) / 1e9
+        var line = InkedLine("\(summary.requests) requests", .bold)
+        line.add(" in \(Units.duration(nanoseconds: seconds * 1e9))")
+        if summary.dropped > 0 {
+            line.add(", and \(summary.dropped) more that came too fast to be told", .red)
+        }
+        return line
+    }
+
+    private var commandTable: [InkedLine] {
+        var lines = [
+            InkedLine(
+                "COMMAND".left(14) + "REQUESTS".right(10) + "BYTES".right(12) + "ERRORS".right(8)
+                    + "MEDIAN".right(11) + "99 %".right(11) + "LONGEST".right(11), .dim)
+        ]
+        for name in CommandName.allCases {
+            guard let command = summary.commands[name] else { continue }
+            var line = InkedLine(name.rawValue.left(14), name.ink)
+            line.add("\(command.requests)".right(10))
+            line.add((name.hasRange ? Units.bytes(Double(command.bytes)) : "").right(12))
+            line.add("\(command.errors)".right(8), command.errors > 0 ? .red : .plain)
+            for percent in [50.0, 99, 100] {
+                line.add(duration(command.latency.percentile(percent)).right(11))
+            }
+            lines.append(line)
+        }
+        for (error, count) in summary.errors.sorted(by: { $0.key < $1.key }) {
+            lines.append(InkedLine("  \(error): \(count)", .red))
+        }
+        return lines
+    }
+
+    private func duration(_ nanoseconds: UInt64?) -> String {
+        nanoseconds.map { Units.duration(nanoseconds: Double($0)) } ?? ""
+    }
+
+    /// Two rows, from the disk's first byte on the left to its last: what was read, what was written.
+    private func heatMap(_ export: String, _ disk: TraceSummary.Disk) -> [InkedLine] {
+        guard disk.reads.contains(where: { $0 > 0 }) || disk.writes.contains(where: { $0 > 0 })
+        else { return [] }
+        let columns = max(16, min(width - 10, 128))
+        let name = export.isEmpty ? "the disk" : "disk \(export)"
+        let title = "OFFSET  \(name), \(Units.bytes(Double(disk.sizeBytes))), "
+        let each = Units.bytes(Double(disk.sizeBytes) / Double(columns))
+        var lines = [InkedLine(), InkedLine(title + "each character \(each)", .dim)]
+        for (label, counts, ink) in [
+            ("read", disk.reads, Ink.cyan), ("written", disk.writes, .magenta),
+        ] {
+            let folded = Self.fold(counts, into: columns)
+            let highest = folded.max() ?? 0
+            var line = InkedLine(label.left(9))
+            line.add(String(folded.map { Bars.shade($0, of: highest) }), ink)
+            lines.append(line)
+        }
+        return lines
+    }
+
+    /// The highest of the places that share a character.
+    private static func fold(_ counts: [UInt64], into columns: Int) -> [UInt64] {
+        (0..<columns).map { column in
+            let first = column * counts.count / columns
+            let end = max(first + 1, (column + 1) * counts.count / columns)
+            return counts[first..<end].max() ?? 0
+        }
+    }
+
+    private func histogram(
+        _ title: String, _ powers: TraceSummary.Powers, _ ink: Ink, _ unit: (UInt64) -> String
+    ) -> [InkedLine] {
+        guard let first = powers.keys.min(), let last = powers.keys.max() else { return [] }
+        let all = powers.values.reduce(0, +)
+        let highest = Double(powers.values.max() ?? 1)
+        let room = max(10, width - 34)
+        let rows = (first...last).map { power -> InkedLine in
+            let count = powers[power] ?? 0
+            var line = InkedLine("up to " + unit(1 << UInt64(min(power, 63))).right(9))
+            line.add("\(count)".right(9))
+            let percent = Double(count) * 100 / Double(all)
+            line.add((Units.fixed(percent, decimals: 1) + " %").right(8) + " ", .dim)
+            line.add(Bars.bar(Double(count) / highest, width: room), ink)
+            return line
+        }
+        return [InkedLine(title, .dim)] + rows
+    }
+}

@@ -1,0 +1,91 @@
+// Watching a server: what `top` and `trace` do besides what they show.
+
+import Harness
+import Testing
+
+extension ProgramSuite {
+    @Suite("Watching") struct Watching {
+        private let program = Program.ramdiskNBD
+        private let directory: TemporaryDirectory
+        private let control: String
+
+        init() throws {
+            directory = try TemporaryDirectory()
+            control = directory.file("control")
+        }
+
+        @Test(
+            "a server that is not there fails with a sentence that names its socket",
+            arguments: ["top", "trace"])
+        func noServer(command: String) async throws {
+            let ending = try await program.run([command, "--control", control])
+            #expect(ending.status == .exited(69))
+            #expect(ending.errors.contains(control))
+            #expect(ending.errors.split(separator: "\n").count == 1)
+        }
+
+        @Test(
+            "with a wrong option fails with a sentence that names it",
+            arguments: [
+                (["top", "--interval", "1"], "'1'"), (["top", "--interval", "1ms"], "1ms"),
+                (["trace", "--command", "erase"], "'erase'"), (["trace", "--count", "0"], "0"),
+                (["trace", "--offset", "9-1"], "'9-1'"), (["trace", "-o", "file"], "file"),
+                (["trace", "--json", "--format", "chrome"], "chrome"),
+            ])
+        func wrong(arguments: [String], named: String) async throws {
+            let ending = try await program.run(arguments)
+            #expect(ending.status == .exited(64))
+            #expect(ending.errors.contains(named))
+        }
+
+        @Test("once prints one picture, without codes where there is no terminal")
+        func once() async throws {
+            try await withServer("--control", control) { server in
+                let said = try await program(
+                    "top", "--once", "--interval", "100ms", "--control", control)
+                #expect(said.contains("pid \(server.pid)"))
+                #expect(said.contains("LATENCY"))
+                #expect(!said.contains("\u{1B}"))
+            }
+        }
+
+        @Test(
+            "gives the terminal back as it was, after a signal too",
+            arguments: ["INT", "TERM", "HUP"])
+        func terminal(signal: String) async throws {
+            try await withServer("--control", control) { _ in
+                let line =
+                    "stty -g; timeout --foreground -s \(signal) 1 '\(program.name)' top "
+                    + "--control '\(control)'; stty -g"
+                let said = try await Program("script", package: "bsdutils")(
+                    "-qec", line, directory.file("typescript"))
+                let settings = said.split(separator: "\r\n").filter {
+                    $0.wholeMatch(of: /[0-9a-f]+(:[0-9a-f]+)+/) != nil
+                }
+                #expect(said.contains("\u{1B}[?1049h"), "it does not take the other screen")
+                let end = said.split(separator: "\u{1B}[?1049l", omittingEmptySubsequences: false)
+                #expect(end.count == 2, "it does not go back to the first screen, once")
+                #expect(settings.first != nil)
+                #expect(end.last.map { $0.contains(settings.first ?? "none") } == true)
+            }
+        }
+
+        @Test("a server that goes away ends with a sentence on a terminal that is as it was")
+        func gone() async throws {
+            try await withServer("--control", control) { server in
+                async let said = Program("script", package: "bsdutils").run([
+                    "-qec", "'\(program.name)' top --interval 100ms --control '\(control)'",
+                    directory.file("typescript"),
+                ])
+                try await eventually("it shows something") {
+                    text(of: directory.file("typescript")).contains("LATENCY")
+                }
+                try await server.end(with: 15)
+                let ending = try await said
+                #expect(ending.status == .exited(69))
+                let last = ending.output.split(separator: "\u{1B}[?1049l").last ?? ""
+                #expect(last.contains("ramdisk-nbd: error: "))
+            }
+        }
+    }
+}
