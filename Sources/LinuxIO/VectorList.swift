@@ -64,7 +64,10 @@ public import CLinux
         // Sound: the entry before the end is initialized.
         if end > first, unsafe storage[end &- 1].iov_base + storage[end &- 1].iov_len == region.base
         {
-            unsafe storage[end &- 1].iov_len &+= region.count
+            // Written whole: the thread sanitizer's build breaks on a change of one field.
+            let last = unsafe storage[end &- 1]
+            unsafe storage[end &- 1] = iovec(
+                iov_base: last.iov_base, iov_len: last.iov_len &+ region.count)
             bytesLeft &+= region.count
         } else {
             append(region)

@@ -3,6 +3,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = "64M"
 # Seconds for a server that says nothing; some never do.
-PATIENCE = "3"
+PATIENCE = "2"
 MARKS = {"passed": "yes", "failed": "**no**", "not offered": "-"}
 
 
@@ -219,6 +220,8 @@ def main():
     parser.add_argument("--bin", type=Path, required=True)
     parser.add_argument("--peers", action="store_true")
     options = parser.parse_args()
+    # Who is told to stop stops its servers first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     tool = str(options.bin / "nbd-conformance")
     program = os.environ.get("RAMDISK_NBD") or str(options.bin / "ramdisk-nbd")
 

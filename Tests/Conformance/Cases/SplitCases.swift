@@ -37,15 +37,16 @@ extension ConformanceSuite {
             }
         },
         ConformanceCase("split-opt-abort", .must, "Newstyle negotiation", rule) { peer in
+            // Nil for a server that closes at once, which is no matter of cuts.
+            let whole = try answerToAbort(peer.haggle())
             try eachCut(optionMessage(Option.abort).count) { position in
                 let dialogue = try peer.haggle()
                 dialogue.channel.cut = .at(position)
-                let end = try dialogue.ask(Option.abort).end
-                try expect(end.code == Reply.ack, "cut at \(position), it is answered \(end)")
+                let code = try answerToAbort(dialogue)
+                try expect(code == whole, "cut at \(position), it is answered otherwise")
             }
         },
         option("split-opt-list", Option.list, needs: [.list]),
-        option("split-opt-list-with-data", Option.list, data: { _ in [1, 2, 3] }),
         option("split-opt-unknown", Option.unknown, data: { _ in pattern(20) }),
         option("split-opt-starttls", Option.startTLS, needs: [.noTLS]),
         option("split-opt-info", Option.info, data: { information($0, everything) }),
@@ -105,6 +106,14 @@ extension ConformanceSuite {
                 dialogue.channel.cut = .whole
                 try dialogue.expectHaggling()
             }
+        }
+    }
+
+    private static func answerToAbort(_ dialogue: Dialogue) throws -> UInt32? {
+        do {
+            return try dialogue.ask(Option.abort).end.code
+        } catch is Closed {
+            return nil
         }
     }
 
