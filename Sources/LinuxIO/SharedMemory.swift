@@ -56,13 +56,15 @@ public struct SharedMemory: ~Copyable, Sendable {
     }
 
     /// The next run of memory that has been written, at or after an offset; nil when there is none.
-    /// lseek(2), `SEEK_DATA`
-    public func nextData(from place: Int) -> Range<Int>? {
+    /// Throws when the file system cannot tell. lseek(2), `SEEK_DATA`
+    public func nextData(from place: Int) throws(Errno) -> Range<Int>? {
         let number = descriptor.rawValue
         let start = clinux_seek(number, off_t(offset + place), 1)
-        guard start >= 0, start < offset + size else { return nil }
+        if start == off_t(-ENXIO) { return nil }
+        guard start >= 0 else { throw Errno(rawValue: CInt(-start)) }
+        guard start < offset + size else { return nil }
         let end = clinux_seek(number, start, 0)
-        guard end > start else { return nil }
+        guard end > start else { throw end < 0 ? Errno(rawValue: CInt(-end)) : .invalidArgument }
         return max(place, Int(start) - offset)..<min(size, Int(end) - offset)
     }
 }
@@ -78,6 +80,13 @@ public struct SharedMemoryHandle: Sendable, BitwiseCopyable {
     @_semantics("no_performance_analysis")
     public func provision(offset: Int, count: Int) throws(Errno) {
         try checked(clinux_provision(number, off_t(start &+ offset), off_t(count)))
+    }
+
+    /// Bytes that are taken up at this moment. fstat(2), `st_blocks`
+    @_semantics("no_performance_analysis")
+    public var residentBytes: Int {
+        var status = stat()
+        return unsafe fstat(number, &status) == 0 ? Int(status.st_blocks) &* 512 : 0
     }
 
     /// Gives the memory of a range of whole pages back; it reads as zeroes from then on.

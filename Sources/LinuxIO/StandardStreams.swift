@@ -58,7 +58,10 @@ public enum StandardStreams {
 
     /// fcntl(2), `F_DUPFD_CLOEXEC`
     private static func duplicate(_ number: CInt) throws(Errno) -> Descriptor {
-        Descriptor(adopting: try checked(clinux_duplicate(number)))
+        let copy = Descriptor(adopting: try checked(clinux_duplicate(number)))
+        // Whoever had it before may have used it without waiting.
+        SocketHandle(number: copy.rawValue).makeBlocking()
+        return copy
     }
 
     /// Has a descriptor lead nowhere, rather than be free for the next file. dup2(2)

@@ -203,6 +203,21 @@ public struct StreamSocket: ~Copyable, Sendable {
         _ = clinux_set_option(number, CInt(IPPROTO_TCP), TCP_NODELAY, 1)
     }
 
+    /// Has calls wait unless they say otherwise, whatever a former owner of the descriptor wanted.
+    /// fcntl(2), `O_NONBLOCK`
+    public func makeBlocking() { clinux_make_blocking(number) }
+
+    /// Has the kernel ask after a peer that has been silent for so long, every so often, and end the
+    /// connection when it does not answer so many times. tcp(7), `TCP_KEEPIDLE`; other kinds of socket
+    /// know when their peer is gone.
+    public func keepAlive(idleSeconds: Int, everySeconds: Int, times: Int) {
+        _ = clinux_set_option(number, SOL_SOCKET, SO_KEEPALIVE, 1)
+        _ = clinux_set_option(number, CInt(IPPROTO_TCP), TCP_KEEPIDLE, CInt(clamping: idleSeconds))
+        _ = clinux_set_option(
+            number, CInt(IPPROTO_TCP), TCP_KEEPINTVL, CInt(clamping: everySeconds))
+        _ = clinux_set_option(number, CInt(IPPROTO_TCP), TCP_KEEPCNT, CInt(clamping: times))
+    }
+
     /// Whether this is a Unix socket. socket(7), `SO_DOMAIN`
     public var isUnix: Bool {
         var domain: CInt = 0

@@ -5,9 +5,10 @@ public enum Limits {
     /// Length of a name or other string (specification: "Conventions").
     public static var stringLength: Int { 4096 }
 
-    /// Options in one handshake. Real clients send under ten; a client that sends more than this is
-    /// not negotiating.
-    public static var optionCount: Int { 32 }
+    /// Options in one handshake with a server of so many exports. Clients that use one send under ten;
+    /// one that lists all (`qemu-nbd --list`) asks twice about each. A client that sends more than this
+    /// is not negotiating.
+    public static func optionCount(exports: Int) -> Int { 32 + 2 * exports }
 
     /// Option data that is kept and looked at. The longest option that means something is a GO with
     /// a name of 4096 bytes and a few information types; contexts come to a few strings more.

@@ -33,10 +33,23 @@ struct MemoryTests {
             "MemTotal:       100 kB\nMemFree: 1 kB\nMemAvailable:      42 kB\nBuffers: 3 kB\n"
         #expect(AvailableMemory.meminfo(text) == 42 << 10)
         #expect(AvailableMemory.meminfo("MemTotal: 1 kB\n") == nil)
-        #expect(AvailableMemory.groupRemainder(limit: "1000\n", used: "400\n") == 600)
-        #expect(AvailableMemory.groupRemainder(limit: "1000\n", used: "4000\n") == 0)
-        #expect(AvailableMemory.groupRemainder(limit: "max\n", used: "400\n") == nil)
-        #expect(AvailableMemory.groupRemainder(limit: "", used: "") == nil)
+        #expect(
+            AvailableMemory.groupRemainder(limit: "1000\n", used: "400\n", statistics: "") == 600)
+        #expect(
+            AvailableMemory.groupRemainder(limit: "1000\n", used: "4000\n", statistics: "") == 0)
+        #expect(
+            AvailableMemory.groupRemainder(limit: "max\n", used: "400\n", statistics: "") == nil)
+        #expect(AvailableMemory.groupRemainder(limit: "", used: "", statistics: "") == nil)
+        let statistics = "anon 5\ninactive_file 300\nactive_file 7\n"
+        #expect(
+            AvailableMemory.groupRemainder(limit: "1000", used: "900", statistics: statistics)
+                == 400)
+        #expect(
+            AvailableMemory.groupDirectories("0::/a.slice/b.service\n") == [
+                "/sys/fs/cgroup/a.slice/b.service", "/sys/fs/cgroup/a.slice", "/sys/fs/cgroup",
+            ])
+        #expect(AvailableMemory.groupDirectories("0::/\n") == ["/sys/fs/cgroup"])
+        #expect(AvailableMemory.groupDirectories("") == ["/sys/fs/cgroup"])
         #expect((AvailableMemory.bytes ?? 0) > 0)
     }
 }

@@ -129,7 +129,9 @@ struct ServerNegotiationTests {
 
     @Test("the thirty-third option ends the connection")
     func tooManyOptions() {
-        let many = Array(repeating: option(.list), count: Limits.optionCount).flatMap { $0 }
+        let many = Array(repeating: option(.list), count: Limits.optionCount(exports: 2)).flatMap {
+            $0
+        }
         #expect(play(fixed + many).end == nil)
         #expect(play(fixed + many + option(.list)).end == .fail(.tooManyOptions))
     }

@@ -181,6 +181,17 @@ struct ChunkedReplyTests {
         try client.done(Request(.cache, cookie: 4, offset: 0, length: 1 << 40))
     }
 
+    @Test("zeroes that are to keep more space than the machine has: ENOSPC, and nothing is taken")
+    func noMemory() throws {
+        let disk = try RamDisk(size: 1 << 40, isSparse: true)
+        let client = try TestClient(to: try makeServer(disk), .extended)
+        let request = Request(
+            .writeZeroes, flags: .noHole, cookie: 1, offset: 4096, length: 1 << 40 - 4096)
+        #expect(try client.error(request).error == .noSpace)
+        #expect(disk.residentBytes == 0)
+        try client.done(Request(.write, cookie: 2, offset: 0, length: 4096), pattern(4096))
+    }
+
     @Test("a WRITE may say that it has a payload, or leave it out")
     func payloadFlag() throws {
         let client = try TestClient(to: try makeServer(), .extended)

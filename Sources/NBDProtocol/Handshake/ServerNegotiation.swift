@@ -151,7 +151,9 @@ public struct ServerNegotiation: Sendable {
         // What was chosen before is gone, however this option ends.
         if header.code == .setMetaContext { contextExport = nil }
         optionCount += 1
-        guard optionCount <= Limits.optionCount else { return fail(.tooManyOptions) }
+        guard optionCount <= Limits.optionCount(exports: exports.count) else {
+            return fail(.tooManyOptions)
+        }
         let length = Int(header.length)
         if length == 0 { return answer(header, []) }
         if length > Limits.optionDataKept {
@@ -307,7 +309,9 @@ public struct ServerNegotiation: Sendable {
     }
 
     private func exportIndex(named name: String) -> Int? {
-        if let index = exports.firstIndex(where: { $0.name == name }) { return index }
+        if let index = exports.firstIndex(where: { $0.name.utf8.elementsEqual(name.utf8) }) {
+            return index
+        }
         return name.isEmpty ? exports.indices.first : nil
     }
 
@@ -356,7 +360,7 @@ extension ServerNegotiation.Violation: CustomStringConvertible {
         case .clientFlags(let flags):
             "client flags 0x\(String(flags, radix: 16)) have bits that were not offered"
         case .optionMagic: "an option does not begin with its magic number"
-        case .tooManyOptions: "more than \(Limits.optionCount) options"
+        case .tooManyOptions: "more options than a client has use for"
         case .optionLength(let length): "an option claims \(length) bytes of data"
         case .exportName: "NBD_OPT_EXPORT_NAME names no export of this server"
         case .exportNameWithoutTLS: "NBD_OPT_EXPORT_NAME without TLS, which this server requires"

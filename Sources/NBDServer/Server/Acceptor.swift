@@ -33,7 +33,10 @@ struct Acceptor: ~Copyable {
         while !context.stop.isSet {
             let ready = wait(for: listeners)
             for index in ready { accept(from: listeners[index]) }
-            for connection in context.takeHandedOver() { admit(connection) }
+            // Again and again: while one was admitted, the wake-up of another may have been cleared.
+            while case let waiting = context.takeHandedOver(), !waiting.isEmpty {
+                for connection in waiting { admit(connection) }
+            }
             joinEnded()
         }
         context.refuseHandedOver()
@@ -103,7 +106,6 @@ struct Acceptor: ~Copyable {
 
     private mutating func start(_ connection: Connection) {
         let context = context
-        context.onEvent(.connected(connection.number, peer: connection.peer))
         context.places.enter()
         do throws(Errno) {
             let insight = try ConnectionInsight(
@@ -111,6 +113,7 @@ struct Acceptor: ~Copyable {
             let thread = try Thread(name: "nbd-\(connection.number)") {
                 // Seen by whoever looks before its first request is served.
                 context.insights.add(insight)
+                context.onEvent(.connected(connection.number, peer: connection.peer))
                 connection.run(context, insight)
             }
             workers[connection.number] = Worker(

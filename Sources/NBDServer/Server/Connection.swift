@@ -88,7 +88,12 @@ final class Connection: Sendable {
     ) -> SessionEnd {
         let handle = socket.handle
         handle.disableDelay()
-        if handle.isUnix { handle.setSendBuffer(bytes: Self.unixSendBuffer) }
+        if handle.isUnix {
+            handle.setSendBuffer(bytes: Self.unixSendBuffer)
+        } else {
+            // A client whose machine is gone gives its place back after some ten minutes.
+            handle.keepAlive(idleSeconds: 300, everySeconds: 60, times: 5)
+        }
         do throws(SessionEnd) {
             let agreement = try negotiate(context, &stream)
             let export = context.exports[agreement.export]

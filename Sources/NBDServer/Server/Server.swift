@@ -50,6 +50,7 @@ public final class Server: Sendable {
 
     /// Serves a client that is connected already: one end of a socket pair, or an inherited socket.
     public func serve(_ socket: consuming StreamSocket) {
+        socket.handle.makeBlocking()
         context.hand(over: context.connection(socket))
     }
 

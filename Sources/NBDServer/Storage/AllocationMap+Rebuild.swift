@@ -1,14 +1,15 @@
 // The map of memory that was there before it.
 
 internal import LinuxIO
+internal import SystemPackage
 
 extension AllocationMap {
     /// Marks the pages that the file system says have been written; for memory with holes. As fast as
     /// it has runs, whatever its size.
-    func markWritten(of memory: borrowing SharedMemory) {
+    func markWritten(of memory: borrowing SharedMemory) throws(Errno) {
         let pageSize = DiskPages.pageSize
         var place = 0
-        while let run = memory.nextData(from: place) {
+        while let run = try memory.nextData(from: place) {
             mark(run.lowerBound / pageSize..<min(pageCount, (run.upperBound - 1) / pageSize + 1))
             place = run.upperBound
         }

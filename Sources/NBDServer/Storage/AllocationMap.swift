@@ -46,8 +46,13 @@ struct AllocationMap: Sendable, BitwiseCopyable {
     /// Says that pages may hold data.
     @inline(__always)
     func mark(_ pages: Range<Int>) {
-        for page in pages where !isMarked(page) {
-            words.set(page / 64, bit(page))
+        var page = pages.lowerBound
+        while page < pages.upperBound {
+            let next = min(pages.upperBound, (page / 64 + 1) * 64)
+            let bits = mask(page..<next)
+            // Most are there already, and reading does not take the cache line away from others.
+            if words.load(page / 64) & bits != bits { words.set(page / 64, bits) }
+            page = next
         }
     }
 

@@ -32,7 +32,10 @@ struct DiskMemory: ~Copyable, Sendable {
     /// Memory of the process's own, out of the machine's pool of reserved large pages.
     init(reservedFor size: UInt64) throws(RamDiskError) {
         let pageSize = ReservedPages.size ?? MemoryMapping.largePageSize
-        let pages = (try Self.byteCount(size) + pageSize - 1) / pageSize
+        let pages = (try Self.byteCount(size) - 1) / pageSize + 1
+        guard pages <= Int.max / pageSize else {
+            throw .reservedPages(size: size, needed: pages, free: ReservedPages.free)
+        }
         do throws(Errno) {
             mapping = try MemoryMapping(reservedBytes: pages * pageSize)
         } catch {
@@ -58,6 +61,8 @@ struct DiskMemory: ~Copyable, Sendable {
     /// Memory that has, or will have, a name. One that is not sparse gets all of it here.
     init(_ backing: Backing, isSparse: Bool) throws(RamDiskError) {
         let count = backing.memory.size
+        // A page of 2 MiB is never given back: there would be nothing sparse about it.
+        if isSparse, backing.isReserved { throw .cannotAllocate(size: backing.size, .notSupported) }
         if !isSparse, !backing.isReserved {
             try Self.checkAvailable(
                 size: backing.size, needed: max(0, count - backing.residentBytes))
@@ -91,6 +96,16 @@ struct DiskMemory: ~Copyable, Sendable {
         case nil: backing?.residentBytes ?? mapping.region.count
         }
     }
+
+    /// Bytes that a sparse disk may come to take up: what it has, and what the machine has left at this
+    /// moment but for a reserve. Without a limit the kernel would not refuse memory, but end programs.
+    var mostOfSparse: Int {
+        guard let available = AvailableMemory.bytes else { return .max }
+        return residentBytes + available - min(available / 8, Self.reserve)
+    }
+
+    /// Bytes that sparse disks leave to the machine.
+    private static var reserve: Int { 512 << 20 }
 
     /// Takes all of it now.
     func populate(size: UInt64) throws(RamDiskError) {

@@ -29,6 +29,8 @@ struct DiskPages: Sendable, BitwiseCopyable {
     let map: AllocationMap
     /// Which pages of a sparse disk are being written or given back.
     let claims: PageClaims
+    /// Bytes of memory that a sparse disk takes at most.
+    let mostMemory: Int
 
     /// Bytes in a page: the unit of the map, and what is given back. Where the kernel's own pages are
     /// larger it keeps the rest of one, and zeroes what it is told to give back; that is as good.
@@ -187,6 +189,10 @@ struct DiskPages: Sendable, BitwiseCopyable {
         while page < pages.upperBound {
             // From the next page on: another writer may have marked this one by now.
             let end = map.first(marked: true, from: page + 1, limit: pages.upperBound)
+            // Several writers may each pass here with the last of it; that is what a reserve is for.
+            guard shared.residentBytes <= mostMemory &- (end - page) * pageSize else {
+                return false
+            }
             do throws(Errno) {
                 try shared.provision(offset: page * pageSize, count: (end - page) * pageSize)
             } catch {

@@ -76,11 +76,20 @@ extension Backing {
     func rebuild(_ map: AllocationMap, over region: MemoryRegion, isSparse: Bool) {
         guard wasFound else { return }
         guard isSparse else { return map.markNonzero(in: region) }
-        map.markWritten(of: memory)
-        // What was reserved and not written has no mark, so a trim would pass it over: it goes now.
+        do throws(Errno) {
+            try map.markWritten(of: memory)
+            try releaseUnwritten()
+        } catch {
+            // What the file system does not tell is read; nothing is given back then.
+            map.markNonzero(in: region)
+        }
+    }
+
+    /// What was reserved and not written has no mark, so a trim would pass it over: it goes now.
+    private func releaseUnwritten() throws(Errno) {
         var place = 0
         while place < memory.size {
-            let run = memory.nextData(from: place) ?? memory.size..<memory.size
+            let run = try memory.nextData(from: place) ?? memory.size..<memory.size
             if run.lowerBound > place {
                 try? memory.handle.punch(offset: place, count: run.lowerBound - place)
             }

@@ -70,7 +70,8 @@ public final class RamDisk: Sendable {
         memory.backing?.rebuild(map, over: region, isSparse: isSparse)
         pages = DiskPages(
             size: size, shared: isSparse ? memory.handle : nil, region: region,
-            zeroes: zeroes.region, map: map, claims: PageClaims(memory: claimMemory.region))
+            zeroes: zeroes.region, map: map, claims: PageClaims(memory: claimMemory.region),
+            mostMemory: isSparse ? memory.mostOfSparse : .max)
         lockFailure = isSparse ? nil : Self.lock(memory.mapping, mapMemory)
         self.size = size
         self.isSparse = isSparse

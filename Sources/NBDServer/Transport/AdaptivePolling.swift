@@ -13,6 +13,8 @@ struct AdaptivePolling {
     private let longest: UInt64
     private var window: UInt64
     private var end: MonotonicTime?
+    /// Whether nobody has looked since the window was opened.
+    private var isFirstLook = false
     /// Eight times the average size of the last batches, about eight of them.
     private var recentEighths = 0
     /// Windows below this are no use: a look costs about as much. In nanoseconds.
@@ -34,12 +36,17 @@ struct AdaptivePolling {
         end =
             isWorthIt
             ? MonotonicTime(nanoseconds: MonotonicTime.now().nanoseconds &+ window) : nil
+        isFirstLook = isWorthIt
     }
 
     /// Whether to look once more: the window is open. Each look but the first comes after a pause.
     var goesOn: Bool {
         mutating get {
             guard let end else { return false }
+            if isFirstLook {
+                isFirstLook = false
+                return true
+            }
             if MonotonicTime.now() < end {
                 Processor.relax()
                 return true
