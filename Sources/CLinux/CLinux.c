@@ -2,6 +2,7 @@
 // the header.
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <linux/memfd.h>
 #include <linux/netlink.h>
@@ -9,6 +10,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -56,6 +58,25 @@ int clinux_memory_kind(int fd, uint64_t *page) {
     if (fstatfs(fd, &status) < 0) return -errno;
     *page = (uint64_t)status.f_bsize;
     return status.f_type == TMPFS_MAGIC ? 1 : status.f_type == HUGETLBFS_MAGIC ? 2 : 0;
+}
+
+int clinux_lock_process(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0) return -errno;
+    // With a limit, and without the right to exceed it, later mappings would fail.
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct sets[2] = { 0 };
+    if (syscall(SYS_capget, &header, sets) < 0) return -errno;
+    int exceeds = sets[0].effective >> CAP_IPC_LOCK & 1;
+    if (limit.rlim_cur != RLIM_INFINITY && !exceeds) return -EPERM;
+    return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0 ? -errno : 0;
+}
+
+int clinux_become_flusher(void) {
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+    return prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) < 0 ? -errno : 0;
 }
 
 int clinux_open_unnamed(const char *directory) {

@@ -41,7 +41,8 @@ extension ProgramSuite {
             let options = [
                 "--size", "--listen", "--unix", "--export", "--read-only", "--max-connections",
                 "--sparse", "--poll-us", "--log-level", "--pid-file", "--backing",
-                "--backing-directory", "--keep", "--huge-pages", "--version", "--help",
+                "--backing-directory", "--keep", "--huge-pages",
+                "--cpu-list", "--protect", "--version", "--help",
                 "--allow", "--allow-uid", "--allow-gid", "--unix-mode", "--unix-owner", "--stdio",
                 "--max-connections-per-address", "--handshake-timeout", "--stall-timeout",
             ]
@@ -123,6 +124,12 @@ extension WrongLine {
         WrongLine("--backing", "../etc/passwd", names: "no slash"),
         WrongLine("--backing", String(repeating: "x", count: 201), names: "xxx"),
         WrongLine("--backing", "x", "--export", "a/b", "--export", "c", names: "\"x-a/b\""),
+        WrongLine("--cpu-list", "", names: "--cpu-list"),
+        WrongLine("--cpu-list", "1-0", names: "'1-0'"),
+        WrongLine("--cpu-list", "0,,1", names: "'0,,1'"),
+        WrongLine("--cpu-list", "0-1-2", names: "'0-1-2'"),
+        WrongLine("--cpu-list", "-1", names: "--cpu-list"),
+        WrongLine("--cpu-list", "1024", names: "'1024'"),
         WrongLine("--keep", names: "--backing"),
         WrongLine("--backing-directory", "/dev/shm", names: "--backing"),
         WrongLine("--sparse", "--huge-pages", names: "--huge-pages"),

@@ -93,6 +93,13 @@ static inline int clinux_prefer_huge_pages(void *base, size_t length) {
     return madvise(base, length, MADV_HUGEPAGE) < 0 ? -errno : 0;
 }
 
+/// mlockall(2), MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT; -EPERM when the process has a limit for
+/// locked memory that it may not exceed.
+int clinux_lock_process(void);
+
+/// prctl(2), PR_SET_IO_FLUSHER, for the calling thread and those it will make.
+int clinux_become_flusher(void);
+
 // MARK: - Files that are memory
 
 /// fstatfs(2): 1 when an open file or directory is in a tmpfs, 2 when in a hugetlbfs, 0 when neither;

@@ -34,6 +34,10 @@ final class Connection: Sendable {
     /// What the thread does: the handshake, then requests until there are no more.
     func run(_ context: ServerContext, _ insight: ConnectionInsight) {
         Probes.connectionOpen(number)
+        // A processor that is gone by now is no reason to turn a client away.
+        if let processor = context.options.processor(for: number) {
+            try? Processor.bind(to: [processor])
+        }
         var end = serve(context, insight)
         if phase.load(ordering: .acquiring) == .crowdedOut { end = .crowdedOut }
         if end.isViolation { context.insights.violated() }

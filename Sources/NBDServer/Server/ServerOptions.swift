@@ -26,6 +26,9 @@ public struct ServerOptions: Sendable {
     /// Microseconds that a connection's thread may look for the next request before it sleeps; 0
     /// turns it off. See ``ServerOptions/init()``.
     public var pollMicroseconds = 50
+    /// Numbers of processors that connections' threads are bound to, each to the next in turn; empty
+    /// leaves that to the scheduler.
+    public var processors: [Int] = []
     /// Milliseconds that a client has to take its last replies when the server is stopped.
     public var stopMilliseconds = 2_000
 
@@ -35,4 +38,9 @@ public struct ServerOptions: Sendable {
 
     /// The defaults.
     public init() {}
+
+    /// The processor for a connection; nil for any. Connections are numbered from 1.
+    func processor(for connection: UInt64) -> Int? {
+        processors.isEmpty ? nil : processors[Int((connection - 1) % UInt64(processors.count))]
+    }
 }

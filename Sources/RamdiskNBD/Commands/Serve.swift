@@ -9,7 +9,8 @@ struct Serve: AsyncParsableCommand {
         discussion: """
             Prints one NBD URI a line for each address when it is ready, and serves until SIGTERM or \
             SIGINT; a second one ends it at once. SIGUSR1 logs how much memory each disk takes up. \
-            What is stored is gone when it ends.
+            What is stored is gone when it ends, unless --backing is given and it is killed or crashes, \
+            or --keep is given too.
 
             Whoever can reach the address, and is not kept out with --allow, --allow-uid or \
             --allow-gid, can read and write. By default that is this machine alone.
@@ -25,6 +26,14 @@ struct Serve: AsyncParsableCommand {
               2 GiB on a Unix socket, memory taken only as it is written:
                 ramdisk-nbd serve --size 2G --sparse --unix /run/ramdisk.sock
                 nbd-client -unix /run/ramdisk.sock /dev/nbd0
+
+              A disk that outlives a server that is killed, and one that is stopped:
+                ramdisk-nbd serve --size 4G --backing db
+                ramdisk-nbd serve --size 4G --backing db --keep
+
+              On two processors, in huge pages that were reserved:
+                sysctl vm.nr_hugepages=512
+                ramdisk-nbd serve --size 1G --huge-pages --cpu-list 2-3
 
               Two disks, by name:
                 ramdisk-nbd serve --export fast=1G --export scratch=200M
@@ -74,6 +83,15 @@ struct Serve: AsyncParsableCommand {
         completion: .file())
     var pidFile: String?
 
+    @Flag(
+        name: .long,
+        help: """
+            Guard the process against a machine without memory, as a disk has to be that the machine \
+            itself swaps or writes back to: code and buffers stay in memory, and it is not chosen to \
+            be killed. Needs root; what is not allowed is left out.
+            """)
+    var protect = false
+
     func validate() throws {
         try admission.validate(for: addresses)
     }
@@ -86,7 +104,7 @@ struct Serve: AsyncParsableCommand {
             configuration: DiskService.Configuration(
                 disks: disks.plans, addresses: addresses.plan, options: options,
                 control: insight.plan, pidFile: pidFile,
-                purpose: addresses.stdio ? .standardStreams : .clients),
+                purpose: addresses.stdio ? .standardStreams : .clients, isProtected: protect),
             logger: log.logger)
         do {
             try await DiskService.run(service, logger: service.logger)

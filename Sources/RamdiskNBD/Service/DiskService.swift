@@ -17,6 +17,9 @@ struct DiskService: Service {
         var control: ControlPlan
         var pidFile: String?
         var purpose = Purpose.clients
+        /// Whether this machine may swap or write back to the disks, so that the server must not have
+        /// to wait for memory.
+        var isProtected = false
     }
 
     /// Milliseconds that a client that is done has to take its last replies out of a pipe.
@@ -80,27 +83,37 @@ struct DiskService: Service {
         Descriptor.raiseLimit()
         // First of all: from here on nothing else is written to the client.
         let client = try takeClient()
+        if configuration.isProtected { Protection.begin(logger: logger) }
+        try Placement.begin(on: configuration.options.processors)
         let exports = try configuration.disks.map { try makeExport($0) }
         let listeners = try openListeners()
         leftovers.note(listeners)
         let doors = try openControl()
         let pidFile = try configuration.pidFile.map { try PidFile(path: $0) }
-        let log = EventLog(logger: logger)
-        let server = try publish(exports) { try makeServer(exports, listeners, log) }
+        var running = try publish(exports) { try serve(exports, listeners, doors) }
         if let pidFile { leftovers.note(pidFile) }
         figures.show(exports)
+        if let client {
+            running.relay = client.relay
+            running.server.serve(client.socket)
+        }
+        return running
+    }
+
+    /// The last step: from here on clients are served.
+    private func serve(
+        _ exports: [Export], _ listeners: [Listener],
+        _ doors: (control: Listener?, metrics: [Listener])
+    ) throws -> Running {
+        let log = EventLog(logger: logger)
+        let server = try makeServer(exports, listeners, log)
         let watched = WatchedServer(
             server: server, exports: exports, addresses: listeners.map(\.address.uri),
             maximumConnections: configuration.options.maximumConnections)
-        var running = Running(
+        return Running(
             server: server, addresses: listeners.filter { !$0.isPassed }.map(\.address), log: log,
             control: try ControlPoint(
                 control: doors.control, metrics: doors.metrics, watched: watched, logger: logger))
-        if let client {
-            running.relay = client.relay
-            server.serve(client.socket)
-        }
-        return running
     }
 
     /// Opens the ways to ask the server about itself.

@@ -45,6 +45,15 @@ struct ConnectionOptions: ParsableArguments {
             """, valueName: "microseconds"))
     var pollUs = 50
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            """
+            Processors to work on, such as 0,2-3: each connection is bound to the next one in turn, \
+            and the disks' memory is taken there. (default: left to the scheduler)
+            """, valueName: "list"))
+    var cpuList: ProcessorList?
+
     func validate() throws {
         guard (1...10_000).contains(maxConnections) else {
             throw ValidationError(
@@ -75,6 +84,7 @@ struct ConnectionOptions: ParsableArguments {
         options.handshakeMilliseconds = handshakeTimeout.milliseconds
         options.stallMilliseconds = stallTimeout.milliseconds
         options.pollMicroseconds = pollUs
+        options.processors = cpuList?.numbers ?? []
         return options
     }
 }
