@@ -56,8 +56,11 @@ public struct ServerProcess: Sendable {
         return words.flatMap { Int($0[1]) }.map { $0 << 10 } ?? 0
     }
 
-    /// How many entries a directory of /proc/PID has: `task` for threads, `fd` for descriptors.
-    public func count(_ name: String) throws -> Int {
-        try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/\(name)").count
+    /// The entries of a directory of /proc/PID: `task` for threads, `fd` for descriptors.
+    public func entries(_ name: String) throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/\(name)")
     }
+
+    /// How many entries such a directory has.
+    public func count(_ name: String) throws -> Int { try entries(name).count }
 }

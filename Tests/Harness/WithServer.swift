@@ -98,6 +98,8 @@ private func configuration(
     return Configuration(
         executable: .path("/bin/sh"),
         arguments: Arguments(["-c", start.shell, "sh", program, "serve"] + address + arguments),
+        // For its control socket.
+        environment: .inherit.updating(["XDG_RUNTIME_DIR": directory.path]),
         platformOptions: User.same.options)
 }
 

@@ -1,0 +1,220 @@
+// What a server tells of itself, against what a client has done.
+
+import LinuxIO
+import NBDProtocol
+import Testing
+
+@testable import NBDServer
+
+@Suite("Figures and traces")
+struct InsightTests {
+    @Test("count every request and every byte, by command")
+    func counts() async throws {
+        let server = try makeServer()
+        let client = try TestClient(to: server, export: "disk")
+        for number in 0..<5 as Range<UInt64> {
+            try client.write(pattern(4096), at: number * 4096)
+        }
+        _ = try client.read(at: 0, count: 10_000)
+        #expect(try client.call(Request(.flush)) == .none)
+        #expect(try client.call(Request(.trim, offset: 0, length: 8192)) == .none)
+        #expect(try client.call(Request(.writeZeroes, offset: 0, length: 100)) == .none)
+        #expect(try client.call(Request(.cache, offset: 0, length: 300)) == .none)
+        try await settled(server, requests: 10)
+        let activity = server.figures().activity
+        let expected: [CountedCommand: (UInt64, UInt64)] = [
+            .write: (5, 20480), .read: (1, 10_000), .flush: (1, 0), .trim: (1, 8192),
+            .writeZeroes: (1, 100), .cache: (1, 300),
+        ]
+        for command in CountedCommand.allCases {
+            let (requests, bytes) = expected[command] ?? (0, 0)
+            #expect(activity.requests(of: command) == requests, "\(command)")
+            #expect(activity.bytes(of: command) == bytes, "\(command)")
+            #expect(activity.errors(of: command) == 0)
+            #expect(activity.latencies(of: command).reduce(0, +) == requests)
+        }
+        // Each was waited for.
+        #expect(activity.batches == 10)
+        #expect(activity.batchedRequests == 10)
+        #expect(activity.batchesBySize.first == 10)
+    }
+
+    @Test("count errors by kind, and no bytes for them")
+    func errors() async throws {
+        let server = try makeServer(isReadOnly: true)
+        let client = try TestClient(to: server, export: "disk")
+        let write = Request(.write, offset: 0, length: 4)
+        #expect(try client.call(write, [1, 2, 3, 4]) == .notPermitted)
+        #expect(try client.call(Request(.read, offset: 0, length: 0)) == .invalid)
+        #expect(try client.call(Request(.read, offset: 1 << 30, length: 1)) == .invalid)
+        #expect(try client.call(Request(Command(rawValue: 77))) == .invalid)
+        _ = try client.read(at: 0, count: 1)
+        try await settled(server, requests: 5)
+        let activity = server.figures().activity
+        #expect(activity.requests(answeredWith: .notPermitted) == 1)
+        #expect(activity.requests(answeredWith: .invalid) == 3)
+        #expect(activity.errors(of: .write) == 1)
+        #expect(activity.errors(of: .read) == 2)
+        #expect(activity.errors(of: .unknown) == 1)
+        #expect(activity.bytes(of: .write) == 0)
+        #expect(activity.bytes(of: .read) == 1)
+    }
+
+    @Test("tell how many requests came together")
+    func batches() async throws {
+        let server = try makeServer()
+        let client = try TestClient(to: server, export: "disk")
+        let requests = (0..<100).map { Request(.flush, cookie: $0) }
+        try client.send(requests.flatMap(\.encoded))
+        for request in requests {
+            #expect(try client.reply() == SimpleReply(cookie: request.cookie))
+        }
+        try await settled(server, requests: 100)
+        let activity = server.figures().activity
+        #expect(activity.batchedRequests == 100)
+        #expect(activity.batches < 50, "one send brought all")
+        #expect(activity.pollHits + activity.pollSleeps > 0)
+    }
+
+    @Test("keep what ended connections have counted")
+    func ended() async throws {
+        let server = try makeServer()
+        for _ in 0..<3 {
+            let client = try TestClient(to: server, export: "disk")
+            _ = try client.read(at: 0, count: 512)
+            try client.send(Request(.disconnect))
+            #expect(try client.isClosed())
+            // Never less than before, while the connection goes from the open ones to the past.
+            #expect(server.figures().activity.requests(of: .read) >= 1)
+        }
+        try await settled(server, requests: 6)
+        let figures = server.figures()
+        #expect(figures.connections.isEmpty)
+        #expect(figures.accepted == 3)
+        #expect(figures.activity.requests(of: .read) == 3)
+        #expect(figures.activity.requests(of: .disconnect) == 3)
+        #expect(figures.exports[0].activity == figures.activity)
+        #expect(figures.exports[0].openConnections == 0)
+    }
+
+    @Test("count nothing when that is not wanted")
+    func noStats() throws {
+        var options = ServerOptions()
+        options.isCounting = false
+        let server = try makeServer(options: options)
+        let client = try TestClient(to: server, export: "disk")
+        _ = try client.read(at: 0, count: 512)
+        #expect(server.figures().activity == ActivityFigures())
+        #expect(!server.figures().isCounting)
+        let isTracing = server.trace() != nil
+        #expect(!isTracing)
+    }
+
+    // MARK: - Traces
+
+    @Test("trace every request while somebody reads, and none before")
+    func trace() async throws {
+        let server = try makeServer()
+        let client = try TestClient(to: server, export: "disk")
+        _ = try client.read(at: 0, count: 1)
+        var follower = try follow(server)
+        try client.write(pattern(700), at: 4096)
+        let zeroes = Request(.writeZeroes, flags: .noHole, offset: 512, length: 1024)
+        #expect(try client.call(zeroes) == .none)
+        #expect(try client.call(Request(.read, offset: 1 << 40, length: 5)) == .invalid)
+        try client.send(Request(.disconnect))
+        #expect(try client.isClosed())
+        var records: [TraceRecord] = []
+        while records.count < 3 { records += follower.read(atMost: 100) }
+        #expect(records.map(\.command) == [.write, .writeZeroes, .read])
+        #expect(records.map(\.offset) == [4096, 512, 1 << 40])
+        #expect(records.map(\.length) == [700, 1024, 5])
+        #expect(records.map(\.flags.rawValue) == [0, CommandFlags.noHole.rawValue, 0])
+        #expect(records.map(\.error) == [.none, .none, .invalid])
+        #expect(records.allSatisfy { $0.receivedNanoseconds >= follower.startNanoseconds })
+        #expect(follower.droppedRequests == 0)
+        #expect(follower.read(atMost: 100).isEmpty)
+    }
+
+    @Test("traces of connections that came and went between two looks are whole")
+    func shortConnections() throws {
+        let server = try makeServer()
+        var follower = try follow(server)
+        for number in 0..<5 as Range<UInt64> {
+            let client = try TestClient(to: server, export: "disk")
+            _ = try client.read(at: number, count: 1)
+            try client.send(Request(.disconnect))
+            #expect(try client.isClosed())
+        }
+        var offsets: [UInt64] = []
+        while offsets.count < 5 { offsets += follower.read(atMost: 2).map(\.offset) }
+        #expect(offsets.sorted() == [0, 1, 2, 3, 4])
+    }
+
+    @Test("a reader that does not read stops nobody, and learns what it has missed")
+    func slowReader() async throws {
+        let server = try makeServer()
+        var follower = try follow(server)
+        let client = try TestClient(to: server, export: "disk")
+        let count = UInt64(InsightLayout.ringCapacity) + 1000
+        let batch = (0..<100).map { Request(.flush, cookie: $0) }.flatMap(\.encoded)
+        for _ in 0..<count / 100 {
+            try client.send(batch)
+            _ = try client.receive(100 * SimpleReply.encodedSize)
+        }
+        let sent = count / 100 * 100
+        try await settled(server, requests: sent)
+        var told: UInt64 = 0
+        while true {
+            let records = follower.read(atMost: 1000)
+            if records.isEmpty { break }
+            told += UInt64(records.count)
+        }
+        #expect(told == UInt64(InsightLayout.ringCapacity))
+        #expect(told + follower.droppedRequests == sent)
+    }
+
+    @Test("there are at most eight readers, and room again when one is done")
+    func readers() throws {
+        let server = try makeServer()
+        var followers: [Follower] = []
+        for _ in 0..<8 { followers.append(try #require(Follower(server))) }
+        #expect(Follower(server) == nil)
+        #expect(server.figures().traceReaders == 8)
+        followers.removeLast()
+        #expect(Follower(server) != nil)
+    }
+
+    private func follow(_ server: Server) throws -> TraceFollower {
+        guard let follower = server.trace() else { throw NoFollower() }
+        return follower
+    }
+
+    private struct NoFollower: Error {}
+
+    /// A follower that can be kept in an array.
+    private final class Follower: Equatable {
+        private let follower: TraceFollower
+
+        init?(_ server: Server) {
+            guard let follower = server.trace() else { return nil }
+            self.follower = follower
+        }
+
+        static func == (one: Follower, other: Follower) -> Bool { one === other }
+    }
+
+    /// Waits until so many requests have been counted and timed: that is done after the send, so a
+    /// client that has its answer may be a moment early.
+    private func settled(_ server: Server, requests: UInt64) async throws {
+        for _ in 0..<2000 {
+            let activity = server.figures().activity
+            let disconnects = activity.requests(of: .disconnect)
+            if activity.requests == requests, activity.batchedRequests + disconnects == requests {
+                return
+            }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        Issue.record("\(server.figures().activity.requests) requests were counted, not \(requests)")
+    }
+}

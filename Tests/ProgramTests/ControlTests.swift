@@ -1,0 +1,196 @@
+// The control socket: what it answers, whom, and that asking disturbs nobody.
+
+internal import Glibc
+import Harness
+import Testing
+
+extension ProgramSuite {
+    @Suite("The control socket") struct Control {
+        @Test("tells figures as JSON, all of them and in parts")
+        func figures() async throws {
+            try await withServer("--export", "a=8M", "--export", "b=4M") { server in
+                let client = try RawClient(unix: server.socketPath)
+                try client.enter("b")
+                try client.write([1, 2, 3], at: 0)
+                try await eventually("the write is counted") {
+                    let stats = try server.ask("/stats").json(Stats.self)
+                    return stats.disks[1].activity.commands.first?.requests == 1
+                }
+                let stats = try server.ask("/stats").json(Stats.self)
+                #expect(stats.server.pid == server.pid)
+                #expect(stats.server.isCounting)
+                #expect(stats.server.openConnections == 1)
+                #expect(stats.disks.map(\.export) == ["a", "b"])
+                #expect(stats.disks.map(\.sizeBytes) == [8 << 20, 4 << 20])
+                #expect(stats.disks.map(\.openConnections) == [0, 1])
+                #expect(stats.connections.map(\.export) == ["b"])
+                #expect(stats.connections[0].client.contains("process \(getpid())"))
+                #expect(stats.connections[0].activity == stats.disks[1].activity)
+                #expect(stats.disks[0].activity.commands.isEmpty)
+                let disks = try server.ask("/disks").json([Stats.Disk].self)
+                #expect(disks.map(\.export) == ["a", "b"])
+                let connections = try server.ask("/connections").json([Stats.Connection].self)
+                #expect(connections.map(\.number) == stats.connections.map(\.number))
+            }
+        }
+
+        @Test(
+            "says no to what it does not have",
+            arguments: zip(
+                ["/", "/stat", "/trace?comand=read", "/trace?count=0", "/trace?offset=9-1"],
+                [404, 404, 400, 400, 400]))
+        func refusals(target: String, status: Int) async throws {
+            try await withServer("--size", "1M") { server in
+                let answer = try server.ask(target)
+                #expect(answer.status == status)
+                #expect(answer.text.hasSuffix("\n"))
+            }
+        }
+
+        @Test("answers only GET, one request after the other on one connection")
+        func methods() async throws {
+            try await withServer("--size", "1M") { server in
+                let asker = try RawClient(unix: server.controlPath)
+                let post = try asker.ask("/stats", method: "POST")
+                #expect(post.status == 405)
+                #expect(post.headers["allow"] == "GET")
+                for _ in 0..<3 {
+                    let health = try asker.ask("/healthz")
+                    #expect(health.status == 200)
+                    #expect(health.text == "ok\n")
+                }
+            }
+        }
+
+        @Test("has the mode 0600, and goes away with its server")
+        func file() async throws {
+            let path = try await withServer("--size", "1M") { server in
+                #expect(try mode(of: server.controlPath) == S_IFSOCK | 0o600)
+                #expect(try mode(of: server.directory.file("ramdisk-nbd")) == S_IFDIR | 0o700)
+                return server.controlPath
+            }
+            #expect(!exists(path))
+        }
+
+        @Test("refuses other users", .enabled(if: geteuid() == 0, "only root can be two users"))
+        func otherUsers() async throws {
+            try await withServer("--size", "1M") { server in
+                let target = "http://localhost/stats"
+                let curl = Program("curl", package: "curl")
+                let arguments = ["-sS", "--unix-socket", server.controlPath, target]
+                try await curl(arguments)
+                // Where only the socket's own mode is in the way.
+                for folder in [server.directory.path, server.directory.file("ramdisk-nbd")] {
+                    #expect(unsafe chmod(folder, 0o755) == 0)
+                }
+                let ending = try await curl.run(arguments, as: .unprivileged)
+                #expect(ending.status == .exited(7))
+                #expect(ending.output.isEmpty)
+                // And where even that has been opened.
+                #expect(unsafe chmod(server.controlPath, 0o666) == 0)
+                let other = try await curl.run(arguments, as: .unprivileged)
+                #expect(!other.status.isSuccess)
+                #expect(other.output.isEmpty)
+            }
+        }
+
+        @Test("can be elsewhere, or nowhere")
+        func places() async throws {
+            let directory = try TemporaryDirectory()
+            let path = directory.file("here")
+            try await withServer("--size", "1M", "--control", path) { server in
+                #expect(try RawClient(unix: path).ask("/healthz").status == 200)
+                #expect(!exists(server.controlPath))
+                let ending = try await Program.ramdiskNBD.run(
+                    ["serve", "--listen", "localhost:0", "--control", path])
+                #expect(ending.status == .exited(69))
+                #expect(ending.isOneSentence(naming: path, "--control"))
+            }
+            try await withServer("--size", "1M", "--no-control") { server in
+                #expect(!exists(server.controlPath))
+            }
+        }
+
+        @Test("leaves metrics, and nothing else, to a TCP address")
+        func metrics() async throws {
+            try await withServer("--size", "1M", "--metrics-listen", "127.0.0.1:0") { server in
+                let address = server.log.split(separator: "metrics at http://127.0.0.1:").last
+                let port = try #require(UInt16(address?.prefix { $0.isNumber } ?? ""))
+                let asker = try RawClient(host: "127.0.0.1", port: port)
+                let metrics = try asker.ask("/metrics")
+                #expect(
+                    metrics.headers["content-type"]?.hasPrefix("text/plain; version=0.0.4") == true)
+                #expect(
+                    metrics.text.contains("\nramdisk_nbd_disk_size_bytes{export=\"\"} 1048576\n"))
+                #expect(try asker.ask("/healthz").status == 200)
+                for target in ["/stats", "/trace", "/connections", "/disks"] {
+                    #expect(try asker.ask(target).status == 404)
+                }
+            }
+        }
+
+        @Test("costs no thread, and wakes nobody, before somebody asks")
+        func idle() async throws {
+            try await withServer("--size", "1M") { server in
+                let names = try server.threadNames()
+                #expect(names.contains("control"))
+                #expect(!names.contains { $0.hasPrefix("NIO") })
+                _ = try server.ask("/healthz")
+                #expect(try server.threadNames().contains { $0.hasPrefix("NIO") })
+            }
+        }
+
+        private func mode(of path: String) throws -> mode_t {
+            var status = stat()
+            guard unsafe lstat(path, &status) == 0 else { throw Mishap("\(path) is not there") }
+            return status.st_mode
+        }
+    }
+}
+
+/// The answer to `/stats`, as far as tests look at it.
+struct Stats: Decodable {
+    struct Server: Decodable {
+        var pid: Int32
+        var isCounting: Bool
+        var openConnections: Int
+    }
+    struct Disk: Decodable {
+        var export: String
+        var sizeBytes: UInt64
+        var openConnections: Int
+        var activity: Activity
+    }
+    struct Connection: Decodable {
+        var number: UInt64
+        var client: String
+        var export: String?
+        var activity: Activity
+    }
+    struct Activity: Decodable, Equatable {
+        struct Command: Decodable, Equatable {
+            var command: String
+            var requests: UInt64
+            var bytes: UInt64
+        }
+        var commands: [Command]
+    }
+
+    var server: Server
+    var disks: [Disk]
+    var connections: [Connection]
+}
+
+extension ServerProcess {
+    /// The names of its threads. proc(5)
+    fileprivate func threadNames() throws -> [String] {
+        try entries("task").map { text(of: "/proc/\(pid)/task/\($0)/comm") }
+            .map { $0.trimmingSuffix("\n") }
+    }
+}
+
+extension String {
+    fileprivate func trimmingSuffix(_ suffix: String) -> String {
+        hasSuffix(suffix) ? String(dropLast(suffix.count)) : self
+    }
+}
