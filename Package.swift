@@ -111,7 +111,11 @@ let package = Package(
             name: "NBDLoadTests", dependencies: ["NBDLoad", "NBDProtocol", "LinuxIO"],
             swiftSettings: settings),
         .testTarget(
-            name: "RamdiskNBDTests", dependencies: ["RamdiskNBD", "LinuxIO"],
+            name: "RamdiskNBDTests",
+            dependencies: [
+                "RamdiskNBD", "NBDServer", "NBDProtocol", "LinuxIO",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "NBDServerTests",

@@ -97,12 +97,11 @@ extension Interop {
                     answers += 1
                     try await Task.sleep(for: .milliseconds(10))
                 }
-                #expect(try await job.error == 0)
+                let finished = try await job
+                #expect(finished.error == 0)
                 #expect(answers == 200)
                 let stats = try server.ask("/stats").json(Figure.self)
                 #expect(stats.server.traceReaders == 1)
-                // What has waited for the reader in its socket comes now, and then how much was lost.
-                #expect(server.log.contains("connection ended") || !server.hasEnded)
             }
         }
 

@@ -12,6 +12,12 @@ enum ControlSearch {
         return [runtime, "/run"].compactMap { $0 }.map { $0 + "/ramdisk-nbd" }
     }
 
+    /// The socket of the server with this process number; nil when there is none in the directories.
+    static func socket(of pid: Int32) -> String? {
+        directories(environment: ProcessInfo.processInfo.environment)
+            .map { "\($0)/\(pid).control" }.first(where: isAnswered)
+    }
+
     /// The one server that is running.
     static func theOnlyServer() throws(Failure) -> String {
         let directories = directories(environment: ProcessInfo.processInfo.environment)

@@ -1,0 +1,68 @@
+// `ramdisk-nbd stats`: a running server's figures, once or again and again.
+
+internal import ArgumentParser
+internal import FoundationEssentials
+
+struct StatsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "stats",
+        abstract: "Print a running server's figures since its start.",
+        discussion: """
+            Latency is service time, from the receive that brought a request to the end of the send that \
+            took its reply. DEPTH is how many requests were answered together on average. All figures count \
+            from the server's start; `ramdisk-nbd top` has those of the moment.
+
+            EXAMPLES
+              The one server that is running:
+                ramdisk-nbd stats
+
+              As JSON, for a program:
+                ramdisk-nbd stats --json | jq '.server.activity.commands'
+
+              Every five seconds, of the server with that process number:
+                ramdisk-nbd stats --watch --interval 5s --control 4711
+            """)
+
+    @OptionGroup(title: "Server")
+    var server: WatchedServerOptions
+
+    @Flag(name: .long, help: "Print JSON, one line, as GET /stats answers it.")
+    var json = false
+
+    @Flag(name: .long, help: "Print again after each interval, until Ctrl-C or the server's end.")
+    var watch = false
+
+    @Option(
+        name: .long, help: ArgumentHelp("Time between two looks: 500ms, 5s.", valueName: "time"))
+    var interval = TimeSpan(seconds: 1)
+
+    func validate() throws {
+        guard (100_000_000...86_400_000_000_000).contains(interval.nanoseconds) else {
+            throw ValidationError(
+                "--interval is \(interval.defaultValueDescription), but has to be from 100ms to a day."
+            )
+        }
+    }
+
+    func run() async throws {
+        do {
+            let client = try server.client()
+            while true {
+                let stats = try await onThread { try client.get("/stats", as: Stats.self) }
+                standardOutput(json ? try line(stats) : StatsText(stats).text)
+                guard watch else { return }
+                try await Task.sleep(for: .nanoseconds(Int64(interval.nanoseconds)))
+                if !json { standardOutput("\n") }
+            }
+        } catch let failure as Failure {
+            failure.tell()
+            throw ExitCode(failure.exitCode)
+        }
+    }
+
+    private func line(_ stats: Stats) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(stats), as: UTF8.self) + "\n"
+    }
+}

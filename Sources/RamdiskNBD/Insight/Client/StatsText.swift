@@ -1,0 +1,119 @@
+// A server's figures as tables for people.
+
+/// Lines and tables of what `/stats` tells. Nothing in it is wider than 100 columns, unless a name is.
+struct StatsText {
+    private(set) var text = ""
+
+    init(_ stats: Stats) {
+        writeServer(stats)
+        writeDisks(stats.disks)
+        writeConnections(stats.connections)
+        writeCommands(stats.server.activity)
+        writeErrors(stats.server.activity)
+    }
+
+    private mutating func writeServer(_ stats: Stats) {
+        let server = stats.server
+        let activity = server.activity
+        line(
+            "server",
+            "ramdisk-nbd \(server.version), process \(server.pid), up "
+                + Units.age(seconds: server.uptimeSeconds))
+        for address in server.addresses { line("address", address) }
+        line("memory", Units.bytes(Double(server.residentBytes)))
+        line(
+            "connections",
+            "\(server.openConnections) of \(server.maximumConnections) open, "
+                + "\(server.acceptedConnections) taken in, \(server.refusedConnections) refused, "
+                + "\(server.violations) broke the protocol")
+        guard server.isCounting else {
+            return line("requests", "not counted (--no-stats)")
+        }
+        line(
+            "requests",
+            "\(activity.requests), depth \(Units.fixed(activity.batches.average, decimals: 1))")
+        if let hitRate = activity.polling.hitRate {
+            line("polling", "\(Units.fixed(hitRate * 100, decimals: 0)) % of waits needed no sleep")
+        }
+    }
+
+    private mutating func writeDisks(_ disks: [DiskStats]) {
+        table(
+            ["DISK", "SIZE", "MEMORY", "CLIENTS", "REQUESTS", "READ", "WRITTEN", "KIND"],
+            disks.map { disk in
+                let kind = [
+                    disk.isSparse ? "sparse" : disk.isLocked ? "locked" : "not locked",
+                    disk.isReadOnly ? "read-only" : nil,
+                ]
+                return [
+                    "\"\(disk.export)\"", Units.exactBytes(disk.sizeBytes),
+                    Units.bytes(Double(disk.residentBytes)), "\(disk.openConnections)",
+                    "\(disk.activity.requests)", bytes(disk.activity, .read),
+                    bytes(disk.activity, .write), kind.compactMap { $0 }.joined(separator: ", "),
+                ]
+            }, left: [0, 7])
+    }
+
+    private mutating func writeConnections(_ connections: [ConnectionStats]) {
+        table(
+            [
+                "CONNECTION", "CLIENT", "DISK", "TLS", "OPEN", "REQUESTS", "READ", "WRITTEN",
+                "DEPTH",
+            ],
+            connections.map { connection in
+                [
+                    "\(connection.number)", connection.client,
+                    connection.export.map { "\"\($0)\"" } ?? "-", connection.isTLS ? "yes" : "no",
+                    Units.age(seconds: connection.openSeconds), "\(connection.activity.requests)",
+                    bytes(connection.activity, .read), bytes(connection.activity, .write),
+                    Units.fixed(connection.activity.batches.average, decimals: 1),
+                ]
+            }, left: [1, 2, 3])
+    }
+
+    private mutating func writeCommands(_ activity: Activity) {
+        table(
+            ["COMMAND", "REQUESTS", "BYTES", "ERRORS", "MEAN", "50 %", "90 %", "99 %", "99.9 %"],
+            activity.commands.map { command in
+                let latency = command.latency
+                let times =
+                    [latency.meanNanoseconds]
+                    + [50, 90, 99, 99.9].map { latency.percentile($0).map { Double($0) } }
+                return [
+                    command.command.rawValue, "\(command.requests)",
+                    Units.bytes(Double(command.bytes)), "\(command.errors)",
+                ] + times.map { $0.map { Units.duration(nanoseconds: $0) } ?? "-" }
+            }, left: [0])
+    }
+
+    private mutating func writeErrors(_ activity: Activity) {
+        table(
+            ["ERROR", "REQUESTS"], activity.errors.map { [$0.error, "\($0.requests)"] }, left: [0])
+    }
+
+    // MARK: - Lines and columns
+
+    private func bytes(_ activity: Activity, _ name: CommandName) -> String {
+        Units.bytes(Double(activity.command(name).bytes))
+    }
+
+    private mutating func line(_ title: String, _ value: String) {
+        text += title.left(13) + value + "\n"
+    }
+
+    /// Nothing at all without rows. The columns in `left` begin together, the others end together.
+    private mutating func table(_ titles: [String], _ rows: [[String]], left: Set<Int>) {
+        guard !rows.isEmpty else { return }
+        let widths = titles.indices.map { column in
+            ([titles] + rows).map { $0[column].count }.max() ?? 0
+        }
+        text += "\n"
+        for row in [titles] + rows {
+            let cells = row.indices.map { column in
+                left.contains(column)
+                    ? row[column].left(widths[column]) : row[column].right(widths[column])
+            }
+            text += cells.joined(separator: "  ").withoutTrailingSpaces + "\n"
+        }
+    }
+}
