@@ -22,7 +22,7 @@ struct RamdiskNBD: AsyncParsableCommand {
         version: "ramdisk-nbd \(Version.current)",
         subcommands: [
             Serve.self, Run.self, Up.self, Down.self, List.self, Attach.self, Detach.self,
-            StatsCommand.self, Top.self, Trace.self,
+            StatsCommand.self, Top.self, Trace.self, TLSCommand.self,
         ])
 }
 

@@ -13,7 +13,7 @@ struct Serve: AsyncParsableCommand {
             or --keep is given too.
 
             Whoever can reach the address, and is not kept out with --allow, --allow-uid or \
-            --allow-gid, can read and write. By default that is this machine alone.
+            --allow-gid or by TLS, can read and write. By default that is this machine alone.
 
             Started by systemd it takes over the sockets that it is passed, of which it prints no URI, \
             and says when it is ready.
@@ -55,6 +55,10 @@ struct Serve: AsyncParsableCommand {
               For as long as a tool of libnbd's runs, which passes the socket:
                 nbdinfo -- [ ramdisk-nbd serve --size 1G ]
 
+              Encrypted, for other machines, and only for clients with a certificate:
+                ramdisk-nbd tls init certificates --host nas.example
+                ramdisk-nbd serve --listen '*' --tls-certificates certificates --tls-verify-client
+
               Any free port, found out from the line that is printed:
                 ramdisk-nbd serve --listen localhost:0
             """)
@@ -67,6 +71,9 @@ struct Serve: AsyncParsableCommand {
 
     @OptionGroup(title: "Who may connect")
     var admission: AdmissionOptions
+
+    @OptionGroup(title: "Encryption")
+    var encryption: TLSOptions
 
     @OptionGroup(title: "Connections")
     var connections: ConnectionOptions
@@ -103,7 +110,7 @@ struct Serve: AsyncParsableCommand {
         let service = DiskService(
             configuration: DiskService.Configuration(
                 disks: disks.plans, addresses: addresses.plan, options: options,
-                control: insight.plan, pidFile: pidFile,
+                encryption: encryption.configuration, control: insight.plan, pidFile: pidFile,
                 purpose: addresses.stdio ? .standardStreams : .clients, isProtected: protect),
             logger: log.logger)
         do {

@@ -14,6 +14,7 @@ struct DiskService: Service {
         var disks: [DiskPlan]
         var addresses: ListenPlan
         var options: ServerOptions
+        var encryption: TLSConfiguration?
         var control: ControlPlan
         var pidFile: String?
         var purpose = Purpose.clients
@@ -84,6 +85,8 @@ struct DiskService: Service {
         Descriptor.raiseLimit()
         // First of all: from here on nothing else is written to the client.
         let client = try takeClient()
+        // Before the disks: it fails soonest, and costs nothing when it does.
+        let tls = try configuration.encryption.map { try TLSContext.make($0, logger: logger) }
         if configuration.isProtected { Protection.begin(logger: logger) }
         try Placement.begin(on: configuration.options.processors)
         let exports = try configuration.disks.map { try makeExport($0) }
@@ -91,7 +94,7 @@ struct DiskService: Service {
         leftovers.note(listeners)
         let doors = try openControl()
         let pidFile = try configuration.pidFile.map { try PidFile(path: $0) }
-        var running = try publish(exports) { try serve(exports, listeners, doors) }
+        var running = try publish(exports) { try serve(exports, listeners, doors, tls) }
         if let pidFile { leftovers.note(pidFile) }
         figures.show(exports)
         if let client {
@@ -104,12 +107,12 @@ struct DiskService: Service {
     /// The last step: from here on clients are served.
     private func serve(
         _ exports: [Export], _ listeners: [Listener],
-        _ doors: (control: Listener?, metrics: [Listener])
+        _ doors: (control: Listener?, metrics: [Listener]), _ tls: TLSContext?
     ) throws -> Running {
         let log = EventLog(logger: logger)
-        let server = try makeServer(exports, listeners, log)
+        let server = try makeServer(exports, listeners, tls, log)
         let watched = WatchedServer(
-            server: server, exports: exports, addresses: listeners.map(\.address.uri),
+            server: server, exports: exports, addresses: uris(of: listeners.map(\.address)),
             maximumConnections: configuration.options.maximumConnections)
         return Running(
             server: server, addresses: listeners.filter { !$0.isPassed }.map(\.address), log: log,
@@ -151,11 +154,13 @@ struct DiskService: Service {
     }
 
     private func makeServer(
-        _ exports: [Export], _ listeners: [Listener], _ log: EventLog
+        _ exports: [Export], _ listeners: [Listener], _ tls: TLSContext?, _ log: EventLog
     ) throws(Failure) -> Server {
+        var options = configuration.options
+        options.tls = tls
         do throws(Errno) {
             return try Server(
-                exports: exports, listeners: listeners, options: configuration.options,
+                exports: exports, listeners: listeners, options: options,
                 onEvent: { event in
                     log.record(event)
                     if configuration.purpose.isDone(by: event) { done.fulfil() }
@@ -163,6 +168,10 @@ struct DiskService: Service {
         } catch {
             throw Failure.system("cannot start the server: \(error)")
         }
+    }
+
+    private func uris(of addresses: [SocketAddress]) -> [String] {
+        addresses.map { $0.uri(isEncrypted: configuration.encryption != nil) }
     }
 
     private func openListeners() throws(Failure) -> [Listener] {
@@ -194,7 +203,7 @@ struct DiskService: Service {
 
     /// Tells whom it concerns that the disks are served.
     private func begin(_ running: Running) throws(Failure) {
-        let uris = running.addresses.map(\.uri)
+        let uris = uris(of: running.addresses)
         switch configuration.purpose {
         case .clients:
             standardOutput(uris.map { $0 + "\n" }.joined())
@@ -238,9 +247,10 @@ struct DiskService: Service {
 extension SocketAddress {
     /// The address as an NBD URI (specification: doc/uri.md), which cannot say a name outside of the
     /// file system: that is left as it is.
-    var uri: String {
+    func uri(isEncrypted: Bool) -> String {
         guard abstractName == nil else { return description }
-        guard var path else { return "nbd://\(self)" }
+        let scheme = isEncrypted ? "nbds" : "nbd"
+        guard var path else { return "\(scheme)://\(self)" }
         if !path.hasPrefix("/") { path = currentDirectory() + "/" + path }
         let plain = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/".utf8)
         let escaped = path.utf8.map { byte in
@@ -248,7 +258,7 @@ extension SocketAddress {
             let digits = String(byte, radix: 16, uppercase: true)
             return byte < 16 ? "%0\(digits)" : "%\(digits)"
         }
-        return "nbd+unix:///?socket=\(escaped.joined())"
+        return "\(scheme)+unix:///?socket=\(escaped.joined())"
     }
 }
 
