@@ -2,6 +2,7 @@
 // the header.
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include <link.h>
 #include <linux/magic.h>
 #include <linux/memfd.h>
 #include <linux/netlink.h>
@@ -9,6 +10,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -298,4 +300,34 @@ int clinux_window_size(int fd, int *columns, int *rows) {
     *columns = size.ws_col;
     *rows = size.ws_row;
     return 0;
+}
+
+// Lets the kernel take back the whole pages inside a range of a file that is mapped for reading.
+static void clinux_forget(uintptr_t start, size_t length) {
+    uintptr_t mask = (uintptr_t)getpagesize() - 1;
+    uintptr_t first = (start + mask) & ~mask, end = (start + length) & ~mask;
+    if (first < end) madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
+void clinux_forget_start(void) {
+    extern ElfW(Dyn) _DYNAMIC[];
+    const ElfW(Phdr) *header = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+    if (!header || header->p_type != PT_PHDR) return;
+    uintptr_t base = (uintptr_t)header - header->p_vaddr;
+    uintptr_t relocations = 0, symbols = 0, names = 0;
+    size_t relocation_bytes = 0, name_bytes = 0;
+    for (const ElfW(Dyn) *entry = _DYNAMIC; entry->d_tag != DT_NULL; entry++) {
+        // The dynamic linker puts addresses here as they are in memory; some leave them as in the file.
+        uintptr_t address = entry->d_un.d_ptr < base ? base + entry->d_un.d_ptr : entry->d_un.d_ptr;
+        switch (entry->d_tag) {
+        case DT_RELA: relocations = address; break;
+        case DT_RELASZ: relocation_bytes = entry->d_un.d_val; break;
+        case DT_SYMTAB: symbols = address; break;
+        case DT_STRTAB: names = address; break;
+        case DT_STRSZ: name_bytes = entry->d_un.d_val; break;
+        }
+    }
+    if (relocations) clinux_forget(relocations, relocation_bytes);
+    // Names follow their symbols.
+    if (symbols && symbols < names) clinux_forget(symbols, names - symbols + name_bytes);
 }

@@ -1,5 +1,7 @@
 // How much memory this process has in RAM.
 
+internal import CLinux
+
 /// Memory of this process.
 public enum ResidentMemory {
     /// Bytes that are in RAM now, shared ones too; 0 when the kernel does not tell. proc(5), `VmRSS`
@@ -11,4 +13,8 @@ public enum ResidentMemory {
         }
         return 0
     }
+
+    /// Lets go of what the start of the program needed: pages of its file with addresses and names.
+    /// What is needed again is read again.
+    public static func forgetStart() { clinux_forget_start() }
 }

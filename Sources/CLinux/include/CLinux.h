@@ -352,6 +352,12 @@ static inline int clinux_wait_any(
     return ready;
 }
 
+// MARK: - The program's own image
+
+/// madvise(2), MADV_DONTNEED, for what the dynamic linker has read in the program's file: addresses to
+/// put right and names to find, over two megabytes that are seldom or never read again.
+void clinux_forget_start(void);
+
 // MARK: - Probes
 
 // Each is one instruction that does nothing, until a tracer puts a breakpoint in its place; a note in

@@ -19,6 +19,8 @@ struct Meter {
     private var receivedAt: UInt64 = 0
     /// Requests whose replies have not been sent.
     private var pending = 0
+    /// What the request that is being served has been refused with.
+    private var error = WireError.none
     /// Whether these are to be written to the trace.
     private var isTracing = false
 
@@ -47,9 +49,12 @@ struct Meter {
             length: request.length)
     }
 
+    /// The request that is being served gets an error.
+    mutating func refuses(with error: WireError) { self.error = error }
+
     /// A request has been served, and its reply waits to be sent.
     @inline(__always)
-    mutating func served(_ request: Request, _ error: WireError) {
+    mutating func served(_ request: Request) {
         guard isOn else { return }
         let command = CountedCommand.place(of: request.command)
         let counters = InsightLayout.commands &+ command &* InsightLayout.wordsOfCommand
@@ -58,11 +63,12 @@ struct Meter {
         if error == .none {
             words.advance(counters &+ InsightLayout.bytes, by: request.length)
         } else {
-            mark |= UInt64(truncatingIfNeeded: refused(counters, error)) &<< Self.errorShift
+            mark |= UInt64(truncatingIfNeeded: countError(counters)) &<< Self.errorShift
         }
         if pending == InsightLayout.pendingCapacity { settle() }
         words.put(InsightLayout.pending &+ pending, mark)
-        if isTracing { note(request, error) }
+        if isTracing { note(request) }
+        error = .none
         pending &+= 1
     }
 
@@ -81,7 +87,7 @@ struct Meter {
         if pending > 0 { settle() }
     }
 
-    /// The next request was found while looking, or else after a sleep.
+    /// The next requests were found while looking, or else after a sleep.
     @inline(__always)
     func waited(asleep: Bool) {
         guard isOn else { return }
@@ -95,14 +101,14 @@ struct Meter {
     /// What is left of a difference of two times of 56 bits: over two years.
     private static var timeMask: UInt64 { ~0 >> 8 }
 
-    private func refused(_ counters: Int, _ error: WireError) -> Int {
+    private func countError(_ counters: Int) -> Int {
         let place = CountedError.place(of: error)
         words.advance(counters &+ InsightLayout.errors, by: 1)
         words.advance(InsightLayout.errorKinds &+ place, by: 1)
         return place
     }
 
-    private func note(_ request: Request, _ error: WireError) {
+    private func note(_ request: Request) {
         let place = InsightLayout.details &+ pending &* InsightLayout.wordsOfDetail
         words.put(place, request.offset)
         words.put(place &+ 1, request.length)

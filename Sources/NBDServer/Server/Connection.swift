@@ -93,6 +93,7 @@ final class Connection: Sendable {
             let agreement = try negotiate(context, &stream)
             let export = context.exports[agreement.export]
             insight.choose(export: agreement.export)
+            if stream != nil { insight.encrypt() }
             context.onEvent(
                 .serving(number, export: export.name, peer: peer, tls: stream?.summary))
             handle.setStallTimeout(milliseconds: context.options.stallMilliseconds)
@@ -101,7 +102,7 @@ final class Connection: Sendable {
                 transmission = try Transmission(
                     channel: stream?.channel ?? Channel(handle), disk: export.disk.pages,
                     rules: export.rules(agreement), format: agreement.format, stop: context.stop,
-                    pollMicroseconds: context.options.pollMicroseconds)
+                    pollMicroseconds: context.options.pollMicroseconds, meter: insight.meter)
             } catch {
                 throw .failed(error)
             }

@@ -17,6 +17,7 @@ struct Transmission: ~Copyable {
     private var input: ReceiveBuffer
     private var replies: ReplyBatch
     private var polling: AdaptivePolling
+    private var meter: Meter
     /// Requests served since something was received.
     private var batchSize = 0
     /// Whether what was received last came after the server had been told to stop.
@@ -24,7 +25,7 @@ struct Transmission: ~Copyable {
 
     init(
         channel: Channel, disk: DiskPages, rules: RequestRules, format: HeaderFormat,
-        stop: StopSignal, pollMicroseconds: Int
+        stop: StopSignal, pollMicroseconds: Int, meter: Meter
     ) throws(Errno) {
         let input = try ReceiveBuffer()
         let replies = try ReplyBatch(format: format)
@@ -35,6 +36,7 @@ struct Transmission: ~Copyable {
         self.stop = stop
         self.input = input
         self.replies = replies
+        self.meter = meter
         polling = AdaptivePolling(microseconds: pollMicroseconds)
     }
 
@@ -45,6 +47,7 @@ struct Transmission: ~Copyable {
         } catch {
             // What was served before the end is answered: "finish what is outstanding".
             if error != .stalled { _ = replies.send(to: channel) }
+            meter.sent()
             return error
         }
     }
@@ -68,11 +71,13 @@ struct Transmission: ~Copyable {
         while input.count >= format.requestSize {
             guard let request = input.peekRequest(format) else { throw .requestMagic }
             input.take(format.requestSize)
+            meter.begins(request)
             if replies.isFull { try sendReplies() }
             if request.flags.contains(.payloadLength), hasUnusualPayload(request) {
-                try serveWithPayload(request)
+                meter.served(try serveWithPayload(request))
             } else {
                 try serve(request)
+                meter.served(request)
             }
             batchSize &+= 1
         }
@@ -80,7 +85,10 @@ struct Transmission: ~Copyable {
 
     @inline(__always)
     private mutating func serve(_ request: Request) throws(SessionEnd) {
-        if request.command == .disconnect { throw .disconnected }
+        if request.command == .disconnect {
+            meter.disconnected()
+            throw .disconnected
+        }
         if let fault = isStopping ? .shuttingDown : rules.check(request) {
             return try refuse(request, fault)
         }
@@ -198,6 +206,7 @@ struct Transmission: ~Copyable {
             }
             try drain(Int(request.length))
         }
+        meter.refuses(with: fault.error(for: request.command))
         replies.append(fault: fault, of: request, exportSize: rules.exportSize)
     }
 
@@ -209,26 +218,30 @@ struct Transmission: ~Copyable {
         format == .extended && request.command != .write && request.command != .disconnect
     }
 
-    /// A BLOCK_STATUS may choose among contexts; anything else is read away and refused.
-    private mutating func serveWithPayload(_ request: Request) throws(SessionEnd) {
+    /// A BLOCK_STATUS may choose among contexts; anything else is read away and refused. Answers the
+    /// request without its payload.
+    private mutating func serveWithPayload(_ request: Request) throws(SessionEnd) -> Request {
         guard request.length <= Limits.maximumPayload else { throw .payloadTooLong(request.length) }
         guard request.command == .blockStatus, rules.hasContext, !isStopping,
             request.length == ContextSelection.encodedSize
         else {
             try drain(Int(request.length))
-            return try refuse(request, payloadFault(of: request))
+            try refuse(request, payloadFault(of: request))
+            return request
         }
         try receive(atLeast: ContextSelection.encodedSize)
         let selection = input.peekContextSelection()
         input.take(ContextSelection.encodedSize)
         guard selection.identifier == MetadataContext.allocationIdentifier else {
-            return try refuse(request, .unknownContext)
+            try refuse(request, .unknownContext)
+            return request
         }
         var plain = request
         plain.flags = CommandFlags(
             rawValue: request.flags.rawValue & ~CommandFlags.payloadLength.rawValue)
         plain.length = selection.effectLength
         try serve(plain)
+        return plain
     }
 
     private func payloadFault(of request: Request) -> RequestFault {
@@ -253,7 +266,7 @@ struct Transmission: ~Copyable {
 
     private mutating func sendReplies() throws(SessionEnd) {
         switch replies.send(to: channel) {
-        case nil: return
+        case nil: meter.sent()
         case .failed(let error): throw .failed(error)
         case .wouldBlock: throw .stalled
         case .endOfStream, .bytes: throw .closed
@@ -264,7 +277,9 @@ struct Transmission: ~Copyable {
     private mutating func receiveBatch() throws(SessionEnd) {
         let isBetweenMessages = input.count == 0
         switch lookOrSleep() {
-        case .bytes: isStopping = stop.isSet
+        case .bytes:
+            meter.received()
+            isStopping = stop.isSet
         case .endOfStream where stop.isSet: throw .stopped
         case .endOfStream: throw isBetweenMessages ? .closed : .closedInMessage
         case .failed(let error): throw .failed(error)
@@ -281,8 +296,10 @@ struct Transmission: ~Copyable {
             let transfer = input.receive(from: channel, wait: false)
             if case .wouldBlock = transfer { continue }
             polling.found()
+            meter.waited(asleep: false)
             return transfer
         }
+        meter.waited(asleep: true)
         return sleep()
     }
 
@@ -301,7 +318,9 @@ struct Transmission: ~Copyable {
         while rest.count > 0 {
             let isIdle = replies.isEmpty
             switch input.receive(from: channel, into: rest, wait: isIdle) {
-            case .bytes(let count): rest = rest.suffix(from: count)
+            case .bytes(let count):
+                meter.received()
+                rest = rest.suffix(from: count)
             case .wouldBlock where isIdle: throw .stalled
             // The client may be waiting for these before it sends the rest.
             case .wouldBlock: try sendReplies()
@@ -316,7 +335,7 @@ struct Transmission: ~Copyable {
         while input.count < count {
             let isIdle = replies.isEmpty
             switch input.receive(from: channel, wait: isIdle) {
-            case .bytes: continue
+            case .bytes: meter.received()
             case .wouldBlock where isIdle: throw .stalled
             case .wouldBlock: try sendReplies()
             case .endOfStream: throw stop.isSet ? .stopped : .closedInMessage

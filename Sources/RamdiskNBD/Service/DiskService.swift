@@ -38,6 +38,7 @@ struct DiskService: Service {
     /// own it.
     func run() async throws {
         let running = try await onThread { try start() }
+        ResidentMemory.forgetStart()
         async let answers: Void = running.control.run()
         do {
             try begin(running)
