@@ -34,6 +34,22 @@ public enum CountedError: Int, CaseIterable, Sendable {
         }
     }
 
+    /// The number on the wire of the error at a place; 255 for `other`.
+    static func number(at place: UInt64) -> UInt64 {
+        switch place {
+        case 0: 0
+        case 1: 1
+        case 2: 5
+        case 3: 12
+        case 4: 22
+        case 5: 28
+        case 6: 75
+        case 7: 95
+        case 8: 108
+        default: 255
+        }
+    }
+
     /// The error's place.
     static func place(of error: WireError) -> Int {
         switch error.rawValue {

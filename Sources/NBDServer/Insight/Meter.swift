@@ -128,11 +128,11 @@ struct Meter {
             let mark = words.peek(InsightLayout.pending &+ index)
             let nanoseconds = (now &- mark &>> Self.timeShift) & Self.timeMask
             let command = Int(truncatingIfNeeded: mark & 15)
+            let error = CountedError.number(at: mark &>> Self.errorShift & 15)
             let first = index
             repeat {
                 Probes.requestDone(
-                    connection, command: mark & 15, error: mark &>> Self.errorShift & 15,
-                    nanoseconds: nanoseconds)
+                    connection, command: mark & 15, error: error, nanoseconds: nanoseconds)
                 if isTracing { trace(index, nanoseconds, endedAt: now) }
                 index &+= 1
             } while index < pending && words.peek(InsightLayout.pending &+ index) == mark
