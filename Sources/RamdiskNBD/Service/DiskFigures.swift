@@ -27,7 +27,7 @@ final class DiskFigures: Sendable {
             logger.notice(
                 "disk",
                 metadata: [
-                    "export": "\"\(export.name)\"", "size": "\(export.disk.size)",
+                    "export": "\(export.name)", "size": "\(export.disk.size)",
                     "resident": "\(export.disk.residentBytes)",
                 ])
         }

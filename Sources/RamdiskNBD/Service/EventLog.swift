@@ -22,7 +22,7 @@ struct EventLog: Sendable {
             logger.info(
                 "serving a client",
                 metadata: [
-                    "connection": "\(number)", "export": "\"\(export)\"",
+                    "connection": "\(number)", "export": "\(export)",
                     "peer": peer.map { "\($0)" }, "tls": tls.map { "\($0.version)" },
                     "cipher": tls.map { "\($0.cipher)" },
                     "client": tls?.client.map { "\"\($0)\"" },

@@ -1,4 +1,4 @@
-// Log lines on standard error: time, level, sentence, figures.
+// Log lines on standard error.
 
 internal import Glibc
 internal import Logging
@@ -7,9 +7,9 @@ internal import Logging
 struct StandardErrorLog: LogHandler {
     var logLevel = Logger.Level.info
     var metadata: Logger.Metadata = [:]
-    private let label: String
+    private let format: LogFormat
 
-    init(label: String) { self.label = label }
+    init(format: LogFormat = .text) { self.format = format }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
@@ -17,9 +17,10 @@ struct StandardErrorLog: LogHandler {
     }
 
     func log(event: LogEvent) {
-        let figures = metadata.merging(event.metadata ?? [:]) { $1 }
-            .sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-        let bytes = Array("\(Self.timestamp()) \(event.level) \(event.message)\(figures)\n".utf8)
+        let line = format.line(
+            "\(event.message)", level: event.level, time: Self.timestamp(),
+            figures: metadata.merging(event.metadata ?? [:]) { $1 })
+        let bytes = Array(line.utf8)
         _ = unsafe write(STDERR_FILENO, bytes, bytes.count)
     }
 

@@ -3,6 +3,8 @@
 internal import ArgumentParser
 internal import Logging
 
+extension LogFormat: ExpressibleByArgument {}
+
 struct LogOptions: ParsableArguments {
     @Option(
         name: .long,
@@ -10,12 +12,21 @@ struct LogOptions: ParsableArguments {
             "What to log on standard error.", valueName: "level"))
     var logLevel = LogLevel.info
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            """
+            How to write log lines: text for people, json for programs, journal for systemd (with the \
+            priority, without the time).
+            """, valueName: "format"))
+    var logFormat = LogFormat.text
+
     /// A logger as the options want it.
-    var logger: Logger { Self.logger(logLevel) }
+    var logger: Logger { Self.logger(logLevel, logFormat) }
 
     /// A logger that writes what is of a level or above.
-    static func logger(_ level: LogLevel) -> Logger {
-        var logger = Logger(label: "ramdisk-nbd") { StandardErrorLog(label: $0) }
+    static func logger(_ level: LogLevel, _ format: LogFormat = .text) -> Logger {
+        var logger = Logger(label: "ramdisk-nbd") { _ in StandardErrorLog(format: format) }
         logger.logLevel = level.level
         return logger
     }
