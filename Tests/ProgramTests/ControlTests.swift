@@ -40,7 +40,7 @@ extension ProgramSuite {
                 ["/", "/stat", "/trace?comand=read", "/trace?count=0", "/trace?offset=9-1"],
                 [404, 404, 400, 400, 400]))
         func refusals(target: String, status: Int) async throws {
-            try await withServer("--size", "1M") { server throws in
+            try await withServer("--size", "1M") { server in
                 let answer = try server.ask(target)
                 #expect(answer.status == status)
                 #expect(answer.text.hasSuffix("\n"))
@@ -49,7 +49,7 @@ extension ProgramSuite {
 
         @Test("answers only GET, one request after the other on one connection")
         func methods() async throws {
-            try await withServer("--size", "1M") { server throws in
+            try await withServer("--size", "1M") { server in
                 let asker = try RawClient(unix: server.controlPath)
                 let post = try asker.ask("/stats", method: "POST")
                 #expect(post.status == 405)
@@ -64,9 +64,11 @@ extension ProgramSuite {
 
         @Test("has the mode 0600, and goes away with its server")
         func file() async throws {
-            let path = try await withServer("--size", "1M") { server throws in
-                #expect(try mode(of: server.controlPath) == S_IFSOCK | 0o600)
-                #expect(try mode(of: server.directory.file("ramdisk-nbd")) == S_IFDIR | 0o700)
+            let path = try await withServer("--size", "1M") { server in
+                let file = try mode(of: server.controlPath)
+                #expect(file == S_IFSOCK | 0o600)
+                let directory = try mode(of: server.directory.file("ramdisk-nbd"))
+                #expect(directory == S_IFDIR | 0o700)
                 return server.controlPath
             }
             #expect(!exists(path))
@@ -74,7 +76,7 @@ extension ProgramSuite {
 
         @Test("refuses other users", .enabled(if: geteuid() == 0, "only root can be two users"))
         func otherUsers() async throws {
-            try await withServer("--size", "1M") { server throws in
+            try await withServer("--size", "1M") { server in
                 let target = "http://localhost/stats"
                 let curl = Program("curl", package: "curl")
                 let arguments = ["-sS", "--unix-socket", server.controlPath, target]
@@ -131,7 +133,7 @@ extension ProgramSuite {
 
         @Test("costs no thread, and wakes nobody, before somebody asks")
         func idle() async throws {
-            try await withServer("--size", "1M") { server throws in
+            try await withServer("--size", "1M") { server in
                 let names = try server.threadNames()
                 #expect(names.contains("control"))
                 #expect(!names.contains { $0.hasPrefix("NIO") })
