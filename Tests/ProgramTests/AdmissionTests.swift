@@ -55,7 +55,7 @@ extension ProgramSuite {
                 // Root is no exception.
                 let isClosed = try RawClient(unix: server.socketPath).isClosed()
                 #expect(isClosed)
-                #expect(server.log.contains("peer=user 65533 (process "))
+                #expect(server.log.contains("peer=\"user 65533 (process "))
             }
         }
 

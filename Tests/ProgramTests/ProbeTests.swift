@@ -9,7 +9,7 @@ extension ProgramSuite {
         @Test("are noted in the binary, with their arguments")
         func notes() async throws {
             let notes = try await Program("readelf", package: "binutils")(
-                "--notes", "--wide", Program.ramdiskNBD.name)
+                "--notes", Program.ramdiskNBD.name)
             var arguments: [String: Int] = [:]
             var name = ""
             for line in notes.split(separator: "\n") {
