@@ -132,7 +132,8 @@ let package = Package(
             path: "Tests/Harness",
             swiftSettings: settings),
         .testTarget(
-            name: "ProgramTests", dependencies: ["Harness", "RamdiskNBD"], swiftSettings: settings),
+            name: "ProgramTests", dependencies: ["Harness", "RamdiskNBD", "LinuxIO", "NBDKernel"],
+            swiftSettings: settings),
         .testTarget(
             name: "InteropTests", dependencies: ["Harness", "RamdiskNBD"], swiftSettings: settings),
         .testTarget(

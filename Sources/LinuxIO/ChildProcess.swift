@@ -26,6 +26,8 @@ public final class ChildProcess: Sendable {
         case standardOutput, standardError
         /// A socket.
         case socket(SocketHandle)
+        /// A file that what is written goes to.
+        case file(LogFileHandle)
         /// Memory that what is written goes to.
         case memory(SharedMemoryHandle)
 
@@ -35,6 +37,7 @@ public final class ChildProcess: Sendable {
             case .standardOutput: STDOUT_FILENO
             case .standardError: STDERR_FILENO
             case .socket(let handle): handle.number
+            case .file(let handle): handle.number
             case .memory(let handle): handle.number
             }
         }

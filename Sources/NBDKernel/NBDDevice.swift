@@ -33,6 +33,13 @@ public struct NBDDevice: Sendable, Hashable, Comparable, CustomStringConvertible
     /// Its path.
     public var description: String { path }
 
+    /// All devices that the driver has at this moment, in order.
+    public static var all: [NBDDevice] {
+        Directory.names(in: "/sys/block").compactMap { name in
+            name.hasPrefix("nbd") ? NBDDevice(path: name) : nil
+        }.sorted()
+    }
+
     /// In the order of their numbers.
     public static func < (first: NBDDevice, second: NBDDevice) -> Bool {
         first.index < second.index

@@ -49,8 +49,12 @@ public final class Server: Sendable {
     }
 
     /// Serves a client that is connected already: one end of a socket pair, or an inherited socket.
-    public func serve(_ socket: consuming StreamSocket) {
-        context.hand(over: context.connection(socket))
+    /// Answers the connection's number, as events have it.
+    @discardableResult
+    public func serve(_ socket: consuming StreamSocket) -> UInt64 {
+        let connection = context.connection(socket)
+        context.hand(over: connection)
+        return connection.number
     }
 
     /// What the server and each of its connections have done so far. Asking costs clients nothing.

@@ -6,7 +6,7 @@ internal import NBDServer
 internal import SystemPackage
 
 /// Which named memory a disk is to be in.
-struct BackingPlan: Sendable {
+struct BackingPlan: Sendable, Equatable {
     /// What it is called.
     var name: String
     /// Where; nil for the usual place.

@@ -21,6 +21,13 @@ struct LogOptions: ParsableArguments {
             """, valueName: "format"))
     var logFormat = LogFormat.text
 
+    /// The same for a command that does something once: no news is good news.
+    var quietLogger: Logger {
+        var logger = logger
+        logger.logLevel = max(logLevel.level, logLevel == .info ? .warning : .trace)
+        return logger
+    }
+
     /// A logger as the options want it.
     var logger: Logger { Self.logger(logLevel, logFormat) }
 

@@ -1,0 +1,30 @@
+// What `up` is asked for.
+
+internal import LinuxIO
+internal import NBDKernel
+
+/// A disk that is to be attached to this machine's kernel.
+struct AttachedPlan: Sendable {
+    var disk: DiskPlan
+    var fileSystem: FileSystemPlan
+    /// Nil: the first free one.
+    var device: NBDDevice?
+    /// Connections between kernel and server, each with a queue and a thread.
+    var queues: Int
+    /// Seconds; see ``NBDKernel/NBDDeviceOptions``.
+    var requestTimeout: UInt64
+    var deadConnectionTimeout: UInt64
+    /// What a server process of its own is started with; nil: this process serves.
+    var worker: SupervisedBackend.Command?
+    /// Where this process's log goes, if it is a daemon.
+    var log: String?
+
+    /// What tells this disk's device from others, to the kernel and to later processes.
+    var identifier: String {
+        guard let backing = disk.backing else {
+            let process = ProcessIdentity.current
+            return "ramdisk-nbd:process=\(process.number).\(process.start)"
+        }
+        return "ramdisk-nbd:backing=\(backing.directory.map { "\($0)/" } ?? "")\(backing.name)"
+    }
+}

@@ -1,0 +1,67 @@
+// `up` in the background: started here, ready before this process ends.
+
+internal import Glibc
+internal import LinuxIO
+internal import SystemPackage
+
+/// A process of its own session, whose log is a file beside its record.
+enum Daemon {
+    /// Starts it, waits until it is ready, and prints what it prints. Its failure is this one's.
+    static func start() throws {
+        let directory = try RuntimeDirectory.make()
+        let path = directory.logPath(of: getpid())
+        let log = try LogFile(path)
+        let pair = try socketPair()
+        let process: ChildProcess
+        do throws(Errno) {
+            process = try ChildProcess(
+                OwnProgram.path, OwnProgram.arguments(role: .daemon),
+                streams: [.null, .socket(pair.second.handle), .file(log.handle)],
+                ownSession: true)
+        } catch {
+            throw Failure.system("cannot start the process in the background: \(error)")
+        }
+        close(pair.second)
+        let line = readAll(pair.first.handle)
+        guard line.isEmpty else { return standardOutput(line) }
+        let ending = try process.wait()
+        standardError(log.text(limit: 64 << 10))
+        Directory.removeFile(path)
+        Directory.removeEmpty(directory.path)
+        switch ending {
+        case .exited(let code): exit(code)
+        case .killed(let signal):
+            throw Failure.system("the process in the background was killed by signal \(signal)")
+        }
+    }
+
+    private static func close(_ socket: consuming StreamSocket) {}
+
+    /// In the daemon, when it is ready: nobody reads its output from here on.
+    static func detach() {
+        let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
+        guard null >= 0 else { return }
+        dup2(null, STDOUT_FILENO)
+        Glibc.close(null)
+        _ = unsafe chdir("/")
+    }
+
+    /// In the daemon: where its log is, as its parent has made it.
+    static var ownLogPath: String? { RuntimeDirectory()?.logPath(of: getppid()) }
+
+    /// What comes until the other end is closed.
+    private static func readAll(_ socket: SocketHandle) -> String {
+        guard let buffer = try? MemoryMapping(privateBytes: 8192) else { return "" }
+        var bytes: [UInt8] = []
+        while case .bytes(let count) = socket.receive(into: buffer.region, wait: true) {
+            bytes += buffer.region.slice(at: 0, count: count).bytes
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}
+
+/// Writes to standard error.
+private func standardError(_ text: String) {
+    let bytes = Array(text.utf8)
+    _ = unsafe write(STDERR_FILENO, bytes, bytes.count)
+}

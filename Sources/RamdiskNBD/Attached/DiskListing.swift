@@ -1,0 +1,143 @@
+// What `list` shows: this program's disks, and what else is attached to the kernel's devices.
+
+internal import LinuxIO
+internal import NBDKernel
+
+/// One disk, or one device, as it is now.
+struct DiskRow: Sendable, Equatable {
+    /// What can be said of it in a word or two.
+    enum State: String, Sendable {
+        /// Served, and looked after.
+        case up
+        /// Being started, or being taken down.
+        case starting
+        /// Its server is gone: `up` with the same backing goes on with it, `down` takes it away.
+        case orphaned
+        /// Attached by somebody else.
+        case attached
+    }
+
+    var device: String?
+    var size: UInt64
+    /// Bytes in use in the file system, when it is mounted.
+    var used: UInt64?
+    var fileSystem: String?
+    var mountPoint: String?
+    var backing: String?
+    var state: State
+    /// The process that looks after it.
+    var process: Int32?
+    /// The process that serves it, if that is another.
+    var worker: Int32?
+
+    /// All there are, in the order of their devices.
+    static var all: [DiskRow] {
+        let records = RuntimeDirectory()?.records ?? []
+        let ours = records.map(DiskRow.init(record:))
+        let devices = Set(ours.compactMap(\.device))
+        let others = NBDDevice.all.filter { $0.isConnected && !devices.contains($0.path) }
+        return (ours + others.map(DiskRow.init(device:))).sorted {
+            let first = $0.device.flatMap(NBDDevice.init(path:))?.index ?? .max
+            let second = $1.device.flatMap(NBDDevice.init(path:))?.index ?? .max
+            return first < second
+        }
+    }
+
+    private init(record: DiskRecord) {
+        let device = record.attachedDevice
+        self.init(device: device, size: record.size)
+        backing = record.backing?.name
+        let isRunning = record.owner.isRunning
+        state = !isRunning ? .orphaned : device == nil ? .starting : .up
+        process = isRunning ? record.owner.number : nil
+        worker = record.worker.flatMap { $0.isRunning ? $0.number : nil }
+    }
+
+    private init(device: NBDDevice) {
+        self.init(device: device, size: device.size)
+    }
+
+    private init(device: NBDDevice?, size: UInt64) {
+        self.device = device?.path
+        self.size = size
+        state = .attached
+        let mount = device.flatMap { Mount.all(of: $0.path).first }
+        mountPoint = mount?.point
+        fileSystem = mount?.type
+        used = mount.flatMap { FileSystemUse(path: $0.point)?.used }
+    }
+}
+
+// MARK: - For people
+
+extension DiskRow {
+    /// A table with a head; columns are as wide as what is in them.
+    static func table(_ rows: [DiskRow]) -> String {
+        let head = ["DEVICE", "SIZE", "USED", "FILESYSTEM", "MOUNTED AT", "BACKING", "STATE"]
+        let lines = [head] + rows.map(\.cells)
+        let widths = head.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
+        return lines.map { line in
+            let cells = zip(line, widths).map { cell, width in
+                cell + String(repeating: " ", count: width - cell.count)
+            }
+            var text = cells.joined(separator: "  ")
+            while text.hasSuffix(" ") { text.removeLast() }
+            return text + "\n"
+        }.joined()
+    }
+
+    private var cells: [String] {
+        [
+            device ?? "-", Self.short(size), used.map(Self.short) ?? "-", fileSystem ?? "-",
+            mountPoint ?? "-", backing ?? "-", state.rawValue,
+        ]
+    }
+
+    /// Bytes with a letter: `40M`, `1.5G`.
+    static func short(_ bytes: UInt64) -> String {
+        for (shift, letter) in [(40, "T"), (30, "G"), (20, "M"), (10, "K")] as [(UInt64, String)]
+        where bytes >= 1 << shift {
+            let tenths = ((bytes >> (shift - 10)) * 10) >> 10
+            return tenths % 10 == 0
+                ? "\(tenths / 10)\(letter)" : "\(tenths / 10).\(tenths % 10)\(letter)"
+        }
+        return "\(bytes)"
+    }
+}
+
+// MARK: - For programs
+
+extension DiskRow {
+    /// An array of objects; what is not there is null. Sizes are in bytes.
+    static func json(_ rows: [DiskRow]) -> String {
+        "[" + rows.map(\.object).joined(separator: ",\n ") + "]\n"
+    }
+
+    private var object: String {
+        func number(_ value: (some BinaryInteger)?) -> String { value.map { "\($0)" } ?? "null" }
+        func text(_ value: String?) -> String { value.map(Self.quoted) ?? "null" }
+        return "{"
+            + [
+                "\"device\": \(text(device))", "\"size\": \(size)", "\"used\": \(number(used))",
+                "\"filesystem\": \(text(fileSystem))", "\"mount\": \(text(mountPoint))",
+                "\"backing\": \(text(backing))", "\"state\": \(text(state.rawValue))",
+                "\"pid\": \(number(process))", "\"worker\": \(number(worker))",
+            ].joined(separator: ", ") + "}"
+    }
+
+    /// A JSON string (RFC 8259, section 7).
+    static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case _ where scalar.value < 0x20:
+                let digits = String(scalar.value, radix: 16)
+                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}

@@ -1,0 +1,112 @@
+// Making a file system on a device, mounting it, and taking it off.
+
+internal import LinuxIO
+internal import SystemPackage
+
+/// Kinds of file systems that can be made.
+enum FileSystemKind: String, CaseIterable, Sendable {
+    case ext4, xfs, btrfs, vfat, none
+
+    /// The program that makes one, and Debian's package that has it.
+    var maker: (program: String, package: String, options: [String]) {
+        switch self {
+        case .ext4: ("mkfs.ext4", "e2fsprogs", ["-q"])
+        case .xfs: ("mkfs.xfs", "xfsprogs", ["-q"])
+        case .btrfs: ("mkfs.btrfs", "btrfs-progs", ["-q"])
+        case .vfat: ("mkfs.vfat", "dosfstools", [])
+        case .none: ("true", "coreutils", [])
+        }
+    }
+}
+
+/// Which file system a disk is to have, and where it is to be seen.
+struct FileSystemPlan: Sendable {
+    var kind: FileSystemKind
+    /// More arguments for the program that makes it.
+    var makeOptions: [String]
+    /// Where to mount it; an absolute path.
+    var mountPoint: String?
+    /// What to mount it with, as mount(8) takes it after -o.
+    var mountOptions: String?
+    var isReadOnly: Bool
+
+    /// Makes the file system. The device is blank.
+    func make(on device: String) throws(Failure) {
+        guard kind != .none else { return }
+        let maker = kind.maker
+        let result = try Self.run(
+            maker.program, maker.options + makeOptions + [device], package: maker.package)
+        guard result.ending == .exited(0) else {
+            throw .unavailable("\(maker.program) failed on \(device): \(result.reason)")
+        }
+    }
+
+    /// Mounts it, at a mount point that is made if there is none; answers whether that was so.
+    func mount(_ device: String, isNew: Bool) throws(Failure) -> Bool {
+        guard let mountPoint else { return false }
+        let isMade: Bool
+        do throws(Errno) {
+            isMade = try Directory.make(mountPoint)
+        } catch {
+            throw .cannotCreate("cannot make the mount point \(mountPoint): \(error)")
+        }
+        do throws(Failure) {
+            try mount(device, at: mountPoint, isNew: isNew)
+        } catch {
+            if isMade { Directory.removeEmpty(mountPoint) }
+            throw error
+        }
+        return isMade
+    }
+
+    private func mount(_ device: String, at point: String, isNew: Bool) throws(Failure) {
+        var options = mountOptions.map { [$0] } ?? []
+        if isReadOnly { options.insert("ro", at: 0) }
+        var arguments = options.isEmpty ? [] : ["-o", options.joined(separator: ",")]
+        // What was on the disk before is for mount to find out.
+        if isNew { arguments += ["-t", kind.rawValue] }
+        let result = try Self.run("mount", arguments + [device, point], package: "mount")
+        guard result.ending == .exited(0) else {
+            throw .unavailable("cannot mount \(device) at \(point): \(result.reason)")
+        }
+    }
+
+    private static func run(
+        _ program: String, _ arguments: [String], package: String
+    ) throws(Failure) -> ChildProcess.Result {
+        // Debian keeps them where not every user looks.
+        for place in ["", "/usr/sbin/", "/sbin/"] {
+            do throws(Errno) {
+                return try ChildProcess.run(place + program, arguments)
+            } catch {
+                if error != .noSuchFileOrDirectory {
+                    throw .system("cannot run \(program): \(error)")
+                }
+            }
+        }
+        throw .unavailable("\(program) is not there: install Debian's package \(package)")
+    }
+
+    /// Takes the file system off its mount point, and writes all of it; nothing to do when it is not
+    /// mounted there any more.
+    static func unmount(_ device: String, from point: String) throws(Failure) {
+        while Mount.all.contains(where: { $0.point == point && $0.source == device }) {
+            do throws(Errno) {
+                try Mount.unmount(point)
+            } catch .resourceBusy {
+                throw .unavailable(
+                    "\(point) is in use, so \(device) stays up: end what uses it "
+                        + "(`fuser -vm \(point)` shows it), then try again")
+            } catch {
+                throw .system("cannot unmount \(point): \(error)")
+            }
+        }
+    }
+}
+
+extension ChildProcess.Result {
+    /// Why it failed, on one line: the first thing that it said. Usage and hints follow.
+    var reason: String {
+        output.split(separator: "\n").first.map(String.init) ?? "\(ending)"
+    }
+}

@@ -1,0 +1,34 @@
+// How a signal reaches the thread that looks after a disk.
+
+internal import LinuxIO
+internal import Synchronization
+internal import SystemPackage
+
+/// A wish to stop, and whatever else that thread has to look at.
+final class StopRequest: Sendable {
+    private let isWanted = Atomic<Bool>(false)
+    private let wakeUp: WakeUp
+
+    init() throws(Errno) { wakeUp = try WakeUp() }
+
+    /// Somebody wants the disk to be taken down.
+    func request() {
+        isWanted.store(true, ordering: .releasing)
+        wakeUp.signal()
+    }
+
+    /// Something has happened that the thread has to look at.
+    func nudge() { wakeUp.signal() }
+
+    /// Whether it was asked for since the last time; the answer takes the wish away.
+    func take() -> Bool { isWanted.exchange(false, ordering: .acquiringAndReleasing) }
+
+    /// Whether it was asked for.
+    var isSet: Bool { isWanted.load(ordering: .acquiring) }
+
+    /// To wait for either.
+    var item: WaitItem { .signal(wakeUp) }
+
+    /// Forgets what has been waited for.
+    func clear() { wakeUp.clear() }
+}

@@ -1,0 +1,103 @@
+// The process that serves a supervised disk. It may die at any time; another one takes its place.
+
+internal import Glibc
+internal import LinuxIO
+internal import Logging
+internal import NBDServer
+internal import Synchronization
+internal import SystemPackage
+
+/// Serves the sockets that its supervisor hands over.
+///
+/// When the supervisor is gone it serves on as long as the kernel has the other end of one, or until
+/// SIGTERM. It does not free the disk's memory unless its supervisor says so, or nobody but itself can
+/// know of it.
+struct Worker {
+    let plan: DiskPlan
+    let logger: Logger
+    let stop: StopRequest
+
+    /// Number of the control socket in the worker: the first after the standard ones.
+    static var controlDescriptor: CInt { 3 }
+
+    /// Serves until it is told to stop, or gets a signal.
+    func run() throws(Failure) {
+        let socket = ControlSocket(Descriptor(adopting: Self.controlDescriptor))
+        let control = WorkerControl(socket, stop)
+        let export = try plan.makeExport(logger: logger)
+        let start = DiskStart(export.disk, plan)
+        let server = try EmbeddedServer.start(export, logger: logger) { number in
+            control.hasEnded(number)
+        }
+        control.tell(.ready(start))
+        let last = obey(control, server)
+        server.stop()
+        let isUnknown = last == nil && control.isUnused && !start.wasFound
+        if last == .stopAndRemove || isUnknown {
+            export.disk.remove()
+        } else {
+            export.disk.keep()
+        }
+    }
+
+    /// Answers the message that ended it; nil when a signal did, or there is nothing left to serve.
+    private func obey(_ control: WorkerControl, _ server: Server) -> WorkerMessage? {
+        var items = [stop.item, WaitItem.input(control.socket.handle)]
+        while !stop.isSet {
+            guard let ready = try? WaitItem.wait(for: items) else { continue }
+            stop.clear()
+            if ready.count > 1, ready[1] {
+                guard let received = try? control.socket.receive() else {
+                    logger.warning("the supervisor is gone; serving what is attached")
+                    items.removeLast()
+                    stop.nudge()
+                    continue
+                }
+                let message = WorkerMessage(decoding: received.bytes)
+                if message == .stopAndKeep || message == .stopAndRemove { return message }
+                if message == .serve { serve(received, control, server) }
+            }
+            if items.count == 1, control.isIdle { return nil }
+        }
+        return nil
+    }
+
+    private func serve(
+        _ message: consuming ControlMessage, _ control: WorkerControl, _ server: Server
+    ) {
+        guard let socket = message.socket else { return }
+        control.begins()
+        server.serve(socket)
+    }
+}
+
+/// The way to the supervisor, for the server's threads too, and how many connections there are.
+private final class WorkerControl: Sendable {
+    let socket: ControlSocket
+    private let stop: StopRequest
+    private let begun = Atomic<Int>(0)
+    private let ended = Atomic<Int>(0)
+
+    init(_ socket: consuming ControlSocket, _ stop: StopRequest) {
+        self.socket = socket
+        self.stop = stop
+    }
+
+    /// A supervisor that is gone needs to be told nothing.
+    func tell(_ message: WorkerMessage) { try? socket.send(message.encoded) }
+
+    /// A connection is about to be served.
+    func begins() { begun.wrappingAdd(1, ordering: .relaxed) }
+
+    /// A connection has ended.
+    func hasEnded(_ number: UInt64) {
+        ended.wrappingAdd(1, ordering: .relaxed)
+        tell(.ended(number))
+        stop.nudge()
+    }
+
+    /// Whether no connection is left.
+    var isIdle: Bool { begun.load(ordering: .relaxed) == ended.load(ordering: .relaxed) }
+    /// Whether there has never been one.
+    var isUnused: Bool { begun.load(ordering: .relaxed) == 0 }
+}

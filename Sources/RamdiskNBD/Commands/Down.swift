@@ -1,0 +1,87 @@
+// `ramdisk-nbd down`: a disk that `up` has brought up, back to nothing.
+
+internal import ArgumentParser
+internal import NBDKernel
+
+struct Down: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Unmount and detach disks that `up` has brought up, and free their memory.",
+        discussion: """
+            What the kernel still has to write is written first. A disk that is in use stays up. One \
+            whose server is gone is served again if its memory is still there (--backing), to be \
+            taken down in order.
+
+            EXAMPLES
+              By its mount point, or its device:
+                ramdisk-nbd down /mnt/ramdisk
+                ramdisk-nbd down /dev/nbd0
+
+              All of them:
+                ramdisk-nbd down --all
+            """)
+
+    @Argument(
+        help: ArgumentHelp("Mount point, device or backing of the disk.", valueName: "disk"),
+        completion: .file())
+    var target: String?
+
+    @Flag(name: .long, help: "Take all disks down.")
+    var all = false
+
+    @Flag(
+        name: .long,
+        help: "Detach also a disk that cannot be served again; what was not written is lost.")
+    var force = false
+
+    @OptionGroup(title: "Logs")
+    var log: LogOptions
+
+    func validate() throws {
+        guard all != (target != nil) else {
+            throw ValidationError(
+                target == nil
+                    ? "Which disk? Give its mount point or its device, or --all."
+                    : "--all and \(target ?? ""): give one of them.")
+        }
+    }
+
+    func run() async throws {
+        do {
+            let records = try wanted()
+            guard let directory = RuntimeDirectory() else { return }
+            let takeDown = TakeDown(
+                directory: directory, logger: log.quietLogger, isForced: force)
+            var failures: [Failure] = []
+            for record in records {
+                do {
+                    try await onThread { try takeDown(record) }
+                } catch let failure as Failure {
+                    failures.append(failure)
+                }
+            }
+            for failure in failures.dropLast() { failure.tell() }
+            if let failure = failures.last { throw failure }
+        } catch let failure as Failure {
+            failure.tell()
+            throw ExitCode(failure.exitCode)
+        }
+    }
+
+    private func wanted() throws(Failure) -> [DiskRecord] {
+        let records = RuntimeDirectory()?.records ?? []
+        guard let target else { return records }
+        let path = absolutePath(target)
+        let device = NBDDevice(path: target)
+        let found = records.filter { record in
+            record.mountPoint == path || record.backing?.name == target
+                || (device != nil && record.attachedDevice == device)
+        }
+        guard found.isEmpty else { return found }
+        if let device, device.isConnected {
+            throw .unavailable(
+                "\(device) was not brought up by `ramdisk-nbd up`: use ramdisk-nbd detach \(device)"
+            )
+        }
+        throw .unavailable("there is no disk at \(target); ramdisk-nbd list shows those there are")
+    }
+}

@@ -1,0 +1,77 @@
+// What is made on a disk, and where it is to be seen.
+
+internal import ArgumentParser
+internal import Glibc
+
+extension FileSystemKind: ExpressibleByArgument {}
+
+struct FileSystemOptions: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            """
+            File system to make if the disk is blank: ext4, xfs, btrfs, vfat or none. One that is on \
+            the disk already stays. (default: ext4 with --mount, else none)
+            """, valueName: "kind"))
+    var filesystem: FileSystemKind?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "More options for mkfs, such as '-m 0 -L fast'.", valueName: "options"))
+    var mkfsOptions: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Where to mount it; made if it is missing.", valueName: "directory"),
+        completion: .directory)
+    var mount: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Options for mount, such as 'noatime,discard'.", valueName: "options"))
+    var mountOptions: String?
+
+    func validate() throws {
+        if mount?.isEmpty == true { throw ValidationError("--mount needs a directory.") }
+        guard mount != nil || mountOptions == nil else {
+            throw ValidationError("--mount-options needs --mount: there is nothing to mount.")
+        }
+        guard kind != .none || mkfsOptions == nil else {
+            throw ValidationError("--mkfs-options needs --filesystem or --mount: nothing is made.")
+        }
+    }
+
+    private var kind: FileSystemKind { filesystem ?? (mount == nil ? .none : .ext4) }
+
+    /// The same as a plan.
+    func plan(isReadOnly: Bool) -> FileSystemPlan {
+        FileSystemPlan(
+            kind: kind,
+            makeOptions: (mkfsOptions ?? "").split(separator: " ").map(String.init),
+            mountPoint: mount.map(absolutePath), mountOptions: mountOptions,
+            isReadOnly: isReadOnly)
+    }
+}
+
+/// A path from the root on, as the kernel's table of mounts has it: without links, where it exists;
+/// without slashes at its end. realpath(3)
+func absolutePath(_ path: String) -> String {
+    if let real = unsafe realpath(path, nil) {
+        defer { unsafe free(real) }
+        return unsafe String(cString: real)
+    }
+    var path = path
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    // What is missing is its last part, or making it will fail.
+    guard let name = parts.last, !name.isEmpty else { return path }
+    let parent = parts.dropLast().joined(separator: "/")
+    let place = parts.count == 1 ? "." : parent.isEmpty ? "/" : parent
+    guard let real = unsafe realpath(place, nil) else { return path }
+    defer { unsafe free(real) }
+    let root = unsafe String(cString: real)
+    return root == "/" ? "/\(name)" : "\(root)/\(name)"
+}

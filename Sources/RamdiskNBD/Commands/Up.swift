@@ -1,0 +1,173 @@
+// `ramdisk-nbd up`: from memory to a mounted disk, until it is told to stop.
+
+internal import ArgumentParser
+internal import Glibc
+internal import LinuxIO
+internal import NBDKernel
+
+struct Up: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Attach a new RAM disk to this machine's kernel, and mount it.",
+        discussion: """
+            Serves a disk of memory, attaches it to the first free /dev/nbdN, makes a file system if \
+            the disk is blank, mounts it, prints the device and the mount point, and serves until \
+            SIGTERM or SIGINT, or `ramdisk-nbd down`. Then it unmounts, detaches and frees the memory. \
+            If a step fails, those before it are undone. It needs root, and neither nbd-client nor TCP.
+
+            With --supervise another process serves the disk. When that one dies, for whatever \
+            reason, a new one takes its place with the same memory, and what was in flight is sent \
+            again: programs above see a pause of a few seconds, not an error. With --backing the \
+            same holds for this process: `up` with the same name goes on with the device that it \
+            has left.
+
+            EXAMPLES
+              A GiB of memory as an ext4 file system:
+                ramdisk-nbd up --size 1G --mount /mnt/ramdisk
+
+              The same in the background, then away with it:
+                ramdisk-nbd up --size 1G --mount /mnt/ramdisk --daemon
+                ramdisk-nbd list
+                ramdisk-nbd down /mnt/ramdisk
+
+              A disk that outlives its server, and a file system that others do not have to wait for:
+                ramdisk-nbd up --size 4G --supervise --backing build --filesystem xfs \\
+                  --mount /var/build --mount-options noatime
+
+              A device alone, for swap or for a virtual machine:
+                ramdisk-nbd up --size 512M --device /dev/nbd3
+            """)
+
+    /// The part of the work that a process of this program does which was started by another.
+    enum Role: String, ExpressibleByArgument, Sendable {
+        case daemon, worker
+    }
+
+    @OptionGroup(title: "Disk")
+    var disk: DiskOptions
+
+    @OptionGroup(title: "File system")
+    var fileSystem: FileSystemOptions
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Which device to attach. (default: the first free one)", valueName: "device"))
+    var device: DevicePath?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            """
+            Connections between kernel and server, each with a queue and a thread, 1 to 32. \
+            (default: one for each processor, up to 8)
+            """, valueName: "count"))
+    var queues: Int?
+
+    @Flag(name: .long, help: "Serve in a process of its own, and start that again when it dies.")
+    var supervise = false
+
+    @OptionGroup
+    var timeouts: DeviceTimeouts
+
+    @Flag(name: .long, help: "Stay in the foreground; this is the default.")
+    var foreground = false
+
+    @Flag(name: .long, help: "Go to the background when all is ready.")
+    var daemon = false
+
+    @OptionGroup(title: "Logs")
+    var log: LogOptions
+
+    @Option(name: .long, help: .private)
+    var role: Role?
+
+    func validate() throws {
+        guard disk.export.isEmpty else {
+            throw ValidationError(
+                "--export is for `serve`: `up` makes one disk, which needs no name.")
+        }
+        guard !foreground || !daemon else {
+            throw ValidationError("--foreground and --daemon: give one of them.")
+        }
+        if let queues, !(1...Self.mostQueues).contains(queues) {
+            throw ValidationError(
+                "--queues is \(queues), but has to be from 1 to \(Self.mostQueues).")
+        }
+        if timeouts.timeout == 0 {
+            throw ValidationError(
+                "--timeout is 0, but `up` needs one: without it a dead connection is never replaced."
+            )
+        }
+        let plan = fileSystem.plan(isReadOnly: disk.readOnly)
+        guard
+            !disk.readOnly || plan.kind == .none || disk.load != nil || disk.backing.backing != nil
+        else {
+            throw ValidationError(
+                "--read-only: no file system can be made on a disk that cannot be written; "
+                    + "give --load with an image of one.")
+        }
+    }
+
+    /// What waiting for many things at a time has room for.
+    static let mostQueues = 32
+
+    func run() async throws {
+        signal(SIGPIPE, SIG_IGN)
+        let stop = StopRequest.Signals()
+        do {
+            let request = try await stop.trap()
+            switch role {
+            case nil where daemon: try await onThread { try Daemon.start() }
+            case .worker: try await serve(request)
+            default: try await own(request)
+            }
+        } catch let failure as Failure {
+            failure.tell()
+            throw ExitCode(failure.exitCode)
+        }
+    }
+
+    /// A worker: serves, and knows nothing of the kernel.
+    private func serve(_ stop: StopRequest) async throws {
+        let worker = Worker(plan: disk.plans[0], logger: log.logger, stop: stop)
+        try await onThread { try worker.run() }
+    }
+
+    /// The owner of the device, the mount and the record.
+    private func own(_ stop: StopRequest) async throws {
+        let plan = plan
+        let logger = log.logger
+        let isDaemon = role == .daemon
+        try await onThread {
+            let disk = try AttachedDisk(plan, logger: logger, stop: stop)
+            try disk.run { device, mountPoint in
+                standardOutput(device.path + (mountPoint.map { " \($0)" } ?? "") + "\n")
+                if isDaemon { Daemon.detach() }
+            }
+        }
+    }
+
+    private var plan: AttachedPlan {
+        var plan = disk.plans[0]
+        var worker: SupervisedBackend.Command?
+        if supervise {
+            var more: [String] = []
+            if plan.backing == nil {
+                // A name for this time alone: the memory is the next worker's too.
+                let name = "up-\(getpid())"
+                plan.backing = BackingPlan(name: name, directory: nil, isKept: false)
+                more = ["--backing", name]
+            }
+            worker = SupervisedBackend.Command(
+                program: OwnProgram.path, arguments: OwnProgram.arguments(role: .worker) + more)
+        }
+        // A disk that goes with its server needs no long wait for another one.
+        let patience: UInt64 = plan.backing == nil ? 10 : 300
+        return AttachedPlan(
+            disk: plan, fileSystem: fileSystem.plan(isReadOnly: disk.readOnly),
+            device: device?.device, queues: queues ?? max(1, min(8, Processor.onlineCount)),
+            requestTimeout: UInt64(timeouts.timeout ?? 2),
+            deadConnectionTimeout: timeouts.deadConnectionTimeout.map(UInt64.init) ?? patience,
+            worker: worker, log: role == .daemon ? Daemon.ownLogPath : nil)
+    }
+}

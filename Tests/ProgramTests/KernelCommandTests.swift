@@ -1,0 +1,94 @@
+// The command lines of up, down, list, attach and detach: what is wrong with them is said in one
+// sentence, before anything is done. What they do is tested inside kernels of their own.
+
+import Harness
+import Testing
+
+extension ProgramSuite {
+    @Suite("The commands for the kernel's devices") struct KernelCommands {
+        private let program = Program.ramdiskNBD
+
+        @Test(
+            "a wrong command line is refused in one sentence that names what is wrong",
+            arguments: WrongCommand.all)
+        func wrong(line: WrongCommand) async throws {
+            let ending = try await program.run(line.arguments, within: .seconds(10))
+            #expect(ending.status == .exited(64))
+            #expect(ending.output.isEmpty)
+            #expect(ending.errors.contains(line.named), "\(ending.errors)")
+        }
+
+        @Test(
+            "each has help with examples",
+            arguments: ["up", "down", "list", "attach", "detach"])
+        func help(command: String) async throws {
+            let said = try await program(command, "--help")
+            #expect(said.contains("EXAMPLES"))
+            #expect(said.contains("ramdisk-nbd \(command)"))
+            // What one process of the program says to another is nobody else's.
+            #expect(!said.contains("--role"))
+        }
+
+        @Test("without the privilege for it, up, attach and detach say what to do")
+        func privileges() async throws {
+            for arguments in [["up", "--size", "1M"], ["attach", "nbd://localhost:1"]] {
+                let ending = try await program.run(arguments, as: .unprivileged)
+                #expect(ending.status == .exited(77))
+                #expect(ending.isOneSentence(naming: "root"), "\(ending.errors)")
+            }
+            let ending = try await program.run(["detach", "/dev/nbd4711"], as: .unprivileged)
+            #expect(ending.isOneSentence(naming: "/dev/nbd4711"), "\(ending.errors)")
+        }
+
+        @Test("what is not there cannot be taken down; nothing at all is no failure")
+        func nothingThere() async throws {
+            let ending = try await program.run(["down", "/no/such/place"])
+            #expect(ending.status == .exited(69))
+            #expect(ending.isOneSentence(naming: "/no/such/place"), "\(ending.errors)")
+        }
+    }
+}
+
+/// Arguments that are wrong, and what the sentence about them has to contain.
+struct WrongCommand: Sendable, CustomTestStringConvertible {
+    let arguments: [String]
+    let named: String
+
+    init(_ arguments: String..., names named: String) {
+        self.arguments = arguments
+        self.named = named
+    }
+
+    var testDescription: String { arguments.joined(separator: " ") }
+
+    static let all = [
+        WrongCommand("up", "--size", "large", names: "'large'"),
+        WrongCommand("up", "--device", "/dev/sda", names: "'/dev/sda'"),
+        WrongCommand("up", "--queues", "0", names: "--queues"),
+        WrongCommand("up", "--queues", "33", names: "--queues"),
+        WrongCommand("up", "--filesystem", "ntfs", names: "'ntfs'"),
+        WrongCommand("up", "--mount-options", "noatime", names: "--mount"),
+        WrongCommand("up", "--mkfs-options", "-m 0", names: "--mkfs-options"),
+        WrongCommand("up", "--mount", "", names: "--mount"),
+        WrongCommand("up", "--foreground", "--daemon", names: "--daemon"),
+        WrongCommand("up", "--export", "name", names: "--export"),
+        WrongCommand("up", "--timeout", "0", names: "--timeout"),
+        WrongCommand("up", "--timeout", "86401", names: "--timeout"),
+        WrongCommand("up", "--timeout", "-1", names: "--timeout"),
+        WrongCommand(
+            "up", "--dead-connection-timeout", "86401", names: "--dead-connection-timeout"),
+        WrongCommand("up", "--read-only", "--mount", "/mnt", names: "--read-only"),
+        WrongCommand("up", "--keep", names: "--backing"),
+        WrongCommand("up", "/mnt", names: "/mnt"),
+        WrongCommand("down", names: "Which disk"),
+        WrongCommand("down", "--all", "/mnt", names: "--all"),
+        WrongCommand("list", "/mnt", names: "/mnt"),
+        WrongCommand("attach", names: "uri"),
+        WrongCommand("attach", "localhost", names: "'localhost'"),
+        WrongCommand("attach", "nbd://localhost", "nbd", names: "'nbd'"),
+        WrongCommand("attach", "nbd://localhost", "--connections", "0", names: "--connections"),
+        WrongCommand("attach", "nbd://localhost", "--connections", "129", names: "--connections"),
+        WrongCommand("detach", names: "device"),
+        WrongCommand("detach", "/mnt", names: "'/mnt'"),
+    ]
+}
