@@ -1,6 +1,6 @@
 // The kernel's nbd driver, as its generic netlink family has it.
 
-public import LinuxIO
+internal import LinuxIO
 public import NBDProtocol
 public import SystemPackage
 
@@ -61,13 +61,15 @@ public struct NBDDriver: ~Copyable, Sendable {
         self.family = family
     }
 
-    /// Attaches sockets, whose handshakes are done, to a device, or to the first free one; answers
+    /// Attaches connections, whose handshakes are done, to a device, or to the first free one; answers
     /// which. The kernel keeps them open by itself from then on. One exchange.
     public mutating func connect(
-        _ sockets: [SocketHandle], to device: NBDDevice?, _ options: NBDDeviceOptions
+        _ connections: [NBDConnection], to device: NBDDevice?, _ options: NBDDeviceOptions
     ) throws(Errno) -> NBDDevice {
+        // The message has their numbers alone: they stay open until it is answered.
+        defer { withExtendedLifetime(connections) {} }
         let answers = try family.ask(
-            NBDMessage.connect(sockets, device, options), over: &socket)
+            NBDMessage.connect(connections.map(\.handle), device, options), over: &socket)
         guard let device = NBDMessage.device(in: answers) else { throw .badMessage }
         return device
     }
@@ -75,9 +77,11 @@ public struct NBDDriver: ~Copyable, Sendable {
     /// Replaces sockets of a device that are dead; those for which there is none are left over. One
     /// exchange.
     public mutating func reconfigure(
-        _ device: NBDDevice, _ sockets: [SocketHandle], _ options: NBDDeviceOptions
+        _ device: NBDDevice, _ connections: [NBDConnection], _ options: NBDDeviceOptions
     ) throws(Errno) {
-        _ = try family.ask(NBDMessage.reconfigure(sockets, device, options), over: &socket)
+        defer { withExtendedLifetime(connections) {} }
+        _ = try family.ask(
+            NBDMessage.reconfigure(connections.map(\.handle), device, options), over: &socket)
     }
 
     /// Takes the sockets away. What was in flight fails; what was not written is lost. One exchange.

@@ -95,7 +95,7 @@ final class AttachedDisk {
             let device: NBDDevice
             do throws(Errno) {
                 device = try driver.connect(
-                    connections.map(\.connection.handle), to: plan.device, options)
+                    connections.map(\.connection), to: plan.device, options)
             } catch {
                 throw .attaching(plan.device, error)
             }

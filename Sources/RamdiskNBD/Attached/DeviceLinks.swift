@@ -115,7 +115,7 @@ final class DeviceLinks {
         }
         guard !offered.isEmpty else { return }
         try driver.reconfigure(
-            device, offered.map { slots[$0].link.connection.handle }, options)
+            device, offered.map { slots[$0].link.connection }, options)
         for index in offered where slots[index].link.connection.isAdopted {
             slots[index].state = .live
             logger.notice(

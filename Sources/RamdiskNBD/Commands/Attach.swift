@@ -80,7 +80,7 @@ struct Attach: AsyncParsableCommand {
             deadConnectionTimeout: UInt64(timeouts.deadConnectionTimeout ?? 0))
         var driver = try openDriver()
         do throws(Errno) {
-            return try driver.connect(links.map(\.handle), to: device?.device, options)
+            return try driver.connect(links, to: device?.device, options)
         } catch {
             throw .attaching(device?.device, error)
         }

@@ -15,8 +15,9 @@ struct FileSystemOptions: ParsableArguments {
             """, valueName: "kind"))
     var filesystem: FileSystemKind?
 
+    // Its value begins with a dash of its own.
     @Option(
-        name: .long,
+        name: .long, parsing: .unconditional,
         help: ArgumentHelp(
             "More options for mkfs, such as '-m 0 -L fast'.", valueName: "options"))
     var mkfsOptions: String?
