@@ -69,7 +69,7 @@ let package = Package(
         .executableTarget(
             name: "RamdiskNBD",
             dependencies: [
-                "NBDServer", "NBDKernel",
+                "NBDServer", "NBDKernel", "CGnuTLS",
                 "NBDProtocol", "LinuxIO",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -116,7 +116,7 @@ let package = Package(
         .testTarget(
             name: "NBDServerTests",
             dependencies: [
-                "NBDServer", "NBDProtocol", "LinuxIO",
+                "Harness", "NBDServer", "NBDProtocol", "LinuxIO", "CGnuTLS",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings),

@@ -3,6 +3,7 @@
 #ifndef CGNUTLS_SHIM_H
 #define CGNUTLS_SHIM_H
 
+#include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/socket.h>
 #include <gnutls/x509.h>
@@ -15,11 +16,6 @@ static inline void cgnutls_free(void *memory) { (gnutls_free)(memory); }
 /// gnutls_init(3) for a server: without SIGPIPE, and without tickets, since nobody resumes a disk.
 static inline int cgnutls_server_session(gnutls_session_t *session) {
     return gnutls_init(session, GNUTLS_SERVER | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
-}
-
-/// gnutls_init(3) for a client, whose server is known by the caller to be the right one.
-static inline int cgnutls_client_session(gnutls_session_t *session) {
-    return gnutls_init(session, GNUTLS_CLIENT | GNUTLS_NO_SIGNAL);
 }
 
 /// gnutls_session_set_verify_cert2(3): the client has to show a certificate that the CA has signed,
@@ -43,6 +39,14 @@ static inline int cgnutls_kernel_does_records(gnutls_session_t session) {
 static inline int cgnutls_generate_key(gnutls_x509_privkey_t key) {
     unsigned bits = GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1);
     return gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA, bits, 0);
+}
+
+/// gnutls_x509_crt_set_subject_key_id(3): a short name for the certificate's own key.
+static inline int cgnutls_set_subject_key_id(gnutls_x509_crt_t certificate) {
+    unsigned char id[64];
+    size_t size = sizeof id;
+    int code = gnutls_x509_crt_get_key_id(certificate, 0, id, &size);
+    return code < 0 ? code : gnutls_x509_crt_set_subject_key_id(certificate, id, size);
 }
 
 /// gnutls_x509_crt_set_key_purpose_oid(3): for a server, or for a client.

@@ -17,7 +17,7 @@ struct RamdiskNBD: AsyncParsableCommand {
               `ramdisk-nbd serve --help` has more.
             """,
         version: "ramdisk-nbd \(Version.current)",
-        subcommands: [Serve.self, Run.self, Top.self, Trace.self])
+        subcommands: [Serve.self, Run.self, Top.self, Trace.self, TLSCommand.self])
 }
 
 /// What `--version` says.

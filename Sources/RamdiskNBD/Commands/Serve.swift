@@ -12,7 +12,7 @@ struct Serve: AsyncParsableCommand {
             What is stored is gone when it ends.
 
             Whoever can reach the address, and is not kept out with --allow, --allow-uid or \
-            --allow-gid, can read and write. By default that is this machine alone.
+            --allow-gid or by TLS, can read and write. By default that is this machine alone.
 
             Started by systemd it takes over the sockets that it is passed, of which it prints no URI, \
             and says when it is ready.
@@ -46,6 +46,10 @@ struct Serve: AsyncParsableCommand {
               For as long as a tool of libnbd's runs, which passes the socket:
                 nbdinfo -- [ ramdisk-nbd serve --size 1G ]
 
+              Encrypted, for other machines, and only for clients with a certificate:
+                ramdisk-nbd tls init certificates --host nas.example
+                ramdisk-nbd serve --listen '*' --tls-certificates certificates --tls-verify-client
+
               Any free port, found out from the line that is printed:
                 ramdisk-nbd serve --listen localhost:0
             """)
@@ -58,6 +62,9 @@ struct Serve: AsyncParsableCommand {
 
     @OptionGroup(title: "Who may connect")
     var admission: AdmissionOptions
+
+    @OptionGroup(title: "Encryption")
+    var encryption: TLSOptions
 
     @OptionGroup(title: "Connections")
     var connections: ConnectionOptions
@@ -85,7 +92,7 @@ struct Serve: AsyncParsableCommand {
         let service = DiskService(
             configuration: DiskService.Configuration(
                 disks: disks.plans, addresses: addresses.plan, options: options,
-                control: insight.plan, pidFile: pidFile,
+                encryption: encryption.configuration, control: insight.plan, pidFile: pidFile,
                 purpose: addresses.stdio ? .standardStreams : .clients),
             logger: log.logger)
         do {

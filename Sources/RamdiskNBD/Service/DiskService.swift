@@ -14,6 +14,7 @@ struct DiskService: Service {
         var disks: [DiskPlan]
         var addresses: ListenPlan
         var options: ServerOptions
+        var encryption: TLSConfiguration?
         var control: ControlPlan
         var pidFile: String?
         var purpose = Purpose.clients
@@ -80,17 +81,19 @@ struct DiskService: Service {
         Descriptor.raiseLimit()
         // First of all: from here on nothing else is written to the client.
         let client = try takeClient()
+        // Before the disks: it fails soonest, and costs nothing when it does.
+        let tls = try configuration.encryption.map { try TLSContext.make($0, logger: logger) }
         let exports = try configuration.disks.map { try makeExport($0) }
         let listeners = try openListeners()
         leftovers.note(listeners)
         let doors = try openControl()
         let pidFile = try configuration.pidFile.map { try PidFile(path: $0) }
         let log = EventLog(logger: logger)
-        let server = try publish(exports) { try makeServer(exports, listeners, log) }
+        let server = try publish(exports) { try makeServer(exports, listeners, tls, log) }
         if let pidFile { leftovers.note(pidFile) }
         figures.show(exports)
         let watched = WatchedServer(
-            server: server, exports: exports, addresses: listeners.map(\.address.uri),
+            server: server, exports: exports, addresses: uris(of: listeners.map(\.address)),
             maximumConnections: configuration.options.maximumConnections)
         var running = Running(
             server: server, addresses: listeners.filter { !$0.isPassed }.map(\.address), log: log,
@@ -137,11 +140,13 @@ struct DiskService: Service {
     }
 
     private func makeServer(
-        _ exports: [Export], _ listeners: [Listener], _ log: EventLog
+        _ exports: [Export], _ listeners: [Listener], _ tls: TLSContext?, _ log: EventLog
     ) throws(Failure) -> Server {
+        var options = configuration.options
+        options.tls = tls
         do throws(Errno) {
             return try Server(
-                exports: exports, listeners: listeners, options: configuration.options,
+                exports: exports, listeners: listeners, options: options,
                 onEvent: { event in
                     log.record(event)
                     if configuration.purpose.isDone(by: event) { done.fulfil() }
@@ -149,6 +154,10 @@ struct DiskService: Service {
         } catch {
             throw Failure.system("cannot start the server: \(error)")
         }
+    }
+
+    private func uris(of addresses: [SocketAddress]) -> [String] {
+        addresses.map { $0.uri(isEncrypted: configuration.encryption != nil) }
     }
 
     private func openListeners() throws(Failure) -> [Listener] {
@@ -180,7 +189,7 @@ struct DiskService: Service {
 
     /// Tells whom it concerns that the disks are served.
     private func begin(_ running: Running) throws(Failure) {
-        let uris = running.addresses.map(\.uri)
+        let uris = uris(of: running.addresses)
         switch configuration.purpose {
         case .clients:
             standardOutput(uris.map { $0 + "\n" }.joined())
@@ -224,9 +233,10 @@ struct DiskService: Service {
 extension SocketAddress {
     /// The address as an NBD URI (specification: doc/uri.md), which cannot say a name outside of the
     /// file system: that is left as it is.
-    var uri: String {
+    func uri(isEncrypted: Bool) -> String {
         guard abstractName == nil else { return description }
-        guard var path else { return "nbd://\(self)" }
+        let scheme = isEncrypted ? "nbds" : "nbd"
+        guard var path else { return "\(scheme)://\(self)" }
         if !path.hasPrefix("/") { path = currentDirectory() + "/" + path }
         let plain = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/".utf8)
         let escaped = path.utf8.map { byte in
@@ -234,7 +244,7 @@ extension SocketAddress {
             let digits = String(byte, radix: 16, uppercase: true)
             return byte < 16 ? "%0\(digits)" : "%\(digits)"
         }
-        return "nbd+unix:///?socket=\(escaped.joined())"
+        return "\(scheme)+unix:///?socket=\(escaped.joined())"
     }
 }
 

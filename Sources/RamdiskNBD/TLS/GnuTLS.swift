@@ -1,0 +1,34 @@
+// Calls of the library's, and what to say when they fail.
+
+internal import CGnuTLS
+
+/// Calls of the library's by the program; the server has its own.
+enum GnuTLS {
+    /// Throws unless a call went well.
+    static func check(_ code: CInt, _ what: String) throws(Failure) {
+        guard code < 0 else { return }
+        let text =
+            unsafe gnutls_strerror(code).map { unsafe String(cString: $0) } ?? "error \(code)"
+        throw .system("cannot \(what): \(text)")
+    }
+
+    /// What a call has made, through its parameter.
+    static func made<Made>(
+        _ what: String, _ make: (inout Made?) -> CInt
+    ) throws(Failure) -> Made {
+        var made: Made?
+        try check(make(&made), "make \(what)")
+        guard let made else { throw .system("not enough memory for \(what)") }
+        return made
+    }
+
+    /// What a call has written into memory that it leaves to its caller.
+    static func bytes(
+        _ what: String, _ write: (inout gnutls_datum_t) -> CInt
+    ) throws(Failure) -> [UInt8] {
+        var datum = unsafe gnutls_datum_t()
+        try unsafe check(write(&datum), what)
+        defer { unsafe cgnutls_free(datum.data) }
+        return unsafe Array(UnsafeBufferPointer(start: datum.data, count: Int(datum.size)))
+    }
+}
