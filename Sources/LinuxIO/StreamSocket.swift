@@ -120,6 +120,13 @@ public struct StreamSocket: ~Copyable, Sendable {
     /// Lends the descriptor to a library that does input and output by itself, such as TLS.
     public func withDescriptor<Result>(_ body: (CInt) -> Result) -> Result { body(number) }
 
+    /// Lets calls that others make on the socket wait, as they do at first, or not. fcntl(2),
+    /// `O_NONBLOCK`
+    public func setWaiting(_ waits: Bool) {
+        // It can only fail for a descriptor that is none.
+        _ = clinux_set_waiting(number, waits ? 1 : 0)
+    }
+
     /// The type of the next record, on a socket whose TLS the kernel does and that answered EIO: it is
     /// not one of data. Nil when there is none. recvmsg(2), `TLS_GET_RECORD_TYPE`
     public func nextRecordType() -> UInt8? {

@@ -102,6 +102,16 @@ struct StartTLSTests {
         #expect(ask(&negotiation, .exportName).next == .serve(agreed(0)))
     }
 
+    @Test("what was negotiated before it is forgotten")
+    func forgotten() {
+        var negotiation = begin(.on)
+        #expect(ask(&negotiation, .extendedHeaders) == (.ack, more))
+        #expect(ask(&negotiation, .structuredReply) == (.extendedHeaderRequired, more))
+        #expect(ask(&negotiation, .startTLS) == (.ack, .startTLS))
+        _ = negotiation.secured()
+        #expect(ask(&negotiation, .structuredReply) == (.ack, more))
+    }
+
     @Test("on: without it everything goes on in plain text")
     func plain() {
         var negotiation = begin(.on)

@@ -33,7 +33,7 @@ start_server() {
         tail -n 20 "$server_log" >&2
         return 1
     fi
-    server_port=$(sed -nE '1 s#^nbd://[^/]*:([0-9]+)(/.*)?$#\1#p' "$server_output")
+    server_port=$(sed -nE '1 s#^nbds?://[^/]*:([0-9]+)(/.*)?$#\1#p' "$server_output")
     server_port=${server_port:-10809}
 }
 

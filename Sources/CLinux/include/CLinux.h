@@ -184,6 +184,14 @@ static inline ssize_t clinux_send(int fd, struct iovec *vectors, size_t count, i
     return result < 0 ? -errno : result;
 }
 
+/// fcntl(2), O_NONBLOCK: whether calls that name no wish about waiting wait.
+static inline int clinux_set_waiting(int fd, int waits) {
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) return -errno;
+    flags = waits ? flags & ~O_NONBLOCK : flags | O_NONBLOCK;
+    return fcntl(fd, F_SETFL, flags) < 0 ? -errno : 0;
+}
+
 /// recvmsg(2) on a socket whose TLS the kernel does: the type of the next record, which is taken away,
 /// or -errno. tls.rst, "Receiving TLS control messages"
 static inline int clinux_tls_record_type(int fd) {

@@ -2,6 +2,7 @@
 
 internal import CGnuTLS
 internal import LinuxIO
+internal import SystemPackage
 
 /// A session of the library's, and the duty to free it. Used by one thread at a time.
 @safe struct TLSSession: ~Copyable {
@@ -72,21 +73,37 @@ internal import LinuxIO
     private func shakeHands(
         on socket: SocketHandle, deadline: MonotonicTime
     ) throws(TLSHandshakeError) {
-        let milliseconds = deadline.milliseconds(from: .now())
-        guard milliseconds > 0 else { throw .timeout }
-        // The library's own calls, which wait; it minds the time, and the socket has one for sending.
+        // The library makes its own calls here, with which alone the kernel can take over later. They
+        // must not wait: by the library's clock each byte would win the client some more time.
         socket.withDescriptor { unsafe gnutls_transport_set_int2(pointer, $0, $0) }
-        unsafe gnutls_handshake_set_timeout(pointer, UInt32(clamping: milliseconds))
-        socket.setSendTimeout(milliseconds: milliseconds)
-        defer { socket.setSendTimeout(milliseconds: 0) }
+        socket.setWaiting(false)
+        defer { socket.setWaiting(true) }
         while true {
             let code = unsafe gnutls_handshake(pointer)
             if code >= 0 { return }
-            if code == GNUTLS_E_TIMEDOUT || deadline <= MonotonicTime.now() { throw .timeout }
-            guard gnutls_error_is_fatal(code) != 0 else { continue }
-            // The client is told why, if that can still be said. It need not listen.
-            _ = unsafe gnutls_alert_send_appropriate(pointer, code)
-            throw .failure(explained(code))
+            guard gnutls_error_is_fatal(code) == 0 else {
+                // The client is told why, if that can still be said. It need not listen.
+                _ = unsafe gnutls_alert_send_appropriate(pointer, code)
+                throw .failure(explained(code))
+            }
+            if code == GNUTLS_E_AGAIN { try wait(for: socket, deadline: deadline) }
+        }
+    }
+
+    /// Waits until the library can go on.
+    private func wait(
+        for socket: SocketHandle, deadline: MonotonicTime
+    ) throws(TLSHandshakeError) {
+        let milliseconds = deadline.milliseconds(from: .now())
+        guard milliseconds > 0 else { throw .timeout }
+        let isSending = unsafe gnutls_record_get_direction(pointer) != 0
+        do throws(Errno) {
+            _ =
+                isSending
+                ? try socket.waitWritable(milliseconds: milliseconds)
+                : try socket.waitReadable(milliseconds: milliseconds)
+        } catch {
+            throw .failure(TLSFailure("the connection broke in the TLS handshake: \(error)"))
         }
     }
 
