@@ -89,7 +89,7 @@ extension Interop {
                     let ending = try await nbdinfo.run([uri(server, x509: directory)])
                     #expect(!ending.status.isSuccess)
                 }
-                try await eventually("the log says why") {
+                try await eventually("the log says why", within: .seconds(30)) {
                     server.log.contains("the client has shown no certificate")
                         && server.log.contains("the client is not accepted")
                 }

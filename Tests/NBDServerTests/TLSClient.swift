@@ -63,7 +63,9 @@ import Testing
     /// Shakes hands, for the first time or again.
     func shakeHands() throws {
         var code: CInt
-        repeat { code = unsafe gnutls_handshake(session) } while code < 0
+        repeat {
+            code = unsafe gnutls_handshake(session)
+        } while code < 0
             && gnutls_error_is_fatal(code) == 0 && code != GNUTLS_E_WARNING_ALERT_RECEIVED
         try check(code)
     }

@@ -85,9 +85,10 @@ struct TLSTests {
         }
         requests = []
         for number in 0..<128 as Range<UInt64> {
-            requests += Request(
-                .read, cookie: number, offset: number * 20_001, length: UInt64(count)
-            ).encoded
+            requests +=
+                Request(
+                    .read, cookie: number, offset: number * 20_001, length: UInt64(count)
+                ).encoded
         }
         try client.send(requests, record: record)
         for number in 0..<128 as Range<UInt64> {

@@ -25,7 +25,7 @@ struct EventLog: Sendable {
                     "connection": "\(number)", "export": "\(export)",
                     "peer": peer.map { "\($0)" }, "tls": tls.map { "\($0.version)" },
                     "cipher": tls.map { "\($0.cipher)" },
-                    "client": tls?.client.map { "\"\($0)\"" },
+                    "client": tls?.client.map { "\($0)" },
                     "tls-by": tls.map { $0.isInKernel ? "kernel" : "GnuTLS" },
                 ].present)
         case .refused(let refusal, let peer):

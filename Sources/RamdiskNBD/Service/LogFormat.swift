@@ -34,7 +34,7 @@ enum LogFormat: String, CaseIterable, Sendable {
         figures.map { key, value in
             // Names that people give may be anything; other values are quoted if they have to be.
             let isPlain =
-                key != "export" && !value.isEmpty
+                key != "export" && key != "client" && !value.isEmpty
                 && value.unicodeScalars.allSatisfy { $0 != " " && $0 != "\"" && $0 != "=" }
             return " \(key)=\(isPlain ? visible(value) : quoted(value))"
         }.joined()
