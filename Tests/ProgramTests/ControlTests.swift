@@ -134,7 +134,8 @@ extension ProgramSuite {
         @Test("costs no thread, and wakes nobody, before somebody asks")
         func idle() async throws {
             try await withServer("--size", "1M") { server in
-                try await eventually("its own thread waits for somebody") {
+                // It is started beside what makes the server ready.
+                try await eventually("its thread is there") {
                     try server.threadNames().contains("control")
                 }
                 let names = try server.threadNames()
