@@ -2,6 +2,7 @@
 # The kernel's disk over TLS: nbd-client encrypts, with certificates, and the kernel does not know.
 # Then the server's side of it by the kernel itself, where GnuTLS is told to let it.
 # in-kernel: --modules nbd,ipv6,tls
+# by name only: what the kernel offers for TLS differs.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
 "$RAMDISK_NBD" tls init "$scratch/pki" --user kernel >/dev/null || fail "tls init did not work"
