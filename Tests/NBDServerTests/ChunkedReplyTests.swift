@@ -36,6 +36,19 @@ struct ChunkedReplyTests {
         #expect(disk.residentBytes == 4096)
     }
 
+    @Test("a read and a trim of one page that come together leave no memory behind")
+    func readBeforeTrim() throws {
+        let disk = try RamDisk(size: 1 << 20, isSparse: true)
+        let client = try TestClient(to: try makeServer(disk), .structured)
+        try client.done(Request(.write, cookie: 1, offset: 8192, length: 4096), pattern(4096))
+        try client.send(
+            Request(.read, cookie: 2, offset: 8192, length: 4096).encoded
+                + Request(.trim, cookie: 3, offset: 8192, length: 4096).encoded)
+        #expect(try client.chunk().content.dropFirst(8).elementsEqual(pattern(4096)))
+        #expect(try client.reply() == SimpleReply(cookie: 3))
+        #expect(disk.residentBytes == 0)
+    }
+
     @Test("with DF there is one chunk, zeroes and all", arguments: chunked, [false, true])
     func dontFragment(format: HeaderFormat, isSparse: Bool) throws {
         let client = try TestClient(to: try makeServer(size: 8 << 20, isSparse: isSparse), format)

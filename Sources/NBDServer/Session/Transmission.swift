@@ -89,6 +89,8 @@ struct Transmission: ~Copyable {
             meter.disconnected()
             throw .disconnected
         }
+        // Some others take long: between two of them a stop is heard of, though they came together.
+        if request.command.rawValue > Command.write.rawValue, stop.isSet { isStopping = true }
         if let fault = isStopping ? .shuttingDown : rules.check(request) {
             return try refuse(request, fault)
         }
@@ -96,6 +98,7 @@ struct Transmission: ~Copyable {
         case .read: try read(request)
         case .write: try write(request)
         case .trim:
+            try sendBeforeZeroing()
             disk.trim(at: request.offset, count: request.length)
             replies.append(doneWith: request)
         case .writeZeroes: try writeZeroes(request)
@@ -175,7 +178,14 @@ struct Transmission: ~Copyable {
         if arrived < target.count { try receive(target.suffix(from: arrived)) }
     }
 
+    /// What reads have found on a sparse disk leaves before pages of it are given back: sending it later
+    /// would take memory for them again, which no mark tells of.
+    private mutating func sendBeforeZeroing() throws(SessionEnd) {
+        if disk.shared != nil, !replies.isEmpty { try sendReplies() }
+    }
+
     private mutating func writeZeroes(_ request: Request) throws(SessionEnd) {
+        try sendBeforeZeroing()
         let isDone = disk.writeZeroes(
             at: request.offset, count: request.length,
             keepSpace: request.flags.contains(.noHole))
