@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -323,32 +322,19 @@ int clinux_window_size(int fd, int *columns, int *rows) {
     return 0;
 }
 
-// Lets the kernel take back the whole pages inside a range of a file that is mapped for reading.
-static void clinux_forget(uintptr_t start, size_t length) {
+// Lets the kernel take back the pages of the program that are mapped for reading or running alone.
+static int forget_unwritten(struct dl_phdr_info *info, size_t size, void *context) {
+    (void)size, (void)context;
     uintptr_t mask = (uintptr_t)getpagesize() - 1;
-    uintptr_t first = (start + mask) & ~mask, end = (start + length) & ~mask;
-    if (first < end) madvise((void *)first, end - first, MADV_DONTNEED);
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
+        if (part->p_type != PT_LOAD || part->p_flags & PF_W) continue;
+        uintptr_t first = (info->dlpi_addr + part->p_vaddr) & ~mask;
+        uintptr_t end = (info->dlpi_addr + part->p_vaddr + part->p_memsz) & ~mask;
+        if (first < end) madvise((void *)first, end - first, MADV_DONTNEED);
+    }
+    // The first is the program itself; the others are libraries.
+    return 1;
 }
 
-void clinux_forget_start(void) {
-    extern ElfW(Dyn) _DYNAMIC[];
-    const ElfW(Phdr) *header = (const ElfW(Phdr) *)getauxval(AT_PHDR);
-    if (!header || header->p_type != PT_PHDR) return;
-    uintptr_t base = (uintptr_t)header - header->p_vaddr;
-    uintptr_t relocations = 0, symbols = 0, names = 0;
-    size_t relocation_bytes = 0, name_bytes = 0;
-    for (const ElfW(Dyn) *entry = _DYNAMIC; entry->d_tag != DT_NULL; entry++) {
-        // The dynamic linker puts addresses here as they are in memory; some leave them as in the file.
-        uintptr_t address = entry->d_un.d_ptr < base ? base + entry->d_un.d_ptr : entry->d_un.d_ptr;
-        switch (entry->d_tag) {
-        case DT_RELA: relocations = address; break;
-        case DT_RELASZ: relocation_bytes = entry->d_un.d_val; break;
-        case DT_SYMTAB: symbols = address; break;
-        case DT_STRTAB: names = address; break;
-        case DT_STRSZ: name_bytes = entry->d_un.d_val; break;
-        }
-    }
-    if (relocations) clinux_forget(relocations, relocation_bytes);
-    // Names follow their symbols.
-    if (symbols && symbols < names) clinux_forget(symbols, names - symbols + name_bytes);
-}
+void clinux_forget_start(void) { dl_iterate_phdr(forget_unwritten, NULL); }

@@ -14,7 +14,8 @@ public enum ResidentMemory {
         return 0
     }
 
-    /// Lets go of what the start of the program needed: pages of its file with addresses and names.
-    /// What is needed again is read again.
+    /// Lets go of what only the start of the program needed: pages of its file that nobody writes to, such
+    /// as the dynamic linker's tables, some MiB. What is needed again comes out of the page cache.
+    /// madvise(2), `MADV_DONTNEED`
     public static func forgetStart() { clinux_forget_start() }
 }

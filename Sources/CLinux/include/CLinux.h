@@ -375,8 +375,8 @@ static inline int clinux_wait_any(
 
 // MARK: - The program's own image
 
-/// madvise(2), MADV_DONTNEED, for what the dynamic linker has read in the program's file: addresses to
-/// put right and names to find, over two megabytes that are seldom or never read again.
+/// madvise(2), MADV_DONTNEED, for what nobody writes to in the program's file: code that only the start
+/// has run, and what the dynamic linker has read there; some megabytes.
 void clinux_forget_start(void);
 
 // MARK: - Probes
