@@ -30,10 +30,12 @@ struct StreamServer: ParsableCommand {
         let listener = try listen()
         let size = size.bytes
         announce("ready")
+        let wakeUp = try WakeUp()
         while true {
-            let client = Connection(try listener.accept())
+            guard let client = try next(of: listener, wakeUp) else { continue }
             client.socket.handle.disableDelay()
             _ = try Thread(name: "stream") {
+                defer { withExtendedLifetime(client) {} }
                 do throws(Failure) {
                     let service = try StreamService(socket: client.socket.handle, size: size)
                     try service.run()
@@ -41,6 +43,19 @@ struct StreamServer: ParsableCommand {
                     announce("nbd-load: \(error)")
                 }
             }
+        }
+    }
+
+    /// The next client; nil when it was gone before it could be let in.
+    private func next(
+        of listener: Listener, _ wakeUp: borrowing WakeUp
+    ) throws(Errno) -> Connection? {
+        _ = try Listener.wait(for: [listener], or: wakeUp)
+        do throws(Errno) {
+            return Connection(try listener.accept())
+        } catch {
+            guard error == .wouldBlock || error == .connectionAbort else { throw error }
+            return nil
         }
     }
 
