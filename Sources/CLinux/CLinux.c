@@ -152,14 +152,11 @@ int clinux_spawn_command(char *const *arguments, char *const *settings, size_t c
     posix_spawnattr_t attributes;
     int error = posix_spawnattr_init(&attributes);
     if (!error) {
-        // What this program watches for or ignores; the child is not to inherit that.
+        // What this program blocks or ignores; the child is not to inherit that.
         sigset_t changed, none;
         sigemptyset(&none);
         sigemptyset(&changed);
-        int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGPIPE };
-        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-            sigaddset(&changed, numbers[i]);
-        }
+        sigaddset(&changed, SIGPIPE);
         posix_spawnattr_setsigdefault(&attributes, &changed);
         posix_spawnattr_setsigmask(&attributes, &none);
         posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
@@ -168,6 +165,28 @@ int clinux_spawn_command(char *const *arguments, char *const *settings, size_t c
     }
     free(environment);
     return -error;
+}
+
+static void clinux_signal_set(sigset_t *set, const int32_t *numbers, size_t count) {
+    sigemptyset(set);
+    for (size_t i = 0; i < count; i++) sigaddset(set, numbers[i]);
+}
+
+void clinux_block_signals(const int32_t *numbers, size_t count) {
+    sigset_t set;
+    clinux_signal_set(&set, numbers, count);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+int clinux_next_signal(const int32_t *numbers, size_t count) {
+    sigset_t set;
+    clinux_signal_set(&set, numbers, count);
+    return sigwaitinfo(&set, NULL);
+}
+
+int clinux_is_ignored(int number) {
+    struct sigaction action;
+    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
 void clinux_thread_name(const char *name) {

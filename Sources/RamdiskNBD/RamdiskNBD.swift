@@ -3,7 +3,7 @@
 internal import ArgumentParser
 
 @main
-struct RamdiskNBD: AsyncParsableCommand {
+struct RamdiskNBD: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ramdisk-nbd",
         abstract: "A RAM disk in user space: serves memory as a block device over NBD.",

@@ -441,6 +441,16 @@ static inline int clinux_thread_start(
     return -error;
 }
 
+/// pthread_sigmask(3), SIG_BLOCK, for the calling thread and those that it will make.
+void clinux_block_signals(const int32_t *numbers, size_t count);
+
+/// sigwaitinfo(2): the number of the next of these signals, which are blocked; -1 when something
+/// else came in between.
+int clinux_next_signal(const int32_t *numbers, size_t count);
+
+/// sigaction(2): whether a signal is ignored.
+int clinux_is_ignored(int number);
+
 /// pthread_setname_np(3) for the calling thread; at most 15 characters.
 void clinux_thread_name(const char *name);
 

@@ -1,23 +1,19 @@
 // The signals that ask for an end, as a wish that a thread finds.
 
+internal import Glibc
 internal import LinuxIO
 internal import SystemPackage
-internal import UnixSignals
 
 extension StopRequest {
-    /// Listens to SIGTERM, SIGINT and SIGHUP as long as the process runs.
-    struct Signals {
-        /// From here on they are wishes, and end nothing by themselves.
-        func trap() async throws -> StopRequest {
-            let request: StopRequest
-            do throws(Errno) {
-                request = try StopRequest()
-            } catch {
-                throw Failure.system("cannot make a descriptor: \(error)")
-            }
-            let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
-            Task { for await _ in signals { request.request() } }
+    /// SIGTERM, SIGINT and SIGHUP are wishes as long as the process runs, and end nothing by themselves.
+    /// To be called before there are other threads.
+    static func fromSignals() throws(Failure) -> StopRequest {
+        do throws(Errno) {
+            let request = try StopRequest()
+            try AwaitedSignals([SIGTERM, SIGINT, SIGHUP]).handle { _ in request.request() }
             return request
+        } catch {
+            throw .system("cannot make a thread that waits for signals: \(error)")
         }
     }
 }

@@ -16,7 +16,7 @@ struct ServerURI: ExpressibleByArgument {
     }
 }
 
-struct Attach: AsyncParsableCommand {
+struct Attach: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Attach the export of a running NBD server to a device of the kernel.",
         discussion: """
@@ -57,13 +57,13 @@ struct Attach: AsyncParsableCommand {
         }
     }
 
-    func run() async throws {
-        do {
-            let device = try await onThread { try attach() }
+    func run() throws {
+        do throws(Failure) {
+            let device = try attach()
             standardOutput(device.path + "\n")
-        } catch let failure as Failure {
-            failure.tell()
-            throw ExitCode(failure.exitCode)
+        } catch {
+            error.tell()
+            throw ExitCode(error.exitCode)
         }
     }
 

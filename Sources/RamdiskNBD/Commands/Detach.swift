@@ -3,7 +3,7 @@
 internal import ArgumentParser
 internal import NBDKernel
 
-struct Detach: AsyncParsableCommand {
+struct Detach: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Detach a device of the kernel from its server.",
         discussion: """
@@ -17,12 +17,12 @@ struct Detach: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("The device.", valueName: "device"))
     var device: DevicePath
 
-    func run() async throws {
-        do {
-            try await onThread { try detach(device.device) }
-        } catch let failure as Failure {
-            failure.tell()
-            throw ExitCode(failure.exitCode)
+    func run() throws {
+        do throws(Failure) {
+            try detach(device.device)
+        } catch {
+            error.tell()
+            throw ExitCode(error.exitCode)
         }
     }
 

@@ -3,7 +3,7 @@
 internal import ArgumentParser
 internal import NBDKernel
 
-struct Down: AsyncParsableCommand {
+struct Down: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Unmount and detach disks that `up` has brought up, and free their memory.",
         discussion: """
@@ -45,7 +45,7 @@ struct Down: AsyncParsableCommand {
         }
     }
 
-    func run() async throws {
+    func run() throws {
         do {
             let records = try wanted()
             guard let directory = RuntimeDirectory() else { return }
@@ -53,10 +53,10 @@ struct Down: AsyncParsableCommand {
                 directory: directory, logger: log.quietLogger, isForced: force)
             var failures: [Failure] = []
             for record in records {
-                do {
-                    try await onThread { try takeDown(record) }
-                } catch let failure as Failure {
-                    failures.append(failure)
+                do throws(Failure) {
+                    try takeDown(record)
+                } catch {
+                    failures.append(error)
                 }
             }
             for failure in failures.dropLast() { failure.tell() }

@@ -2,7 +2,7 @@
 
 internal import ArgumentParser
 
-struct List: AsyncParsableCommand {
+struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show disks that are up, and what else is attached to /dev/nbdN.",
         discussion: """
@@ -18,7 +18,7 @@ struct List: AsyncParsableCommand {
     @Flag(name: .long, help: "Print an array of JSON objects; sizes are in bytes.")
     var json = false
 
-    func run() async throws {
+    func run() throws {
         let rows = DiskRow.all
         standardOutput(json ? DiskRow.json(rows) : DiskRow.table(rows))
     }

@@ -3,7 +3,7 @@
 internal import ArgumentParser
 internal import NBDServer
 
-struct Run: AsyncParsableCommand {
+struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run a command with a RAM disk of its own.",
         discussion: """
@@ -46,20 +46,20 @@ struct Run: AsyncParsableCommand {
         }
     }
 
-    func run() async throws {
+    func run() throws {
         let log = LogOptions.logger(logLevel)
         let command = CommandRun(command)
         var options = connections.serverOptions
         options.isCounting = !insight.noStats
         do {
             let directory = try PrivateDirectory()
-            let service = DiskService(
+            let service = try DiskService(
                 configuration: DiskService.Configuration(
                     disks: disks.plans, addresses: ListenPlan(unix: [directory.socketPath]),
                     options: options, control: insight.plan, purpose: .command(command)),
                 logger: log)
             service.removeLater(directory)
-            try await DiskService.run(service, logger: log)
+            try service.runObeyingSignals()
         } catch let failure as Failure {
             failure.tell()
             throw ExitCode(failure.exitCode)

@@ -3,7 +3,7 @@
 internal import ArgumentParser
 internal import NBDServer
 
-struct Serve: AsyncParsableCommand {
+struct Serve: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Serve one or more RAM disks to NBD clients.",
         discussion: """
@@ -103,18 +103,18 @@ struct Serve: AsyncParsableCommand {
         try admission.validate(for: addresses)
     }
 
-    func run() async throws {
+    func run() throws {
         var options = connections.serverOptions
         options.isCounting = !insight.noStats
         options.admission = admission.policy
-        let service = DiskService(
+        let service = try DiskService(
             configuration: DiskService.Configuration(
                 disks: disks.plans, addresses: addresses.plan, options: options,
                 encryption: encryption.configuration, control: insight.plan, pidFile: pidFile,
                 purpose: addresses.stdio ? .standardStreams : .clients, isProtected: protect),
             logger: log.logger)
         do {
-            try await DiskService.run(service, logger: service.logger)
+            try service.runObeyingSignals()
         } catch let failure as Failure {
             failure.tell()
             throw ExitCode(failure.exitCode)

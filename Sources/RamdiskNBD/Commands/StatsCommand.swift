@@ -2,8 +2,9 @@
 
 internal import ArgumentParser
 internal import FoundationEssentials
+internal import LinuxIO
 
-struct StatsCommand: AsyncParsableCommand {
+struct StatsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stats",
         abstract: "Print a running server's figures since its start.",
@@ -44,14 +45,14 @@ struct StatsCommand: AsyncParsableCommand {
         }
     }
 
-    func run() async throws {
+    func run() throws {
         do {
             let client = try server.client()
             while true {
-                let stats = try await onThread { try client.get("/stats", as: Stats.self) }
+                let stats = try client.get("/stats", as: Stats.self)
                 standardOutput(json ? try line(stats) : StatsText(stats).text)
                 guard watch else { return }
-                try await Task.sleep(for: .nanoseconds(Int64(interval.nanoseconds)))
+                MonotonicTime.now().adding(milliseconds: Int(interval.nanoseconds / 1_000_000)).sleep()
                 if !json { standardOutput("\n") }
             }
         } catch let failure as Failure {

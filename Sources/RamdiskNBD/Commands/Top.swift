@@ -2,10 +2,11 @@
 
 internal import ArgumentParser
 internal import FoundationEssentials
+internal import Glibc
 internal import LinuxIO
-internal import UnixSignals
+internal import SystemPackage
 
-struct Top: AsyncParsableCommand {
+struct Top: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Watch a running server: throughput, requests, depth, latency, who does what.",
         discussion: """
@@ -56,16 +57,16 @@ struct Top: AsyncParsableCommand {
         }
     }
 
-    func run() async throws {
+    func run() throws {
         do {
-            try await watch()
+            try watch()
         } catch let failure as Failure {
             failure.tell()
             throw ExitCode(failure.exitCode)
         }
     }
 
-    private func watch() async throws {
+    private func watch() throws {
         let isTerminal = Terminal.isThere
         let output = try? OutputFile(standardOutput: ()).isTerminal
         let environment = ProcessInfo.processInfo.environment
@@ -74,28 +75,24 @@ struct Top: AsyncParsableCommand {
             intervalMilliseconds: Int(interval.nanoseconds / 1_000_000), isDecimal: decimal,
             isColoured: wantsColour(isTerminal: output ?? false, environment: environment))
         let heard = TopSignals()
-        let signals = await UnixSignalsSequence(
-            trapping: .sigint, .sigterm, .sighup, .sigwinch, .sigcont)
-        let obeying = Task {
-            for await signal in signals {
-                if signal == .sigwinch || signal == .sigcont {
+        do throws(Errno) {
+            try AwaitedSignals([SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGCONT]).handle { received in
+                if received == SIGWINCH || received == SIGCONT {
                     heard.change()
                 } else {
                     heard.stop()
                 }
             }
+        } catch {
+            throw Failure.system("cannot start a thread: \(error)")
         }
-        defer { obeying.cancel() }
-        let isOnce = once
-        try await onThread {
-            var session = TopSession(plan, signals: heard)
-            if isOnce {
-                try session.printOnce()
-            } else if isTerminal {
-                try session.show()
-            } else {
-                try session.printLines()
-            }
+        var session = TopSession(plan, signals: heard)
+        if once {
+            try session.printOnce()
+        } else if isTerminal {
+            try session.show()
+        } else {
+            try session.printLines()
         }
     }
 }

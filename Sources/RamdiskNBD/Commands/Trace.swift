@@ -2,10 +2,11 @@
 
 internal import ArgumentParser
 internal import FoundationEssentials
+internal import Glibc
 internal import LinuxIO
-internal import UnixSignals
+internal import SystemPackage
 
-struct Trace: AsyncParsableCommand {
+struct Trace: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show requests of a running server as they happen.",
         discussion: """
@@ -43,44 +44,38 @@ struct Trace: AsyncParsableCommand {
     @OptionGroup(title: "Output")
     var output: TraceOutputOptions
 
-    func run() async throws {
+    func run() throws {
         do {
-            try await trace()
+            try trace()
         } catch let failure as Failure {
             failure.tell()
             throw ExitCode(failure.exitCode)
         }
     }
 
-    private func trace() async throws {
+    private func trace() throws {
+        let signals = AwaitedSignals([SIGINT, SIGTERM])
         let client = try server.client()
-        let plan = try await plan(client)
-        let target = filter.filter.target
-        let stream = try await onThread { try client.open(target) }
-        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
-        let limit = output.duration
-        let obeying = Task {
-            for await _ in signals { stream.stop() }
+        let plan = try plan(client)
+        let stream = try client.open(filter.filter.target)
+        do throws(Errno) {
+            try signals.handle { _ in stream.stop() }
+            if let limit = output.duration {
+                _ = try Thread(name: "duration") {
+                    MonotonicTime.now().adding(milliseconds: Int(limit.nanoseconds / 1_000_000)).sleep()
+                    stream.stop()
+                }
+            }
+        } catch {
+            throw Failure.system("cannot start a thread: \(error)")
         }
-        let ending = Task {
-            guard let limit else { return }
-            try await Task.sleep(for: .nanoseconds(limit.nanoseconds))
-            stream.stop()
-        }
-        defer {
-            obeying.cancel()
-            ending.cancel()
-        }
-        try await onThread {
-            let session = try TraceSession(plan)
-            try session.run(stream)
-        }
+        try TraceSession(plan).run(stream)
     }
 
-    private func plan(_ client: ControlClient) async throws -> TracePlan {
+    private func plan(_ client: ControlClient) throws -> TracePlan {
         let disks: [DiskStats]? =
             output.summary
-            ? try await onThread { try client.get("/disks", as: [DiskStats].self) } : nil
+            ? try client.get("/disks", as: [DiskStats].self) : nil
         let isTerminal = try? OutputFile(standardOutput: ()).isTerminal
         let environment = ProcessInfo.processInfo.environment
         return TracePlan(

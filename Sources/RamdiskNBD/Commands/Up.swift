@@ -5,7 +5,7 @@ internal import Glibc
 internal import LinuxIO
 internal import NBDKernel
 
-struct Up: AsyncParsableCommand {
+struct Up: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Attach a new RAM disk to this machine's kernel, and mount it.",
         discussion: """
@@ -111,15 +111,14 @@ struct Up: AsyncParsableCommand {
     /// What waiting for many things at a time has room for.
     static let mostQueues = 32
 
-    func run() async throws {
+    func run() throws {
         signal(SIGPIPE, SIG_IGN)
-        let stop = StopRequest.Signals()
         do {
-            let request = try await stop.trap()
+            let stop = try StopRequest.fromSignals()
             switch role {
-            case nil where daemon: try await onThread { try Daemon.start() }
-            case .worker: try await serve(request)
-            default: try await own(request)
+            case nil where daemon: try Daemon.start()
+            case .worker: try serve(stop)
+            default: try own(stop)
             }
         } catch let failure as Failure {
             failure.tell()
@@ -128,22 +127,17 @@ struct Up: AsyncParsableCommand {
     }
 
     /// A worker: serves, and knows nothing of the kernel.
-    private func serve(_ stop: StopRequest) async throws {
-        let worker = Worker(plan: disk.plans[0], logger: log.logger, stop: stop)
-        try await onThread { try worker.run() }
+    private func serve(_ stop: StopRequest) throws {
+        try Worker(plan: disk.plans[0], logger: log.logger, stop: stop).run()
     }
 
     /// The owner of the device, the mount and the record.
-    private func own(_ stop: StopRequest) async throws {
-        let plan = plan
-        let logger = log.logger
+    private func own(_ stop: StopRequest) throws {
         let isDaemon = role == .daemon
-        try await onThread {
-            let disk = try AttachedDisk(plan, logger: logger, stop: stop)
-            try disk.run { device, mountPoint in
-                standardOutput(device.path + (mountPoint.map { " \($0)" } ?? "") + "\n")
-                if isDaemon { Daemon.detach() }
-            }
+        let disk = try AttachedDisk(plan, logger: log.logger, stop: stop)
+        try disk.run { device, mountPoint in
+            standardOutput(device.path + (mountPoint.map { " \($0)" } ?? "") + "\n")
+            if isDaemon { Daemon.detach() }
         }
     }
 

@@ -1,14 +1,15 @@
 // From a configuration to a running server, and back to nothing.
 
-internal import Glibc
 internal import LinuxIO
 internal import Logging
 internal import NBDServer
-internal import ServiceLifecycle
 internal import SystemPackage
 
 /// The server with everything around it: disks, addresses, pid file, ready lines.
-struct DiskService: Service {
+///
+/// It has plain threads and no tasks: what Swift's tasks run on wakes up once a second from its first use
+/// on, and an idle server is not to wake up at all.
+struct DiskService: Sendable {
     /// What to serve, and where.
     struct Configuration: Sendable {
         var disks: [DiskPlan]
@@ -30,32 +31,35 @@ struct DiskService: Service {
     let logger: Logger
     private let figures = DiskFigures()
     private let leftovers = Leftovers()
-    private let done = Completion()
+    /// The client on standard input and output, if it is there for one, is done.
+    private let clientIsDone: Completion
+    /// It is to end, for whatever reason.
+    private let over: Completion
 
-    init(configuration: Configuration, logger: Logger) {
+    init(configuration: Configuration, logger: Logger) throws(Failure) {
         self.configuration = configuration
         self.logger = logger
+        do throws(Errno) {
+            clientIsDone = try Completion()
+            over = try Completion()
+        } catch {
+            throw .system("cannot make a descriptor to wait on: \(error)")
+        }
     }
 
-    /// Sets everything up, serves until the shutdown or the end of what it is there for, and takes
-    /// everything down. Whatever step fails, what was set up before it goes away with the values that
-    /// own it.
-    func run() async throws {
-        let running = try await onThread { try start() }
+    /// Sets everything up, serves until it is over, and takes everything down. Whatever step fails, what
+    /// was set up before it goes away with the values that own it.
+    func run() throws {
+        let running = try start()
+        defer { stop(running) }
         ResidentMemory.forgetStart()
-        async let answers: Void = running.control.run()
-        do {
-            try begin(running)
-            await waitUntilOver(running)
-        } catch {
-            try await stop(running)
-            await answers
-            throw error
-        }
-        try await stop(running)
-        await answers
-        logger.info("stopped")
+        try running.control.start()
+        try begin(running)
+        over.wait()
     }
+
+    /// Ends ``run()`` in order; false when that was wished before. Safe from any thread.
+    func end() -> Bool { over.fulfil() }
 
     /// Whether there is a server that has to be stopped.
     var isServing: Bool { !figures.isEmpty }
@@ -163,7 +167,7 @@ struct DiskService: Service {
                 exports: exports, listeners: listeners, options: options,
                 onEvent: { event in
                     log.record(event)
-                    if configuration.purpose.isDone(by: event) { done.fulfil() }
+                    if configuration.purpose.isDone(by: event) { clientIsDone.fulfil() }
                 })
         } catch {
             throw Failure.system("cannot start the server: \(error)")
@@ -208,63 +212,36 @@ struct DiskService: Service {
         case .clients:
             standardOutput(uris.map { $0 + "\n" }.joined())
             NotifySocket.tell("READY=1")
-        case .standardStreams: break
+        case .standardStreams: try endAfterLastReplies(running.relay)
         case .command(let command):
             try command.start(
-                socketPath: running.addresses[0].path ?? "", uri: uris[0], done: done)
+                socketPath: running.addresses[0].path ?? "", uri: uris[0], done: over)
         }
     }
 
-    private func waitUntilOver(_ running: Running) async {
-        await withTaskGroup(of: Void.self) { tasks in
-            tasks.addTask { try? await gracefulShutdown() }
-            tasks.addTask {
-                await done.wait()
-                // Its last replies may still be on their way through a slow pipe.
-                guard !Task.isCancelled, let relay = running.relay else { return }
-                try? await onThread { relay.finish(milliseconds: Self.lastRepliesMilliseconds) }
+    /// Ends when the client is done, and its last replies have had the time to get through a slow pipe.
+    private func endAfterLastReplies(_ relay: StreamRelay?) throws(Failure) {
+        do throws(Errno) {
+            _ = try Thread(name: "last-replies") { [clientIsDone, over] in
+                clientIsDone.wait()
+                relay?.finish(milliseconds: Self.lastRepliesMilliseconds)
+                over.fulfil()
             }
-            await tasks.next()
-            tasks.cancelAll()
+        } catch {
+            throw .system("cannot start a thread: \(error)")
         }
     }
 
-    private func stop(_ running: Running) async throws {
+    private func stop(_ running: Running) {
         logger.info("stopping")
         if case .clients = configuration.purpose { NotifySocket.tell("STOPPING=1") }
-        try await onThread {
-            running.server.stop()
-            running.relay?.finish(milliseconds: configuration.options.stopMilliseconds)
-        }
+        running.server.stop()
+        running.relay?.finish(milliseconds: configuration.options.stopMilliseconds)
         running.log.flush()
         // Until the last request is answered, it can be asked.
         running.control.stop()
         figures.leaveInOrder()
         leftovers.remove()
+        logger.info("stopped")
     }
-}
-
-extension SocketAddress {
-    /// The address as an NBD URI (specification: doc/uri.md), which cannot say a name outside of the
-    /// file system: that is left as it is.
-    func uri(isEncrypted: Bool) -> String {
-        guard abstractName == nil else { return description }
-        let scheme = isEncrypted ? "nbds" : "nbd"
-        guard var path else { return "\(scheme)://\(self)" }
-        if !path.hasPrefix("/") { path = currentDirectory() + "/" + path }
-        let plain = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/".utf8)
-        let escaped = path.utf8.map { byte in
-            if plain.contains(byte) { return String(UnicodeScalar(byte)) }
-            let digits = String(byte, radix: 16, uppercase: true)
-            return byte < 16 ? "%0\(digits)" : "%\(digits)"
-        }
-        return "\(scheme)+unix:///?socket=\(escaped.joined())"
-    }
-}
-
-/// Where the process runs; empty when that directory is gone. getcwd(3)
-private func currentDirectory() -> String {
-    guard let path = unsafe getcwd(nil, 0) else { return "" }
-    defer { unsafe free(path) }
-    return unsafe String(cString: path)
 }

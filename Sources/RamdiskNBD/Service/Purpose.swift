@@ -25,17 +25,3 @@ enum Purpose: Sendable {
         if case .command(let command) = self { command } else { nil }
     }
 }
-
-/// Something that happens once, and that tasks can wait for.
-final class Completion: Sendable {
-    private let stream: AsyncStream<Never>
-    private let continuation: AsyncStream<Never>.Continuation
-
-    init() { (stream, continuation) = AsyncStream.makeStream() }
-
-    /// It has happened. More than once is as good as once.
-    func fulfil() { continuation.finish() }
-
-    /// Waits until it has happened, or the task is cancelled. For one task.
-    func wait() async { for await _ in stream {} }
-}

@@ -1,7 +1,9 @@
 // Log lines that others can cause as often as they like.
 
+internal import LinuxIO
 internal import Logging
 internal import Synchronization
+internal import SystemPackage
 
 /// Writes the first line of a kind at once, and then one in ten seconds that says how many there were: a
 /// crowd at the door must not fill the disk with what is told of it.
@@ -20,54 +22,70 @@ final class Throttle: Sendable {
         var count = 0
     }
 
-    private let logger: Logger
-    private let interval: Duration
-    private let windows = Mutex<[String: Window]>([:])
+    private struct State {
+        var windows: [String: Window] = [:]
+        /// Counts as long as there is something to count; nil before the first line.
+        var thread: Thread?
+        var isCounting = false
+    }
 
-    init(logger: Logger, interval: Duration = .seconds(10)) {
+    private let logger: Logger
+    private let milliseconds: Int
+    private let state = Mutex(State())
+
+    init(logger: Logger, milliseconds: Int = 10_000) {
         self.logger = logger
-        self.interval = interval
+        self.milliseconds = milliseconds
     }
 
     /// Writes the line, or counts it.
     func log(_ line: Line) {
-        let isFirst = windows.withLock { windows in
-            guard windows[line.kind] != nil else {
-                windows[line.kind] = Window(last: line)
+        let isFirst = state.withLock { state in
+            guard state.windows[line.kind] != nil else {
+                if !state.isCounting { startCounting(&state) }
+                // Without a thread nothing would ever be told of what is counted.
+                if state.isCounting { state.windows[line.kind] = Window(last: line) }
                 return true
             }
-            windows[line.kind]?.last = line
-            windows[line.kind]?.count += 1
+            state.windows[line.kind]?.last = line
+            state.windows[line.kind]?.count += 1
             return false
         }
-        guard isFirst else { return }
-        write(line)
-        Task { await watch(line.kind) }
+        if isFirst { write(line) }
+    }
+
+    private func startCounting(_ state: inout State) {
+        // One that has nothing more to count is at its end.
+        state.thread?.join()
+        state.thread = try? Thread(name: "log") { self.count() }
+        state.isCounting = state.thread != nil
     }
 
     /// Writes what has only been counted so far.
     func flush() {
-        let left = windows.withLock { windows in
-            defer { windows = [:] }
-            return windows.values.filter { $0.count > 0 }
-        }
-        for window in left { write(window) }
+        for window in takeCounted() { write(window) }
     }
 
-    /// Tells the count each time the interval is over, until there was none in it.
-    private func watch(_ kind: String) async {
+    /// Tells the counts each time the interval is over, until there is nothing left to count.
+    private func count() {
         while true {
-            try? await Task.sleep(for: interval)
-            let window = windows.withLock { windows -> Window? in
-                guard let window = windows[kind], window.count > 0 else {
-                    windows[kind] = nil
-                    return nil
-                }
-                windows[kind]?.count = 0
-                return window
+            MonotonicTime.now().adding(milliseconds: milliseconds).sleep()
+            let counted = takeCounted()
+            for window in counted { write(window) }
+            let isOver = state.withLock { state in
+                state.isCounting = !state.windows.isEmpty
+                return !state.isCounting
             }
-            guard let window else { return }
-            write(window)
+            if isOver { return }
+        }
+    }
+
+    /// Lines that were counted since the last time; kinds that did not come again are forgotten.
+    private func takeCounted() -> [Window] {
+        state.withLock { state in
+            let counted = state.windows.filter { $0.value.count > 0 }
+            state.windows = counted.mapValues { Window(last: $0.last) }
+            return Array(counted.values)
         }
     }
 

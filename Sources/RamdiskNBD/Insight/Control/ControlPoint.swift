@@ -9,7 +9,7 @@ internal import Synchronization
 internal import SystemPackage
 
 /// Takes in those who ask, and has them answered. As long as nobody does, it is one thread that
-/// sleeps: the HTTP library has no thread and no memory before somebody connects.
+/// sleeps: neither the HTTP library nor Swift's tasks have a thread or memory before somebody connects.
 final class ControlPoint: Sendable {
     /// Connections at a time; more are closed at once.
     private static let limit = 256
@@ -20,6 +20,9 @@ final class ControlPoint: Sendable {
     private let watched: WatchedServer
     private let logger: Logger
     private let wakeUp: WakeUp
+    private let thread = Mutex<Thread?>(nil)
+    /// Everybody who asked has been let go.
+    private let answered: Completion
     private let isStopped = Atomic<Bool>(false)
     private let open = Atomic<Int>(0)
 
@@ -45,29 +48,28 @@ final class ControlPoint: Sendable {
         self.logger = logger
         do throws(Errno) {
             wakeUp = try WakeUp()
+            answered = try Completion()
         } catch {
             throw .system("cannot make the control socket's wake-up: \(error)")
         }
     }
 
-    /// Answers until ``stop()``, and then lets everybody go.
-    func run() async {
+    /// Answers until ``stop()``.
+    func start() throws(Failure) {
         guard !listeners.isEmpty else { return }
-        let (askers, inbox) = AsyncStream.makeStream(of: Asker.self)
-        let thread: Thread
         do throws(Errno) {
-            thread = try Thread(name: "control") { self.accept(into: inbox) }
+            let started = try Thread(name: "control") { self.accept() }
+            thread.withLock { $0 = started }
         } catch {
-            return logger.error("cannot watch the control socket", metadata: ["error": "\(error)"])
+            throw .system("cannot start a thread for the control socket: \(error)")
         }
-        await answer(askers)
-        thread.join()
     }
 
-    /// Ends ``run()``.
+    /// Lets everybody go, and comes back when they are gone.
     func stop() {
         isStopped.store(true, ordering: .releasing)
         wakeUp.signal()
+        thread.withLock { $0.take() }?.join()
     }
 
     private func answer(_ askers: AsyncStream<Asker>) async {
@@ -94,12 +96,17 @@ final class ControlPoint: Sendable {
 
     // MARK: - On its thread
 
-    private func accept(into inbox: AsyncStream<Asker>.Continuation) {
+    private func accept() {
+        var inbox: AsyncStream<Asker>.Continuation?
         while !isStopped.load(ordering: .acquiring) {
             do throws(Errno) {
                 let ready = try Listener.wait(for: listeners, or: wakeUp)
                 wakeUp.clear()
-                for index in ready { try accept(index, into: inbox) }
+                for index in ready {
+                    guard let asker = try admit(index) else { continue }
+                    if inbox == nil { inbox = beginAnswering() }
+                    inbox?.yield(asker)
+                }
             } catch {
                 // Want of descriptors or memory: there may be some again soon.
                 if error != .wouldBlock, error != .connectionAbort {
@@ -107,18 +114,29 @@ final class ControlPoint: Sendable {
                 }
             }
         }
+        guard let inbox else { return }
         inbox.finish()
+        answered.wait()
     }
 
-    private func accept(
-        _ index: Int, into inbox: AsyncStream<Asker>.Continuation
-    ) throws(Errno) {
+    /// Starts the task that answers, for the first one who asks.
+    private func beginAnswering() -> AsyncStream<Asker>.Continuation {
+        let (askers, inbox) = AsyncStream.makeStream(of: Asker.self)
+        Task.detached {
+            await self.answer(askers)
+            self.answered.fulfil()
+        }
+        return inbox
+    }
+
+    /// Somebody who may ask; nil for who may not, or not now.
+    private func admit(_ index: Int) throws(Errno) -> Asker? {
         let socket = try listeners[index].accept()
         let isMetricsOnly = index >= controlCount
-        if !isMetricsOnly, !Self.isOurs(try socket.peer()) { return }
-        guard open.load(ordering: .relaxed) < Self.limit else { return }
+        if !isMetricsOnly, !Self.isOurs(try socket.peer()) { return nil }
+        guard open.load(ordering: .relaxed) < Self.limit else { return nil }
         open.wrappingAdd(1, ordering: .relaxed)
-        inbox.yield(Asker(socket, isMetricsOnly: isMetricsOnly))
+        return Asker(socket, isMetricsOnly: isMetricsOnly)
     }
 
     /// The file's mode lets in nobody but its owner and root. Whoever got in all the same, by a mode
