@@ -136,6 +136,11 @@ static int is_same_variable(const char *entry, const char *setting) {
     return strncmp(entry, setting, length) == 0 && entry[length] == '=';
 }
 
+static void clinux_signal_set(sigset_t *set, const int32_t *numbers, size_t count) {
+    sigemptyset(set);
+    for (size_t i = 0; i < count; i++) sigaddset(set, numbers[i]);
+}
+
 int clinux_spawn_command(char *const *arguments, char *const *settings, size_t count, pid_t *process) {
     size_t kept = 0;
     for (char **entry = environ; *entry; entry++) kept++;
@@ -152,11 +157,11 @@ int clinux_spawn_command(char *const *arguments, char *const *settings, size_t c
     posix_spawnattr_t attributes;
     int error = posix_spawnattr_init(&attributes);
     if (!error) {
-        // What this program blocks or ignores; the child is not to inherit that.
+        // What this program ignores, blocks and passes on; the child is not to inherit that. SIGHUP is
+        // left as it is: under nohup(1) it is to stay ignored.
         sigset_t changed, none;
         sigemptyset(&none);
-        sigemptyset(&changed);
-        sigaddset(&changed, SIGPIPE);
+        clinux_signal_set(&changed, (int32_t[]){ SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGPIPE }, 5);
         posix_spawnattr_setsigdefault(&attributes, &changed);
         posix_spawnattr_setsigmask(&attributes, &none);
         posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
@@ -165,11 +170,6 @@ int clinux_spawn_command(char *const *arguments, char *const *settings, size_t c
     }
     free(environment);
     return -error;
-}
-
-static void clinux_signal_set(sigset_t *set, const int32_t *numbers, size_t count) {
-    sigemptyset(set);
-    for (size_t i = 0; i < count; i++) sigaddset(set, numbers[i]);
 }
 
 void clinux_block_signals(const int32_t *numbers, size_t count) {

@@ -122,13 +122,10 @@ struct CountTests {
         return columns.count > 3 ? Int(columns[3]) ?? 0 : 0
     }
 
-    /// Context switches so far of the threads that accept and serve. (What Swift's tasks run on
-    /// ends some seconds after the start, which is a switch or two as well.) proc(5)
+    /// Context switches of all threads so far. proc(5)
     private func switches(of server: ServerProcess) throws -> Int {
         let tasks = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(server.pid)/task")
         return tasks.reduce(0) { sum, task in
-            let name = text(of: "/proc/\(server.pid)/task/\(task)/comm")
-            guard name.hasPrefix("nbd-") else { return sum }
             let lines = text(of: "/proc/\(server.pid)/task/\(task)/status").split(separator: "\n")
             let counts = lines.filter { $0.contains("ctxt_switches:") }
                 .compactMap { Int($0.split(separator: "\t").last ?? "") }

@@ -6,11 +6,22 @@ import Testing
 
 extension ProgramSuite {
     @Suite("A signal") struct Signals {
-        @Test("to stop ends an idle server well", arguments: [SIGTERM, SIGINT])
+        @Test("to stop ends an idle server well", arguments: [SIGTERM, SIGINT, SIGHUP])
         func idle(signal: Int32) async throws {
             try await withServer { server in
                 try await server.end(with: signal)
                 #expect(!exists(server.socketPath))
+            }
+        }
+
+        @Test("of a terminal that goes away is nothing to a server under nohup")
+        func ignored() async throws {
+            let start = ServerStart(shell: "trap '' HUP; exec \"$@\"")
+            try await withServer(start: start) { server in
+                server.signal(SIGHUP)
+                server.signal(SIGUSR1)
+                try await eventually("it tells its figures") { server.log.contains("resident=") }
+                #expect(!server.log.contains("stopping"))
             }
         }
 

@@ -52,7 +52,8 @@ struct StatsCommand: ParsableCommand {
                 let stats = try client.get("/stats", as: Stats.self)
                 standardOutput(json ? try line(stats) : StatsText(stats).text)
                 guard watch else { return }
-                MonotonicTime.now().adding(milliseconds: Int(interval.nanoseconds / 1_000_000)).sleep()
+                let milliseconds = Int(interval.nanoseconds / 1_000_000)
+                MonotonicTime.now().adding(milliseconds: milliseconds).sleep()
                 if !json { standardOutput("\n") }
             }
         } catch let failure as Failure {

@@ -62,7 +62,8 @@ struct Trace: ParsableCommand {
             try signals.handle { _ in stream.stop() }
             if let limit = output.duration {
                 _ = try Thread(name: "duration") {
-                    MonotonicTime.now().adding(milliseconds: Int(limit.nanoseconds / 1_000_000)).sleep()
+                    MonotonicTime.now().adding(milliseconds: Int(limit.nanoseconds / 1_000_000))
+                        .sleep()
                     stream.stop()
                 }
             }
