@@ -13,9 +13,42 @@ static inline void cgnutls_free(void *memory) { (gnutls_free)(memory); }
 
 // MARK: - Sessions
 
+// Whether an extension of a client's hello wants records that are shorter than 16 KiB:
+// max_fragment_length (RFC 6066), which always does, or record_size_limit (RFC 8449).
+static inline int cgnutls_note_record_limit(
+    void *session, unsigned type, const unsigned char *data, unsigned size
+) {
+    int is_shorter = type == 1 || (type == 28 && size == 2 && (data[0] << 8 | data[1]) < 16384);
+    if (is_shorter) gnutls_session_set_ptr(session, session);
+    return 0;
+}
+
+// What is wrong with a hello is found out by the library.
+static inline int cgnutls_look_at_hello(
+    gnutls_session_t session, unsigned type, unsigned when, unsigned incoming,
+    const gnutls_datum_t *message
+) {
+    (void)type, (void)when;
+    if (!incoming) return 0;
+    int code = gnutls_ext_raw_parse(
+        session, cgnutls_note_record_limit, message, GNUTLS_EXT_RAW_FLAG_TLS_CLIENT_HELLO);
+    if (code < 0) gnutls_session_set_ptr(session, session);
+    return 0;
+}
+
 /// gnutls_init(3) for a server: without SIGPIPE, and without tickets, since nobody resumes a disk.
 static inline int cgnutls_server_session(gnutls_session_t *session) {
-    return gnutls_init(session, GNUTLS_SERVER | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
+    int code = gnutls_init(session, GNUTLS_SERVER | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
+    if (code < 0) return code;
+    gnutls_handshake_set_hook_function(
+        *session, GNUTLS_HANDSHAKE_CLIENT_HELLO, GNUTLS_HOOK_PRE, cgnutls_look_at_hello);
+    return code;
+}
+
+/// Whether the client has asked for records of less than 16 KiB; for all that is known, if that could
+/// not be told.
+static inline int cgnutls_client_wants_short_records(gnutls_session_t session) {
+    return gnutls_session_get_ptr(session) != NULL;
 }
 
 /// gnutls_session_set_verify_cert2(3): the client has to show a certificate that the CA has signed,

@@ -7,6 +7,7 @@
 #include <linux/magic.h>
 #include <linux/memfd.h>
 #include <linux/netlink.h>
+#include <linux/tls.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -357,3 +358,92 @@ static int forget_unwritten(struct dl_phdr_info *info, size_t size, void *contex
 }
 
 void clinux_forget_start(void) { dl_iterate_phdr(forget_unwritten, NULL); }
+
+// MARK: - TLS
+
+#ifndef SOL_TLS
+#define SOL_TLS 282
+#endif
+
+int clinux_tls_attach(int fd) {
+    return setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof "tls") < 0 ? -errno : 0;
+}
+
+// The part of a nonce that changes is counted up from where the kernel is told. GnuTLS has it be the
+// number of the record, so that is where it goes on.
+int clinux_tls_set_keys(
+    int fd, int is_sending, const uint8_t *key, size_t key_size, const uint8_t *salt,
+    const uint8_t *sequence
+) {
+    int direction = is_sending ? TLS_TX : TLS_RX, result;
+    if (key_size == TLS_CIPHER_AES_GCM_128_KEY_SIZE) {
+        struct tls12_crypto_info_aes_gcm_128 info = {
+            .info = { .version = TLS_1_2_VERSION, .cipher_type = TLS_CIPHER_AES_GCM_128 }
+        };
+        memcpy(info.key, key, sizeof info.key);
+        memcpy(info.salt, salt, sizeof info.salt);
+        memcpy(info.iv, sequence, sizeof info.iv);
+        memcpy(info.rec_seq, sequence, sizeof info.rec_seq);
+        result = setsockopt(fd, SOL_TLS, direction, &info, sizeof info) < 0 ? -errno : 0;
+        explicit_bzero(&info, sizeof info);
+    } else if (key_size == TLS_CIPHER_AES_GCM_256_KEY_SIZE) {
+        struct tls12_crypto_info_aes_gcm_256 info = {
+            .info = { .version = TLS_1_2_VERSION, .cipher_type = TLS_CIPHER_AES_GCM_256 }
+        };
+        memcpy(info.key, key, sizeof info.key);
+        memcpy(info.salt, salt, sizeof info.salt);
+        memcpy(info.iv, sequence, sizeof info.iv);
+        memcpy(info.rec_seq, sequence, sizeof info.rec_seq);
+        result = setsockopt(fd, SOL_TLS, direction, &info, sizeof info) < 0 ? -errno : 0;
+        explicit_bzero(&info, sizeof info);
+    } else {
+        return -EINVAL;
+    }
+    return result;
+}
+
+// A message of one region, with room for the type of a record.
+struct tls_message {
+    struct msghdr header;
+    struct iovec vector;
+    union {
+        struct cmsghdr alignment;
+        char bytes[CMSG_SPACE(sizeof(uint8_t))];
+    } control;
+};
+
+static void prepare_tls_message(struct tls_message *message, void *data, size_t size) {
+    memset(message, 0, sizeof *message);
+    message->vector = (struct iovec){ .iov_base = data, .iov_len = size };
+    message->header.msg_iov = &message->vector;
+    message->header.msg_iovlen = 1;
+    message->header.msg_control = message->control.bytes;
+    message->header.msg_controllen = sizeof message->control.bytes;
+}
+
+int clinux_tls_close_notify(int fd) {
+    uint8_t alert[2] = { 1, 0 }; // a warning: close_notify
+    struct tls_message message;
+    prepare_tls_message(&message, alert, sizeof alert);
+    struct cmsghdr *type = CMSG_FIRSTHDR(&message.header);
+    type->cmsg_level = SOL_TLS;
+    type->cmsg_type = TLS_SET_RECORD_TYPE;
+    type->cmsg_len = CMSG_LEN(sizeof(uint8_t));
+    *CMSG_DATA(type) = 21; // alert
+    return sendmsg(fd, &message.header, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+int clinux_tls_other_record(int fd, uint8_t start[2]) {
+    uint8_t data[512] = { 0 };
+    struct tls_message message;
+    prepare_tls_message(&message, data, sizeof data);
+    ssize_t count;
+    do {
+        count = recvmsg(fd, &message.header, MSG_DONTWAIT);
+    } while (count < 0 && errno == EINTR);
+    if (count < 0) return -errno;
+    struct cmsghdr *type = CMSG_FIRSTHDR(&message.header);
+    if (!type || type->cmsg_level != SOL_TLS || type->cmsg_type != TLS_GET_RECORD_TYPE) return -ENOMSG;
+    memcpy(start, data, 2);
+    return *CMSG_DATA(type);
+}

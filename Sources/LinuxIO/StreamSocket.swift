@@ -127,13 +127,6 @@ public struct StreamSocket: ~Copyable, Sendable {
         _ = clinux_set_waiting(number, waits ? 1 : 0)
     }
 
-    /// The type of the next record, on a socket whose TLS the kernel does and that answered EIO: it is
-    /// not one of data. Nil when there is none. recvmsg(2), `TLS_GET_RECORD_TYPE`
-    public func nextRecordType() -> UInt8? {
-        let type = clinux_tls_record_type(number)
-        return type < 0 ? nil : UInt8(truncatingIfNeeded: type)
-    }
-
     /// Waits for input, or the end of it, and says whether there is any before the time is over.
     /// poll(2)
     public func waitReadable(milliseconds: Int) throws(Errno) -> Bool {

@@ -192,24 +192,21 @@ static inline int clinux_set_waiting(int fd, int waits) {
     return fcntl(fd, F_SETFL, flags) < 0 ? -errno : 0;
 }
 
-/// recvmsg(2) on a socket whose TLS the kernel does: the type of the next record, which is taken away,
-/// or -errno. tls.rst, "Receiving TLS control messages"
-static inline int clinux_tls_record_type(int fd) {
-    enum { level = 282, get_record_type = 2 }; // SOL_TLS, TLS_GET_RECORD_TYPE
-    char data[512];
-    char control[CMSG_SPACE(sizeof(unsigned char))];
-    struct iovec vector = { .iov_base = data, .iov_len = sizeof data };
-    struct msghdr message = {
-        .msg_iov = &vector, .msg_iovlen = 1,
-        .msg_control = control, .msg_controllen = sizeof control
-    };
-    ssize_t result;
-    do { result = recvmsg(fd, &message, MSG_DONTWAIT); } while (result < 0 && errno == EINTR);
-    if (result < 0) return -errno;
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (!header || header->cmsg_level != level || header->cmsg_type != get_record_type) return -ENOMSG;
-    return *CMSG_DATA(header);
-}
+/// setsockopt(2), TCP_ULP: TLS by the kernel, which waits for its keys.
+int clinux_tls_attach(int fd);
+
+/// setsockopt(2), TLS_TX or TLS_RX: the keys of one direction of a TLS 1.2 session with AES-GCM. The key has 16
+/// or 32 bytes, the salt 4, the number of the next record 8.
+int clinux_tls_set_keys(
+    int fd, int is_sending, const uint8_t *key, size_t key_size, const uint8_t *salt,
+    const uint8_t *sequence);
+
+/// sendmsg(2), TLS_SET_RECORD_TYPE: the alert that says that there is no more to come. Does not wait.
+int clinux_tls_close_notify(int fd);
+
+/// recvmsg(2), TLS_GET_RECORD_TYPE: the type of the next record, which is taken away, and its first two
+/// bytes (zero where it is shorter); or -errno.
+int clinux_tls_other_record(int fd, uint8_t start[2]);
 
 /// socket(2) for a stream, closed on exec.
 static inline int clinux_stream_socket(int family) {

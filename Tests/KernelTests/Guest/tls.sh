@@ -1,43 +1,108 @@
 #!/bin/bash
-# The kernel's disk over TLS: nbd-client encrypts, with certificates, and the kernel does not know.
-# Then the server's side of it by the kernel itself, where GnuTLS is told to let it.
-# in-kernel: --modules nbd,ipv6,tls
-# by name only: what the kernel offers for TLS differs.
+# The kernel's disk over TLS: nbd-client encrypts, with certificates, and the driver does not know. On
+# the server's side first GnuTLS does the work, then the kernel.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
-"$RAMDISK_NBD" tls init "$scratch/pki" --user kernel >/dev/null || fail "tls init did not work"
+requires nbdcopy libnbd-bin
+quietly "tls init did not work" "$RAMDISK_NBD" tls init "$scratch/pki" --user kernel
 client=(-certfile "$scratch/pki/client-cert.pem" -keyfile "$scratch/pki/client-key.pem"
     -cacertfile "$scratch/pki/ca-cert.pem" -tlshostname localhost)
+# For clients with GnuTLS that would rather speak TLS 1.3.
+printf '[overrides]\ndisabled-version = tls1.3\n' >"$scratch/gnutls.conf"
 
-# use_disk: a file system on it, and random writes that are verified.
+serve_encrypted() {
+    serve --tls-certificates "$scratch/pki" --tls-verify-client
+}
+
+# use_disk OPTION...: a file system on it, and random writes that are verified.
 use_disk() {
-    attach /dev/nbd0 -b 4096 "${client[@]}"
+    attach /dev/nbd0 -b 4096 "$@" "${client[@]}"
     quietly "mkfs.ext4 did not work" mkfs.ext4 -q /dev/nbd0
     mount_disk /dev/nbd0
     run_fio files --directory="$mount_point" --rw=randwrite --bs=4k --size=10M --iodepth=16 \
         --verify=crc32c
     unmount_disk
+    run_fio blocks --filename=/dev/nbd0 --rw=randwrite --bsrange=4k-1m --size=30M --iodepth=16 \
+        --verify=crc32c
     detach /dev/nbd0
 }
 
+# copy_both_ways OPTION...: nbdcopy, there and back.
+copy_both_ways() {
+    local uri="nbds://localhost:$server_port/?tls-certificates=$scratch/pki"
+    quietly "nbdcopy to the disk did not work" nbdcopy "$@" "$scratch/random" "$uri"
+    quietly "nbdcopy from the disk did not work" nbdcopy "$@" "$uri" "$scratch/copy"
+    cmp "$scratch/random" "$scratch/copy" || fail "the disk does not hold what was copied to it"
+}
+
+# served_by WHO VERSION COUNT: the log says who has encrypted, for so many connections.
+served_by() {
+    local count
+    count=$(grep -c "client=\"\?CN=kernel.*tls=$2 tls-by=$1" "$server_log" || true)
+    ((count == $3)) || fail "the log has tls=$2 tls-by=$1 $count times, not $3"
+}
+
+# client_ends HOW WORDS: a client that ends so, and what the log has to say about it.
+client_ends() {
+    "${BASH_SOURCE[0]%/*}/tls-client" "$server_port" "$scratch/pki" "$1" || fail "client: $1"
+    said() { grep -q "connection ended: $2" "$server_log"; }
+    wait_until 10 said "$@" || fail "the log does not say: $2"
+    : >"$server_log"
+}
+
 checking "nbd-client attaches with certificates, and the disk holds what is written"
-serve --tls-certificates "$scratch/pki" --tls-verify-client
+serve_encrypted
 use_disk
-grep -q 'client="CN=kernel".*tls-by=GnuTLS' "$server_log" || fail "the log does not say who encrypts"
+served_by GnuTLS TLS1.2 1
 stop
 
-checking "without a certificate it does not"
-serve --tls-certificates "$scratch/pki" --tls-verify-client
+checking "without a certificate it does not attach"
+serve_encrypted
 if nbd-client localhost "$server_port" /dev/nbd0 >"$scratch/printed" 2>&1; then
     fail "nbd-client attached without TLS"
 fi
 stop
 
-checking "the kernel encrypts and decrypts for the server, if GnuTLS is told to let it"
-printf '[global]\nktls = true\n' >"$scratch/gnutls.conf"
-export GNUTLS_SYSTEM_PRIORITY_FILE=$scratch/gnutls.conf
-serve --tls-certificates "$scratch/pki" --tls-verify-client
-unset GNUTLS_SYSTEM_PRIORITY_FILE
+checking "the kernel encrypts and decrypts for the server, as soon as its module is there"
+for module in ctr gcm ghash-generic tls; do
+    modprobe -d /run/modules "$module" || fail "there is no module $module"
+done
+serve_encrypted
 use_disk
-grep -q 'tls-by=kernel' "$server_log" || fail "the log does not say that the kernel encrypts"
+served_by kernel TLS1.2 1
 stop
+
+checking "over three connections too"
+serve_encrypted
+use_disk -C 3
+served_by kernel TLS1.2 3
+stop
+
+checking "nbdcopy has TLS 1.3 by GnuTLS, and TLS 1.2 by the kernel"
+head -c 40M /dev/urandom >"$scratch/random"
+serve_encrypted
+copy_both_ways --connections=1
+served_by GnuTLS TLS1.3 2
+export GNUTLS_SYSTEM_PRIORITY_FILE=$scratch/gnutls.conf
+copy_both_ways --connections=1 --request-size=4096 --requests=128
+copy_both_ways --connections=4
+unset GNUTLS_SYSTEM_PRIORITY_FILE
+served_by kernel TLS1.2 10
+stop
+
+checking "connections end as they should, and only those that were broken off are said to be"
+serve_encrypted
+client_ends leave "the client disconnected"
+client_ends bye "the client closed the connection"
+client_ends vanish "the client closed the connection"
+client_ends half "the client closed the connection"
+client_ends garbage "the client's TLS is broken"
+client_ends forged "the client's TLS is broken"
+copy_both_ways
+stop
+
+checking "the kernel has no session left"
+sessions_left() { grep -E '^TlsCurr.* [1-9]' /proc/net/tls_stat; }
+no_sessions() { [[ -z $(sessions_left) ]]; }
+wait_until 5 no_sessions || fail "there are some: $(sessions_left)"
+grep -qE '^TlsTxSw.*[1-9]' /proc/net/tls_stat || fail "it has never had one"

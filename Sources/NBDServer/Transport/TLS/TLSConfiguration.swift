@@ -32,5 +32,5 @@ public struct TLSSummary: Sendable, Hashable {
     /// shown neither.
     public let client: String?
     /// Whether the kernel encrypts and decrypts, rather than this process.
-    public let isInKernel: Bool
+    public internal(set) var isInKernel = false
 }

@@ -67,7 +67,7 @@ internal import SystemPackage
             version: unsafe String(
                 tls: gnutls_protocol_get_name(gnutls_protocol_get_version(pointer))),
             cipher: unsafe String(tls: gnutls_cipher_get_name(gnutls_cipher_get(pointer))),
-            client: client.name, isInKernel: unsafe cgnutls_kernel_does_records(pointer) != 0)
+            client: client.name)
     }
 
     private func shakeHands(

@@ -18,12 +18,11 @@ final class TLSStream {
     private static var bufferSize: Int { 128 << 10 }
     /// Most bytes of data in a record. RFC 8446, section 5.1
     private static var recordSize: Int { 16 << 10 }
-    /// Types of records that are not data. RFC 8446, section 5.1
-    private static var alertRecord: UInt8 { 21 }
-    private static var handshakeRecord: UInt8 { 22 }
 
     /// How the connection is encrypted, and for whom.
     let summary: TLSSummary
+    /// Who does the records.
+    private let keeper: RecordKeeper
     private let session: TLSSession
     private let socket: SocketHandle
     private let memory: MemoryMapping
@@ -67,7 +66,14 @@ final class TLSStream {
         } catch {
             throw .failure(TLSFailure("no memory for TLS: \(error)"))
         }
-        summary = try session.handshake(on: socket, deadline: deadline)
+        var summary = try session.handshake(on: socket, deadline: deadline)
+        do throws(TLSFailure) {
+            keeper = try session.handToKernel(socket)
+        } catch {
+            throw .failure(error)
+        }
+        summary.isInKernel = keeper.isKernel
+        self.summary = summary
         self.session = session
         self.socket = socket
         incoming = memory.region.slice(at: 0, count: Self.bufferSize)
@@ -227,10 +233,11 @@ final class TLSStream {
     /// Says that there is no more to come, if the client takes that within so many milliseconds.
     func close(milliseconds: Int) {
         guard failure == nil else { return }
+        if case .kernel = keeper { return socket.sendCloseNotify() }
         deadline = nil
         socket.setSendTimeout(milliseconds: milliseconds)
         _ = unsafe gnutls_bye(session.pointer, GNUTLS_SHUT_WR)
-        if !summary.isInKernel { _ = flush() }
+        if case .library = keeper { _ = flush() }
     }
 
     /// What a connection's end was, where all that is known is that it broke.
@@ -246,14 +253,30 @@ final class TLSStream {
     /// What it was that made receiving or sending fail.
     func end(after error: Errno) -> End {
         if let failure { return .broken(failure) }
+        guard summary.isInKernel else { return .failed }
+        switch error {
         // The kernel hands out data alone; a record of another type is an error to who wants data.
-        guard summary.isInKernel, error == .ioError else { return .failed }
-        switch socket.nextRecordType() {
-        case Self.alertRecord: return .closed
-        case Self.handshakeRecord:
-            return .broken(
-                TLSFailure("the client changed its keys, which this kernel's TLS cannot follow"))
+        case .ioError: return socket.nextOtherRecord().map(end) ?? .failed
+        // What it says of records that are none.
+        case .badMessage, .messageTooLong, .invalidArgument:
+            return .broken(TLSFailure("the client's TLS is broken: \(error)"))
         default: return .failed
+        }
+    }
+
+    private func end(by record: OtherRecord) -> End {
+        switch record {
+        // Of the warnings there is one that matters: that there is no more to come.
+        case .alert(isFatal: false, _): return .closed
+        case .alert(_, let number):
+            let alert = gnutls_alert_description_t(rawValue: UInt32(number))
+            let name = unsafe String(tls: gnutls_alert_get_name(alert))
+            return .broken(TLSFailure("the client broke TLS off: \(name)"))
+        case .handshake:
+            return .broken(
+                TLSFailure("the client wants other keys, which TLS in the kernel does not have"))
+        case .other(let type):
+            return .broken(TLSFailure("the client sent a record of type \(type)"))
         }
     }
 
