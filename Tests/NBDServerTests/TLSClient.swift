@@ -29,6 +29,11 @@ import Testing
         try send([0, 0, 0, 3])
     }
 
+    /// One end of a connection that begins with TLS.
+    init(_ socket: consuming StreamSocket) {
+        self.socket = socket
+    }
+
     deinit {
         unsafe gnutls_deinit(session)
         if let credentials = unsafe credentials {
@@ -42,6 +47,14 @@ import Testing
     ) throws {
         try send(OptionHeader(code: .startTLS, length: 0).encoded)
         #expect(try optionReply() == .ack)
+        try secure(key: key, ciphers: ciphers)
+    }
+
+    /// Shakes hands; wants records of at most so many bytes.
+    func secure(
+        key: String = TLSClient.key, ciphers: String = "NORMAL:+ECDHE-PSK:+DHE-PSK",
+        record: Int? = nil
+    ) throws {
         gnutls_global_init()
         unsafe gnutls_init(&session, UInt32(GNUTLS_CLIENT.rawValue))
         unsafe gnutls_psk_allocate_client_credentials(&credentials)
@@ -56,6 +69,7 @@ import Testing
         try check(
             unsafe gnutls_credentials_set(
                 session, GNUTLS_CRD_PSK, credentials.map { unsafe UnsafeMutableRawPointer($0) }))
+        if let record { try check(CInt(unsafe gnutls_record_set_max_recv_size(session, record))) }
         unsafe gnutls_transport_set_int2(session, number, number)
         try shakeHands()
     }

@@ -5,8 +5,10 @@ import Foundation
 import Harness
 import LinuxIO
 import NBDProtocol
-import NBDServer
+import Synchronization
 import Testing
+
+@testable import NBDServer
 
 @Suite("TLS")
 struct TLSTests {
@@ -122,6 +124,66 @@ struct TLSTests {
             try client.changeKeys()
             try client.expectToServe(at: round * 6_000)
         }
+    }
+
+    private static let modern = "NORMAL"
+    private static let gcm = "NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+AES-128-GCM"
+    private static let chacha = "NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+CHACHA20-POLY1305"
+
+    @Test(
+        "the kernel gets sessions that it can go on with, and no others",
+        arguments: [
+            (gcm, nil, true), (gcm, 4_096, false), (chacha, nil, false), (modern, nil, false),
+        ] as [(String, Int?, Bool)])
+    func suitsKernel(ciphers: String, record: Int?, isGood: Bool) throws {
+        let directory = try TemporaryDirectory()
+        let line = "\(TLSClient.user):\(TLSClient.key)\n"
+        try line.write(toFile: directory.file("keys.psk"), atomically: false, encoding: .utf8)
+        var configuration = TLSConfiguration()
+        configuration.keys = directory.file("keys.psk")
+        let context = try TLSContext(configuration)
+        let pair = try StreamSocket.pair()
+        let handle = pair.second.handle
+        let suits = Mutex<Bool?>(nil)
+        let server = try LinuxIO.Thread(name: "tls") {
+            do {
+                let session = try TLSSession.make(context)
+                let deadline = MonotonicTime.now().adding(milliseconds: 10_000)
+                _ = try session.handshake(on: handle, deadline: deadline)
+                let answer = session.suitsKernel
+                suits.withLock { $0 = answer }
+            } catch {
+                // Then there is no answer.
+            }
+        }
+        let client = TLSClient(pair.first)
+        try client.secure(ciphers: ciphers + ":+ECDHE-PSK:+DHE-PSK", record: record)
+        server.join()
+        #expect(suits.withLock { $0 } == isGood)
+        _ = pair.second
+    }
+
+    @Test("names are compared by their bytes, not by how they look")
+    func names() throws {
+        let directory = try TemporaryDirectory()
+        let line = "\(TLSClient.user):\(TLSClient.key)\n"
+        try line.write(toFile: directory.file("keys.psk"), atomically: false, encoding: .utf8)
+        var configuration = TLSConfiguration()
+        configuration.keys = directory.file("keys.psk")
+        configuration.allowedNames = ["CN=Zo\u{eb},O=Example"]
+        let context = try TLSContext(configuration)
+        try context.admit(
+            .certificate("CN=Zo\u{eb},O=Example", reversed: "O=Example,CN=Zo\u{eb}"))
+        try context.admit(
+            .certificate("O=Example,CN=Zo\u{eb}", reversed: "CN=Zo\u{eb},O=Example"))
+        // An e and two dots: to Swift, and to people, the same.
+        for name in ["CN=Zoe\u{308},O=Example", "cn=Zo\u{eb},O=Example", ""] {
+            #expect(throws: TLSFailure.self) {
+                try context.admit(.certificate(name, reversed: name))
+            }
+        }
+        #expect(throws: TLSFailure.self) { try context.admit(.unknown) }
+        try context.admit(.key("alice"))
     }
 
     @Test("a new handshake, which TLS 1.2 knows, is refused")

@@ -11,7 +11,9 @@ extension SessionEnd {
         case .tls, .stalled, .handshakeTimeout: return self
         case .failed(let error):
             switch stream.end(after: error) {
-            case .closed: return .closed
+            case .closed:
+                stream.close(milliseconds: Self.patience)
+                return .closed
             case .broken(let failure): return .tls(failure)
             case .failed: return self
             }

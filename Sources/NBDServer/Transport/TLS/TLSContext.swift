@@ -11,7 +11,8 @@ public final class TLSContext: Sendable {
     public let warnings: [String]
 
     let verifiesClients: Bool
-    let allowedNames: Set<String>
+    /// As bytes: strings are the same to Swift when they look the same.
+    private let allowedNames: Set<[UInt8]>
     let certificate: TLSCertificate?
     let keys: TLSKeys?
     let ciphers: TLSCiphers
@@ -20,7 +21,7 @@ public final class TLSContext: Sendable {
     public init(_ configuration: TLSConfiguration) throws(TLSFailure) {
         try TLSFailure.check(gnutls_global_init(), "GnuTLS cannot be used")
         policy = configuration.policy
-        allowedNames = Set(configuration.allowedNames)
+        allowedNames = Set(configuration.allowedNames.map { Array($0.utf8) })
         verifiesClients = configuration.verifiesClients || !configuration.allowedNames.isEmpty
         var warnings: [String] = []
         if let directory = configuration.certificates {
@@ -40,6 +41,20 @@ public final class TLSContext: Sendable {
         ciphers = try TLSCiphers()
         guard configuration.certificates != nil || configuration.keys != nil else {
             throw TLSFailure("TLS needs certificates or keys")
+        }
+    }
+
+    /// Throws if the client is none of those that are wanted. Who has a key is in the list of keys.
+    func admit(_ client: TLSPeer) throws(TLSFailure) {
+        guard !allowedNames.isEmpty else { return }
+        switch client {
+        case .key: return
+        case .certificate(let name, let reversed):
+            guard allowedNames.isDisjoint(with: [Array(name.utf8), Array(reversed.utf8)]) else {
+                return
+            }
+            throw TLSFailure("the client's certificate is for \(name), which is not allowed")
+        case .unknown: throw TLSFailure("the client has shown no certificate")
         }
     }
 }

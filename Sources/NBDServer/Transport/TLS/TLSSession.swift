@@ -58,7 +58,7 @@ internal import SystemPackage
         try shakeHands(on: socket, deadline: deadline)
         let client = unsafe TLSPeer(of: pointer)
         do throws(TLSFailure) {
-            try admit(client)
+            try context.admit(client)
         } catch {
             _ = unsafe gnutls_alert_send(pointer, GNUTLS_AL_FATAL, GNUTLS_A_ACCESS_DENIED)
             throw .failure(error)
@@ -104,18 +104,6 @@ internal import SystemPackage
                 : try socket.waitReadable(milliseconds: milliseconds)
         } catch {
             throw .failure(TLSFailure("the connection broke in the TLS handshake: \(error)"))
-        }
-    }
-
-    /// Throws if the client is none of those that are wanted. Who has a key is in the list of keys.
-    private func admit(_ client: TLSPeer) throws(TLSFailure) {
-        guard !context.allowedNames.isEmpty else { return }
-        switch client {
-        case .key: return
-        case .certificate(let name, let reversed):
-            guard context.allowedNames.isDisjoint(with: [name, reversed]) else { return }
-            throw TLSFailure("the client's certificate is for \(name), which is not allowed")
-        case .unknown: throw TLSFailure("the client has shown no certificate")
         }
     }
 
