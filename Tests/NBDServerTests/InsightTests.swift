@@ -151,6 +151,39 @@ struct InsightTests {
         #expect(offsets.sorted() == [0, 1, 2, 3, 4])
     }
 
+    @Test("of connections that ended between two looks, however many, nothing is kept for ever")
+    func manyShortConnections() throws {
+        let server = try makeServer()
+        var follower = try follow(server)
+        let known = try (0..<5).map { _ in try TestClient(to: server, export: "disk") }
+        for client in known { _ = try client.read(at: 0, count: 1) }
+        var told = 0
+        while told < 5 { told += follower.read(atMost: 100).count }
+        for _ in 0..<80 {
+            let client = try TestClient(to: server, export: "disk")
+            _ = try client.read(at: 1, count: 1)
+            try client.send(Request(.disconnect))
+            #expect(try client.isClosed())
+        }
+        for client in known {
+            _ = try client.read(at: 2, count: 1)
+            try client.send(Request(.disconnect))
+            #expect(try client.isClosed())
+        }
+        for _ in 0..<2000 where !server.figures().connections.isEmpty {
+            try pause(milliseconds: 5)
+        }
+        server.stop()
+        var offsets: [UInt64] = []
+        while case let records = follower.read(atMost: 1000), !records.isEmpty {
+            offsets += records.map(\.offset)
+        }
+        #expect(offsets.count { $0 == 2 } == 5, "what was known is read to its end")
+        #expect(offsets.count { $0 == 1 } < 80, "not all were kept")
+        #expect(UInt64(offsets.count) + follower.droppedRequests == 85)
+        #expect(follower.connectionCount == 0)
+    }
+
     @Test("a reader that does not read stops nobody, and learns what it has missed")
     func slowReader() async throws {
         let server = try makeServer()

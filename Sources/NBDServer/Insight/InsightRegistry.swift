@@ -14,9 +14,16 @@ final class InsightRegistry: Sendable {
         var accepted: UInt64 = 0
         var refused: UInt64 = 0
         var violations: UInt64 = 0
-        /// For each reader of a trace, connections that ended before it had read them to their end.
-        var ended: [Int: [ConnectionInsight]] = [:]
+        /// For each reader of a trace, what has ended since it looked last.
+        var ended: [Int: Ended] = [:]
         var readerCount = 0
+    }
+
+    /// Connections that ended before a reader had read them to their end.
+    private struct Ended {
+        var connections: [ConnectionInsight] = []
+        /// Requests of those that are not kept, because they are too many.
+        var lostRequests: UInt64 = 0
     }
 
     private let startedAt = MonotonicTime.now()
@@ -57,9 +64,13 @@ final class InsightRegistry: Sendable {
         state.withLock { state in
             guard state.open.removeValue(forKey: insight.number) != nil else { return }
             state.past[insight.export ?? state.past.count - 1].add(activity)
-            for reader in state.ended.keys
-            where state.ended[reader, default: []].count < Self.endedLimit {
-                state.ended[reader, default: []].append(insight)
+            for (reader, var ended) in state.ended {
+                if ended.connections.count < Self.endedLimit {
+                    ended.connections.append(insight)
+                } else {
+                    ended.lostRequests += insight.ring.end
+                }
+                state.ended[reader] = ended
             }
         }
     }
@@ -109,7 +120,7 @@ final class InsightRegistry: Sendable {
         return state.withLock { state in
             guard state.ended.count < Self.readerLimit else { return nil }
             state.readerCount += 1
-            state.ended[state.readerCount] = []
+            state.ended[state.readerCount] = Ended()
             readers.store(0, UInt64(state.ended.count))
             return (state.readerCount, Array(state.open.values))
         }
@@ -123,13 +134,15 @@ final class InsightRegistry: Sendable {
         }
     }
 
-    /// The connections that a reader has to look at now: open ones, and those that have ended since
-    /// it asked last.
-    func connections(for reader: Int) -> (open: [ConnectionInsight], ended: [ConnectionInsight]) {
+    /// What a reader has to look at now: open connections, and those that have ended since it asked
+    /// last, but for some if they are too many; these had so many requests.
+    func connections(
+        for reader: Int
+    ) -> (open: [ConnectionInsight], ended: [ConnectionInsight], lostRequests: UInt64) {
         state.withLock { state in
-            let ended = state.ended[reader] ?? []
-            if !ended.isEmpty { state.ended[reader] = [] }
-            return (Array(state.open.values), ended)
+            let ended = state.ended[reader] ?? Ended()
+            if state.ended[reader] != nil { state.ended[reader] = Ended() }
+            return (Array(state.open.values), ended.connections, ended.lostRequests)
         }
     }
 }

@@ -40,6 +40,8 @@ public struct TraceFollower: ~Copyable, Sendable {
     private var positions: [UInt64: Position] = [:]
     /// Requests that were overwritten before they were read.
     public private(set) var droppedRequests: UInt64 = 0
+    /// Connections that it holds on to.
+    var connectionCount: Int { positions.count }
     /// When it began, on the clock of ``TraceRecord/receivedNanoseconds``.
     public let startNanoseconds = MonotonicTime.now().nanoseconds
 
@@ -58,9 +60,10 @@ public struct TraceFollower: ~Copyable, Sendable {
     /// What has come since the last time, but not much more than `limit` requests: those of one
     /// connection in order.
     public mutating func read(atMost limit: Int) -> [TraceRecord] {
-        let (open, ended) = registry.connections(for: id)
+        let (open, ended, lostRequests) = registry.connections(for: id)
         for insight in open { follow(insight, hasEnded: false) }
         for insight in ended { follow(insight, hasEnded: true) }
+        droppedRequests += lostRequests - endAbsent(Set((open + ended).map(\.number)))
         var records: [TraceRecord] = []
         for number in positions.keys.shuffled() where records.count < limit {
             read(number, atMost: limit - records.count, into: &records)
@@ -71,6 +74,18 @@ public struct TraceFollower: ~Copyable, Sendable {
     /// One that was not there before is read from its beginning.
     private mutating func follow(_ insight: ConnectionInsight, hasEnded: Bool) {
         positions[insight.number, default: Position(insight: insight, next: 0)].hasEnded = hasEnded
+    }
+
+    /// Connections that are not there any more have ended when too many did. Here they are known, so
+    /// what they had is not lost. Answers how many requests that were.
+    private mutating func endAbsent(_ there: Set<UInt64>) -> UInt64 {
+        var requests: UInt64 = 0
+        for (number, position) in positions
+        where !position.hasEnded && !there.contains(number) {
+            positions[number]?.hasEnded = true
+            requests += position.insight.ring.end
+        }
+        return requests
     }
 
     private mutating func read(
