@@ -66,6 +66,27 @@ struct ReadOnlyTests {
     }
 }
 
+@Suite("Conformance: a disk for which TLS is required", .serialized, .peerWithTLS)
+struct RequiredTLSTests {
+    /// What can be seen of it without TLS.
+    static let cases = ConformanceSuite.cases.filter { $0.needs.contains(.requiredTLS) }
+
+    @Test("whole messages", arguments: cases)
+    func whole(_ candidate: ConformanceCase) throws {
+        check(candidate, try PeerTrait.peer(), lacks: [])
+    }
+
+    @Test("messages one byte at a time", arguments: cases)
+    func bytewise(_ candidate: ConformanceCase) throws {
+        check(candidate, try PeerTrait.peer(cut: .bytes), lacks: [])
+    }
+
+    @Test("nothing else is tried, and nothing is left out")
+    func count() {
+        #expect(Self.cases.count >= 8)
+    }
+}
+
 @Suite("Conformance: the suite itself")
 struct SuiteTests {
     @Test("every case has a name of its own, a rule and a section")

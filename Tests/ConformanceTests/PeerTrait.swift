@@ -1,6 +1,7 @@
 // A server for a whole suite of tests: started before the first, stopped after the last.
 
 import Conformance
+import Foundation
 import Harness
 import NBDProtocol
 import Testing
@@ -8,6 +9,7 @@ import Testing
 /// Runs `ramdisk-nbd serve` with these arguments around a suite.
 struct PeerTrait: SuiteTrait, TestScoping {
     let arguments: [String]
+    var requiresTLS = false
 
     @TaskLocal private static var peers: [Cut: Peer] = [:]
 
@@ -19,7 +21,12 @@ struct PeerTrait: SuiteTrait, TestScoping {
     func provideScope(
         for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
     ) async throws {
-        try await withServer(arguments) { server in
+        let directory = try TemporaryDirectory()
+        let keys = directory.file("keys.psk")
+        try "alice:\(String(repeating: "5a", count: 32))\n"
+            .write(toFile: keys, atomically: false, encoding: .utf8)
+        let tls = requiresTLS ? ["--tls", "required", "--tls-psk", keys] : []
+        try await withServer(arguments + tls) { server in
             let uri = try NBDURI(server.uri(""))
             let peers = [Cut.whole: try Peer(uri), .bytes: try Peer(uri, cut: .bytes)]
             try await Self.$peers.withValue(peers) { try await function() }
@@ -30,4 +37,7 @@ struct PeerTrait: SuiteTrait, TestScoping {
 extension Trait where Self == PeerTrait {
     /// A server with these arguments, on a Unix socket.
     static func peer(_ arguments: String...) -> Self { PeerTrait(arguments: arguments) }
+
+    /// A server that wants TLS before anything else.
+    static var peerWithTLS: Self { PeerTrait(arguments: ["--size", "64M"], requiresTLS: true) }
 }

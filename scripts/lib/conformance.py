@@ -12,6 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = "64M"
+# The key of a client that none of the cases is: they see what there is without TLS.
+KEYS = "alice:" + "5a" * 32 + "\n"
 # Seconds for a server that says nothing; some never do.
 PATIENCE = "2"
 MARKS = {"passed": "yes", "failed": "**no**", "not offered": "-"}
@@ -71,6 +73,14 @@ def ours(program, *options):
     return lambda directory, socket: [program, "serve", "--unix", str(socket), *options]
 
 
+def encrypted(command):
+    """The same with a file of keys, keys.psk, in the directory that options call DIRECTORY."""
+    def with_keys(directory, socket):
+        (directory / "keys.psk").write_text(KEYS)
+        return [part.replace("DIRECTORY", str(directory)) for part in command(directory, socket)]
+    return with_keys
+
+
 def nbdkit(*options):
     return lambda directory, socket: ["nbdkit", "-f", "-U", str(socket), *options, "memory", SIZE]
 
@@ -85,10 +95,15 @@ def qemu(*options):
     return command
 
 
-def nbd_server(*lines):
+def nbd_server(*lines, certificates_by=None):
     def command(directory, socket):
         configuration = directory / "configuration"
-        exports = ""
+        exports = tls = ""
+        if certificates_by:  # It knows no keys.
+            files = directory / "certificates"
+            subprocess.run([certificates_by, "tls", "init", files], check=True, stdout=subprocess.DEVNULL)
+            tls = (f"certfile = {files}/server-cert.pem\nkeyfile = {files}/server-key.pem\n"
+                   f"cacertfile = {files}/ca-cert.pem\nforce_tls = true\n")
         for name in ["disk", "other"]:
             with open(directory / name, "wb") as file:
                 file.truncate(64 << 20)
@@ -96,7 +111,7 @@ def nbd_server(*lines):
                 [f"[{name}]", f"exportname = {directory / name}", "flush = true", "fua = true",
                  "trim = true", *lines, ""])
         configuration.write_text(
-            f"[generic]\nunixsock = {socket}\nduallisten = false\nallowlist = true\n{exports}")
+            f"[generic]\nunixsock = {socket}\nduallisten = false\nallowlist = true\n{tls}{exports}")
         return ["nbd-server", "-C", str(configuration), "-p", str(directory / "pid")]
     return command
 
@@ -108,15 +123,24 @@ def servers(program, with_peers):
         Server("ramdisk-nbd", "sparse, two exports",
                ours(program, "--sparse", "--export", "big=1T", "--export", "small=1M")),
         Server("ramdisk-nbd", "read-only", ours(program, "--size", SIZE, "--read-only")),
+        Server("ramdisk-nbd", "TLS required",
+               encrypted(ours(program, "--size", SIZE, "--tls", "required",
+                              "--tls-psk", "DIRECTORY/keys.psk"))),
     ]
     if with_peers:
         result += [
             Server("nbdkit", "writable", nbdkit()),
             Server("nbdkit", "read-only", nbdkit("-r")),
+            Server("nbdkit", "TLS required",
+                   encrypted(nbdkit("--tls=require", "--tls-psk=DIRECTORY/keys.psk"))),
             Server("qemu-nbd", "writable", qemu()),
             Server("qemu-nbd", "read-only", qemu("-r")),
+            Server("qemu-nbd", "TLS required",
+                   encrypted(qemu("--tls-creds", "tls", "--object",
+                                  "tls-creds-psk,id=tls,endpoint=server,dir=DIRECTORY"))),
             Server("nbd-server", "writable, two exports", nbd_server(), "disk"),
             Server("nbd-server", "read-only", nbd_server("readonly = true"), "disk"),
+            Server("nbd-server", "TLS required", nbd_server(certificates_by=program), "disk"),
         ]
     return result
 
@@ -196,7 +220,8 @@ handled otherwise for a reason, so "other" is no fault by itself.
 
 {summary(results, versions)}
 
-Each server was tried writable and read-only: nbdkit with its memory plugin, qemu-nbd and nbd-server with a file on a
+Each server was tried writable, read-only, and with TLS as a must, of which the cases see what there is before
+TLS: nbdkit with its memory plugin, qemu-nbd and nbd-server with a file on a
 tmpfs, ramdisk-nbd also with a sparse disk of 1 TiB beside a second export.
 
 ## What was done otherwise
