@@ -31,7 +31,7 @@ func play(
             guard input.count >= count else { return (output, nil) }
             input = input.dropFirst(count)
             step = negotiation.discarded()
-        case .startTLS, .serve, .finish, .fail: return (output, step.next)
+        case .startTLS, .serve, .finish, .turnAway, .fail: return (output, step.next)
         }
     }
 }

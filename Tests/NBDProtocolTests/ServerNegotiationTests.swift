@@ -201,6 +201,27 @@ struct ServerNegotiationTests {
             output == refusal(.go, .shutdown) + refusal(.list, .shutdown) + reply(.abort, .ack))
         #expect(end == .finish)
         let name = play(fixed + option(.exportName, text("first")), isShuttingDown: true)
-        #expect(name.end == .fail(.shuttingDown))
+        #expect(name.end == .turnAway(.shuttingDown))
+    }
+
+    @Test("an export that cannot be served after all: GO gets ERR_POLICY, EXPORT_NAME the end")
+    func withdrawn() {
+        var negotiation = ServerNegotiation(exports: twoExports)
+        _ = negotiation.start()
+        _ = negotiation.receive(fixed)
+        let data = InfoRequest(exportName: "first").encoded
+        for _ in 0..<2 {
+            _ = negotiation.receive(OptionHeader(code: .go, length: UInt32(data.count)).encoded)
+            guard case .serve = negotiation.receive(data).next else {
+                Issue.record("GO is not served")
+                return
+            }
+            let step = negotiation.withdrawn()
+            #expect(step.output.starts(with: reply(.go, .policy).prefix(16)))
+            #expect(step.next == .receive(OptionHeader.encodedSize))
+        }
+        _ = negotiation.receive(OptionHeader(code: .exportName, length: 5).encoded)
+        _ = negotiation.receive(text("first"))
+        #expect(negotiation.withdrawn() == .init(output: [], next: .turnAway(.withdrawn)))
     }
 }

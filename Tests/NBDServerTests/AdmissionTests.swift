@@ -61,15 +61,40 @@ struct AdmissionTests {
         #expect(crowd.first == nil)
         let many = try host("192.0.2.1").source
         let few = try host("192.0.2.2").source
-        crowd.add(1, from: few)
-        crowd.add(3, from: many)
+        crowd.add(1, from: few, milliseconds: 0)
+        crowd.add(3, from: many, milliseconds: 0)
         // As many from either: the oldest of all.
         #expect(crowd.first == 1)
-        crowd.add(2, from: many)
+        crowd.add(2, from: many, milliseconds: 0)
         #expect(crowd.first == 2)
-        crowd.add(5, from: few)
-        crowd.add(4, from: few)
+        crowd.add(5, from: few, milliseconds: 0)
+        crowd.add(4, from: few, milliseconds: 0)
         #expect(crowd.first == 1)
+    }
+
+    @Test("who comes with many that are quick does not make room for those who hold one each")
+    func quick() throws {
+        var crowd = Crowd()
+        for number in 1...100 as ClosedRange<UInt64> {
+            let source = try host("198.51.100.\(number)").source
+            crowd.add(number, from: source, milliseconds: 9_000)
+        }
+        let quick = try host("192.0.2.1").source
+        for number in 101...116 as ClosedRange<UInt64> {
+            crowd.add(number, from: quick, milliseconds: 5)
+        }
+        #expect(crowd.first == 1)
+    }
+
+    @Test("who fills the room at any speed does not crowd out somebody else who is slow")
+    func flood() throws {
+        var crowd = Crowd()
+        crowd.add(1, from: try host("192.0.2.1").source, milliseconds: 5_000)
+        let flood = try host("192.0.2.2").source
+        for number in 2...256 as ClosedRange<UInt64> {
+            crowd.add(number, from: flood, milliseconds: 1)
+        }
+        #expect(crowd.first == 2)
     }
 }
 
@@ -107,12 +132,37 @@ struct CrowdTests {
         let slow = try TestClient(to: server)
         _ = try slow.receive(Greeting.encodedSize)
         let served = try TestClient(to: server, export: "disk")
-        try slow.send([0, 0, 0, 3] + slow.option(.go, InfoRequest(exportName: "disk").encoded))
-        #expect(try slow.isClosed())
-        #expect(events.ends == [.connectionLimit(1)])
+        let go = slow.option(.go, InfoRequest(exportName: "disk").encoded)
+        try slow.send([0, 0, 0, 3] + go)
+        #expect(try slow.optionReply().code == .policy)
+        #expect(events.refusals == 1)
+        #expect(server.figures().refused == 1)
         try served.send(Request(.disconnect))
         #expect(try served.isClosed())
-        _ = try TestClient(to: server, export: "disk")
+        // It may ask again.
+        try slow.send(go)
+        var code = try slow.optionReply().code
+        while code == .info { code = try slow.optionReply().code }
+        #expect(code == .ack)
+        try slow.write([1], at: 0)
+        #expect(server.figures().violations == 0)
+    }
+
+    @Test("has no place either when it asks in a way that cannot be told no")
+    func noPlaceByName() throws {
+        var options = ServerOptions()
+        options.maximumConnections = 1
+        let events = EventRecord()
+        let server = try makeServer(options: options, events: events)
+        let slow = try TestClient(to: server)
+        _ = try slow.receive(Greeting.encodedSize)
+        let served = try TestClient(to: server, export: "disk")
+        try slow.send([0, 0, 0, 3] + slow.option(.exportName, Array("disk".utf8)))
+        #expect(try slow.isClosed())
+        #expect(events.ends == [.noPlace])
+        #expect(server.figures().refused == 1)
+        #expect(server.figures().violations == 0)
+        try served.write([1], at: 0)
     }
 
     @Test("of a thousand, one after the other, keeps nobody out")

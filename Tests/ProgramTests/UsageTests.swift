@@ -45,6 +45,7 @@ extension ProgramSuite {
                 "--cpu-list", "--protect", "--version", "--help",
                 "--allow", "--allow-uid", "--allow-gid", "--unix-mode", "--unix-owner", "--stdio",
                 "--max-connections-per-address", "--handshake-timeout", "--stall-timeout",
+                "--max-handshakes",
             ]
             for option in options { #expect(said.contains(option)) }
             #expect(said.contains("default: 40M"))
@@ -116,6 +117,8 @@ extension WrongLine {
         WrongLine("--max-connections", "0", names: "--max-connections"),
         WrongLine("--max-connections", "10001", names: "--max-connections"),
         WrongLine("--max-connections", "many", names: "'many'"),
+        WrongLine("--max-handshakes", "0", names: "--max-handshakes"),
+        WrongLine("--max-handshakes", "10001", names: "--max-handshakes"),
         WrongLine("--poll-us", "1001", names: "--poll-us"),
         WrongLine("--poll-us", "-1", names: "--poll-us"),
         WrongLine("--backing", "", names: "\"\""),

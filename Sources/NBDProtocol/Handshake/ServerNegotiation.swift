@@ -23,10 +23,14 @@ public struct ServerNegotiation: Sendable {
         /// Start TLS as its server, then call ``ServerNegotiation/secured()``. If that fails, close
         /// the connection: there is no way back.
         case startTLS
-        /// The handshake is over: serve what was agreed on.
+        /// The handshake is over: serve what was agreed on. If that cannot be done after all, do not
+        /// send the output, but call ``ServerNegotiation/withdrawn()``.
         case serve(Agreement)
         /// Close the connection: the client asked to.
         case finish
+        /// Close the connection: the client cannot have what it wants, has done nothing wrong, and has
+        /// asked in a way that leaves no room for an answer.
+        case turnAway(Obstacle)
         /// Close the connection: the client broke the protocol, in the way that is told.
         case fail(Violation)
     }
@@ -57,8 +61,14 @@ public struct ServerNegotiation: Sendable {
         case exportNameWithoutTLS
         /// EXPORT_NAME after extended headers, which do not go with it.
         case exportNameAfterExtendedHeaders
-        /// EXPORT_NAME while the server is being stopped.
+    }
+
+    /// Why a client cannot have an export that is there.
+    public enum Obstacle: Sendable, Hashable {
+        /// The server is being stopped.
         case shuttingDown
+        /// The driver has withdrawn what was agreed on.
+        case withdrawn
     }
 
     /// What the next bytes are.
@@ -67,6 +77,7 @@ public struct ServerNegotiation: Sendable {
         case optionHeader
         case optionData(OptionHeader)
         case oversizeData(OptionHeader)
+        case chosen(OptionHeader)
         case over
     }
 
@@ -103,7 +114,8 @@ public struct ServerNegotiation: Sendable {
         case .clientFlags: receiveClientFlags(bytes)
         case .optionHeader: receiveOptionHeader(bytes)
         case .optionData(let header): answer(header, bytes)
-        case .oversizeData, .over: preconditionFailure("the last step asked for no bytes")
+        case .oversizeData, .chosen, .over:
+            preconditionFailure("the last step asked for no bytes")
         }
     }
 
@@ -125,6 +137,17 @@ public struct ServerNegotiation: Sendable {
         next.isShuttingDown = isShuttingDown
         self = next
         return awaitOption()
+    }
+
+    /// Goes on when the export that was chosen last cannot be served at this moment. The client is told
+    /// so and may ask again; after EXPORT_NAME all there is to do is to close.
+    public mutating func withdrawn() -> Step {
+        guard case .chosen(let header) = state else {
+            preconditionFailure("the last step chose no export")
+        }
+        guard header.code != .exportName else { return turnAway(.withdrawn) }
+        let explanation = "the server has as many clients as it may have; try again later"
+        return awaitOption(after: reply(header, .policy, Array(explanation.utf8)))
     }
 
     // MARK: - Before the options
@@ -177,7 +200,7 @@ public struct ServerNegotiation: Sendable {
         if needsTLS(header) { return answer(header, refusal: .tlsRequired) }
         if isShuttingDown { return answer(header, refusal: .shutdown) }
         return switch header.code {
-        case .exportName: answerExportName(data)
+        case .exportName: answerExportName(header, data)
         case .list: answerList(header, data)
         case .info, .go: answerInfo(header, data)
         case .structuredReply, .extendedHeaders: answerFormat(header, data)
@@ -208,13 +231,13 @@ public struct ServerNegotiation: Sendable {
         return Step(output: reply(header, .ack), next: .finish)
     }
 
-    private mutating func answerExportName(_ data: [UInt8]) -> Step {
+    private mutating func answerExportName(_ header: OptionHeader, _ data: [UInt8]) -> Step {
         var reader = ByteReader(data)
         guard let name = reader.string(data.count), let index = exportIndex(named: name) else {
             return fail(.exportName)
         }
         guard format != .extended else { return fail(.exportNameAfterExtendedHeaders) }
-        state = .over
+        state = .chosen(header)
         let zeroes = !clientFlags.contains(.noZeroes)
         return Step(
             output: info(index).exportNameReply(zeroes: zeroes), next: .serve(agreement(index)))
@@ -242,7 +265,7 @@ public struct ServerNegotiation: Sendable {
         }
         output += reply(header, .ack)
         guard header.code == .go else { return awaitOption(after: output) }
-        state = .over
+        state = .chosen(header)
         return Step(output: output, next: .serve(agreement(index)))
     }
 
@@ -317,10 +340,16 @@ public struct ServerNegotiation: Sendable {
 
     private mutating func answer(_ header: OptionHeader, refusal: OptionReplyCode) -> Step {
         switch header.code {
-        case .exportName: fail(refusal == .tlsRequired ? .exportNameWithoutTLS : .shuttingDown)
+        case .exportName where refusal == .tlsRequired: fail(.exportNameWithoutTLS)
+        case .exportName: turnAway(.shuttingDown)
         case .abort: abort(header)
         default: awaitOption(after: reply(header, refusal, Array(refusal.explanation.utf8)))
         }
+    }
+
+    private mutating func turnAway(_ obstacle: Obstacle) -> Step {
+        state = .over
+        return Step(next: .turnAway(obstacle))
     }
 
     private mutating func fail(_ violation: Violation) -> Step {
@@ -366,7 +395,6 @@ extension ServerNegotiation.Violation: CustomStringConvertible {
         case .exportNameWithoutTLS: "NBD_OPT_EXPORT_NAME without TLS, which this server requires"
         case .exportNameAfterExtendedHeaders:
             "NBD_OPT_EXPORT_NAME does not go with extended headers; NBD_OPT_GO does"
-        case .shuttingDown: "the server is being stopped"
         }
     }
 }

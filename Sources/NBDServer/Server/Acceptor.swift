@@ -146,8 +146,11 @@ struct Acceptor: ~Copyable {
     private mutating func crowdOut() -> Bool {
         while true {
             var crowd = Crowd()
+            let now = MonotonicTime.now()
             for worker in workers.values where worker.connection.isInHandshake {
-                crowd.add(worker.connection.number, from: worker.connection.source)
+                crowd.add(
+                    worker.connection.number, from: worker.connection.source,
+                    milliseconds: now.milliseconds(from: worker.insight.openedAt))
             }
             guard let first = crowd.first, let worker = workers[first] else { return false }
             // It may have moved on since it was looked at.

@@ -64,14 +64,21 @@ final class Connection: Sendable {
         return true
     }
 
-    /// Takes a place, before the client is told that it has an export.
-    private func beginServing(_ places: Places) throws(SessionEnd) {
-        guard places.take() else { throw .connectionLimit(places.limit) }
+    /// Takes a place, before the client is told that it has an export. Says whether there was one; who
+    /// gets none stays in the handshake.
+    private func beginServing(_ context: ServerContext) throws(SessionEnd) -> Bool {
+        let places = context.places
+        guard places.take() else {
+            context.insights.refused()
+            context.onEvent(.refused(.connectionLimit(places.limit), peer: peer))
+            return false
+        }
         guard moveOn(to: .serving) else {
             places.giveBack()
             throw .crowdedOut
         }
         places.leaveHandshake()
+        return true
     }
 
     private func moveOn(to next: ConnectionPhase) -> Bool {
@@ -133,9 +140,8 @@ final class Connection: Sendable {
         } catch {
             throw .failed(error)
         }
-        let places = context.places
         return try handshake.run(stream: &stream) { () throws(SessionEnd) in
-            try beginServing(places)
+            try beginServing(context)
         }
     }
 

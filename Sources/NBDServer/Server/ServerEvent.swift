@@ -7,7 +7,7 @@ public import SystemPackage
 public enum ServerEvent: Sendable {
     /// A client connected; connections are numbered from 1. Who was handed over has no peer.
     case connected(UInt64, peer: Peer?)
-    /// A client was turned away before a byte was read from it.
+    /// A client was turned away: before a byte was read from it, or when it chose an export.
     case refused(Refusal, peer: Peer?)
     /// A client has chosen an export of this name; a plain connection has no TLS.
     case serving(UInt64, export: String, peer: Peer?, tls: TLSSummary?)

@@ -27,14 +27,14 @@ struct Handshake: ~Copyable {
     }
 
     /// Talks until an export is chosen, and answers what was agreed on. Before the client is told that
-    /// it has it, `claim` has the last word. If TLS is started on the way, `stream` is what it goes on
-    /// with.
+    /// it has it, `claim` says whether there is a place for it. If TLS is started on the way, `stream`
+    /// is what it goes on with.
     consuming func run(
-        stream: inout TLSStream?, claim: () throws(SessionEnd) -> Void
+        stream: inout TLSStream?, claim: () throws(SessionEnd) -> Bool
     ) throws(SessionEnd) -> ServerNegotiation.Agreement {
         var step = negotiation.start()
         while true {
-            if case .serve = step.next { try claim() }
+            if case .serve = step.next, try !claim() { step = negotiation.withdrawn() }
             do throws(SessionEnd) {
                 try send(step.output, stream)
             } catch {
@@ -55,6 +55,8 @@ struct Handshake: ~Copyable {
                 stream?.beginTransmission()
                 return agreement
             case .finish: throw .disconnected
+            case .turnAway(.shuttingDown): throw .stopped
+            case .turnAway(.withdrawn): throw .noPlace
             case .fail(let violation): throw .handshake(violation)
             }
         }

@@ -21,8 +21,8 @@ public enum SessionEnd: Error, Sendable, Hashable {
     case handshakeTimeout
     /// It was closed in the handshake, because others came and too many were in it.
     case crowdedOut
-    /// It chose an export when so many connections were being served, and no more are to be.
-    case connectionLimit(Int)
+    /// It chose an export when there was no place for one more, in a way that cannot be told no.
+    case noPlace
     /// The client stopped in the middle of a message, or took no more of a reply.
     case stalled
     /// A request did not begin with its magic number.
@@ -53,7 +53,7 @@ extension SessionEnd: CustomStringConvertible {
         case .tls(let failure): "\(failure)"
         case .handshakeTimeout: "the handshake took too long"
         case .crowdedOut: "the handshake was not done when its place was wanted"
-        case .connectionLimit(let limit): "all \(limit) places are taken"
+        case .noPlace: "all places are taken"
         case .stalled: "the client stopped in the middle of a message, or takes no replies"
         case .requestMagic: "a request does not begin with its magic number"
         case .payloadTooLong(let length): "a write claims a payload of \(length) bytes"

@@ -67,7 +67,7 @@ struct EventLog: Sendable {
         switch end {
         case .handshakeTimeout: "ended late"
         case .crowdedOut: "ended for others"
-        case .connectionLimit: "ended without a place"
+        case .noPlace: "ended without a place"
         case .handshake: "ended for a violation"
         case .tls: "ended by TLS"
         case .closed, .disconnected, .closedInMessage, .failed: "ended by the client"
@@ -79,7 +79,6 @@ struct EventLog: Sendable {
         if end.isViolation { return .warning }
         return switch end {
         case .failed, .closedInMessage, .handshakeTimeout, .crowdedOut, .stalled: .notice
-        case .connectionLimit: .warning
         default: .info
         }
     }

@@ -22,6 +22,15 @@ struct ConnectionOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
+            """
+            Most clients that have not chosen their disk yet, beside those that are served, 1 to \
+            10000. When one more comes, one of those from where most come has to go.
+            """, valueName: "count"))
+    var maxHandshakes = 256
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
             "Seconds within which a client has to choose its disk, 0.1 to 3600.",
             valueName: "seconds"))
     var handshakeTimeout = Seconds(10)
@@ -59,6 +68,10 @@ struct ConnectionOptions: ParsableArguments {
             throw ValidationError(
                 "--max-connections is \(maxConnections), but has to be from 1 to 10000.")
         }
+        guard (1...10_000).contains(maxHandshakes) else {
+            throw ValidationError(
+                "--max-handshakes is \(maxHandshakes), but has to be from 1 to 10000.")
+        }
         if let count = maxConnectionsPerAddress, !(1...10_000).contains(count) {
             throw ValidationError(
                 "--max-connections-per-address is \(count), but has to be from 1 to 10000.")
@@ -81,6 +94,7 @@ struct ConnectionOptions: ParsableArguments {
         var options = ServerOptions()
         options.maximumConnections = maxConnections
         options.maximumConnectionsPerSource = maxConnectionsPerAddress
+        options.maximumHandshakes = maxHandshakes
         options.handshakeMilliseconds = handshakeTimeout.milliseconds
         options.stallMilliseconds = stallTimeout.milliseconds
         options.pollMicroseconds = pollUs
