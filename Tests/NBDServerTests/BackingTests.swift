@@ -92,9 +92,9 @@ struct BackingTests {
             #expect(marked == written.map { Int($0 >> 12) })
         }
         for offset in written {
-            #expect(disk.pages.readable(at: offset, count: 1).bytes == [7])
+            #expect(disk.pages.look(at: offset, count: 1).bytes == [7])
         }
-        #expect(disk.pages.readable(at: 50 << 20, count: 4096).isZero)
+        #expect(disk.pages.look(at: 50 << 20, count: 4096).isZero)
         if isSparse {
             disk.pages.trim(at: 0, count: size)
             #expect(disk.residentBytes == 0)
@@ -145,7 +145,7 @@ struct BackingTests {
             throws: BackingError.otherSize(path: place.path, found: 1 << 20, wanted: 2 << 20)
         ) { try RamDisk(backing: place, size: 2 << 20) }
         let disk = try RamDisk(backing: place, size: nil)
-        #expect(disk.pages.readable(at: 0, count: 1).bytes == [7])
+        #expect(disk.pages.look(at: 0, count: 1).bytes == [7])
         extendLifetime(disk)
     }
 

@@ -62,7 +62,7 @@ struct RamDiskTests {
         var offset: UInt64 = 0
         var bytes = 0
         while offset < disk.size {
-            let slice = disk.pages.readable(at: offset, count: disk.size - offset)
+            let slice = disk.pages.look(at: offset, count: disk.size - offset)
             bytes += slice.bytes.count { $0 != 0 }
             offset += UInt64(slice.count)
         }
@@ -96,7 +96,7 @@ struct RamDiskTests {
                         }
                         target.copy(from: [UInt8](repeating: UInt8(round % 255 + 1), count: 512))
                         disk.pages.endWrite(at: offset, count: 512)
-                        let back = disk.pages.readable(at: offset, count: 512)
+                        let back = disk.pages.look(at: offset, count: 512)
                         if back.bytes != [UInt8](repeating: UInt8(round % 255 + 1), count: 512) {
                             Issue.record("a write that was finished is gone")
                             return
@@ -110,7 +110,7 @@ struct RamDiskTests {
         }
         for thread in threads + [trimmer] { thread.join() }
         for page in 0..<32 as Range<UInt64> {
-            let slice = disk.pages.readable(at: page << 12, count: 1024)
+            let slice = disk.pages.look(at: page << 12, count: 1024)
             #expect(slice.bytes.allSatisfy { $0 == UInt8((rounds - 1) % 255 + 1) })
         }
     }
@@ -154,7 +154,7 @@ struct RamDiskTests {
                 pages.endWrite(at: 512, count: 512)
             },
             {
-                let slice = pages.readable(at: 512, count: 8192)
+                let slice = pages.look(at: 512, count: 8192)
                 if slice.count == 0 { Issue.record("an empty slice") }
             },
         ]
@@ -180,7 +180,7 @@ struct RamDiskTests {
         }
         var isGood = true
         while !flag.isSet, isGood {
-            let slice = pages.readable(at: 512, count: 4096)
+            let slice = pages.look(at: 512, count: 4096)
             isGood = slice.count == 4096 || slice.count == 3584
         }
         #expect(isGood)
@@ -201,7 +201,7 @@ struct RamDiskTests {
             // The last page: the trimmer comes to it last, some milliseconds after its mark is gone.
             while pages.map.isMarked((64 << 8) - 1) {}
             _ = pages.writeZeroes(at: (64 << 20) - 4096, count: 4096, keepSpace: false)
-            let bytes = pages.readable(at: (64 << 20) - 4096, count: 4096).bytes
+            let bytes = pages.look(at: (64 << 20) - 4096, count: 4096).bytes
             #expect(bytes.allSatisfy { $0 == 0 })
             thread.join()
         }

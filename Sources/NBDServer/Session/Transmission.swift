@@ -16,6 +16,8 @@ struct Transmission: ~Copyable {
     private let stop: StopSignal
     private var input: ReceiveBuffer
     private var replies: ReplyBatch
+    /// What these are going to be sent from.
+    private var claims: ReadClaims
     private var polling: AdaptivePolling
     private var meter: Meter
     /// Requests served since something was received.
@@ -29,6 +31,7 @@ struct Transmission: ~Copyable {
     ) throws(Errno) {
         let input = try ReceiveBuffer()
         let replies = try ReplyBatch(format: format)
+        let claims = try ReadClaims(disk.claims)
         self.channel = channel
         self.disk = disk
         self.rules = rules
@@ -36,6 +39,7 @@ struct Transmission: ~Copyable {
         self.stop = stop
         self.input = input
         self.replies = replies
+        self.claims = claims
         self.meter = meter
         polling = AdaptivePolling(microseconds: pollMicroseconds)
     }
@@ -97,11 +101,7 @@ struct Transmission: ~Copyable {
         switch request.command {
         case .read: try read(request)
         case .write: try write(request)
-        case .trim:
-            try sendBeforeZeroing()
-            disk.trim(at: request.offset, count: request.length)
-            replies.append(doneWith: request)
-        case .writeZeroes: try writeZeroes(request)
+        case .trim, .writeZeroes: try zero(request)
         case .blockStatus: try blockStatus(request)
         default:
             // FLUSH and CACHE: what was written is where it stays, and nearer than memory nothing is.
@@ -125,7 +125,7 @@ struct Transmission: ~Copyable {
         var offset = request.offset
         var left = request.length
         while true {
-            let data = disk.readable(at: offset, count: left)
+            let data = disk.readable(at: offset, count: left, claims: &claims)
             replies.append(data: data)
             left &-= UInt64(data.count)
             if left == 0 { return }
@@ -140,7 +140,7 @@ struct Transmission: ~Copyable {
         var offset = request.offset
         var left = request.length
         while true {
-            let extent = disk.extent(at: offset, count: left)
+            let extent = disk.extentToRead(at: offset, count: left, claims: &claims)
             left &-= extent.count
             if extent.isEmpty {
                 replies.append(
@@ -178,17 +178,15 @@ struct Transmission: ~Copyable {
         if arrived < target.count { try receive(target.suffix(from: arrived)) }
     }
 
-    /// What reads have found on a sparse disk leaves before pages of it are given back: sending it later
-    /// would take memory for them again, which no mark tells of.
-    private mutating func sendBeforeZeroing() throws(SessionEnd) {
+    private mutating func zero(_ request: Request) throws(SessionEnd) {
+        // On a sparse disk, pages that replies wait to be sent from would not be given back.
         if disk.shared != nil, !replies.isEmpty { try sendReplies() }
-    }
-
-    private mutating func writeZeroes(_ request: Request) throws(SessionEnd) {
-        try sendBeforeZeroing()
-        let isDone = disk.writeZeroes(
-            at: request.offset, count: request.length,
-            keepSpace: request.flags.contains(.noHole))
+        let isDone =
+            request.command == .trim
+            ? disk.trim(at: request.offset, count: request.length)
+            : disk.writeZeroes(
+                at: request.offset, count: request.length,
+                keepSpace: request.flags.contains(.noHole))
         if isDone { replies.append(doneWith: request) } else { try refuse(request, .noMemory) }
     }
 
@@ -276,7 +274,9 @@ struct Transmission: ~Copyable {
 
     private mutating func sendReplies() throws(SessionEnd) {
         switch replies.send(to: channel) {
-        case nil: meter.sent()
+        case nil:
+            claims.release()
+            meter.sent()
         case .failed(let error): throw .failed(error)
         case .wouldBlock: throw .stalled
         case .endOfStream, .bytes: throw .closed

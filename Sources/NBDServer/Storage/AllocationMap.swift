@@ -8,8 +8,8 @@
 //   cleared in between is set once more. A fence stands between the bytes and the second look, so
 //   that the look cannot be done before the bytes are there.
 // - Who zeroes whole pages clears their bits first, and zeroes then. Between the two a 0 promises too
-//   much; so it is counted how many are at it, and who passes a page over because of a 0, and has to
-//   be sure, looks at that count after.
+//   much; so it is counted how many are at it (``PageClaims``), and who passes a page over because of a
+//   0, and has to be sure, looks at that count after.
 //
 // Whichever way two of these meet, data that a finished write has left in a page has a 1 above it.
 
@@ -20,9 +20,7 @@ internal import Synchronization
 struct AllocationMap: Sendable, BitwiseCopyable {
     /// Pages in the disk.
     let pageCount: Int
-    /// The bits, and behind them a word that counts who is zeroing.
     private let words: AtomicWords
-    private let zeroingIndex: Int
 
     /// A map over memory that is zero: every page is certainly zero. The memory is the caller's to
     /// keep. Fresh private memory takes up nothing until it is touched, so the map of a huge empty
@@ -31,11 +29,10 @@ struct AllocationMap: Sendable, BitwiseCopyable {
         precondition(memory.count >= Self.byteCount(of: pageCount))
         self.pageCount = pageCount
         words = AtomicWords(memory)
-        zeroingIndex = (pageCount + 63) / 64
     }
 
     /// Bytes of memory that a map of so many pages needs.
-    static func byteCount(of pageCount: Int) -> Int { ((pageCount + 63) / 64 + 1) * 8 }
+    static func byteCount(of pageCount: Int) -> Int { (pageCount + 63) / 64 * 8 }
 
     /// Whether one page may hold data.
     @inline(__always)
@@ -76,15 +73,6 @@ struct AllocationMap: Sendable, BitwiseCopyable {
         // The zeroes that follow must not be seen before the marks are gone.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
     }
-
-    /// Somebody begins to clear marks and to zero what is under them.
-    func beginZeroing() { words.add(zeroingIndex, 1) }
-
-    /// The zeroes are there.
-    func endZeroing() { words.add(zeroingIndex, ~0) }
-
-    /// Whether somebody else is at it, asked by one who is.
-    var isZeroedElsewhere: Bool { words.load(zeroingIndex) > 1 }
 
     /// The first page at or after `page`, but before `limit`, that is marked or is not; `limit` when
     /// there is none.

@@ -27,7 +27,7 @@ struct DiskPages: Sendable, BitwiseCopyable {
     /// What empty pages of a sparse disk are read from.
     let zeroes: MemoryRegion
     let map: AllocationMap
-    /// Which pages of a sparse disk are being written or given back.
+    /// Who uses which pages of a sparse disk and who gives them back; who zeroes a plain one.
     let claims: PageClaims
     /// Bytes of memory that a sparse disk takes at most.
     let mostMemory: Int
@@ -43,19 +43,46 @@ struct DiskPages: Sendable, BitwiseCopyable {
 
     // MARK: - Reading
 
-    /// The bytes of a range from its start on, as far as they lie in one piece.
+    /// The bytes of a range from its start on, as far as they lie in one piece. They are there until the
+    /// claims are released.
     ///
     /// Empty pages of a sparse disk are answered from shared zeroes, so reading takes no memory.
     @inline(__always)
-    func readable(at offset: UInt64, count: UInt64) -> MemoryRegion {
+    func readable(
+        at offset: UInt64, count: UInt64, claims: inout ReadClaims
+    ) -> MemoryRegion {
         if shared == nil { return slice(at: offset, count: count) }
-        return readableSparse(at: offset, count: count)
+        return readableSparse(at: offset, count: count, claims: &claims)
     }
 
-    private func readableSparse(at offset: UInt64, count: UInt64) -> MemoryRegion {
-        let extent = extent(at: offset, count: count)
-        guard extent.isEmpty else { return slice(at: offset, count: extent.count) }
+    private func readableSparse(
+        at offset: UInt64, count: UInt64, claims: inout ReadClaims
+    ) -> MemoryRegion {
+        let extent = extentToRead(at: offset, count: count, claims: &claims)
+        guard extent.isEmpty else { return data(at: offset, count: extent.count) }
         return zeroes.slice(at: 0, count: min(Int(extent.count), zeroes.count))
+    }
+
+    /// How far a range, from its start on, is either empty or may hold data; its data is there until the
+    /// claims are released.
+    @inline(__always)
+    func extentToRead(
+        at offset: UInt64, count: UInt64, claims: inout ReadClaims
+    ) -> DiskExtent {
+        let extent = extent(at: offset, count: count)
+        if shared == nil || extent.isEmpty { return extent }
+        return claim(at: offset, count: extent.count, claims: &claims)
+    }
+
+    /// Claims a range for a reader, and looks at it once more: until then its memory could be taken away.
+    private func claim(
+        at offset: UInt64, count: UInt64, claims: inout ReadClaims
+    ) -> DiskExtent {
+        let pages = pages(touchedAt: offset, count: count)
+        self.claims.beginUsing(pages)
+        let extent = extent(at: offset, count: count)
+        if extent.isEmpty { self.claims.endUsing(pages) } else { claims.keep(pages) }
+        return extent
     }
 
     /// How far a range, from its start on, is either empty or may hold data.
@@ -83,9 +110,9 @@ struct DiskPages: Sendable, BitwiseCopyable {
     func beginWrite(at offset: UInt64, count: UInt64) -> MemoryRegion? {
         let pages = pages(touchedAt: offset, count: count)
         if let shared {
-            claims.beginWriting(pages)
+            claims.beginUsing(pages)
             guard provision(pages, from: shared) else {
-                claims.endWriting(pages)
+                claims.endUsing(pages)
                 return nil
             }
         }
@@ -99,72 +126,83 @@ struct DiskPages: Sendable, BitwiseCopyable {
     func endWrite(at offset: UInt64, count: UInt64) {
         let pages = pages(touchedAt: offset, count: count)
         map.markAgain(pages)
-        if shared != nil { claims.endWriting(pages) }
+        if shared != nil { claims.endUsing(pages) }
     }
 
     // MARK: - Zeroing
 
     /// Makes every byte of a range zero, and gives its whole pages back if the disk is sparse. Pages
-    /// that somebody writes to at that moment, or near to, are zero and stay.
-    func trim(at offset: UInt64, count: UInt64) {
+    /// that somebody reads or writes at that moment, or near to, are zero and stay. False when the kernel
+    /// does not give pages back, and has no memory for what is no page yet either.
+    @discardableResult
+    func trim(at offset: UInt64, count: UInt64) -> Bool {
         let touched = pages(touchedAt: offset, count: count)
         guard let shared else {
-            return zeroMarked(
-                at: offset, count: count, clearing: pages(inside: offset, count: count))
+            zeroMarked(at: offset, count: count, clearing: pages(inside: offset, count: count))
+            return true
         }
         let end = offset + count == size ? bytes(map.pageCount) : offset + count
         var page = map.first(marked: true, from: touched.lowerBound, limit: touched.upperBound)
         while page < touched.upperBound {
             let runEnd = (page / PageClaims.runLength + 1) * PageClaims.runLength
-            giveBack(from: max(offset, bytes(page)), to: min(end, bytes(runEnd)), to: shared)
+            let start = max(offset, bytes(page))
+            guard giveBack(from: start, to: min(end, bytes(runEnd)), to: shared) else {
+                return false
+            }
             page = map.first(marked: true, from: runEnd, limit: touched.upperBound)
         }
         // What was passed over may have lost its mark to somebody who is not done with it.
         claims.waitForTakers(of: touched)
+        return true
     }
 
     /// Makes every byte of a range zero. With `keepSpace` its pages stay, or become, provisioned:
     /// false when a sparse disk has got no memory for that, and no byte has changed then.
     func writeZeroes(at offset: UInt64, count: UInt64, keepSpace: Bool) -> Bool {
-        guard keepSpace else {
-            trim(at: offset, count: count)
-            return true
-        }
+        guard keepSpace else { return trim(at: offset, count: count) }
         let pages = pages(touchedAt: offset, count: count)
-        if shared != nil { claims.beginWriting(pages) }
-        defer { if shared != nil { claims.endWriting(pages) } }
+        if shared != nil { claims.beginUsing(pages) }
+        defer { if shared != nil { claims.endUsing(pages) } }
         if let shared, !provision(pages, from: shared) { return false }
         zeroMarked(at: offset, count: count, clearing: pages.lowerBound..<pages.lowerBound)
         map.markAgain(pages)
         return true
     }
 
-    /// Makes a range in one run of pages zero, and gives its whole pages back unless somebody writes.
-    private func giveBack(from start: UInt64, to end: UInt64, to shared: SharedMemoryHandle) {
+    /// Makes a range in one run of pages zero, and gives its whole pages back unless somebody uses them.
+    private func giveBack(
+        from start: UInt64, to end: UInt64, to shared: SharedMemoryHandle
+    ) -> Bool {
         let touched = pages(touchedAt: start, count: end - start)
+        let inside = pages(inside: start, count: end - start)
+        var isRefused = false
         if claims.beginTaking(touched) {
             defer { claims.endTaking(touched) }
-            let inside = pages(inside: start, count: end - start)
             map.clear(inside)
             // The kernel zeroes what is less than a page, where there is a page.
-            if punch(from: start, to: end, out: shared) { return }
-            // It refuses that in no file system that disks are in.
-            map.mark(inside)
+            if punch(from: start, to: end, out: shared) { return true }
+            isRefused = true
         }
-        // Marked pages have memory, and keep it as long as this writes to them. The marks stay, so
-        // that a later trim gives them back.
-        claims.beginWriting(touched)
-        defer { claims.endWriting(touched) }
+        claims.beginUsing(touched)
+        defer { claims.endUsing(touched) }
+        // No file system that disks are in refuses to. What has lost its mark may hold data, or be no page.
+        if isRefused, !provision(inside, from: shared) {
+            map.mark(inside)
+            return false
+        }
+        // Marked pages have memory, and keep it as long as this uses them. The marks stay, so that a
+        // later trim gives them back.
         zeroMarked(
             at: start, count: end - start, clearing: touched.lowerBound..<touched.lowerBound)
+        return true
     }
 
     /// Zeroes what may hold data in a range, page run by page run, and clears the marks of the pages
     /// that lie in `inside` before each.
     private func zeroMarked(at offset: UInt64, count: UInt64, clearing inside: Range<Int>) {
-        map.beginZeroing()
-        defer { map.endZeroing() }
         let touched = pages(touchedAt: offset, count: count)
+        if shared == nil { claims.beginZeroing(touched) }
+        defer { if shared == nil { claims.endZeroing(touched) } }
         var page = map.first(marked: true, from: touched.lowerBound, limit: touched.upperBound)
         while page < touched.upperBound {
             // From the next page on: this one's mark may be gone again by now.
@@ -174,10 +212,23 @@ struct DiskPages: Sendable, BitwiseCopyable {
             slice(at: from, count: min(offset + count, bytes(runEnd)) - from).zero()
             page = map.first(marked: true, from: runEnd, limit: touched.upperBound)
         }
-        // Somebody else has cleared marks and may not be done with zeroing: "certainly zero" is not
-        // certain then, and what was passed over is done by hand.
-        // (Of a sparse disk's pages nobody else clears the marks meanwhile: ``PageClaims``.)
-        if shared == nil, map.isZeroedElsewhere { slice(at: offset, count: count).zero() }
+        // Of a sparse disk's pages nobody else clears the marks meanwhile.
+        if shared == nil { zeroWhatOthersZero(at: offset, count: count) }
+    }
+
+    /// Somebody else may have cleared marks and not be done with zeroing: "certainly zero" is not certain
+    /// there, and what was passed over is done by hand.
+    private func zeroWhatOthersZero(at offset: UInt64, count: UInt64) {
+        let touched = pages(touchedAt: offset, count: count)
+        var page = touched.lowerBound
+        while page < touched.upperBound {
+            let runEnd = (page / PageClaims.runLength + 1) * PageClaims.runLength
+            if claims.isZeroedElsewhere(page) {
+                let from = max(offset, bytes(page))
+                slice(at: from, count: min(offset + count, bytes(runEnd)) - from).zero()
+            }
+            page = runEnd
+        }
     }
 
     // MARK: - Pages
@@ -185,11 +236,16 @@ struct DiskPages: Sendable, BitwiseCopyable {
     /// Takes memory for those of the pages that have none yet; false when there is none left.
     private func provision(_ pages: Range<Int>, from shared: SharedMemoryHandle) -> Bool {
         let pageSize = Self.pageSize
+        if map.first(marked: false, from: pages.lowerBound, limit: pages.upperBound)
+            == pages.upperBound
+        {
+            return true
+        }
+        claims.beginProvisioning()
+        defer { claims.endProvisioning() }
         var page = map.first(marked: false, from: pages.lowerBound, limit: pages.upperBound)
         while page < pages.upperBound {
-            // From the next page on: another writer may have marked this one by now.
             let end = map.first(marked: true, from: page + 1, limit: pages.upperBound)
-            // Several writers may each pass here with the last of it; that is what a reserve is for.
             guard shared.residentBytes <= mostMemory &- (end - page) * pageSize else {
                 return false
             }
