@@ -1,6 +1,7 @@
 """The whole run: rows, rounds, counts and sweeps."""
 import os
 import statistics
+import subprocess
 import time
 
 from . import contenders, counts, loads
@@ -87,19 +88,23 @@ class Campaign:
         """Seconds that a load will take."""
         if not self.applies(contender, row):
             return 0
+        if row.client == "nbdcopy":
+            return 1.5
         if row.client == "fio":
             return max(1, round(self.seconds)) + 0.5
         return self.seconds * (1 + WARM_UP_SHARE) + OVERHEAD_SECONDS
 
     @staticmethod
     def applies(contender, row):
-        """A plain stream goes one way, has no messages, and fio cannot drive it."""
+        """A plain stream goes one way, has no messages, and only nbd-load can drive it."""
         if contender.rows is not None and row.name not in contender.rows:
             return False
         if row.replies == "extended" and not isinstance(contender, contenders.RamdiskNBD):
             return False
+        if row.socket == "tls":
+            return contender.speaks_tls
         return not contender.is_limit or (
-            row.client != "fio" and row.workload in ("read", "write") and row.replies == "simple")
+            row.client == "nbd-load" and row.workload in ("read", "write") and row.replies == "simple")
 
     # Rows
 
@@ -170,6 +175,13 @@ class Campaign:
             figures["server_cpu_us_per_request"] = used * 1e6 / figures["total_requests"]
         return figures
 
+    def make_certificates(self):
+        """Certificates for servers and clients, once."""
+        directory = self.processes.directory / "certificates"
+        if not directory.exists():
+            subprocess.run([self.contenders[0].program, "tls", "init", str(directory)],
+                           stdout=subprocess.DEVNULL, check=True)
+
     def server(self, contender, kind):
         """A running server; what failed once is not tried again."""
         key = contender.name, kind
@@ -177,6 +189,8 @@ class Campaign:
             raise Unavailable(self.unavailable[contender.name])
         server = self.servers.get(key)
         if server is None or not server.is_alive():
+            if kind == "tls":
+                self.make_certificates()
             try:
                 server = contender.start(self.processes, kind)
             except Unavailable as failure:
@@ -277,7 +291,8 @@ def line_of(row, all_contenders):
             if contender.name in row["failures"]:
                 parts.append(f"{contender.name} failed")
         elif "ratio" not in entry:
-            parts.append(f"{entry['iops']:,.0f}/s, {entry['latency_p50_us']:.0f} us")
+            latency = entry.get("latency_p50_us")
+            parts.append(f"{entry['iops']:,.0f}/s" + (f", {latency:.0f} us" if latency else ""))
         else:
             ratio = entry["ratio"]
             parts.append(f"{contender.name} {ratio['median']:.1f}x"

@@ -1,6 +1,9 @@
 """The programs that put load on a server, and what they tell."""
 import json
+import os
 import subprocess
+import time
+from . import loads
 
 WARM_UP_SHARE = 0.2
 
@@ -20,6 +23,8 @@ class Clients:
         """Puts a row's load on a server, and answers the figures."""
         if row.client == "fio":
             return self.fio(server, row, seconds)
+        if row.client == "nbdcopy":
+            return self.nbdcopy(server, row)
         warm_up = seconds * WARM_UP_SHARE
         command = [self.load_program]
         if server.contender.is_limit:
@@ -35,7 +40,9 @@ class Clients:
 
     def fill(self, server):
         """Writes every block, so that a read has something to read."""
-        if not server.contender.is_limit:
+        if server.kind == "tls":
+            self.nbdcopy(server, loads.named("tls-write"))
+        elif not server.contender.is_limit:
             self.output([self.load_program, "--workload", "write", "--sequential", "--block-size",
                          "1M", "--depth", "4", "--warmup", "0", "--seconds", "0.3", server.uri], 1)
 
@@ -56,6 +63,22 @@ class Clients:
             "latency_p50_us": latency["percentile"]["50.000000"] / 1e3,
             "latency_p99_us": latency["percentile"]["99.000000"] / 1e3,
             "total_requests": figures["total_ios"],
+        }
+
+    def nbdcopy(self, server, row):
+        """A copy of the whole disk by libnbd's program, which can speak TLS."""
+        source = self.processes.directory / "source"
+        if not source.exists():
+            source.write_bytes(os.urandom(1 << 20) * (server.size >> 20))
+        ends = {"read": [server.uri, "null:"], "write": [str(source), server.uri]}[row.workload]
+        started = time.monotonic()
+        self.output(["nbdcopy", *ends], 5)
+        seconds = time.monotonic() - started
+        requests = server.size // row.block
+        return {
+            "iops": requests / seconds,
+            "megabytes_per_second": server.size / seconds / 1e6,
+            "total_requests": requests,
         }
 
     def output(self, command, seconds):

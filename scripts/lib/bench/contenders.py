@@ -9,6 +9,8 @@ from pathlib import Path
 from .processes import is_alive, wait_for
 
 SIZE = 40 << 20
+# Disks that are copied whole: a copy is to last longer than a handshake.
+COPIED_SIZE = 256 << 20
 PEERS = ["nbdkit", "nbdkit-malloc", "qemu-nbd", "nbd-server", "stream"]
 
 
@@ -21,6 +23,8 @@ class Contender:
 
     is_limit = False
     exported = ""
+    # Whether nbdcopy can use it with TLS.
+    speaks_tls = False
     # The only rows that it takes part in; None for all.
     rows = None
 
@@ -72,8 +76,14 @@ class Place:
         self.socket = self.directory / "socket"
         self.socket.unlink(missing_ok=True)
         self.port = free_port() if kind == "tcp" else None
+        self.size = COPIED_SIZE if kind == "tls" else SIZE
+        # Where the certificates of both sides are, if there are any.
+        self.certificates = directory / "certificates" if kind == "tls" else None
         self.uri = (f"nbd://127.0.0.1:{self.port}/{contender.exported}" if kind == "tcp"
                     else f"nbd+unix:///{contender.exported}?socket={self.socket}")
+        if kind == "tls":
+            self.uri = (f"nbds+unix:///{contender.exported}?socket={self.socket}"
+                        f"&tls-certificates={self.certificates}")
 
     def answers(self):
         """Whether somebody listens."""
@@ -85,7 +95,7 @@ class Place:
     def image(self):
         """A file in memory, with data in it."""
         path = self.directory / "image"
-        path.write_bytes(os.urandom(1 << 20) * (SIZE >> 20))
+        path.write_bytes(os.urandom(1 << 20) * (self.size >> 20))
         return path
 
 
@@ -97,6 +107,8 @@ class Server:
         self.processes = processes
         self.pid = pid
         self.uri = place.uri
+        self.kind = place.kind
+        self.size = place.size
         self.processors = None
 
     def bind(self, processors):
@@ -115,6 +127,8 @@ class Server:
 
 
 class RamdiskNBD(Contender):
+    speaks_tls = True
+
     def __init__(self, program, options, name="ramdisk-nbd", title="ramdisk-nbd", rows=None):
         super().__init__(name, title)
         self.program = str(program)
@@ -124,13 +138,16 @@ class RamdiskNBD(Contender):
     def command(self, place):
         listen = (["--listen", f"127.0.0.1:{place.port}"] if place.kind == "tcp"
                   else ["--unix", str(place.socket)])
-        return [self.program, "serve", "--size", str(SIZE), *listen, *self.options]
+        tls = ["--tls-certificates", str(place.certificates)] if place.certificates else []
+        return [self.program, "serve", "--size", str(place.size), *listen, *tls, *self.options]
 
     def version(self):
         return first_line([self.program, "--version"])
 
 
 class Nbdkit(Contender):
+    speaks_tls = True
+
     def __init__(self, name, title, *plugin_options):
         super().__init__(name, title)
         self.plugin_options = plugin_options
@@ -138,19 +155,25 @@ class Nbdkit(Contender):
     def command(self, place):
         listen = (["-i", "127.0.0.1", "-p", str(place.port)] if place.kind == "tcp"
                   else ["-U", str(place.socket)])
-        return ["nbdkit", "-f", *listen, "memory", str(SIZE), *self.plugin_options]
+        tls = (["--tls=require", f"--tls-certificates={place.certificates}"]
+               if place.certificates else [])
+        return ["nbdkit", "-f", *listen, *tls, "memory", str(place.size), *self.plugin_options]
 
     def version(self):
         return first_line(["nbdkit", "--version"])
 
 
 class QemuNbd(Contender):
+    speaks_tls = True
+
     def command(self, place):
         # io_uring is faster than its threads or O_DIRECT on a file that is in memory anyway.
         listen = (["-b", "127.0.0.1", "-p", str(place.port)] if place.kind == "tcp"
                   else ["-k", str(place.socket)])
+        tls = (["--object", "tls-creds-x509,id=tls,endpoint=server,verify-peer=no,"
+                f"dir={place.certificates}", "--tls-creds", "tls"] if place.certificates else [])
         return ["qemu-nbd", "-f", "raw", "-t", "-e", "0", "--cache=writeback", "--aio=io_uring",
-                "--discard=unmap", *listen, str(place.image())]
+                "--discard=unmap", *listen, *tls, str(place.image())]
 
     def version(self):
         return first_line(["qemu-nbd", "--version"])

@@ -9,6 +9,7 @@ class Row:
     workload: str
     block: int
     depth: int
+    # unix, tcp, or tls: a Unix socket with TLS.
     socket: str = "unix"
     connections: int = 1
     # One connection: server and client have a processor each. Several: the scheduler decides.
@@ -59,6 +60,11 @@ ROWS = [
     Row("tcp-write-4k-1", "4 KiB random write, 1 in flight, TCP", "write", 4 * K, 1, "tcp"),
     Row("fio-read-4k", "4 KiB random read, 128 in flight, Unix, fio", "read", 4 * K, 128,
         bound=False, client="fio", quick=True),
+    # nbdcopy's own habits: 256 KiB, 64 in flight, as many connections as a server allows up to 4.
+    Row("tls-read", "a whole disk of 256 MiB read, TLS, Unix, nbdcopy", "read", 256 * K, 64, "tls",
+        connections=4, bound=False, client="nbdcopy"),
+    Row("tls-write", "a whole disk of 256 MiB written, TLS, Unix, nbdcopy", "write", 256 * K, 64, "tls",
+        connections=4, bound=False, client="nbdcopy"),
 ]
 
 # The loads whose system calls are counted, and those whose allocations are.

@@ -84,12 +84,12 @@ def about(results):
         f"{machine['virtual']}), {machine['memory_gib']} GiB, Linux {machine['kernel']}, "
         f"{machine['system']}.")
     bound = ("One connection: the server is bound to one processor and the client to another, every "
-             "contender alike. Several connections, and fio: the scheduler decides."
+             "contender alike. Several connections, fio and nbdcopy: the scheduler decides."
              if machine["processors"] > 1 else "With one processor, nothing is bound.")
     return (
         f"{text} {settings['rounds']} rounds of {settings['seconds']:g} seconds for each load, the "
         f"contenders taking turns; disks of {settings['size'] >> 20} MiB, written once before. "
-        f"{bound} The client is `nbd-load`, which batches, unless fio is named. "
+        f"{bound} The client is `nbd-load`, which batches, unless fio or nbdcopy is named. "
         + disturbance(results))
 
 
