@@ -74,6 +74,17 @@ int clinux_lock_process(void) {
     return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0 ? -errno : 0;
 }
 
+int clinux_lock_what_comes(void) {
+    // Threads of libraries would take 8 MiB each.
+    pthread_attr_t attributes;
+    if (pthread_getattr_default_np(&attributes) == 0) {
+        pthread_attr_setstacksize(&attributes, 1 << 20);
+        pthread_setattr_default_np(&attributes);
+        pthread_attr_destroy(&attributes);
+    }
+    return mlockall(MCL_FUTURE) < 0 ? -errno : 0;
+}
+
 int clinux_become_flusher(void) {
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
@@ -202,6 +213,12 @@ int clinux_bind_processors(const uint8_t *mask, size_t count) {
         if (mask[i]) CPU_SET(i, &set);
     }
     return sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0;
+}
+
+int clinux_set_real_time(int wanted) {
+    struct sched_param parameter = { .sched_priority = wanted ? sched_get_priority_min(SCHED_RR) : 0 };
+    int policy = wanted ? SCHED_RR | SCHED_RESET_ON_FORK : SCHED_OTHER;
+    return sched_setscheduler(0, policy, &parameter) < 0 ? -errno : 0;
 }
 
 int clinux_netlink_socket(void) {

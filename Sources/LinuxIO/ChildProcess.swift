@@ -59,6 +59,7 @@ public final class ChildProcess: Sendable {
         number = try checked(
             unsafe clinux_spawn(program, words, numbers, numbers.count, ownSession ? 1 : 0))
         descriptor = Descriptor(adopting: try checked(clinux_process_descriptor(number)))
+        MemoryPressure.letOthersBeKilled(number)
     }
 
     /// Sends it a signal. kill(2)

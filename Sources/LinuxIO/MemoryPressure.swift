@@ -2,15 +2,30 @@
 
 internal import CLinux
 internal import Glibc
+internal import Synchronization
 public import SystemPackage
 
 /// Precautions of a process that the kernel gives memory back through.
 public enum MemoryPressure {
-    /// Keeps everything of the process in memory that is there or comes there: code, stacks, buffers.
+    /// Keeps what the process has in memory: all of its code, stacks and buffers, also what was not there
+    /// yet. What it shares with others, and what comes later, stays from when it is first touched.
     /// Throws `notPermitted` when it may not lock as much as it likes: later mappings would fail.
-    /// mlockall(2), `MCL_ONFAULT`
+    /// mlockall(2), mlock(2)
     public static func lockProcess() throws(Errno) {
         try checked(clinux_lock_process())
+        let mappings = (TextFile.read("/proc/self/maps") ?? "").split(separator: "\n")
+        for mapping in mappings.compactMap({ OwnMapping($0) }) {
+            let base = unsafe UnsafeRawPointer(bitPattern: mapping.start)
+            guard let base = unsafe base, unsafe mlock(base, mapping.count) != 0 else { continue }
+            // Somebody has unmapped it meanwhile.
+            if errno != ENOMEM { throw Errno(rawValue: errno) }
+        }
+    }
+
+    /// What is mapped from here on is in memory as a whole, and stays: the stacks and buffers of threads
+    /// that are yet to come. mlockall(2), `MCL_FUTURE`
+    public static func lockWhatComes() throws(Errno) {
+        try checked(clinux_lock_what_comes())
     }
 
     /// Marks the calling thread, and those it makes: when it needs memory, the kernel does not write
@@ -20,13 +35,72 @@ public enum MemoryPressure {
         try checked(clinux_become_flusher())
     }
 
+    /// Lets the calling thread have memory that the kernel keeps back from others when there is nearly
+    /// none: threads with real-time priority may use a part of that. Needs `CAP_SYS_NICE`.
+    /// sched_setscheduler(2), `SCHED_RR`
+    public static func useReserve() throws(Errno) { try checked(clinux_set_real_time(1)) }
+
+    /// Takes that back.
+    public static func leaveReserve() throws(Errno) { try checked(clinux_set_real_time(0)) }
+
+    /// Has the kernel never raise the amount that it keeps back, as it does for a while when its large
+    /// pages run out: then whoever frees memory could have to wait for a server that has to wait for
+    /// memory. Holds for the machine until it is set again; answers what it was, 0 if this changed
+    /// nothing. `vm.watermark_boost_factor` (Linux 5.0)
+    public static func keepReserveSmall() throws(Errno) -> Int {
+        let path = "/proc/sys/vm/watermark_boost_factor"
+        guard let factor = (TextFile.read(path)?.split(separator: "\n").first).flatMap({ Int($0) }),
+            factor != 0
+        else { return 0 }
+        try write("0", to: path)
+        return factor
+    }
+
     /// Has the kernel choose any other process when one must be killed for its memory. Needs
-    /// `CAP_SYS_RESOURCE`; children inherit it. proc(5), `oom_score_adj`
+    /// `CAP_SYS_RESOURCE`. proc(5), `oom_score_adj`
     public static func neverKill() throws(Errno) {
-        let number = try checkedErrno(
-            unsafe open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC))
-        let file = Descriptor(adopting: number)
-        let text = Array("-1000".utf8)
-        try checkedErrno(CInt(clamping: unsafe write(file.rawValue, text, text.count)))
+        let former = TextFile.read("/proc/self/oom_score_adj") ?? ""
+        try write("-1000", to: "/proc/self/oom_score_adj")
+        scoreOfOthers.store(
+            former.split(separator: "\n").first.flatMap { Int($0) } ?? 0, ordering: .relaxed)
+    }
+
+    /// What other programs that this one starts are to have: they would inherit its score.
+    static func letOthersBeKilled(_ process: Int32) {
+        let score = scoreOfOthers.load(ordering: .relaxed)
+        guard score != .min else { return }
+        try? write("\(score)", to: "/proc/\(process)/oom_score_adj")
+    }
+
+    private static let scoreOfOthers = Atomic<Int>(.min)
+
+    private static func write(_ text: String, to path: String) throws(Errno) {
+        let file = Descriptor(
+            adopting: try checkedErrno(unsafe open(path, O_WRONLY | O_CLOEXEC)))
+        let bytes = Array(text.utf8)
+        try checkedErrno(
+            CInt(clamping: unsafe Glibc.write(file.rawValue, bytes, bytes.count)))
+    }
+}
+
+/// A part of the process's memory that is its own. proc(5), `/proc/pid/maps`
+struct OwnMapping: Equatable {
+    let start: UInt
+    let count: Int
+
+    init(start: UInt, count: Int) {
+        self.start = start
+        self.count = count
+    }
+
+    /// Nil for a line about what is shared, cannot be read, or is the kernel's: `[vdso]` and the like.
+    init?(_ line: Substring) {
+        let words = line.split(separator: " ")
+        guard words.count >= 5, words[1].hasPrefix("r"), words[1].hasSuffix("p"),
+            words.last?.hasPrefix("[v") != true
+        else { return nil }
+        let ends = words[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
+        guard ends.count == 2, ends[0] < ends[1] else { return nil }
+        self.init(start: ends[0], count: Int(ends[1] - ends[0]))
     }
 }

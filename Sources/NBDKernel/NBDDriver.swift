@@ -20,24 +20,25 @@ public struct NBDDeviceOptions: Sendable, Equatable {
     /// A text that tells whose device it is, and has to be given again to replace its sockets.
     public var backend: String?
 
-    /// A device for an export.
+    /// A device for an export, on which nothing wants smaller sectors than so many bytes: 512 to 4096, a
+    /// power of two.
     public init(
         _ export: RemoteExport, requestTimeout: UInt64, deadConnectionTimeout: UInt64,
-        backend: String? = nil
+        backend: String? = nil, sectorSize: Int = 4096
     ) {
         size = export.size
-        blockSize = Self.blockSize(of: export)
+        blockSize = Self.blockSize(of: export, atMost: UInt64(sectorSize))
         flags = export.flags
         self.requestTimeout = requestTimeout
         self.deadConnectionTimeout = deadConnectionTimeout
         self.backend = backend
     }
 
-    /// A page where that divides the size, which is what file systems use; else the largest that
-    /// does. What the server wants at least comes first.
-    static func blockSize(of export: RemoteExport) -> UInt64 {
+    /// A page where that divides the size, which is what file systems use, or less if that is wanted; else
+    /// the largest that does. What the server wants at least comes first.
+    static func blockSize(of export: RemoteExport, atMost most: UInt64 = 4096) -> UInt64 {
         let smallest = UInt64(export.blockSizes?.minimum ?? 1)
-        var size: UInt64 = 4096
+        var size = most
         while size > 512, export.size % size != 0 { size /= 2 }
         return min(max(size, smallest), 4096)
     }

@@ -117,9 +117,12 @@ struct NBDMessageTests {
             export.size = size
             #expect(NBDDeviceOptions.blockSize(of: export) == expected)
         }
+        export.size = 40 << 20
+        #expect(NBDDeviceOptions.blockSize(of: export, atMost: 512) == 512)
         export.size = 1536
         export.blockSizes = BlockSizes(minimum: 1024, preferred: 4096, maximumPayload: .max)
         #expect(NBDDeviceOptions.blockSize(of: export) == 1024)
+        #expect(NBDDeviceOptions.blockSize(of: export, atMost: 512) == 1024)
     }
 }
 

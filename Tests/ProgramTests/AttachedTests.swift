@@ -36,7 +36,8 @@ struct AttachedTests {
     @Test("a message is read as it was written, and nothing else is one")
     func messages() {
         let messages: [WorkerMessage] = [
-            .serve, .stopAndKeep, .stopAndRemove, .ended(0), .ended(.max), .ended(0x0102_0304),
+            .serve, .stopAndKeep, .stopAndRemove, .smallSectors, .ended(0), .ended(.max),
+            .ended(0x0102_0304),
             .ready(DiskStart(isBlank: true, wasFound: false)),
             .ready(DiskStart(isBlank: false, wasFound: true)),
         ]

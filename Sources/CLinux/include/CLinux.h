@@ -97,6 +97,9 @@ static inline int clinux_prefer_huge_pages(void *base, size_t length) {
 /// locked memory that it may not exceed.
 int clinux_lock_process(void);
 
+/// mlockall(2), MCL_FUTURE: later mappings are populated; threads that ask for no size of stack get 1 MiB.
+int clinux_lock_what_comes(void);
+
 /// prctl(2), PR_SET_IO_FLUSHER, for the calling thread and those it will make.
 int clinux_become_flusher(void);
 
@@ -450,6 +453,10 @@ int clinux_is_ignored(int number);
 
 /// pthread_setname_np(3) for the calling thread; at most 15 characters.
 void clinux_thread_name(const char *name);
+
+/// sched_setscheduler(2) for the calling thread: SCHED_RR with the lowest real-time priority, which
+/// threads that it makes do not inherit, or SCHED_OTHER.
+int clinux_set_real_time(int wanted);
 
 /// sched_setaffinity(2) for the calling thread and the threads it will make; mask[i] is whether
 /// processor i may be used.

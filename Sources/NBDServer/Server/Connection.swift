@@ -38,6 +38,7 @@ final class Connection: Sendable {
         if let processor = context.options.processor(for: number) {
             try? Processor.bind(to: [processor])
         }
+        if context.options.usesMemoryReserve { try? MemoryPressure.useReserve() }
         var end = serve(context, insight)
         if phase.load(ordering: .acquiring) == .crowdedOut { end = .crowdedOut }
         if end.isViolation { context.insights.violated() }

@@ -57,6 +57,7 @@ extension AttachedDisk {
 
     private func attendOnce() throws(Failure) {
         guard let backend else { return }
+        if stop.takeFigures() { backend.logFigures() }
         if try backend.attend() {
             record.worker = backend.worker
             try? directory.write(record)

@@ -76,7 +76,7 @@ final class AttachedDisk {
         if let command = plan.worker {
             return try SupervisedBackend(command, logger: logger)
         }
-        return try LocalBackend(plan.disk, logger: logger, stop: stop)
+        return try LocalBackend(plan.disk, plan.serving, logger: logger, stop: stop)
     }
 
     /// Attaches the first free device or the one that is wanted; or again the one that another server
@@ -87,7 +87,8 @@ final class AttachedDisk {
         for _ in 0..<(left?.queues ?? plan.queues) { connections.append(try backend.connect()) }
         let options = NBDDeviceOptions(
             connections[0].connection.export, requestTimeout: plan.requestTimeout,
-            deadConnectionTimeout: plan.deadConnectionTimeout, backend: plan.identifier)
+            deadConnectionTimeout: plan.deadConnectionTimeout, backend: plan.identifier,
+            sectorSize: backend.start.sectorSize)
         record.size = options.size
         if let left {
             try attachAgain(left, connections, options)

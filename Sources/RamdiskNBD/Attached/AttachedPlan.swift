@@ -6,6 +6,7 @@ internal import NBDKernel
 /// A disk that is to be attached to this machine's kernel.
 struct AttachedPlan: Sendable {
     var disk: DiskPlan
+    var serving = ServingPlan()
     var fileSystem: FileSystemPlan
     /// Nil: the first free one.
     var device: NBDDevice?

@@ -39,6 +39,9 @@ protocol DiskBackend: AnyObject {
     /// that can be done without losing the disk.
     func endByForce()
 
+    /// Has it logged how much memory the disk takes up.
+    func logFigures()
+
     /// Stops. The memory is free after it, unless it is to be kept under its name.
     func stop(isKept: Bool)
 }
@@ -49,6 +52,8 @@ struct DiskStart: Equatable {
     var isBlank = false
     /// It was there before this server.
     var wasFound = false
+    /// Bytes of the smallest sectors that what is on it may count on.
+    var sectorSize = 4096
 
     init(isBlank: Bool, wasFound: Bool) {
         self.isBlank = isBlank
@@ -59,6 +64,7 @@ struct DiskStart: Equatable {
     init(_ disk: RamDisk, _ plan: DiskPlan) {
         isBlank = disk.isBlank && plan.load == nil
         wasFound = disk.inheritance != .none
+        sectorSize = disk.sectorSize
     }
 }
 

@@ -9,22 +9,21 @@ internal import SystemPackage
 
 /// The embedded server, on sockets that are made here.
 final class LocalBackend: DiskBackend {
-    private let server: Server
-    private let disk: RamDisk
+    private let server: EmbeddedServer
     private let ended = EndedConnections()
-    let start: DiskStart
 
     /// Makes the disk and starts serving it; `stop` is nudged when a connection ends.
-    init(_ plan: DiskPlan, logger: Logger, stop: StopRequest) throws(Failure) {
-        let export = try plan.makeExport(logger: logger)
-        disk = export.disk
-        start = DiskStart(disk, plan)
+    init(
+        _ plan: DiskPlan, _ serving: ServingPlan, logger: Logger, stop: StopRequest
+    ) throws(Failure) {
         let ended = ended
-        server = try EmbeddedServer.start(export, logger: logger) { number in
+        server = try EmbeddedServer(plan, serving, logger: logger) { number in
             ended.insert(number)
             stop.nudge()
         }
     }
+
+    var start: DiskStart { server.start }
 
     var worker: ProcessIdentity? { nil }
 
@@ -42,11 +41,8 @@ final class LocalBackend: DiskBackend {
     func attend() -> Bool { false }
     // The disk would go with the process.
     func endByForce() {}
-
-    func stop(isKept: Bool) {
-        server.stop()
-        if isKept { disk.keep() } else { disk.remove() }
-    }
+    func logFigures() { server.logFigures() }
+    func stop(isKept: Bool) { server.stop(isKept: isKept) }
 }
 
 /// The numbers of connections that have ended.
@@ -55,32 +51,4 @@ final class EndedConnections: Sendable {
 
     func insert(_ number: UInt64) { numbers.withLock { _ = $0.insert(number) } }
     func contains(_ number: UInt64) -> Bool { numbers.withLock { $0.contains(number) } }
-}
-
-/// A server without addresses.
-enum EmbeddedServer {
-    /// Publishes the disk and serves it to whoever is handed over; `onEnd` is told the numbers of
-    /// connections that have ended.
-    static func start(
-        _ export: Export, logger: Logger, onEnd: @escaping @Sendable (UInt64) -> Void
-    ) throws(Failure) -> Server {
-        do throws(BackingError) {
-            try export.disk.publish()
-        } catch {
-            throw Failure(error)
-        }
-        let log = EventLog(logger: logger)
-        do throws(Errno) {
-            return try Server(
-                exports: [export],
-                onEvent: { event in
-                    log.record(event)
-                    if case .ended(let number, _, _) = event { onEnd(number) }
-                })
-        } catch {
-            // What was there before is not ours to remove.
-            if export.disk.inheritance == .none { export.disk.remove() }
-            throw .system("cannot start the server: \(error)")
-        }
-    }
 }

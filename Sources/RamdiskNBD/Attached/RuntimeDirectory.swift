@@ -58,10 +58,12 @@ struct RuntimeDirectory: Sendable {
         }
     }
 
-    /// Removes a record, and the log that goes with it.
+    /// Removes a record, and what goes with it: the log, and the control socket's file, if whoever
+    /// listened there could not.
     func remove(_ record: DiskRecord) {
         Directory.removeFile(recordPath(of: record.owner.number))
         if let log = record.log { Directory.removeFile(log) }
+        Directory.removeFile(ControlPlan.path(in: path, of: record.owner.number))
         Directory.removeEmpty(path)
     }
 }

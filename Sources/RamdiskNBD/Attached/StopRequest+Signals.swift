@@ -5,12 +5,14 @@ internal import LinuxIO
 internal import SystemPackage
 
 extension StopRequest {
-    /// SIGTERM, SIGINT and SIGHUP are wishes as long as the process runs, and end nothing by themselves.
-    /// To be called before there are other threads.
+    /// SIGTERM, SIGINT and SIGHUP, and SIGUSR1 for figures, are wishes as long as the process runs, and
+    /// end nothing by themselves. To be called before there are other threads.
     static func fromSignals() throws(Failure) -> StopRequest {
         do throws(Errno) {
             let request = try StopRequest()
-            try AwaitedSignals([SIGTERM, SIGINT, SIGHUP]).handle { _ in request.request() }
+            try AwaitedSignals([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).handle { number in
+                if number == SIGUSR1 { request.requestFigures() } else { request.request() }
+            }
             return request
         } catch {
             throw .system("cannot make a thread that waits for signals: \(error)")

@@ -4,9 +4,10 @@ internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage
 
-/// A wish to stop, and whatever else that thread has to look at.
+/// A wish to stop, a wish for figures, and whatever else that thread has to look at.
 final class StopRequest: Sendable {
     private let isWanted = Atomic<Bool>(false)
+    private let areFiguresWanted = Atomic<Bool>(false)
     private let wakeUp: WakeUp
 
     init() throws(Errno) { wakeUp = try WakeUp() }
@@ -15,6 +16,17 @@ final class StopRequest: Sendable {
     func request() {
         isWanted.store(true, ordering: .releasing)
         wakeUp.signal()
+    }
+
+    /// Somebody wants to know how much memory the disk takes up.
+    func requestFigures() {
+        areFiguresWanted.store(true, ordering: .releasing)
+        wakeUp.signal()
+    }
+
+    /// The same as ``take()`` for figures.
+    func takeFigures() -> Bool {
+        areFiguresWanted.exchange(false, ordering: .acquiringAndReleasing)
     }
 
     /// Something has happened that the thread has to look at.

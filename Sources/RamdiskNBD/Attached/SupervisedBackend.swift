@@ -126,6 +126,8 @@ final class SupervisedBackend: DiskBackend {
         life.process.signal(SIGKILL)
     }
 
+    func logFigures() { life?.process.signal(SIGUSR1) }
+
     // MARK: - Start and stop
 
     private func startWorker() throws(Failure) {
@@ -179,6 +181,7 @@ final class SupervisedBackend: DiskBackend {
     private func awaitReady(_ life: Life) throws(Failure) {
         let deadline = MonotonicTime.now().adding(milliseconds: Self.startPatience)
         let items = [WaitItem.input(life.control.socket.handle)]
+        var start = DiskStart(isBlank: false, wasFound: false)
         while deadline > .now() {
             let milliseconds = deadline.milliseconds(from: .now())
             guard (try? WaitItem.wait(for: items, milliseconds: milliseconds))?[0] == true else {
@@ -188,9 +191,14 @@ final class SupervisedBackend: DiskBackend {
                 _ = try? WaitItem.wait(for: [.end(life.process)], milliseconds: 5_000)
                 throw .system("the disk's server ended before it was ready")
             }
-            if case .ready(let start) = WorkerMessage(decoding: message.bytes) {
+            switch WorkerMessage(decoding: message.bytes) {
+            case .smallSectors: start.sectorSize = 512
+            case .ready(let ready):
+                start.isBlank = ready.isBlank
+                start.wasFound = ready.wasFound
                 if generation == 0 { self.start = start }
                 return try requireMemory(start, life)
+            default: break
             }
         }
         throw .system("the disk's server does not get ready")

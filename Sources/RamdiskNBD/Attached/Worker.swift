@@ -14,6 +14,7 @@ internal import SystemPackage
 /// know of it.
 struct Worker {
     let plan: DiskPlan
+    let serving: ServingPlan
     let logger: Logger
     let stop: StopRequest
 
@@ -24,28 +25,23 @@ struct Worker {
     func run() throws(Failure) {
         let socket = ControlSocket(Descriptor(adopting: Self.controlDescriptor))
         let control = WorkerControl(socket, stop)
-        let export = try plan.makeExport(logger: logger)
-        let start = DiskStart(export.disk, plan)
-        let server = try EmbeddedServer.start(export, logger: logger) { number in
+        let server = try EmbeddedServer(plan, serving, logger: logger) { number in
             control.hasEnded(number)
         }
-        control.tell(.ready(start))
+        if server.start.sectorSize == 512 { control.tell(.smallSectors) }
+        control.tell(.ready(server.start))
         let last = obey(control, server)
-        server.stop()
-        let isUnknown = last == nil && control.isUnused && !start.wasFound
-        if last == .stopAndRemove || isUnknown {
-            export.disk.remove()
-        } else {
-            export.disk.keep()
-        }
+        let isUnknown = last == nil && control.isUnused && !server.start.wasFound
+        server.stop(isKept: last != .stopAndRemove && !isUnknown)
     }
 
     /// Answers the message that ended it; nil when a signal did, or there is nothing left to serve.
-    private func obey(_ control: WorkerControl, _ server: Server) -> WorkerMessage? {
+    private func obey(_ control: WorkerControl, _ server: EmbeddedServer) -> WorkerMessage? {
         var items = [stop.item, WaitItem.input(control.socket.handle)]
         while !stop.isSet {
             guard let ready = try? WaitItem.wait(for: items) else { continue }
             stop.clear()
+            if stop.takeFigures() { server.logFigures() }
             if ready.count > 1, ready[1] {
                 guard let received = try? control.socket.receive() else {
                     logger.warning("the supervisor is gone; serving what is attached")
@@ -63,7 +59,7 @@ struct Worker {
     }
 
     private func serve(
-        _ message: consuming ControlMessage, _ control: WorkerControl, _ server: Server
+        _ message: consuming ControlMessage, _ control: WorkerControl, _ server: EmbeddedServer
     ) {
         guard let socket = message.socket else { return }
         control.begins()

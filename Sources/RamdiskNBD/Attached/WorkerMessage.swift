@@ -9,7 +9,9 @@ enum WorkerMessage: Equatable {
     case stopAndKeep
     /// To the worker: stop, and free the memory.
     case stopAndRemove
-    /// From the worker: ready for sockets.
+    /// From the worker, before it is ready: what is on the disk wants sectors of 512 bytes.
+    case smallSectors
+    /// From the worker: ready for sockets. It does not tell about sectors.
     case ready(DiskStart)
     /// From the worker: a connection has ended; they are numbered in the order of their coming.
     case ended(UInt64)
@@ -20,6 +22,7 @@ enum WorkerMessage: Equatable {
         case .serve: [UInt8(ascii: "S")]
         case .stopAndKeep: [UInt8(ascii: "K")]
         case .stopAndRemove: [UInt8(ascii: "R")]
+        case .smallSectors: [UInt8(ascii: "s")]
         case .ready(let start):
             [UInt8(ascii: "r"), start.isBlank ? 1 : 0, start.wasFound ? 1 : 0]
         case .ended(let number):
@@ -33,6 +36,7 @@ enum WorkerMessage: Equatable {
         case (UInt8(ascii: "S"), 1): self = .serve
         case (UInt8(ascii: "K"), 1): self = .stopAndKeep
         case (UInt8(ascii: "R"), 1): self = .stopAndRemove
+        case (UInt8(ascii: "s"), 1): self = .smallSectors
         case (UInt8(ascii: "r"), 3):
             self = .ready(DiskStart(isBlank: bytes[1] != 0, wasFound: bytes[2] != 0))
         case (UInt8(ascii: "e"), 9):

@@ -93,9 +93,11 @@ struct Serve: ParsableCommand {
     @Flag(
         name: .long,
         help: """
-            Guard the process against a machine without memory, as a disk has to be that the machine \
-            itself swaps or writes back to: code and buffers stay in memory, and it is not chosen to \
-            be killed. Needs root; what is not allowed is left out.
+            Guard the server against a machine without memory, for a disk that the machine itself \
+            swaps or writes back to: code and buffers stay in memory, it is not chosen to be killed, its \
+            threads get real-time priority, with which they may use memory that the kernel keeps back, \
+            and vm.watermark_boost_factor is set to 0. Needs root; what is not allowed is told and \
+            left out.
             """)
     var protect = false
 
@@ -111,7 +113,8 @@ struct Serve: ParsableCommand {
             configuration: DiskService.Configuration(
                 disks: disks.plans, addresses: addresses.plan, options: options,
                 encryption: encryption.configuration, control: insight.plan, pidFile: pidFile,
-                purpose: addresses.stdio ? .standardStreams : .clients, isProtected: protect),
+                purpose: addresses.stdio ? .standardStreams : .clients,
+                protection: protect ? .swap : .none),
             logger: log.logger)
         do {
             try service.runObeyingSignals()

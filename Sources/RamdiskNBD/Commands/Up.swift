@@ -4,6 +4,7 @@ internal import ArgumentParser
 internal import Glibc
 internal import LinuxIO
 internal import NBDKernel
+internal import NBDServer
 
 struct Up: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -20,6 +21,9 @@ struct Up: ParsableCommand {
             same holds for this process: `up` with the same name goes on with the device that it \
             has left.
 
+            `stats`, `top` and `trace` work on such a disk as on any other server, and SIGUSR1 logs how \
+            much memory it takes up.
+
             EXAMPLES
               A GiB of memory as an ext4 file system:
                 ramdisk-nbd up --size 1G --mount /mnt/ramdisk
@@ -33,8 +37,9 @@ struct Up: ParsableCommand {
                 ramdisk-nbd up --size 4G --supervise --backing build --filesystem xfs \\
                   --mount /var/build --mount-options noatime
 
-              A device alone, for swap or for a virtual machine:
+              A device alone, for a virtual machine; or for swap:
                 ramdisk-nbd up --size 512M --device /dev/nbd3
+                ramdisk-nbd up --size 512M --protect
             """)
 
     /// The part of the work that a process of this program does which was started by another.
@@ -69,11 +74,27 @@ struct Up: ParsableCommand {
     @OptionGroup
     var timeouts: DeviceTimeouts
 
+    @OptionGroup
+    var threads: ThreadOptions
+
+    @Flag(
+        name: .long,
+        help: """
+            Guard the server against a machine without memory as it takes for swap on the disk: its \
+            threads get real-time priority, with which they may use what the kernel keeps back, and \
+            vm.watermark_boost_factor is set to 0. Locked memory and what else a disk needs that is \
+            written back to are there without it.
+            """)
+    var protect = false
+
     @Flag(name: .long, help: "Stay in the foreground; this is the default.")
     var foreground = false
 
     @Flag(name: .long, help: "Go to the background when all is ready.")
     var daemon = false
+
+    @OptionGroup(title: "Insight")
+    var insight: InsightOptions
 
     @OptionGroup(title: "Logs")
     var log: LogOptions
@@ -128,7 +149,9 @@ struct Up: ParsableCommand {
 
     /// A worker: serves, and knows nothing of the kernel.
     private func serve(_ stop: StopRequest) throws {
-        try Worker(plan: disk.plans[0], logger: log.logger, stop: stop).run()
+        // It is found under its supervisor's number, whichever worker it is.
+        let serving = serving(under: getppid())
+        try Worker(plan: disk.plans[0], serving: serving, logger: log.logger, stop: stop).run()
     }
 
     /// The owner of the device, the mount and the record.
@@ -139,6 +162,17 @@ struct Up: ParsableCommand {
             standardOutput(device.path + (mountPoint.map { " \($0)" } ?? "") + "\n")
             if isDaemon { Daemon.detach() }
         }
+    }
+
+    private func serving(under process: Int32) -> ServingPlan {
+        var plan = ServingPlan()
+        threads.apply(to: &plan.options)
+        plan.options.isCounting = !insight.noStats
+        plan.control = insight.plan
+        plan.control.process = process
+        if let directory = RuntimeDirectory() { plan.control.directory = directory.path }
+        plan.protection = protect ? .swap : .writeBack
+        return plan
     }
 
     private var plan: AttachedPlan {
@@ -158,7 +192,8 @@ struct Up: ParsableCommand {
         // A disk that goes with its server needs no long wait for another one.
         let patience: UInt64 = plan.backing == nil ? 10 : 300
         return AttachedPlan(
-            disk: plan, fileSystem: fileSystem.plan(isReadOnly: disk.readOnly),
+            disk: plan, serving: serving(under: getpid()),
+            fileSystem: fileSystem.plan(isReadOnly: disk.readOnly),
             device: device?.device, queues: queues ?? max(1, min(8, Processor.onlineCount)),
             requestTimeout: UInt64(timeouts.timeout ?? 2),
             deadConnectionTimeout: timeouts.deadConnectionTimeout.map(UInt64.init) ?? patience,

@@ -23,13 +23,15 @@ final class DiskFigures: Sendable {
 
     /// Logs a line for each disk: its size and its memory, in bytes.
     func log(to logger: Logger) {
-        for export in exports.withLock({ $0 }) {
-            logger.notice(
-                "disk",
-                metadata: [
-                    "export": "\(export.name)", "size": "\(export.disk.size)",
-                    "resident": "\(export.disk.residentBytes)",
-                ])
-        }
+        for export in exports.withLock({ $0 }) { Self.log(export.disk, export.name, to: logger) }
+    }
+
+    /// The same for one disk.
+    static func log(_ disk: RamDisk, _ name: String = "", to logger: Logger) {
+        logger.notice(
+            "disk",
+            metadata: [
+                "export": "\(name)", "size": "\(disk.size)", "resident": "\(disk.residentBytes)",
+            ])
     }
 }

@@ -19,9 +19,8 @@ struct DiskService: Sendable {
         var control: ControlPlan
         var pidFile: String?
         var purpose = Purpose.clients
-        /// Whether this machine may swap or write back to the disks, so that the server must not have
-        /// to wait for memory.
-        var isProtected = false
+        /// What this machine may do with the disks, so that the server must not have to wait for memory.
+        var protection = Protection.none
     }
 
     /// Milliseconds that a client that is done has to take its last replies out of a pipe.
@@ -52,7 +51,7 @@ struct DiskService: Sendable {
     func run() throws {
         let running = try start()
         defer { stop(running) }
-        ResidentMemory.forgetStart()
+        if configuration.protection == .none { ResidentMemory.forgetStart() }
         try running.control.start()
         try begin(running)
         over.wait()
@@ -91,12 +90,14 @@ struct DiskService: Sendable {
         let client = try takeClient()
         // Before the disks: it fails soonest, and costs nothing when it does.
         let tls = try configuration.encryption.map { try TLSContext.make($0, logger: logger) }
-        if configuration.isProtected { Protection.begin(logger: logger) }
+        configuration.protection.begin(logger: logger)
         try Placement.begin(on: configuration.options.processors)
         let exports = try configuration.disks.map { try makeExport($0) }
+        configuration.protection.disksAreThere(logger: logger)
         let listeners = try openListeners()
         leftovers.note(listeners)
-        let doors = try openControl()
+        let doors = try configuration.control.open(logger: logger)
+        leftovers.note(doors.control.map { [$0] } ?? [])
         let pidFile = try configuration.pidFile.map { try PidFile(path: $0) }
         var running = try publish(exports) { try serve(exports, listeners, doors, tls) }
         if let pidFile { leftovers.note(pidFile) }
@@ -124,19 +125,6 @@ struct DiskService: Sendable {
                 control: doors.control, metrics: doors.metrics, watched: watched, logger: logger))
     }
 
-    /// Opens the ways to ask the server about itself.
-    private func openControl() throws(Failure) -> (control: Listener?, metrics: [Listener]) {
-        let metrics = try configuration.control.openMetrics()
-        let control = try configuration.control.openSocket {
-            logger.notice("there is no control socket", metadata: ["reason": "\($0)"])
-        }
-        leftovers.note(control.map { [$0] } ?? [])
-        for address in metrics.map(\.address) {
-            logger.notice("metrics at http://\(address)/metrics")
-        }
-        return (control, metrics)
-    }
-
     private func makeExport(_ plan: DiskPlan) throws(Failure) -> Export {
         let export = try plan.makeExport(logger: logger)
         if plan.backing?.isKept == false { leftovers.note(export.disk) }
@@ -162,6 +150,7 @@ struct DiskService: Sendable {
     ) throws(Failure) -> Server {
         var options = configuration.options
         options.tls = tls
+        configuration.protection.apply(to: &options)
         do throws(Errno) {
             return try Server(
                 exports: exports, listeners: listeners, options: options,

@@ -2,32 +2,66 @@
 
 internal import LinuxIO
 internal import Logging
+internal import NBDServer
 internal import SystemPackage
 
-/// What a process needs that this machine swaps to: memory is given back through it, so it must not
-/// have to wait for memory, nor be chosen to be killed for want of it.
-enum Protection {
-    /// Takes every precaution that is allowed; the others are told of once, at level debug. For the
-    /// calling thread and those it makes, the process's memory, and the whole process.
-    static func begin(logger: Logger) {
-        attempt("the process's memory is not locked", logger) { () throws(Errno) in
-            try MemoryPressure.lockProcess()
+/// What the machine that a disk is served on does with it. It gives memory back through such a server, which
+/// must then not have to wait for memory, nor be chosen to be killed for want of it.
+enum Protection: Sendable, Equatable {
+    /// Nothing that would need the server to have memory.
+    case none
+    /// It writes files back to it.
+    case writeBack
+    /// It swaps to it.
+    case swap
+
+    /// Takes every precaution that is allowed before there is a disk: for the calling thread and those it
+    /// makes, the process's memory, and the whole process.
+    func begin(logger: Logger) {
+        guard self != .none else { return }
+        attempt("the process may be killed for want of memory", logger) { () throws(Errno) in
+            try MemoryPressure.neverKill()
         }
         attempt("the process is no I/O flusher", logger) { () throws(Errno) in
             try MemoryPressure.becomeFlusher()
         }
-        attempt("the process may be killed for want of memory", logger) { () throws(Errno) in
-            try MemoryPressure.neverKill()
+        attempt("the process's memory is not locked", logger) { () throws(Errno) in
+            try MemoryPressure.lockProcess()
+        }
+        guard self == .swap else { return }
+        attempt("the server has no reserve of memory", logger) { () throws(Errno) in
+            try MemoryPressure.useReserve()
+            try MemoryPressure.leaveReserve()
+        }
+        attempt("vm.watermark_boost_factor is not 0", logger) { () throws(Errno) in
+            let factor = try MemoryPressure.keepReserveSmall()
+            guard factor != 0 else { return }
+            logger.notice("vm.watermark_boost_factor is 0 now", metadata: ["was": "\(factor)"])
         }
     }
 
-    private static func attempt(
+    /// To be called when the disks are there, and before they are served. Not sooner: all of a sparse one
+    /// would be taken at once, and another in small pages.
+    func disksAreThere(logger: Logger) {
+        guard self != .none else { return }
+        attempt("the server's buffers are not locked", logger) { () throws(Errno) in
+            try MemoryPressure.lockWhatComes()
+        }
+    }
+
+    /// The same for the engine.
+    func apply(to options: inout ServerOptions) { options.usesMemoryReserve = self == .swap }
+
+    /// What was asked for and cannot be had has to be known; what is done by default need not.
+    private func attempt(
         _ consequence: Logger.Message, _ logger: Logger, _ step: () throws(Errno) -> Void
     ) {
         do throws(Errno) {
             try step()
         } catch {
-            logger.debug(consequence, metadata: ["error": "\(error)"])
+            logger.log(
+                level: self == .swap ? .warning : .debug, consequence,
+                metadata: ["error": "\(error)"])
         }
     }
 }

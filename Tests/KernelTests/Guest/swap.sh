@@ -2,7 +2,6 @@
 # Swap on the disk: a kernel with too little memory for its load gets it back through the server,
 # which must not need memory for that. What was swapped out is intact.
 # in-kernel: --memory 256M
-# by name only: it has hung once, with requests of the swap that nobody answered.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
 swap_used() {

@@ -53,14 +53,40 @@ down --all
 up_ends 0
 nothing_left
 
+checking "it can be watched, and is guarded against a machine without memory"
+for supervise in "" --supervise; do
+    up --size 32M --mount "$mount_point" --poll-us 0 --control "$scratch/control" $supervise
+    head -c 5M /dev/urandom >"$mount_point/file"
+    sync "$mount_point/file"
+    ramdisk stats --control "$scratch/control" | grep -qE "^write +[1-9]" || fail "no writes are counted"
+    kill -USR1 "$up_pid"
+    wait_until 10 grep -q 'disk.*resident="\?33554432' "$up_log" || fail "its figures are not told"
+    server=$up_pid
+    [[ -z $supervise ]] || server=$(pgrep -f -- "--role worker")
+    [[ $(<"/proc/$server/oom_score_adj") == -1000 ]] || fail "it may be killed for its memory"
+    locked=$(awk '$1 == "VmLck:" { print $2 }' "/proc/$server/status")
+    ((locked >= 32 << 10)) || fail "only $locked KiB of it are locked"
+    down "$mount_point"
+    up_ends 0
+    [[ ! -e $scratch/control ]] || fail "the control socket is still there"
+    : >"$up_log"
+done
+up --size 16M
+ramdisk stats --control "$up_pid" | grep -q "^server .*process $up_pid" || fail "it is not found by its number"
+down --all
+up_ends 0
+nothing_left
+
 checking "a disk that holds something gets no new file system"
 truncate -s 32M "$scratch/image"
-# With blocks of a page: the device has no smaller ones.
-mkfs.ext4 -q -b 4096 -L mine "$scratch/image"
-up --size 64M --load "$scratch/image" --filesystem xfs --mount "$mount_point"
-[[ $(findmnt -no FSTYPE,LABEL "$mount_point") =~ ^ext4\ +mine$ ]] || fail "it was made anew"
-down "$mount_point"
-up_ends 0
+# With blocks of 1 KiB, which a device with sectors of a page could not have.
+mkfs.ext4 -q -b 1024 -L mine "$scratch/image"
+for supervise in "" --supervise; do
+    up --size 64M --load "$scratch/image" --filesystem xfs --mount "$mount_point" $supervise
+    [[ $(findmnt -no FSTYPE,LABEL "$mount_point") =~ ^ext4\ +mine$ ]] || fail "it was made anew"
+    down "$mount_point"
+    up_ends 0
+done
 up --size 32M --backing kept --keep --mount "$mount_point"
 echo "was here" >"$mount_point/file"
 down kept

@@ -45,23 +45,8 @@ struct ConnectionOptions: ParsableArguments {
             """, valueName: "seconds"))
     var stallTimeout = Seconds(0)
 
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            """
-            Microseconds that a connection may look for the next request before it sleeps, 0 to \
-            1000; 0 turns it off. It adapts: an idle server uses no processor time.
-            """, valueName: "microseconds"))
-    var pollUs = 50
-
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            """
-            Processors to work on, such as 0,2-3: each connection is bound to the next one in turn, \
-            and the disks' memory is taken there. (default: left to the scheduler)
-            """, valueName: "list"))
-    var cpuList: ProcessorList?
+    @OptionGroup
+    var threads: ThreadOptions
 
     func validate() throws {
         guard (1...10_000).contains(maxConnections) else {
@@ -84,9 +69,6 @@ struct ConnectionOptions: ParsableArguments {
             throw ValidationError(
                 "--stall-timeout is \(stallTimeout), but has to be from 0 to 86400.")
         }
-        guard (0...1_000).contains(pollUs) else {
-            throw ValidationError("--poll-us is \(pollUs), but has to be from 0 to 1000.")
-        }
     }
 
     /// The same for the engine.
@@ -97,8 +79,7 @@ struct ConnectionOptions: ParsableArguments {
         options.maximumHandshakes = maxHandshakes
         options.handshakeMilliseconds = handshakeTimeout.milliseconds
         options.stallMilliseconds = stallTimeout.milliseconds
-        options.pollMicroseconds = pollUs
-        options.processors = cpuList?.numbers ?? []
+        threads.apply(to: &options)
         return options
     }
 }

@@ -15,7 +15,7 @@ enum ControlSearch {
     /// The socket of the server with this process number; nil when there is none in the directories.
     static func socket(of pid: Int32) -> String? {
         directories(environment: ProcessInfo.processInfo.environment)
-            .map { "\($0)/\(pid).control" }.first(where: isAnswered)
+            .map { ControlPlan.path(in: $0, of: pid) }.first(where: isAnswered)
     }
 
     /// The one server that is running.

@@ -2,6 +2,7 @@
 
 internal import Glibc
 internal import LinuxIO
+internal import Logging
 internal import SystemPackage
 
 /// The control socket and the metrics address that are wanted.
@@ -10,7 +11,7 @@ struct ControlPlan: Sendable {
     enum Socket: Sendable, Equatable {
         /// Nowhere.
         case none
-        /// In the runtime directory, under the process's number.
+        /// In the runtime directory, under a process's number.
         case standard
         /// At a path.
         case at(String)
@@ -19,6 +20,10 @@ struct ControlPlan: Sendable {
     var socket = Socket.standard
     /// TCP addresses for metrics alone.
     var metrics: [ListenAddress] = []
+    /// Where sockets are that nobody has named.
+    var directory = ControlPlan.runtimeDirectory
+    /// The process whose number such a socket is found under.
+    var process = getpid()
 
     /// The directory of control sockets that nobody has named: of the user's session, or of the system.
     static var runtimeDirectory: String {
@@ -26,27 +31,39 @@ struct ControlPlan: Sendable {
         return (session.isEmpty ? "/run" : session) + "/ramdisk-nbd"
     }
 
+    /// Opens all of it, and tells where metrics are.
+    func open(logger: Logger) throws(Failure) -> (control: Listener?, metrics: [Listener]) {
+        let metrics = try ListenPlan.open(metrics)
+        let control = try openSocket {
+            logger.notice("there is no control socket", metadata: ["reason": "\($0)"])
+        }
+        for address in metrics.map(\.address) {
+            logger.notice("metrics at http://\(address)/metrics")
+        }
+        return (control, metrics)
+    }
+
+    /// Where the control socket of a process is, unless it is told otherwise.
+    static func path(in directory: String, of process: Int32) -> String {
+        "\(directory)/\(process).control"
+    }
+
     /// Opens the control socket. Nil when none is wanted, or when nobody asked for it by name and the
     /// runtime directory cannot be used: a server that cannot be watched still serves.
-    func openSocket(onTrouble: (String) -> Void) throws(Failure) -> Listener? {
+    private func openSocket(onTrouble: (String) -> Void) throws(Failure) -> Listener? {
         switch socket {
         case .none: return nil
         case .at(let path): return try Self.listen(at: path)
         case .standard:
             do throws(Failure) {
                 // Others may not even look; an existing one is as its maker wants it.
-                _ = unsafe mkdir(Self.runtimeDirectory, 0o700)
-                return try Self.listen(at: "\(Self.runtimeDirectory)/\(getpid()).control")
+                _ = unsafe mkdir(directory, 0o700)
+                return try Self.listen(at: Self.path(in: directory, of: process))
             } catch {
                 onTrouble(error.sentence)
                 return nil
             }
         }
-    }
-
-    /// Opens the metrics addresses.
-    func openMetrics() throws(Failure) -> [Listener] {
-        try ListenPlan.open(metrics)
     }
 
     private static func listen(at path: String) throws(Failure) -> Listener {

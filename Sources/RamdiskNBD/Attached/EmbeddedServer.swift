@@ -1,0 +1,100 @@
+// A server of one disk without addresses: connections are handed to it.
+
+internal import Glibc
+internal import LinuxIO
+internal import Logging
+internal import NBDServer
+internal import SystemPackage
+
+/// How a disk is served, besides what it is.
+struct ServingPlan: Sendable {
+    var options = ServerOptions()
+    var control = ControlPlan(socket: .none)
+    /// The kernel that such a disk is attached to is the one that gives memory back through it.
+    var protection = Protection.writeBack
+}
+
+/// The server, its disk, and the ways to ask it about itself.
+final class EmbeddedServer: Sendable {
+    /// What the disk was like before it was served.
+    let start: DiskStart
+    private let server: Server
+    private let disk: RamDisk
+    private let control: ControlPoint
+    private let controlFile: SocketFile?
+    private let log: EventLog
+    private let logger: Logger
+
+    /// Makes the disk, and serves it to whoever is handed over; `onEnd` is told the numbers of connections
+    /// that have ended.
+    init(
+        _ plan: DiskPlan, _ serving: ServingPlan, logger: Logger,
+        onEnd: @escaping @Sendable (UInt64) -> Void
+    ) throws(Failure) {
+        serving.protection.begin(logger: logger)
+        try Placement.begin(on: serving.options.processors)
+        let export = try plan.makeExport(logger: logger)
+        serving.protection.disksAreThere(logger: logger)
+        let doors = try serving.control.open(logger: logger)
+        controlFile = doors.control?.file
+        let start = DiskStart(export.disk, plan)
+        let log = EventLog(logger: logger)
+        do throws(BackingError) {
+            try export.disk.publish()
+        } catch {
+            doors.control?.file?.remove()
+            throw Failure(error)
+        }
+        do throws(Failure) {
+            var options = serving.options
+            serving.protection.apply(to: &options)
+            server = try Self.serve(export, options) { event in
+                log.record(event)
+                if case .ended(let number, _, _) = event { onEnd(number) }
+            }
+            control = try ControlPoint(
+                control: doors.control, metrics: doors.metrics,
+                watched: WatchedServer(
+                    server: server, exports: [export], addresses: [],
+                    maximumConnections: options.maximumConnections),
+                logger: logger)
+            try control.start()
+        } catch {
+            doors.control?.file?.remove()
+            // What was there before is not ours to remove.
+            if start.wasFound == false { export.disk.remove() }
+            throw error
+        }
+        disk = export.disk
+        self.start = start
+        self.log = log
+        self.logger = logger
+    }
+
+    private static func serve(
+        _ export: Export, _ options: ServerOptions,
+        onEvent: @escaping @Sendable (ServerEvent) -> Void
+    ) throws(Failure) -> Server {
+        do throws(Errno) {
+            return try Server(exports: [export], options: options, onEvent: onEvent)
+        } catch {
+            throw .system("cannot start the server: \(error)")
+        }
+    }
+
+    /// Takes a connection in; answers its number.
+    @discardableResult
+    func serve(_ socket: consuming StreamSocket) -> UInt64 { server.serve(socket) }
+
+    /// Logs how much memory the disk takes up.
+    func logFigures() { DiskFigures.log(disk, to: logger) }
+
+    /// Finishes what has been received, and lets go of the disk: it is kept under its name, or freed.
+    func stop(isKept: Bool) {
+        server.stop()
+        log.flush()
+        control.stop()
+        controlFile?.remove()
+        if isKept { disk.keep() } else { disk.remove() }
+    }
+}
