@@ -33,8 +33,10 @@ func fuzzServerHandshake(_ input: [UInt8]) {
         case .startTLS: step = negotiation.secured()
         case .serve(let agreement):
             precondition(exports.indices.contains(agreement.export))
-            return
-        case .finish, .fail: return
+            // There may be no place for it.
+            guard shape & 0x40 != 0 else { return }
+            step = negotiation.withdrawn()
+        case .finish, .turnAway, .fail: return
         }
     }
 }
