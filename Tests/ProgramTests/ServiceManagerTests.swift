@@ -129,7 +129,8 @@ extension ProgramSuite {
                 .appending(path: "../../scripts/systemd").standardized.path
             let directory = try TemporaryDirectory()
             // The program is not installed where the unit looks for it.
-            for name in ["ramdisk-nbd.socket", "ramdisk-nbd.service"] {
+            let names = ["ramdisk-nbd.socket", "ramdisk-nbd.service", "ramdisk-nbd-up.service"]
+            for name in names {
                 let unit = text(of: "\(units)/\(name)").replacing(
                     "/usr/local/bin/ramdisk-nbd", with: Program.ramdiskNBD.name)
                 #expect(!unit.isEmpty)
@@ -137,10 +138,7 @@ extension ProgramSuite {
                     toFile: directory.file(name), atomically: false, encoding: .utf8)
             }
             let ending = try await Program("systemd-analyze", package: "systemd").run(
-                [
-                    "verify", "--man=no", directory.file("ramdisk-nbd.socket"),
-                    directory.file("ramdisk-nbd.service"),
-                ])
+                ["verify", "--man=no"] + names.map { directory.file($0) })
             #expect(ending.status == .exited(0))
             #expect(!ending.errors.contains("ramdisk-nbd"), "\(ending.errors)")
         }

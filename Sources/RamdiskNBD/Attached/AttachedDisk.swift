@@ -104,6 +104,7 @@ final class AttachedDisk {
             links = DeviceLinks(device, connections, options, isOffered: false, logger: logger)
         }
         let microseconds = (MonotonicTime.now().nanoseconds - began.nanoseconds) / 1000
+        CurrentProcess.markAsStorage()
         try directory.write(record)
         logger.info(
             "attached",

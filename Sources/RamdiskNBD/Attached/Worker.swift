@@ -23,6 +23,7 @@ struct Worker {
 
     /// Serves until it is told to stop, or gets a signal.
     func run() throws(Failure) {
+        CurrentProcess.markAsStorage()
         let socket = ControlSocket(Descriptor(adopting: Self.controlDescriptor))
         let control = WorkerControl(socket, stop)
         let server = try EmbeddedServer(plan, serving, logger: logger) { number in

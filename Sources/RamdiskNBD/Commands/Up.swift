@@ -37,9 +37,8 @@ struct Up: ParsableCommand {
                 ramdisk-nbd up --size 4G --supervise --backing build --filesystem xfs \\
                   --mount /var/build --mount-options noatime
 
-              A device alone, for a virtual machine; or for swap:
+              A device alone, for a virtual machine:
                 ramdisk-nbd up --size 512M --device /dev/nbd3
-                ramdisk-nbd up --size 512M --protect
             """)
 
     /// The part of the work that a process of this program does which was started by another.
@@ -160,6 +159,7 @@ struct Up: ParsableCommand {
         let disk = try AttachedDisk(plan, logger: log.logger, stop: stop)
         try disk.run { device, mountPoint in
             standardOutput(device.path + (mountPoint.map { " \($0)" } ?? "") + "\n")
+            NotifySocket.tell("READY=1")
             if isDaemon { Daemon.detach() }
         }
     }

@@ -1,7 +1,6 @@
 #!/bin/bash
 # The kernel's disk over TLS: nbd-client encrypts, with certificates, and the driver does not know. On
 # the server's side first GnuTLS does the work, then the kernel.
-# by name only: it takes a minute, most of it to encrypt in a kernel that is slow at that.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
 requires nbdcopy libnbd-bin
