@@ -386,36 +386,33 @@ int clinux_tls_attach(int fd) {
     return setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof "tls") < 0 ? -errno : 0;
 }
 
+// Both kinds of AES-GCM are told in this order, with a key of their size: see <linux/tls.h>.
+_Static_assert(
+    offsetof(struct tls12_crypto_info_aes_gcm_128, rec_seq) == offsetof(struct tls12_crypto_info_aes_gcm_256, rec_seq) - 16
+    && offsetof(struct tls12_crypto_info_aes_gcm_256, key) == offsetof(struct tls12_crypto_info_aes_gcm_128, key)
+    && sizeof(struct tls12_crypto_info_aes_gcm_256) == sizeof(struct tls12_crypto_info_aes_gcm_128) + 16,
+    "the layouts differ in the key alone");
+
 // The part of a nonce that changes is counted up from where the kernel is told. GnuTLS has it be the
 // number of the record, so that is where it goes on.
 int clinux_tls_set_keys(
     int fd, int is_sending, const uint8_t *key, size_t key_size, const uint8_t *salt,
     const uint8_t *sequence
 ) {
-    int direction = is_sending ? TLS_TX : TLS_RX, result;
-    if (key_size == TLS_CIPHER_AES_GCM_128_KEY_SIZE) {
-        struct tls12_crypto_info_aes_gcm_128 info = {
-            .info = { .version = TLS_1_2_VERSION, .cipher_type = TLS_CIPHER_AES_GCM_128 }
-        };
-        memcpy(info.key, key, sizeof info.key);
-        memcpy(info.salt, salt, sizeof info.salt);
-        memcpy(info.iv, sequence, sizeof info.iv);
-        memcpy(info.rec_seq, sequence, sizeof info.rec_seq);
-        result = setsockopt(fd, SOL_TLS, direction, &info, sizeof info) < 0 ? -errno : 0;
-        explicit_bzero(&info, sizeof info);
-    } else if (key_size == TLS_CIPHER_AES_GCM_256_KEY_SIZE) {
-        struct tls12_crypto_info_aes_gcm_256 info = {
-            .info = { .version = TLS_1_2_VERSION, .cipher_type = TLS_CIPHER_AES_GCM_256 }
-        };
-        memcpy(info.key, key, sizeof info.key);
-        memcpy(info.salt, salt, sizeof info.salt);
-        memcpy(info.iv, sequence, sizeof info.iv);
-        memcpy(info.rec_seq, sequence, sizeof info.rec_seq);
-        result = setsockopt(fd, SOL_TLS, direction, &info, sizeof info) < 0 ? -errno : 0;
-        explicit_bzero(&info, sizeof info);
-    } else {
-        return -EINVAL;
-    }
+    int is_long = key_size == TLS_CIPHER_AES_GCM_256_KEY_SIZE;
+    if (!is_long && key_size != TLS_CIPHER_AES_GCM_128_KEY_SIZE) return -EINVAL;
+    struct tls12_crypto_info_aes_gcm_256 info = { .info = {
+        .version = TLS_1_2_VERSION,
+        .cipher_type = is_long ? TLS_CIPHER_AES_GCM_256 : TLS_CIPHER_AES_GCM_128
+    } };
+    memcpy(info.iv, sequence, sizeof info.iv);
+    uint8_t *end = info.key;
+    end = mempcpy(end, key, key_size);
+    end = mempcpy(end, salt, sizeof info.salt);
+    end = mempcpy(end, sequence, sizeof info.rec_seq);
+    socklen_t size = (socklen_t)(end - (uint8_t *)&info);
+    int result = setsockopt(fd, SOL_TLS, is_sending ? TLS_TX : TLS_RX, &info, size) < 0 ? -errno : 0;
+    explicit_bzero(&info, sizeof info);
     return result;
 }
 

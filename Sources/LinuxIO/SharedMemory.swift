@@ -35,11 +35,7 @@ public struct SharedMemory: ~Copyable, Sendable {
     }
 
     /// Bytes that are taken up at this moment, with what lies before the part. fstat(2), `st_blocks`
-    public var residentBytes: Int {
-        var status = stat()
-        guard unsafe fstat(descriptor.rawValue, &status) == 0 else { return 0 }
-        return Int(status.st_blocks) * 512
-    }
+    public var residentBytes: Int { handle.residentBytes }
 
     /// Gives the file it is in its name; throws `fileExists` when there is one of that name. linkat(2)
     public func name(_ path: String) throws(Errno) {

@@ -60,7 +60,7 @@ public enum StandardStreams {
     private static func duplicate(_ number: CInt) throws(Errno) -> Descriptor {
         let copy = Descriptor(adopting: try checked(clinux_duplicate(number)))
         // Whoever had it before may have used it without waiting.
-        SocketHandle(number: copy.rawValue).makeBlocking()
+        SocketHandle(number: copy.rawValue).setWaiting(true)
         return copy
     }
 

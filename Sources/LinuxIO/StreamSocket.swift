@@ -120,8 +120,7 @@ public struct StreamSocket: ~Copyable, Sendable {
     /// Lends the descriptor to a library that does input and output by itself, such as TLS.
     public func withDescriptor<Result>(_ body: (CInt) -> Result) -> Result { body(number) }
 
-    /// Lets calls that others make on the socket wait, as they do at first, or not. fcntl(2),
-    /// `O_NONBLOCK`
+    /// Whether calls that say nothing about it wait, as they do at first. fcntl(2), `O_NONBLOCK`
     public func setWaiting(_ waits: Bool) {
         // It can only fail for a descriptor that is none.
         _ = clinux_set_waiting(number, waits ? 1 : 0)
@@ -202,10 +201,6 @@ public struct StreamSocket: ~Copyable, Sendable {
     public func disableDelay() {
         _ = clinux_set_option(number, CInt(IPPROTO_TCP), TCP_NODELAY, 1)
     }
-
-    /// Has calls wait unless they say otherwise, whatever a former owner of the descriptor wanted.
-    /// fcntl(2), `O_NONBLOCK`
-    public func makeBlocking() { clinux_make_blocking(number) }
 
     /// Has the kernel ask after a peer that has been silent for so long, every so often, and end the
     /// connection when it does not answer so many times. tcp(7), `TCP_KEEPIDLE`; other kinds of socket

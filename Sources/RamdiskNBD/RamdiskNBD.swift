@@ -24,6 +24,20 @@ struct RamdiskNBD: ParsableCommand {
             Serve.self, Run.self, Up.self, Down.self, List.self, Attach.self, Detach.self,
             StatsCommand.self, Top.self, Trace.self, TLSCommand.self,
         ])
+
+    /// Runs the command that is asked for. What a command throws ends the program here, for all of them:
+    /// a ``Failure`` with its sentence and its exit code, anything else as the parser has it.
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let failure as Failure {
+            failure.tell()
+            exit(withError: ExitCode(failure.exitCode))
+        } catch {
+            exit(withError: error)
+        }
+    }
 }
 
 /// What `--version` says.

@@ -123,15 +123,22 @@ struct CrowdTests {
         #expect(try served.read(at: 0, count: 3) == [1, 2, 3])
     }
 
-    @Test("has no place until it asks for an export, and then only if there is one")
-    func noPlace() throws {
+    /// A server with one place, which is taken by the last, while the one before it is in the handshake.
+    private func fullServer(
+        _ events: EventRecord
+    ) throws -> (server: Server, slow: TestClient, served: TestClient) {
         var options = ServerOptions()
         options.maximumConnections = 1
-        let events = EventRecord()
         let server = try makeServer(options: options, events: events)
         let slow = try TestClient(to: server)
         _ = try slow.receive(Greeting.encodedSize)
-        let served = try TestClient(to: server, export: "disk")
+        return (server, slow, try TestClient(to: server, export: "disk"))
+    }
+
+    @Test("has no place until it asks for an export, and then only if there is one")
+    func noPlace() throws {
+        let events = EventRecord()
+        let (server, slow, served) = try fullServer(events)
         let go = slow.option(.go, InfoRequest(exportName: "disk").encoded)
         try slow.send([0, 0, 0, 3] + go)
         #expect(try slow.optionReply().code == .policy)
@@ -150,13 +157,8 @@ struct CrowdTests {
 
     @Test("has no place either when it asks in a way that cannot be told no")
     func noPlaceByName() throws {
-        var options = ServerOptions()
-        options.maximumConnections = 1
         let events = EventRecord()
-        let server = try makeServer(options: options, events: events)
-        let slow = try TestClient(to: server)
-        _ = try slow.receive(Greeting.encodedSize)
-        let served = try TestClient(to: server, export: "disk")
+        let (server, slow, served) = try fullServer(events)
         try slow.send([0, 0, 0, 3] + slow.option(.exportName, Array("disk".utf8)))
         #expect(try slow.isClosed())
         #expect(events.ends == [.noPlace])

@@ -133,12 +133,6 @@ static inline int clinux_lock(int fd) {
 /// -ENXIO when there is none.
 off_t clinux_seek(int fd, off_t offset, int data);
 
-/// fcntl(2): calls wait.
-static inline void clinux_make_blocking(int fd) {
-    int flags = fcntl(fd, F_GETFL);
-    if (flags >= 0 && flags & O_NONBLOCK) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
-}
-
 // MARK: - Copying
 
 /// memcpy(3) past the caches, where the processor can: whole cache lines of the target are written

@@ -52,7 +52,8 @@ public final class Server: Sendable {
     /// Answers the connection's number, as events have it.
     @discardableResult
     public func serve(_ socket: consuming StreamSocket) -> UInt64 {
-        socket.handle.makeBlocking()
+        // Whoever had it before may have used it without waiting.
+        socket.handle.setWaiting(true)
         let connection = context.connection(socket)
         context.hand(over: connection)
         return connection.number

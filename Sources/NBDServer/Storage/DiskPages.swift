@@ -144,7 +144,7 @@ struct DiskPages: Sendable, BitwiseCopyable {
         let end = offset + count == size ? bytes(map.pageCount) : offset + count
         var page = map.first(marked: true, from: touched.lowerBound, limit: touched.upperBound)
         while page < touched.upperBound {
-            let runEnd = (page / PageClaims.runLength + 1) * PageClaims.runLength
+            let runEnd = PageClaims.endOfRun(with: page)
             let start = max(offset, bytes(page))
             guard giveBack(from: start, to: min(end, bytes(runEnd)), to: shared) else {
                 return false
@@ -222,7 +222,7 @@ struct DiskPages: Sendable, BitwiseCopyable {
         let touched = pages(touchedAt: offset, count: count)
         var page = touched.lowerBound
         while page < touched.upperBound {
-            let runEnd = (page / PageClaims.runLength + 1) * PageClaims.runLength
+            let runEnd = PageClaims.endOfRun(with: page)
             if claims.isZeroedElsewhere(page) {
                 let from = max(offset, bytes(page))
                 slice(at: from, count: min(offset + count, bytes(runEnd)) - from).zero()
@@ -236,14 +236,12 @@ struct DiskPages: Sendable, BitwiseCopyable {
     /// Takes memory for those of the pages that have none yet; false when there is none left.
     private func provision(_ pages: Range<Int>, from shared: SharedMemoryHandle) -> Bool {
         let pageSize = Self.pageSize
-        if map.first(marked: false, from: pages.lowerBound, limit: pages.upperBound)
-            == pages.upperBound
-        {
-            return true
-        }
+        var page = map.first(marked: false, from: pages.lowerBound, limit: pages.upperBound)
+        if page == pages.upperBound { return true }
         claims.beginProvisioning()
         defer { claims.endProvisioning() }
-        var page = map.first(marked: false, from: pages.lowerBound, limit: pages.upperBound)
+        // Another may have taken memory for it until now.
+        page = map.first(marked: false, from: page, limit: pages.upperBound)
         while page < pages.upperBound {
             let end = map.first(marked: true, from: page + 1, limit: pages.upperBound)
             guard shared.residentBytes <= mostMemory &- (end - page) * pageSize else {

@@ -23,6 +23,8 @@ struct PageClaims: Sendable, BitwiseCopyable {
 
     /// Pages that share a word, a megabyte; more than one such run does when the disk is large.
     static var runLength: Int { 256 }
+    /// The first page of the next run.
+    static func endOfRun(with page: Int) -> Int { (page / runLength + 1) * runLength }
     private static var wordCount: Int { 1024 }
     /// The word behind them: who takes memory.
     private static var provisioning: Int { wordCount }
@@ -50,9 +52,7 @@ struct PageClaims: Sendable, BitwiseCopyable {
 
     /// Their memory may go again.
     @inline(__always)
-    func endUsing(_ pages: Range<Int>) {
-        for index in indices(pages) { words.add(index % Self.wordCount, 0 &- Self.user) }
-    }
+    func endUsing(_ pages: Range<Int>) { count(0 &- Self.user, in: pages) }
 
     /// Whether the memory of pages, which all lie in one run, may be taken away now. If so,
     /// ``endTaking(_:)`` has to follow, and soon.
@@ -94,18 +94,20 @@ struct PageClaims: Sendable, BitwiseCopyable {
     // MARK: - Zeroing
 
     /// Somebody begins to clear marks of these pages and to zero what is under them.
-    func beginZeroing(_ pages: Range<Int>) {
-        for index in indices(pages) { words.add(index % Self.wordCount, 1) }
-    }
+    func beginZeroing(_ pages: Range<Int>) { count(1, in: pages) }
 
     /// The zeroes are there.
-    func endZeroing(_ pages: Range<Int>) {
-        for index in indices(pages) { words.add(index % Self.wordCount, ~0) }
-    }
+    func endZeroing(_ pages: Range<Int>) { count(~0, in: pages) }
 
     /// Whether somebody else zeroes in the run that a page lies in, asked by one who does.
     func isZeroedElsewhere(_ page: Int) -> Bool {
         words.load(page / Self.runLength % Self.wordCount) > 1
+    }
+
+    /// Adds to the words of all runs that pages lie in.
+    @inline(__always)
+    private func count(_ number: UInt64, in pages: Range<Int>) {
+        for index in indices(pages) { words.add(index % Self.wordCount, number) }
     }
 
     /// The runs that pages lie in; when they are more than there are words, each word once.

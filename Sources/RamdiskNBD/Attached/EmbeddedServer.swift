@@ -62,7 +62,7 @@ final class EmbeddedServer: Sendable {
         } catch {
             doors.control?.file?.remove()
             // What was there before is not ours to remove.
-            if start.wasFound == false { export.disk.remove() }
+            if !start.wasFound { export.disk.remove() }
             throw error
         }
         disk = export.disk

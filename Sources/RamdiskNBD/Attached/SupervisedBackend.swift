@@ -181,7 +181,7 @@ final class SupervisedBackend: DiskBackend {
     private func awaitReady(_ life: Life) throws(Failure) {
         let deadline = MonotonicTime.now().adding(milliseconds: Self.startPatience)
         let items = [WaitItem.input(life.control.socket.handle)]
-        var start = DiskStart(isBlank: false, wasFound: false)
+        var hasSmallSectors = false
         while deadline > .now() {
             let milliseconds = deadline.milliseconds(from: .now())
             guard (try? WaitItem.wait(for: items, milliseconds: milliseconds))?[0] == true else {
@@ -192,10 +192,9 @@ final class SupervisedBackend: DiskBackend {
                 throw .system("the disk's server ended before it was ready")
             }
             switch WorkerMessage(decoding: message.bytes) {
-            case .smallSectors: start.sectorSize = 512
-            case .ready(let ready):
-                start.isBlank = ready.isBlank
-                start.wasFound = ready.wasFound
+            case .smallSectors: hasSmallSectors = true
+            case .ready(var start):
+                if hasSmallSectors { start.sectorSize = 512 }
                 if generation == 0 { self.start = start }
                 return try requireMemory(start, life)
             default: break

@@ -58,13 +58,7 @@ struct Attach: ParsableCommand {
     }
 
     func run() throws {
-        do throws(Failure) {
-            let device = try attach()
-            standardOutput(device.path + "\n")
-        } catch {
-            error.tell()
-            throw ExitCode(error.exitCode)
-        }
+        standardOutput(try attach().path + "\n")
     }
 
     private func attach() throws(Failure) -> NBDDevice {

@@ -18,12 +18,7 @@ struct Detach: ParsableCommand {
     var device: DevicePath
 
     func run() throws {
-        do throws(Failure) {
-            try detach(device.device)
-        } catch {
-            error.tell()
-            throw ExitCode(error.exitCode)
-        }
+        try detach(device.device)
     }
 
     private func detach(_ device: NBDDevice) throws(Failure) {

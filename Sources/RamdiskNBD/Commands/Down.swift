@@ -46,25 +46,20 @@ struct Down: ParsableCommand {
     }
 
     func run() throws {
-        do {
-            let records = try wanted()
-            guard let directory = RuntimeDirectory() else { return }
-            let takeDown = TakeDown(
-                directory: directory, logger: log.quietLogger, isForced: force)
-            var failures: [Failure] = []
-            for record in records {
-                do throws(Failure) {
-                    try takeDown(record)
-                } catch {
-                    failures.append(error)
-                }
+        let records = try wanted()
+        guard let directory = RuntimeDirectory() else { return }
+        let takeDown = TakeDown(
+            directory: directory, logger: log.quietLogger, isForced: force)
+        var failures: [Failure] = []
+        for record in records {
+            do throws(Failure) {
+                try takeDown(record)
+            } catch {
+                failures.append(error)
             }
-            for failure in failures.dropLast() { failure.tell() }
-            if let failure = failures.last { throw failure }
-        } catch let failure as Failure {
-            failure.tell()
-            throw ExitCode(failure.exitCode)
         }
+        for failure in failures.dropLast() { failure.tell() }
+        if let failure = failures.last { throw failure }
     }
 
     private func wanted() throws(Failure) -> [DiskRecord] {

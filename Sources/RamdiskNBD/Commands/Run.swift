@@ -51,19 +51,14 @@ struct Run: ParsableCommand {
         let command = CommandRun(command)
         var options = connections.serverOptions
         options.isCounting = !insight.noStats
-        do {
-            let directory = try PrivateDirectory()
-            let service = try DiskService(
-                configuration: DiskService.Configuration(
-                    disks: disks.plans, addresses: ListenPlan(unix: [directory.socketPath]),
-                    options: options, control: insight.plan, purpose: .command(command)),
-                logger: log)
-            service.removeLater(directory)
-            try service.runObeyingSignals()
-        } catch let failure as Failure {
-            failure.tell()
-            throw ExitCode(failure.exitCode)
-        }
+        let directory = try PrivateDirectory()
+        let service = try DiskService(
+            configuration: DiskService.Configuration(
+                disks: disks.plans, addresses: ListenPlan(unix: [directory.socketPath]),
+                options: options, control: insight.plan, purpose: .command(command)),
+            logger: log)
+        service.removeLater(directory)
+        try service.runObeyingSignals()
         throw ExitCode(command.exitCode)
     }
 }

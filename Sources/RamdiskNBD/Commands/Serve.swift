@@ -116,11 +116,6 @@ struct Serve: ParsableCommand {
                 purpose: addresses.stdio ? .standardStreams : .clients,
                 protection: protect ? .swap : .none),
             logger: log.logger)
-        do {
-            try service.runObeyingSignals()
-        } catch let failure as Failure {
-            failure.tell()
-            throw ExitCode(failure.exitCode)
-        }
+        try service.runObeyingSignals()
     }
 }

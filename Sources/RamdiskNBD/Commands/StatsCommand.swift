@@ -38,27 +38,17 @@ struct StatsCommand: ParsableCommand {
     var interval = TimeSpan(seconds: 1)
 
     func validate() throws {
-        guard (100_000_000...86_400_000_000_000).contains(interval.nanoseconds) else {
-            throw ValidationError(
-                "--interval is \(interval.defaultValueDescription), but has to be from 100ms to a day."
-            )
-        }
+        try interval.checkInterval()
     }
 
     func run() throws {
-        do {
-            let client = try server.client()
-            while true {
-                let stats = try client.get("/stats", as: Stats.self)
-                standardOutput(json ? try line(stats) : StatsText(stats).text)
-                guard watch else { return }
-                let milliseconds = Int(interval.nanoseconds / 1_000_000)
-                MonotonicTime.now().adding(milliseconds: milliseconds).sleep()
-                if !json { standardOutput("\n") }
-            }
-        } catch let failure as Failure {
-            failure.tell()
-            throw ExitCode(failure.exitCode)
+        let client = try server.client()
+        while true {
+            let stats = try client.get("/stats", as: Stats.self)
+            standardOutput(json ? try line(stats) : StatsText(stats).text)
+            guard watch else { return }
+            MonotonicTime.now().adding(milliseconds: interval.milliseconds).sleep()
+            if !json { standardOutput("\n") }
         }
     }
 

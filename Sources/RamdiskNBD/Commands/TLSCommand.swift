@@ -74,13 +74,8 @@ struct TLSInit: ParsableCommand {
     }
 
     func run() throws {
-        do throws(Failure) {
-            let kit = TLSKit(
-                directory: directory, hosts: host.map(TLSHost.init), user: user, days: days)
-            standardOutput(psk ? try kit.makeKey() : try kit.makeCertificates())
-        } catch {
-            error.tell()
-            throw ExitCode(error.exitCode)
-        }
+        let kit = TLSKit(
+            directory: directory, hosts: host.map(TLSHost.init), user: user, days: days)
+        standardOutput(psk ? try kit.makeKey() : try kit.makeCertificates())
     }
 }

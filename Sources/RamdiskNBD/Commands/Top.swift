@@ -50,29 +50,16 @@ struct Top: ParsableCommand {
     var decimal = false
 
     func validate() throws {
-        guard (100_000_000...86_400_000_000_000).contains(interval.nanoseconds) else {
-            throw ValidationError(
-                "--interval is \(interval.defaultValueDescription), but has to be from 100ms to a day."
-            )
-        }
+        try interval.checkInterval()
     }
 
     func run() throws {
-        do {
-            try watch()
-        } catch let failure as Failure {
-            failure.tell()
-            throw ExitCode(failure.exitCode)
-        }
-    }
-
-    private func watch() throws {
         let isTerminal = Terminal.isThere
         let output = try? OutputFile(standardOutput: ()).isTerminal
         let environment = ProcessInfo.processInfo.environment
         let plan = TopPlan(
             client: try server.client(),
-            intervalMilliseconds: Int(interval.nanoseconds / 1_000_000), isDecimal: decimal,
+            intervalMilliseconds: interval.milliseconds, isDecimal: decimal,
             isColoured: wantsColour(isTerminal: output ?? false, environment: environment))
         let heard = TopSignals()
         do throws(Errno) {

@@ -45,15 +45,6 @@ struct Trace: ParsableCommand {
     var output: TraceOutputOptions
 
     func run() throws {
-        do {
-            try trace()
-        } catch let failure as Failure {
-            failure.tell()
-            throw ExitCode(failure.exitCode)
-        }
-    }
-
-    private func trace() throws {
         let signals = AwaitedSignals([SIGINT, SIGTERM])
         let client = try server.client()
         let plan = try plan(client)
@@ -62,8 +53,7 @@ struct Trace: ParsableCommand {
             try signals.handle { _ in stream.stop() }
             if let limit = output.duration {
                 _ = try Thread(name: "duration") {
-                    MonotonicTime.now().adding(milliseconds: Int(limit.nanoseconds / 1_000_000))
-                        .sleep()
+                    MonotonicTime.now().adding(milliseconds: limit.milliseconds).sleep()
                     stream.stop()
                 }
             }

@@ -133,16 +133,11 @@ struct Up: ParsableCommand {
 
     func run() throws {
         signal(SIGPIPE, SIG_IGN)
-        do {
-            let stop = try StopRequest.fromSignals()
-            switch role {
-            case nil where daemon: try Daemon.start()
-            case .worker: try serve(stop)
-            default: try own(stop)
-            }
-        } catch let failure as Failure {
-            failure.tell()
-            throw ExitCode(failure.exitCode)
+        let stop = try StopRequest.fromSignals()
+        switch role {
+        case nil where daemon: try Daemon.start()
+        case .worker: try serve(stop)
+        default: try own(stop)
         }
     }
 

@@ -79,11 +79,12 @@ class Place:
         self.size = COPIED_SIZE if kind == "tls" else SIZE
         # Where the certificates of both sides are, if there are any.
         self.certificates = directory / "certificates" if kind == "tls" else None
-        self.uri = (f"nbd://127.0.0.1:{self.port}/{contender.exported}" if kind == "tcp"
-                    else f"nbd+unix:///{contender.exported}?socket={self.socket}")
-        if kind == "tls":
-            self.uri = (f"nbds+unix:///{contender.exported}?socket={self.socket}"
-                        f"&tls-certificates={self.certificates}")
+        unix = f"+unix:///{contender.exported}?socket={self.socket}"
+        self.uri = {
+            "tcp": f"nbd://127.0.0.1:{self.port}/{contender.exported}",
+            "unix": f"nbd{unix}",
+            "tls": f"nbds{unix}&tls-certificates={self.certificates}",
+        }[kind]
 
     def answers(self):
         """Whether somebody listens."""

@@ -14,6 +14,9 @@ extension CommandName: ExpressibleByArgument {
 struct TimeSpan: ExpressibleByArgument, Equatable {
     var nanoseconds: UInt64
 
+    /// In whole milliseconds.
+    var milliseconds: Int { Int(nanoseconds / 1_000_000) }
+
     init(seconds: UInt64) { nanoseconds = seconds * 1_000_000_000 }
 
     init?(argument: String) {
@@ -29,6 +32,14 @@ struct TimeSpan: ExpressibleByArgument, Equatable {
         let (product, overflow) = number.multipliedReportingOverflow(by: factor)
         guard !overflow else { return nil }
         nanoseconds = product
+    }
+
+    /// Throws when it is no time between two looks.
+    func checkInterval() throws {
+        guard (100_000_000...86_400_000_000_000).contains(nanoseconds) else {
+            throw ValidationError(
+                "--interval is \(defaultValueDescription), but has to be from 100ms to a day.")
+        }
     }
 
     /// The shortest way to write it: `100ms`.
