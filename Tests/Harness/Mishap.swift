@@ -11,7 +11,7 @@ public struct Mishap: Error, CustomStringConvertible {
 
 /// Waits until a condition holds, and looks every few milliseconds; throws when it never does.
 public func eventually(
-    _ what: String, within limit: Duration = .seconds(10),
+    _ what: String, within limit: Duration = .seconds(30),
     _ condition: () async throws -> Bool
 ) async throws {
     let deadline = ContinuousClock.now + limit

@@ -3,14 +3,14 @@
 
 internal import Glibc
 
-/// A connection to a server. Nothing takes longer than ten seconds; what does is thrown.
+/// A connection to a server. Nothing takes longer than thirty seconds; what does is thrown.
 public final class RawClient: Sendable {
     private let descriptor: Int32
 
     /// Nothing more comes from the server.
     public struct Ended: Error {}
 
-    private static var limitSeconds: Int { 10 }
+    private static var limitSeconds: Int { 30 }
 
     /// Connects to a Unix socket. connect(2)
     public init(unix path: String) throws {

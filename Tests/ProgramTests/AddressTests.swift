@@ -77,7 +77,7 @@ extension ProgramSuite {
                     [
                         "serve", "--listen", "127.0.0.1:0", "--listen", "127.0.0.1:\(port)",
                         "--unix", directory.file("socket"), "--pid-file", directory.file("pid"),
-                    ], within: .seconds(10))
+                    ])
                 #expect(ending.status == .exited(69))
                 #expect(ending.output.isEmpty)
                 #expect(ending.isOneSentence(naming: "127.0.0.1:\(port)", "in use"))
@@ -90,7 +90,7 @@ extension ProgramSuite {
         @Test("that the user may not have are named", .enabled(if: lowPortsAreProtected))
         func notPermitted() async throws {
             let ending = try await program.run(
-                ["serve", "--size", "4K", "--listen", "127.0.0.1:80"], within: .seconds(10),
+                ["serve", "--size", "4K", "--listen", "127.0.0.1:80"],
                 as: .unprivileged)
             #expect(ending.status == .exited(77))
             #expect(ending.lastLine.contains("127.0.0.1:80"))
@@ -100,7 +100,7 @@ extension ProgramSuite {
         @Test("that are not this machine's are named")
         func foreign() async throws {
             let ending = try await program.run(
-                ["serve", "--listen", "192.0.2.1:10809"], within: .seconds(10))
+                ["serve", "--listen", "192.0.2.1:10809"])
             #expect(ending.status == .exited(69))
             #expect(ending.isOneSentence(naming: "192.0.2.1:10809"))
         }

@@ -176,7 +176,7 @@ extension ProgramSuite {
 
         private func refused(_ options: [String]) async throws -> Program.Ending {
             try await Program.ramdiskNBD.run(
-                ["serve", "--unix", memory.file("other.sock")] + options, within: .seconds(10))
+                ["serve", "--unix", memory.file("other.sock")] + options)
         }
     }
 }

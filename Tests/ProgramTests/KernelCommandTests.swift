@@ -12,7 +12,7 @@ extension ProgramSuite {
             "a wrong command line is refused in one sentence that names what is wrong",
             arguments: WrongCommand.all)
         func wrong(line: WrongCommand) async throws {
-            let ending = try await program.run(line.arguments, within: .seconds(10))
+            let ending = try await program.run(line.arguments)
             #expect(ending.status == .exited(64))
             #expect(ending.output.isEmpty)
             #expect(ending.errors.contains(line.named), "\(ending.errors)")

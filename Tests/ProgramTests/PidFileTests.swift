@@ -38,7 +38,7 @@ extension ProgramSuite {
                 [
                     "serve", "--unix", directory.file("socket"), "--pid-file",
                     directory.file("nowhere/pid"),
-                ], within: .seconds(10))
+                ])
             #expect(ending.status == .exited(73))
             #expect(ending.output.isEmpty)
             #expect(ending.isOneSentence(naming: directory.file("nowhere/pid")))

@@ -24,7 +24,7 @@ extension ProgramSuite {
         @Test("that has no such processor is not told to use it")
         func noProcessor() async throws {
             let ending = try await Program.ramdiskNBD.run(
-                ["serve", "--listen", "localhost:0", "--cpu-list", "1023"], within: .seconds(10))
+                ["serve", "--listen", "localhost:0", "--cpu-list", "1023"])
             #expect(ending.status == .exited(64))
             #expect(ending.isOneSentence(naming: "processor 1023"))
         }
@@ -32,8 +32,7 @@ extension ProgramSuite {
         @Test("with too few reserved huge pages is told how to reserve them")
         func noHugePages() async throws {
             let ending = try await Program.ramdiskNBD.run(
-                ["serve", "--listen", "localhost:0", "--size", "100T", "--huge-pages"],
-                within: .seconds(10))
+                ["serve", "--listen", "localhost:0", "--size", "100T", "--huge-pages"])
             #expect(ending.status == .exited(71))
             #expect(ending.isOneSentence(naming: "huge pages", "sysctl vm.nr_hugepages="))
         }

@@ -203,15 +203,14 @@ extension ProgramSuite {
             try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: pki)
             let ending = try await program.run(
                 ["serve", "--size", "4K", "--listen", "localhost:0", "--tls-certificates", pki],
-                within: .seconds(10), as: .unprivileged)
+                as: .unprivileged)
             #expect(ending.status == .exited(66))
             #expect(ending.lastLine.contains("\(pki)/server-key.pem"))
         }
 
         private func expectRefusal(_ arguments: [String], _ words: String) async throws {
             let ending = try await program.run(
-                ["serve", "--size", "4K", "--listen", "localhost:0"] + arguments,
-                within: .seconds(10))
+                ["serve", "--size", "4K", "--listen", "localhost:0"] + arguments)
             #expect(ending.status == .exited(66), "\(arguments)")
             #expect(ending.isOneSentence(naming: words), "\(ending.errors)")
         }

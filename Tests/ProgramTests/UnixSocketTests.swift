@@ -40,7 +40,7 @@ extension ProgramSuite {
         func live() async throws {
             try await withServer { server in
                 let ending = try await program.run(
-                    ["serve", "--unix", server.socketPath], within: .seconds(10))
+                    ["serve", "--unix", server.socketPath])
                 #expect(ending.status == .exited(69))
                 #expect(ending.isOneSentence(naming: server.socketPath))
                 try RawClient(unix: server.socketPath).enter()
@@ -52,7 +52,7 @@ extension ProgramSuite {
             let directory = try TemporaryDirectory()
             let path = try directory.randomFile("precious", bytes: 100)
             let before = try Data(contentsOf: URL(filePath: path))
-            let ending = try await program.run(["serve", "--unix", path], within: .seconds(10))
+            let ending = try await program.run(["serve", "--unix", path])
             #expect(ending.status == .exited(69))
             #expect(ending.isOneSentence(naming: path))
             let after = try Data(contentsOf: URL(filePath: path))
@@ -87,7 +87,7 @@ extension ProgramSuite {
         @Test("in a directory that is not there is named")
         func noDirectory() async throws {
             let ending = try await program.run(
-                ["serve", "--unix", "/nowhere/socket"], within: .seconds(10))
+                ["serve", "--unix", "/nowhere/socket"])
             #expect(ending.status == .exited(69))
             #expect(ending.isOneSentence(naming: "/nowhere/socket"))
         }
@@ -99,7 +99,7 @@ extension ProgramSuite {
             defer { unsafe chmod(directory.path, 0o755) }
             let path = directory.file("socket")
             let ending = try await program.run(
-                ["serve", "--size", "4K", "--unix", path], within: .seconds(10), as: .unprivileged)
+                ["serve", "--size", "4K", "--unix", path], as: .unprivileged)
             #expect(ending.status == .exited(77))
             #expect(ending.lastLine.contains(path))
             #expect(ending.lastLine.contains("permission denied"))
@@ -114,7 +114,7 @@ extension ProgramSuite {
                 [
                     "serve", "--unix", first, "--unix", second, "--pid-file",
                     directory.file("pid"),
-                ], within: .seconds(10))
+                ])
             #expect(ending.status == .exited(69))
             #expect(!exists(first))
             #expect(exists(second))

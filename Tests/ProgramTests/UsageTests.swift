@@ -11,7 +11,7 @@ extension ProgramSuite {
             "that is wrong is refused in one sentence that names what is wrong",
             arguments: WrongLine.all)
         func wrong(line: WrongLine) async throws {
-            let ending = try await program.run(line.arguments, within: .seconds(10))
+            let ending = try await program.run(line.arguments)
             #expect(ending.status == .exited(64))
             #expect(ending.output.isEmpty)
             let sentences = ending.errors.split(separator: "\n").filter { $0.hasPrefix("Error: ") }
