@@ -35,6 +35,13 @@ public enum MemoryPressure {
         try checked(clinux_become_flusher())
     }
 
+    /// Bytes that the kernel keeps back for what must not wait for memory; 0 when it does not tell.
+    /// `vm.min_free_kbytes`
+    public static var reserveBytes: Int {
+        let text = TextFile.read("/proc/sys/vm/min_free_kbytes")?.split(separator: "\n").first
+        return (text.flatMap { Int($0) } ?? 0) << 10
+    }
+
     /// Lets the calling thread have memory that the kernel keeps back from others when there is nearly
     /// none: threads with real-time priority may use a part of that. Needs `CAP_SYS_NICE`.
     /// sched_setscheduler(2), `SCHED_RR`

@@ -13,8 +13,11 @@ public final class NBDConnection: Sendable {
     public let export: RemoteExport
 
     /// Bytes of requests that a Unix socket takes before the server has read them: several of the
-    /// kernel's largest.
-    private static var unixSendBuffer: Int { 1 << 20 }
+    /// kernel's largest, where memory is plentiful. Else a part of what the kernel keeps back, small enough
+    /// for many queues: it sends to get memory back, may take the last there is for that, and gives up a
+    /// connection when none is left. The kernel doubles what it is told, for its own needs.
+    private static let unixSendBuffer =
+        min(max(MemoryPressure.reserveBytes / 16, 64 << 10), 2 << 20) / 2
 
     /// Does the handshake over a socket.
     public init(

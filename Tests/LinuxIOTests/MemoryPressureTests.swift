@@ -26,4 +26,9 @@ struct MemoryPressureTests {
     func others(line: String) {
         #expect(OwnMapping(Substring(line)) == nil)
     }
+
+    @Test("the kernel's reserve is known: some pages, and a part of what there is")
+    func reserve() {
+        #expect((4096...(1 << 40)).contains(MemoryPressure.reserveBytes))
+    }
 }

@@ -101,7 +101,10 @@ final class Connection: Sendable {
         let handle = socket.handle
         handle.disableDelay()
         if handle.isUnix {
-            handle.setSendBuffer(bytes: Self.unixSendBuffer)
+            // What replies take is the kernel's memory; there may be little of it.
+            if !context.options.usesMemoryReserve {
+                handle.setSendBuffer(bytes: Self.unixSendBuffer)
+            }
         } else {
             // A client whose machine is gone gives its place back after some ten minutes.
             handle.keepAlive(idleSeconds: 300, everySeconds: 60, times: 5)

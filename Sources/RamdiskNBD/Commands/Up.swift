@@ -184,13 +184,14 @@ struct Up: ParsableCommand {
             worker = SupervisedBackend.Command(
                 program: OwnProgram.path, arguments: OwnProgram.arguments(role: .worker) + more)
         }
-        // A disk that goes with its server needs no long wait for another one.
-        let patience: UInt64 = plan.backing == nil ? 10 : 300
+        // Another server can take the disk over: soon, if it is there, and it may be long in coming. A disk
+        // that goes with its server has nothing to wait for but a server that is stopped for a while.
+        let (pause, patience): (UInt64, UInt64) = plan.backing == nil ? (30, 10) : (2, 300)
         return AttachedPlan(
             disk: plan, serving: serving(under: getpid()),
             fileSystem: fileSystem.plan(isReadOnly: disk.readOnly),
             device: device?.device, queues: queues ?? max(1, min(8, Processor.onlineCount)),
-            requestTimeout: UInt64(timeouts.timeout ?? 2),
+            requestTimeout: timeouts.timeout.map(UInt64.init) ?? pause,
             deadConnectionTimeout: timeouts.deadConnectionTimeout.map(UInt64.init) ?? patience,
             worker: worker, log: role == .daemon ? Daemon.ownLogPath : nil)
     }

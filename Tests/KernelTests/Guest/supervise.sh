@@ -119,12 +119,25 @@ up_ends 0
 nothing_left
 
 checking "the same without a process of its own: cut connections are replaced"
-up --size 64M --mount "$mount_point"
+up --size 64M --mount "$mount_point" --timeout 2
 start_cutter "$up_pid"
 start_load
 cut_connections
 end_load
 stop_cutter
+down "$mount_point"
+up_ends 0
+nothing_left
+
+checking "a server that is stopped for a while, as by a debugger, is waited for"
+up --size 64M --mount "$mount_point"
+dmesg --clear
+start_load
+kill -STOP "$up_pid"
+sleep 15
+kill -CONT "$up_pid"
+end_load
+! dmesg | grep -q "timed out" || fail "the device gave up"
 down "$mount_point"
 up_ends 0
 nothing_left

@@ -19,15 +19,18 @@ struct DeviceTimeouts: ParsableArguments {
         help: ArgumentHelp(
             """
             Seconds that a request may take before its connection is given up and it is sent again \
-            over another.
+            over another. (default: `up` 2 with --backing or --supervise, else 30; `attach` 0, for \
+            ever)
             """, valueName: "seconds"))
     var timeout: UInt32?
 
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Seconds that requests wait for a server that is gone before they fail.",
-            valueName: "seconds"))
+            """
+            Seconds that requests wait for a server that is gone before they fail. (default: `up` 300 \
+            with --backing or --supervise, else 10; `attach` 0)
+            """, valueName: "seconds"))
     var deadConnectionTimeout: UInt32?
 
     func validate() throws {
