@@ -2,12 +2,12 @@
 # Nothing is lost when the server dies: fio writes at random and verifies while the server is killed
 # with SIGKILL again and again, and then while its connections are cut. No I/O error, no wrong block.
 #
-# KILLS says how often each of the two happens (default 10).
+# KILLS says how often each of the two happens (default 50).
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 
 requires python3 python3
-kills=${KILLS:-10}
+kills=${KILLS:-50}
 remember_machine
 
 # load: fio runs over and over until the file `enough` is there; `wrong` is there if one found
