@@ -38,8 +38,7 @@ public enum MemoryPressure {
     /// Bytes that the kernel keeps back for what must not wait for memory; 0 when it does not tell.
     /// `vm.min_free_kbytes`
     public static var reserveBytes: Int {
-        let text = TextFile.read("/proc/sys/vm/min_free_kbytes")?.split(separator: "\n").first
-        return (text.flatMap { Int($0) } ?? 0) << 10
+        (number(in: "/proc/sys/vm/min_free_kbytes") ?? 0) << 10
     }
 
     /// Lets the calling thread have memory that the kernel keeps back from others when there is nearly
@@ -56,9 +55,7 @@ public enum MemoryPressure {
     /// nothing. `vm.watermark_boost_factor` (Linux 5.0)
     public static func keepReserveSmall() throws(Errno) -> Int {
         let path = "/proc/sys/vm/watermark_boost_factor"
-        guard let factor = (TextFile.read(path)?.split(separator: "\n").first).flatMap({ Int($0) }),
-            factor != 0
-        else { return 0 }
+        guard let factor = number(in: path), factor != 0 else { return 0 }
         try write("0", to: path)
         return factor
     }
@@ -66,10 +63,10 @@ public enum MemoryPressure {
     /// Has the kernel choose any other process when one must be killed for its memory. Needs
     /// `CAP_SYS_RESOURCE`. proc(5), `oom_score_adj`
     public static func neverKill() throws(Errno) {
-        let former = TextFile.read("/proc/self/oom_score_adj") ?? ""
-        try write("-1000", to: "/proc/self/oom_score_adj")
-        scoreOfOthers.store(
-            former.split(separator: "\n").first.flatMap { Int($0) } ?? 0, ordering: .relaxed)
+        let path = "/proc/self/oom_score_adj"
+        let former = number(in: path) ?? 0
+        try write("-1000", to: path)
+        scoreOfOthers.store(former, ordering: .relaxed)
     }
 
     /// What other programs that this one starts are to have: they would inherit its score.
@@ -80,6 +77,11 @@ public enum MemoryPressure {
     }
 
     private static let scoreOfOthers = Atomic<Int>(.min)
+
+    /// The number that one of the kernel's files has in its first line.
+    private static func number(in path: String) -> Int? {
+        (TextFile.read(path)?.split(separator: "\n").first).flatMap { Int($0) }
+    }
 
     private static func write(_ text: String, to path: String) throws(Errno) {
         let file = Descriptor(

@@ -20,6 +20,13 @@ struct AttachedPlan: Sendable {
     /// Where this process's log goes, if it is a daemon.
     var log: String?
 
+    /// Seconds to use where nobody says otherwise. Another server can take over a disk that outlives its
+    /// own: soon, if it is there, and it may be long in coming. A disk that goes with its server has
+    /// nothing to wait for but a server that is stopped for a while.
+    static func timeouts(outlivesServer: Bool) -> (request: UInt64, deadConnection: UInt64) {
+        outlivesServer ? (2, 300) : (30, 10)
+    }
+
     /// What tells this disk's device from others, to the kernel and to later processes.
     var identifier: String {
         guard let backing = disk.backing else {

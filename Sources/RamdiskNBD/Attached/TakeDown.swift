@@ -83,6 +83,7 @@ struct TakeDown {
     /// The disk is in its backing, and the kernel may have more to write to it: it is served once
     /// more, to be taken down in order.
     private func serveAgain(_ record: DiskRecord) throws(Failure) {
+        let timeouts = AttachedPlan.timeouts(outlivesServer: true)
         let plan = AttachedPlan(
             disk: DiskPlan(
                 name: "", size: nil, isSparse: !record.usesReservedPages, isReadOnly: false,
@@ -90,8 +91,8 @@ struct TakeDown {
             fileSystem: FileSystemPlan(
                 kind: .none, makeOptions: [], mountPoint: nil, mountOptions: nil,
                 isReadOnly: false),
-            device: nil, queues: record.queues, requestTimeout: 2, deadConnectionTimeout: 300,
-            worker: nil, log: nil)
+            device: nil, queues: record.queues, requestTimeout: timeouts.request,
+            deadConnectionTimeout: timeouts.deadConnection, worker: nil, log: nil)
         let stop: StopRequest
         do throws(Errno) {
             stop = try StopRequest()

@@ -37,8 +37,9 @@ struct Up: ParsableCommand {
                 ramdisk-nbd up --size 4G --supervise --backing build --filesystem xfs \\
                   --mount /var/build --mount-options noatime
 
-              A device alone, for a virtual machine:
+              A device alone, for a virtual machine; or for swap:
                 ramdisk-nbd up --size 512M --device /dev/nbd3
+                ramdisk-nbd up --size 512M --protect
             """)
 
     /// The part of the work that a process of this program does which was started by another.
@@ -184,15 +185,14 @@ struct Up: ParsableCommand {
             worker = SupervisedBackend.Command(
                 program: OwnProgram.path, arguments: OwnProgram.arguments(role: .worker) + more)
         }
-        // Another server can take the disk over: soon, if it is there, and it may be long in coming. A disk
-        // that goes with its server has nothing to wait for but a server that is stopped for a while.
-        let (pause, patience): (UInt64, UInt64) = plan.backing == nil ? (30, 10) : (2, 300)
+        let usual = AttachedPlan.timeouts(outlivesServer: plan.backing != nil)
         return AttachedPlan(
             disk: plan, serving: serving(under: getpid()),
             fileSystem: fileSystem.plan(isReadOnly: disk.readOnly),
             device: device?.device, queues: queues ?? max(1, min(8, Processor.onlineCount)),
-            requestTimeout: timeouts.timeout.map(UInt64.init) ?? pause,
-            deadConnectionTimeout: timeouts.deadConnectionTimeout.map(UInt64.init) ?? patience,
+            requestTimeout: timeouts.timeout.map(UInt64.init) ?? usual.request,
+            deadConnectionTimeout: timeouts.deadConnectionTimeout.map(UInt64.init)
+                ?? usual.deadConnection,
             worker: worker, log: role == .daemon ? Daemon.ownLogPath : nil)
     }
 }

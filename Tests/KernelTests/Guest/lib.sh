@@ -74,6 +74,14 @@ unmount_disk() {
     umount "$mount_point" || fail "could not unmount $mount_point"
 }
 
+# keeps_its_memory PID MIB: that process is not killed for its memory, and so much of it is locked.
+keeps_its_memory() {
+    local locked
+    [[ $(<"/proc/$1/oom_score_adj") == -1000 ]] || fail "it may be killed for its memory"
+    locked=$(awk '$1 == "VmLck:" { print $2 }' "/proc/$1/status")
+    ((locked >= $2 << 10)) || fail "only $locked KiB of it are locked"
+}
+
 # run_fio JOB OPTION...: fio with verification past the page cache, quiet unless it fails.
 run_fio() {
     quietly "fio $1 found something wrong" \

@@ -11,14 +11,6 @@ swap_used() {
     awk -v device="$device" '$1 == device { print $4 }' /proc/swaps
 }
 
-# is_protected PID: the process that serves has its memory, and keeps it.
-is_protected() {
-    local locked
-    [[ $(cat "/proc/$1/oom_score_adj") == -1000 ]] || fail "it may be killed for its memory"
-    locked=$(awk '$1 == "VmLck:" { print $2 }' "/proc/$1/status")
-    ((locked >= 128 << 10)) || fail "only $locked KiB of it are locked"
-}
-
 # carries_a_load PID: swaps out and in what memory does not hold, through that process.
 carries_a_load() {
     local turn part used readers=()
@@ -50,14 +42,14 @@ quietly "nbd-client could not attach $device" \
 wait_until 10 device_attached "$device" || fail "the device did not get a size"
 
 checking "a server with --protect carries a load larger than the memory, in and out again"
-is_protected "$server_pid"
+keeps_its_memory "$server_pid" 128
 carries_a_load "$server_pid"
 detach "$device"
 stop
 
 checking "up --protect does too"
 up --size 128M --filesystem none --device "$device" --protect
-is_protected "$up_pid"
+keeps_its_memory "$up_pid" 128
 carries_a_load "$up_pid"
 down "$device"
 up_ends 0

@@ -63,9 +63,7 @@ for supervise in "" --supervise; do
     wait_until 10 grep -q 'disk.*resident="\?33554432' "$up_log" || fail "its figures are not told"
     server=$up_pid
     [[ -z $supervise ]] || server=$(pgrep -f -- "--role worker")
-    [[ $(<"/proc/$server/oom_score_adj") == -1000 ]] || fail "it may be killed for its memory"
-    locked=$(awk '$1 == "VmLck:" { print $2 }' "/proc/$server/status")
-    ((locked >= 32 << 10)) || fail "only $locked KiB of it are locked"
+    keeps_its_memory "$server" 32
     down "$mount_point"
     up_ends 0
     [[ ! -e $scratch/control ]] || fail "the control socket is still there"
