@@ -312,6 +312,12 @@ static inline int clinux_wait_either(int fd, int timeout) {
     return input | (entry.revents & POLLOUT ? 2 : 0);
 }
 
+/// sync_file_range(2): writes all dirty pages of a file, and waits for that.
+int clinux_write_dirty_pages(int fd);
+
+/// open(2), O_DIRECT
+int clinux_direct_flag(void);
+
 /// setrlimit(2), RLIMIT_NOFILE: as many descriptors as this process may allow itself.
 static inline int clinux_raise_descriptor_limit(void) {
     struct rlimit limit;
