@@ -1,0 +1,102 @@
+#!/bin/bash
+# Attaching with several queues while the kernel is slow to make workers: every connection is read at once,
+# and no request takes over two seconds (B1).
+#
+# At boot, or when memory is short, the kernel's work queue gets no new worker for 10 ms. Its rescuer then
+# takes all of the queue's works and runs them one after the other; for nbd the first never returns, so
+# the replies of the other connections are not read. Here kthreadd, which makes the workers, runs only
+# when nobody else wants to, and everybody wants to; a moment after the device is there it is let go.
+source "${BASH_SOURCE[0]%/*}/lib.sh"
+
+rounds=${ROUNDS:-30}
+kthreadd=2
+device=/dev/nbd0
+checks=0 rescued=0
+hogs=()
+
+start_hogs() {
+    local hog
+    for ((hog = 0; hog < 2 * $(nproc); hog++)); do
+        # shellcheck disable=SC2016
+        setsid bash -c 'while :; do :; done' </dev/null &
+        hogs+=("$!")
+    done
+    jobs_started+=("${hogs[@]}")
+}
+
+end_hogs() {
+    local hog
+    for hog in "${hogs[@]}"; do end_job "$hog" 2>/dev/null; done
+    hogs=()
+}
+
+slow_workers() { chrt --idle --pid 0 "$kthreadd"; }
+quick_workers() { chrt --other --pid 0 "$kthreadd"; }
+
+# The rescuer of the device's queue, and whether it reads a connection now.
+rescuer_reads() {
+    grep -qs recv_work "/proc/$(pgrep -x "${device#/dev/}-recv")/stack"
+}
+
+# release_workers_later: as soon as the device is there and the rescuer has had its 10 ms, four times over.
+release_workers_later() {
+    local try
+    for ((try = 0; try < 400; try++)); do
+        ! device_attached "$device" || break
+        sleep 0.05
+    done
+    sleep 0.3
+    ! rescuer_reads || : >"$scratch/rescued"
+    quick_workers
+}
+
+# Other devices keep the workers busy that are idle by now.
+modprobe nbd
+in_background "$RAMDISK_NBD" serve --size 16M --unix "$scratch/sock"
+wait_until 30 test -S "$scratch/sock" || fail "the server did not start"
+uri="nbd+unix:///?socket=$scratch/sock"
+for number in 4 5 6 7 8 9; do
+    ramdisk attach "$uri" "/dev/nbd$number" --connections 2 >/dev/null || fail "attach failed"
+done
+udevadm settle --timeout=60
+
+checking "$rounds rounds of up and attach with two queues while workers come slowly"
+for ((round = 1; round <= rounds; round++)); do
+    rm -f "$scratch/rescued"
+    watch_requests
+    start_hogs
+    slow_workers
+    release_workers_later &
+    release=$!
+    if ((round % 2)); then
+        timeout 120 "$RAMDISK_NBD" up --size 32M --queues 2 --device "$device" --daemon >/dev/null 2>"$scratch/said" ||
+            { cat "$scratch/said" >&2; fail "up failed in round $round"; }
+    else
+        timeout 120 "$RAMDISK_NBD" attach "$uri" "$device" --connections 2 >/dev/null 2>"$scratch/said" ||
+            { cat "$scratch/said" >&2; fail "attach failed in round $round"; }
+    fi
+    wait "$release"
+    end_hogs
+    ((++checks))
+    [[ ! -e $scratch/rescued ]] || ((++rescued))
+    # From each processor, and so through each queue.
+    for ((cpu = 0; cpu < $(nproc); cpu++)); do
+        timeout 20 taskset --cpu-list "$cpu" \
+            dd if="$device" of=/dev/null bs=4k count=64 iflag=direct status=none ||
+            { longest_request; fail "round $round: reading from processor $cpu takes over 20 seconds"; }
+    done
+    no_request_over 2000
+    stop_watching_requests
+    if ((round % 2)); then
+        ramdisk down "$device" || fail "down failed in round $round"
+    else
+        udevadm settle --timeout=60
+        ramdisk detach "$device" || fail "detach failed in round $round"
+    fi
+done
+echo "  (in $rescued of $checks rounds the rescuer read a connection)"
+((rescued > 0)) || fail "the rescuer never had a part in it: this test shows nothing"
+for number in 4 5 6 7 8 9; do
+    ramdisk detach "/dev/nbd$number" || fail "detach failed"
+done
+for job in "${jobs_started[@]}"; do end_job "$job"; done
