@@ -85,8 +85,11 @@ in_background() {
 
 # end_job PID: at once.
 end_job() {
-    kill -KILL "$1" 2>/dev/null || true
-    wait "$1" 2>/dev/null || true
+    # The shell would report the process that was killed.
+    {
+        kill -KILL "$1"
+        wait "$1"
+    } 2>/dev/null || true
 }
 
 # The kernel's messages since the last mark, without what other drivers say.
@@ -119,7 +122,6 @@ watch_requests() {
     echo 8192 >"$trace/buffer_size_kb"
     local event
     for event in block_rq_issue block_rq_complete; do
-        echo $((43 << 20)) >/dev/null
         echo "dev >= $((43 << 20)) && dev < $((44 << 20))" >"$trace/events/block/$event/filter"
         echo 1 >"$trace/events/block/$event/enable"
     done
@@ -136,9 +138,8 @@ stop_watching_requests() {
 # first issued; one that is not finished counts as long as it has lasted. With how many there were.
 longest_request() {
     python3 - "$trace/trace" <<'END'
-import re, sys, time
+import re, sys
 began, longest, count = {}, 0.0, 0
-now = time.clock_gettime(time.CLOCK_MONOTONIC)
 event = re.compile(r" ([0-9.]+): block_rq_(issue|complete): (\d+,\d+) (\S+) .*?(\d+) \+ (\d+) ")
 for line in open(sys.argv[1]):
     found = event.search(line)
@@ -218,7 +219,7 @@ finish() {
     local status=$? pid
     trap '' HUP INT TERM
     trap - EXIT
-    for pid in "${jobs_started[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
+    for pid in "${jobs_started[@]}"; do end_job "$pid"; done
     cd /
     rm -rf --one-file-system "$scratch"
     [[ -z $continues ]] || exit "$status"
