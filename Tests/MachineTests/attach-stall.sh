@@ -50,6 +50,12 @@ release_workers_later() {
     quick_workers
 }
 
+stalled() {
+    local who="the rescuer had no part in it"
+    [[ ! -e $scratch/rescued ]] || who="the rescuer reads a connection"
+    fail "round $round: reading from processor $1 takes over 20 seconds; $who"
+}
+
 # Other devices keep the workers busy that are idle by now.
 modprobe nbd
 in_background "$RAMDISK_NBD" serve --size 16M --unix "$scratch/sock"
@@ -83,7 +89,7 @@ for ((round = 1; round <= rounds; round++)); do
     for ((cpu = 0; cpu < $(nproc); cpu++)); do
         timeout 20 taskset --cpu-list "$cpu" \
             dd if="$device" of=/dev/null bs=4k count=64 iflag=direct status=none ||
-            { longest_request; fail "round $round: reading from processor $cpu takes over 20 seconds"; }
+            stalled "$cpu"
     done
     no_request_over 2000
     stop_watching_requests

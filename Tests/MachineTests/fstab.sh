@@ -14,8 +14,9 @@ case $phase in
 1)
     checking "units, /etc/nbdtab and /etc/fstab"
     install_unit ramdisk-nbd.socket ramdisk-nbd.socket
-    install_unit ramdisk-nbd.service ramdisk-nbd.service 's/--size 1G/--size 64M/'
-    echo 'nbd3 /run/ramdisk-nbd.sock "" unix,bs=4096' >/etc/nbdtab
+    install_unit ramdisk-nbd.service ramdisk-nbd.service 's/--size 1G/--export disk=64M/'
+    # Device, socket, export, options.
+    echo 'nbd3 /run/ramdisk-nbd.sock disk unix,bs=4096' >/etc/nbdtab
     echo nbd >/etc/modules-load.d/nbd.conf
     cat >>/etc/fstab <<'END'
 /dev/nbd3 /mnt/served ext4 x-systemd.makefs,x-systemd.requires=nbd@nbd3.service,x-systemd.requires=ramdisk-nbd.service,_netdev,nofail 0 0
