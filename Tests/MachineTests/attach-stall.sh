@@ -34,8 +34,8 @@ slow_workers() { chrt --idle --pid 0 "$kthreadd"; }
 quick_workers() { chrt --other --pid 0 "$kthreadd"; }
 
 # The rescuer of the device's queue, and whether it reads a connection now.
-rescuer_reads() {
-    grep -qs recv_work "/proc/$(pgrep -x "${device#/dev/}-recv")/stack"
+note_rescuer() {
+    ! grep -qs recv_work "/proc/$(pgrep -x "${device#/dev/}-recv")/stack" || : >"$scratch/rescued"
 }
 
 # release_workers_later: as soon as the device is there and the rescuer has had its 10 ms, four times over.
@@ -46,12 +46,13 @@ release_workers_later() {
         sleep 0.05
     done
     sleep 0.3
-    ! rescuer_reads || : >"$scratch/rescued"
+    note_rescuer
     quick_workers
 }
 
 stalled() {
     local who="the rescuer had no part in it"
+    note_rescuer
     [[ ! -e $scratch/rescued ]] || who="the rescuer reads a connection"
     fail "round $round: reading from processor $1 takes over 20 seconds; $who"
 }
@@ -82,7 +83,9 @@ for ((round = 1; round <= rounds; round++)); do
             { cat "$scratch/said" >&2; fail "attach failed in round $round"; }
     fi
     wait "$release"
+    note_rescuer
     end_hogs
+    note_rescuer
     ((++checks))
     [[ ! -e $scratch/rescued ]] || ((++rescued))
     # From each processor, and so through each queue.
