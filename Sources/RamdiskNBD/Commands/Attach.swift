@@ -19,6 +19,7 @@ struct ServerURI: ExpressibleByArgument {
 struct Attach: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Attach the export of a running NBD server to a device of the kernel.",
+        usage: "ramdisk-nbd attach <uri> [<device>] [<options>]",
         discussion: """
             Connects, does the handshake, hands the connections to the kernel, prints the device, and \
             ends: the kernel goes on by itself. TLS is not possible so.
@@ -27,7 +28,7 @@ struct Attach: ParsableCommand {
               A server on this machine, at the first free device:
                 ramdisk-nbd attach nbd://localhost
 
-              Another machine's, over four connections, with a minute for its network to come back:
+              Another machine's, over four connections, with timeouts:
                 ramdisk-nbd attach nbd://host/name /dev/nbd0 --connections 4 \\
                   --timeout 30 --dead-connection-timeout 60
 
