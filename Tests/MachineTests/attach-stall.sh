@@ -57,19 +57,26 @@ stalled() {
     fail "round $round: reading from processor $1 takes over 20 seconds; $who"
 }
 
-# Other devices keep the workers busy that are idle by now.
-modprobe nbd
+# The kernel keeps workers that have nothing to do. Before each round as many go to another device as the
+# last round gave back, so that the next connection takes the last one.
+requires chrt util-linux
+modprobe -r nbd
+modprobe nbd nbds_max=$((rounds + 8))
 in_background "$RAMDISK_NBD" serve --size 16M --unix "$scratch/sock"
 wait_until 30 test -S "$scratch/sock" || fail "the server did not start"
 uri="nbd+unix:///?socket=$scratch/sock"
-for number in 4 5 6 7 8 9; do
-    ramdisk attach "$uri" "/dev/nbd$number" --connections 2 >/dev/null || fail "attach failed"
-done
-udevadm settle --timeout=60
+others=()
+take_workers() {
+    others+=("/dev/nbd$((${#others[@]} + 1))")
+    ramdisk attach "$uri" "${others[-1]}" --connections 2 >/dev/null || fail "attach ${others[-1]} failed"
+}
+for number in 1 2 3 4; do take_workers; done
 
 checking "$rounds rounds of up and attach with two queues while workers come slowly"
 for ((round = 1; round <= rounds; round++)); do
     rm -f "$scratch/rescued"
+    take_workers
+    udevadm settle --timeout=60
     watch_requests
     start_hogs
     slow_workers
@@ -105,7 +112,8 @@ for ((round = 1; round <= rounds; round++)); do
 done
 echo "  (in $rescued of $checks rounds the rescuer read a connection)"
 ((rescued > 0)) || fail "the rescuer never had a part in it: this test shows nothing"
-for number in 4 5 6 7 8 9; do
-    ramdisk detach "/dev/nbd$number" || fail "detach failed"
+for device in "${others[@]}"; do
+    ramdisk detach "$device" || fail "detach $device failed"
 done
 for job in "${jobs_started[@]}"; do end_job "$job"; done
+wait_until 20 modprobe -r nbd 2>/dev/null || fail "the driver cannot be unloaded"

@@ -26,6 +26,20 @@ wait_until 10 device_detached "$device" || fail "it is still attached"
 wait_until 10 unit_is inactive || fail "the unit is $(systemctl show -P ActiveState "$unit")"
 [[ $(systemctl show -P Result "$unit") == success ]] || fail "its result is $(systemctl show -P Result "$unit")"
 
+checking "a stop that systemd has given up on is remembered too"
+install_unit "$unit" "$unit" 's/--size 1G/--size 64M/' 's/^TimeoutStopSec=.*/TimeoutStopSec=3/'
+systemctl start "$unit"
+in_background bash -c 'cd /mnt/ramdisk && exec sleep 600'
+user=$job
+sleep 1
+systemctl stop --no-block "$unit"
+wait_until 60 unit_is failed || fail "the unit is $(systemctl show -P ActiveState "$unit")"
+mountpoint -q /mnt/ramdisk || fail "it was unmounted under its user"
+end_job "$user"
+wait_until 10 device_detached "$device" || fail "it is still attached"
+wait_until 10 no_process || fail "the program still runs"
+systemctl reset-failed "$unit"
+
 checking "it can be started again"
 systemctl start "$unit"
 mountpoint -q /mnt/ramdisk || fail "it is not mounted"
