@@ -33,9 +33,13 @@ end_hogs() {
 slow_workers() { chrt --idle --pid 0 "$kthreadd"; }
 quick_workers() { chrt --other --pid 0 "$kthreadd"; }
 
-# The rescuer of the device's queue, and whether it reads a connection now.
+# note_rescuer: whether the rescuer of the device's queue reads a connection now. While it does, the name of
+# the work is behind its own: nbd0-recv+nbd0-recv.
 note_rescuer() {
-    ! grep -qs recv_work "/proc/$(pgrep -x "${device#/dev/}-recv")/stack" || : >"$scratch/rescued"
+    local pid
+    for pid in $(pgrep "^${device#/dev/}-recv"); do
+        ! grep -qs recv_work "/proc/$pid/stack" || : >"$scratch/rescued"
+    done
 }
 
 # release_workers_later: as soon as the device is there and the rescuer has had its 10 ms, four times over.
@@ -50,11 +54,16 @@ release_workers_later() {
     quick_workers
 }
 
+# stalled PROCESSOR: fails, and says who in the kernel reads which connections.
 stalled() {
-    local who="the rescuer had no part in it"
+    local path who=""
+    for path in /proc/[0-9]*; do
+        ! grep -qs recv_work "$path/stack" || who+=" $(<"$path/comm")"
+    done
+    echo "These read connections:$who" >&2
     note_rescuer
-    [[ ! -e $scratch/rescued ]] || who="the rescuer reads a connection"
-    fail "round $round: reading from processor $1 takes over 20 seconds; $who"
+    [[ ! -e $scratch/rescued ]] || echo "The rescuer of $device reads one of its connections." >&2
+    fail "round $round: reading from processor $1 takes over 20 seconds"
 }
 
 # The kernel keeps workers that have nothing to do. Before each round as many go to another device as the
