@@ -343,6 +343,13 @@ int clinux_process_descriptor(int process) {
     return fd < 0 ? -errno : fd;
 }
 
+int clinux_write_dirty_pages(int fd) {
+    unsigned flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    return sync_file_range(fd, 0, 0, flags) < 0 ? -errno : 0;
+}
+
+int clinux_direct_flag(void) { return O_DIRECT; }
+
 int clinux_wait_process(int process) {
     int status;
     pid_t result;

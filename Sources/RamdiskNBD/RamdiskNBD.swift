@@ -30,6 +30,7 @@ struct RamdiskNBD: ParsableCommand {
     static func main() {
         do {
             var command = try parseAsRoot()
+            defer { Protection.end() }
             try command.run()
         } catch let failure as Failure {
             failure.tell()

@@ -273,6 +273,28 @@ static inline int clinux_wait_readable(const int *fds, uint8_t *marks, size_t co
     return ready;
 }
 
+/// Which sockets of a list are shut down in both directions. A slot is a descriptor plus one, or 0 for none;
+/// other threads may change slots meanwhile. Returns 2 when the slot `own` is, else 1 when another one
+/// is (also when poll(2) fails, since then nothing is known), else 0.
+static inline int clinux_hang_ups(const uint64_t *slots, size_t count, size_t own) {
+    struct pollfd polls[64];
+    if (count > 64) return 1;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t slot = __atomic_load_n(&slots[i], __ATOMIC_ACQUIRE);
+        // poll(2) passes over negative descriptors.
+        polls[i] = (struct pollfd){ .fd = (int)slot - 1, .events = 0 };
+    }
+    if (poll(polls, count, 0) < 0) return 1;
+    int others = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!(polls[i].revents & (POLLHUP | POLLERR))) continue;
+        if (i == own) return 2;
+        // A member that has left meanwhile has nothing more to change.
+        if (__atomic_load_n(&slots[i], __ATOMIC_ACQUIRE) == (uint64_t)polls[i].fd + 1) others = 1;
+    }
+    return others;
+}
+
 /// poll(2) for room to send, or the end; how many (0 or 1). The time is in milliseconds.
 static inline int clinux_wait_writable(int fd, int timeout) {
     struct pollfd entry = { .fd = fd, .events = POLLOUT };
@@ -289,6 +311,12 @@ static inline int clinux_wait_either(int fd, int timeout) {
     int input = entry.revents & (POLLIN | POLLHUP | POLLERR) ? 1 : 0;
     return input | (entry.revents & POLLOUT ? 2 : 0);
 }
+
+/// sync_file_range(2): writes all dirty pages of a file, and waits for that.
+int clinux_write_dirty_pages(int fd);
+
+/// open(2), O_DIRECT
+int clinux_direct_flag(void);
 
 /// setrlimit(2), RLIMIT_NOFILE: as many descriptors as this process may allow itself.
 static inline int clinux_raise_descriptor_limit(void) {

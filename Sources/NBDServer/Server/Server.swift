@@ -59,6 +59,17 @@ public final class Server: Sendable {
         return connection.number
     }
 
+    /// Serves a client that is connected already and may move requests between the connections of a
+    /// group, as the kernel's driver does. Returns the connection's number. When the group is full, which
+    /// ends soon, the connection is closed instead of served.
+    package func serve(_ socket: consuming StreamSocket, in group: ConnectionGroup) -> UInt64 {
+        let membership = group.join(socket.handle)
+        socket.handle.setWaiting(true)
+        let connection = context.connection(socket, membership: membership)
+        if membership != nil { context.hand(over: connection) }
+        return connection.number
+    }
+
     /// What the server and each of its connections have done so far. Asking costs clients nothing.
     public func figures() -> ServerFigures { context.insights.figures() }
 

@@ -14,6 +14,8 @@ public final class RamDisk: Sendable {
     public let size: UInt64
     /// Whether memory is taken when a page is first written, and given back on TRIM.
     public let isSparse: Bool
+    /// Which memory it is. A disk with a backing has the one that was made with the backing.
+    public let identity: DiskIdentity
     /// Why the memory could not be locked, or nil when it is (or is not meant to be).
     public let lockFailure: Errno?
 
@@ -75,6 +77,7 @@ public final class RamDisk: Sendable {
         lockFailure = isSparse ? nil : Self.lock(memory.mapping, mapMemory)
         self.size = size
         self.isSparse = isSparse
+        identity = memory.backing?.identity ?? .random()
         self.memory = memory
     }
 

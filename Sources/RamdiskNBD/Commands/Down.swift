@@ -68,12 +68,18 @@ struct Down: ParsableCommand {
         guard let target else { return records }
         let path = absolutePath(target)
         let device = NBDDevice(path: target)
-        let found = records.filter { record in
-            record.mountPoint == path || record.backing?.name == target
-                || (device != nil && record.attachedDevice == device)
+        // One disk, though a device, a mount point and a backing may have the same name: the surest sign counts.
+        var attached: [DiskRecord] = []
+        if let device {
+            for record in records where try record.attachedDevice() == device { attached.append(record) }
         }
-        guard found.isEmpty else { return found }
-        if let device, device.isConnected {
+        for found in [
+            attached, records.filter { $0.mountPoint == path },
+            records.filter { $0.backing?.name == target },
+        ] where !found.isEmpty {
+            return found
+        }
+        if let device, (try? device.isConnected()) != false {
             throw .unavailable(
                 "\(device) was not brought up by `ramdisk-nbd up`: use ramdisk-nbd detach \(device)"
             )

@@ -19,6 +19,9 @@ struct DiskPlan: Sendable {
     /// Where its memory outlives the server, if it does.
     var backing: BackingPlan?
 
+    /// The file that its memory is; nil when the memory has no name.
+    var backingPath: String? { backing?.path(usesReservedPages) }
+
     /// In bytes.
     static let standardSize: UInt64 = 40 << 20
 
