@@ -17,6 +17,7 @@ struct ServerURI: ExpressibleByArgument {
 struct Attach: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Attach the export of a running NBD server to a device of the kernel.",
+        usage: "ramdisk-nbd attach <uri> [<device>] [<options>]",
         discussion: """
             Connects, does the handshake, hands the connections to the kernel and prints the device. TLS \
             is not possible so.

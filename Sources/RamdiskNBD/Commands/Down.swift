@@ -6,6 +6,7 @@ internal import NBDKernel
 struct Down: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Unmount and detach disks that `up` has brought up, and free their memory.",
+        usage: "ramdisk-nbd down (<disk> | --all) [<options>]",
         discussion: """
             What the kernel still has to write is written first. A disk that is in use stays up. One \
             whose server is gone is served again if its memory is still there (--backing), to be \

@@ -33,7 +33,7 @@ struct Up: ParsableCommand {
                 ramdisk-nbd list
                 ramdisk-nbd down /mnt/ramdisk
 
-              A disk that outlives its server, and a file system that others do not have to wait for:
+              A disk that outlives its server, with XFS on it:
                 ramdisk-nbd up --size 4G --supervise --backing build --filesystem xfs \\
                   --mount /var/build --mount-options noatime
 
