@@ -131,6 +131,24 @@ extension ProgramSuite {
             }
         }
 
+        @Test("is there for its user however many clients ask for metrics")
+        func crowd() async throws {
+            try await withServer("--size", "1M", "--metrics-listen", "127.0.0.1:0") { server in
+                let address = server.log.split(separator: "metrics at http://127.0.0.1:").last
+                let port = try #require(UInt16(address?.prefix { $0.isNumber } ?? ""))
+                var crowd: [RawClient] = []
+                for _ in 0..<300 {
+                    let client = try RawClient(host: "127.0.0.1", port: port)
+                    try? client.send(Array("GET / HTTP/1.1\r\nA: ".utf8))
+                    crowd.append(client)
+                }
+                // Where those places are all taken, one more is closed at once.
+                let late = try RawClient(host: "127.0.0.1", port: port)
+                #expect(throws: RawClient.Ended.self) { try late.receive(1) }
+                #expect(try server.ask("/healthz").status == 200)
+            }
+        }
+
         @Test("costs no thread, and wakes nobody, before somebody asks")
         func idle() async throws {
             try await withServer("--size", "1M") { server in
