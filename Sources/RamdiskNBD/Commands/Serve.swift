@@ -88,7 +88,7 @@ struct Serve: ParsableCommand {
         name: .long,
         help: ArgumentHelp("Write the process's number here when ready.", valueName: "path"),
         completion: .file())
-    var pidFile: String?
+    var pidFile: PathArgument?
 
     @Flag(
         name: .long,
@@ -112,7 +112,7 @@ struct Serve: ParsableCommand {
         let service = try DiskService(
             configuration: DiskService.Configuration(
                 disks: disks.plans, addresses: addresses.plan, options: options,
-                encryption: encryption.configuration, control: insight.plan, pidFile: pidFile,
+                encryption: encryption.configuration, control: insight.plan, pidFile: pidFile?.path,
                 purpose: addresses.stdio ? .standardStreams : .clients,
                 protection: protect ? .swap : .none),
             logger: log.logger)

@@ -171,16 +171,18 @@ struct Up: ParsableCommand {
         return plan
     }
 
-    private var plan: AttachedPlan {
+    /// What is asked for. To be read before the process goes to another directory.
+    var plan: AttachedPlan {
         var plan = disk.plans[0]
         var worker: SupervisedBackend.Command?
         if supervise {
-            var more: [String] = []
+            // A worker may be started when this process has left the directory that it was started in.
+            var more = disk.pathArguments + insight.pathArguments
             if plan.backing == nil {
                 // A name for this time alone: the memory is the next worker's too.
                 let name = "up-\(getpid())"
                 plan.backing = BackingPlan(name: name, directory: nil, isKept: false)
-                more = ["--backing", name]
+                more += ["--backing", name]
             }
             worker = SupervisedBackend.Command(
                 program: OwnProgram.path, arguments: OwnProgram.arguments(role: .worker) + more)

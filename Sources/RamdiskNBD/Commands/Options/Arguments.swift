@@ -77,16 +77,6 @@ struct ListenAddress: ExpressibleByArgument, Equatable {
     var defaultValueDescription: String { "\(host):\(port)" }
 }
 
-/// Path of a Unix socket, of a length that the kernel takes.
-struct UnixPath: ExpressibleByArgument, Equatable {
-    var path: String
-
-    init?(argument: String) {
-        guard SocketAddress.unix(path: argument) != nil else { return nil }
-        path = argument
-    }
-}
-
 /// A disk with a name: `NAME` or `NAME=SIZE`.
 struct ExportRequest: ExpressibleByArgument, Equatable {
     var name: String

@@ -34,7 +34,7 @@ struct DiskOptions: ParsableArguments {
             is found in a backing stays as it is.
             """, valueName: "path"),
         completion: .file())
-    var load: String?
+    var load: PathArgument?
 
     @Flag(
         name: .long,
@@ -67,13 +67,20 @@ struct DiskOptions: ParsableArguments {
         }
     }
 
+    /// The options with paths once more, for a process that runs in another directory: of an option that is
+    /// given twice, the last one counts.
+    var pathArguments: [String] {
+        (load.map { ["--load", $0.path] } ?? [])
+            + (backing.backingDirectory.map { ["--backing-directory", $0.path] } ?? [])
+    }
+
     /// The disks that are asked for.
     var plans: [DiskPlan] {
         let requests = export.isEmpty ? [ExportRequest(name: "", size: nil)] : export
         return requests.map { request in
             DiskPlan(
                 name: request.name, size: (request.size ?? size)?.bytes, isSparse: sparse,
-                isReadOnly: readOnly, load: load, usesReservedPages: backing.hugePages,
+                isReadOnly: readOnly, load: load?.path, usesReservedPages: backing.hugePages,
                 backing: backing.plan(for: export.count > 1 ? request.name : nil))
         }
     }

@@ -11,7 +11,7 @@ struct InsightOptions: ParsableArguments {
             `top`, `trace`). Its mode is 0600. (default: PID.control in $XDG_RUNTIME_DIR/ramdisk-nbd or \
             /run/ramdisk-nbd)
             """, valueName: "path"),
-        completion: .file())
+        completion: .file(), transform: UnixPath.init(parsing:))
     var control: UnixPath?
 
     @Flag(name: .long, help: "Have no control socket.")
@@ -32,6 +32,9 @@ struct InsightOptions: ParsableArguments {
             throw ValidationError("--control and --no-control cannot both be given.")
         }
     }
+
+    /// The option with a path once more, for a process that runs in another directory.
+    var pathArguments: [String] { control.map { ["--control", $0.path] } ?? [] }
 
     /// What is asked for.
     var plan: ControlPlan {

@@ -11,13 +11,12 @@ struct WatchedServerOptions: ParsableArguments {
             $XDG_RUNTIME_DIR/ramdisk-nbd or /run/ramdisk-nbd)
             """, valueName: "path|pid"),
         completion: .file())
-    var control: UnixPath?
+    var control: String?
 
     /// A client of that server; it may not be there.
     func client() throws(Failure) -> ControlClient {
         if let control {
-            let pid = Int32(control.path).flatMap(ControlSearch.socket(of:))
-            return ControlClient(path: pid ?? control.path)
+            return ControlClient(path: Int32(control).flatMap(ControlSearch.socket(of:)) ?? control)
         }
         return ControlClient(path: try ControlSearch.theOnlyServer())
     }
