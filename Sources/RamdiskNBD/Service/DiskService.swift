@@ -92,16 +92,16 @@ struct DiskService: Sendable {
         let tls = try configuration.encryption.map { try TLSContext.make($0, logger: logger) }
         configuration.protection.begin(logger: logger)
         try Placement.begin(on: configuration.options.processors)
-        let exports = try configuration.disks.map { try makeExport($0) }
+        let exports = try makeExports()
         configuration.protection.disksAreThere(logger: logger)
         let listeners = try openListeners()
         leftovers.note(listeners)
         let doors = try configuration.control.open(logger: logger)
         leftovers.note(doors.control.map { [$0] } ?? [])
-        let pidFile = try configuration.pidFile.map { try PidFile(path: $0) }
+        if let path = configuration.pidFile { leftovers.note(try PidFile(path: path)) }
         var running = try publish(exports) { try serve(exports, listeners, doors, tls) }
-        if let pidFile { leftovers.note(pidFile) }
         figures.show(exports)
+        noteForRemoval(exports) { $0.inheritance != .none }
         if let client {
             running.relay = client.relay
             running.server.serve(client.socket)
@@ -125,10 +125,21 @@ struct DiskService: Sendable {
                 control: doors.control, metrics: doors.metrics, watched: watched, logger: logger))
     }
 
-    private func makeExport(_ plan: DiskPlan) throws(Failure) -> Export {
-        let export = try plan.makeExport(logger: logger)
-        if plan.backing?.isKept == false { leftovers.note(export.disk) }
-        return export
+    /// Makes or finds the disks. Until the server serves, a start that is interrupted removes only what it
+    /// has made: a disk that was found may hold what is nowhere else.
+    func makeExports() throws(Failure) -> [Export] {
+        var exports: [Export] = []
+        for plan in configuration.disks { exports.append(try plan.makeExport(logger: logger)) }
+        noteForRemoval(exports) { $0.inheritance == .none }
+        return exports
+    }
+
+    /// These disks go when the server ends, unless they are kept.
+    private func noteForRemoval(_ exports: [Export], where isMeant: (RamDisk) -> Bool) {
+        for (plan, export) in zip(configuration.disks, exports)
+        where plan.backing?.isKept == false && isMeant(export.disk) {
+            leftovers.note(export.disk)
+        }
     }
 
     /// Lets backings outlive the process, just before somebody can write to them; a new one goes again
@@ -169,7 +180,9 @@ struct DiskService: Sendable {
 
     private func openListeners() throws(Failure) -> [Listener] {
         if case .standardStreams = configuration.purpose { return [] }
-        return try configuration.addresses.open(logger: logger)
+        let listeners = try configuration.addresses.open(logger: logger)
+        try configuration.options.admission.check(for: listeners)
+        return listeners
     }
 
     /// The client on standard input and output, if the server is there for one.
