@@ -35,7 +35,7 @@ struct ListenPlan: Sendable {
     }
 }
 
-private enum Listening {
+enum Listening {
     /// How often a free port is looked for that all addresses of a host have.
     private static let attempts = 16
 
@@ -44,7 +44,7 @@ private enum Listening {
         let addresses = try resolve(wanted)
         for attempt in 1... {
             do throws(BindError) {
-                return try bind(addresses, isOptional: wanted.host == "localhost")
+                return try bind(addresses, of: wanted.host)
             } catch {
                 // With port 0 the first address chooses, and another may not have that port free.
                 if wanted.port == 0, error.reason == .addressInUse, attempt < attempts { continue }
@@ -86,7 +86,7 @@ private enum Listening {
         }
     }
 
-    private struct BindError: Error {
+    struct BindError: Error {
         var address: SocketAddress
         var reason: Errno
 
@@ -130,25 +130,34 @@ private enum Listening {
         return addresses
     }
 
-    /// Binds all, or none. When `isOptional`, an address of a family that this machine does not have
-    /// is left out, as long as another is there.
-    private static func bind(
-        _ addresses: [SocketAddress], isOptional: Bool
+    /// Binds all addresses of a host, or none. Those of a family that this machine does not have are left
+    /// out, as long as there is another one. Without IPv6 there is a socket for IPv6 and no address, or not
+    /// even a socket; only of "localhost" and "*" is it this program that has chosen the addresses.
+    static func bind(
+        _ addresses: [SocketAddress], of host: String,
+        open: (SocketAddress) throws(Errno) -> Listener = { (address) throws(Errno) in
+            try Listener(tcp: address)
+        }
     ) throws(BindError) -> [Listener] {
+        let mayBeAbsent: [Errno] =
+            host == "localhost" || host == "*"
+            ? [.addressFamilyNotSupported, .addressNotAvailable] : [.addressFamilyNotSupported]
         var listeners: [Listener] = []
+        var absent: BindError?
         for address in addresses {
             let address =
                 address.port == 0
                 ? address.with(port: listeners.first?.address.port ?? 0)
                 : address
             do throws(Errno) {
-                listeners.append(try Listener(tcp: address))
+                listeners.append(try open(address))
             } catch {
-                let isMissing = error == .addressNotAvailable || error == .addressFamilyNotSupported
-                if isOptional, isMissing, !listeners.isEmpty { continue }
-                throw BindError(address: address, reason: error)
+                let failure = BindError(address: address, reason: error)
+                guard mayBeAbsent.contains(error) else { throw failure }
+                absent = failure
             }
         }
+        if listeners.isEmpty, let absent { throw absent }
         return listeners
     }
 }
