@@ -39,6 +39,24 @@ extension ProgramSuite {
             }
         }
 
+        @Test(
+            "makes a disk as large as the file that it is loaded from, in whole pages",
+            arguments: [(50_000_000, 50_003_968), (4096, 4096), (1, 4096), (0, 4096)],
+            [[], ["--export", "a"]])
+        func loadedSize(bytes: (file: Int, disk: UInt64), options: [String]) async throws {
+            let directory = try TemporaryDirectory()
+            let image = try directory.randomFile(bytes: max(1, bytes.file))
+            if bytes.file == 0 { try await Program("truncate", package: "coreutils")("-s0", image) }
+            try await withServer(["--load", image] + options) { server in
+                let size = try RawClient(unix: server.socketPath).enter()
+                #expect(size == bytes.disk)
+            }
+            try await withServer(["--load", image, "--size", "64M"] + options) { server in
+                let size = try RawClient(unix: server.socketPath).enter()
+                #expect(size == 64 << 20)
+            }
+        }
+
         @Test("takes a name for every disk, and the first answers to none")
         func exports() async throws {
             try await withServer("--export", "one=1M", "--export", "two", "--size", "2M") {

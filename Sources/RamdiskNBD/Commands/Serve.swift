@@ -40,7 +40,7 @@ struct Serve: ParsableCommand {
                 nbd-client -N scratch localhost /dev/nbd1
 
               A file system's image in memory, for any number of readers:
-                ramdisk-nbd serve --size 1G --load root.img --read-only
+                ramdisk-nbd serve --load root.img --read-only
 
               A Unix socket for root and a group, judged by file and by peer:
                 ramdisk-nbd serve --unix /run/ramdisk.sock --unix-mode 660 --unix-owner :disk \

@@ -1,14 +1,17 @@
 // A disk that is wanted, and its making.
 
+internal import Glibc
 internal import LinuxIO
 internal import Logging
 internal import NBDServer
+internal import SystemPackage
 
 /// What one disk is to be.
 struct DiskPlan: Sendable {
     /// The name clients ask for.
     var name: String
-    /// In bytes; nil for the size of a backing that is found, else ``standardSize``.
+    /// In bytes; nil for the size of a backing that is found, else of the file that it begins with, else
+    /// ``standardSize``.
     var size: UInt64?
     var isSparse: Bool
     var isReadOnly: Bool
@@ -44,15 +47,41 @@ struct DiskPlan: Sendable {
     private func makeDisk(logger: Logger) throws(Failure) -> RamDisk {
         if let backing {
             return try backing.makeDisk(
-                size: size, isSparse: isSparse, usesReservedPages: usesReservedPages,
-                logger: logger)
+                size: size, newSize: newSize, isSparse: isSparse,
+                usesReservedPages: usesReservedPages, logger: logger)
         }
-        let size = size ?? Self.standardSize
+        let size = size ?? newSize
         do throws(RamDiskError) {
             return try usesReservedPages
                 ? RamDisk(reservedPagesOf: size) : RamDisk(size: size, isSparse: isSparse)
         } catch {
             throw .system("\(error)")
+        }
+    }
+
+    /// Bytes of a new disk that nobody has asked a size for: those of the file that it begins with, in whole
+    /// pages. A file that cannot be read, or has no length, is seen when it is loaded.
+    private var newSize: UInt64 {
+        guard let load, let length = Self.length(of: load) else { return Self.standardSize }
+        let page = RamDisk.smallestSize
+        guard length < RamDisk.largestSize else { return length }
+        return max(page, (length + page - 1) / page * page)
+    }
+
+    /// Bytes in a file or a block device; nil for a pipe, and for what is not there. It is not opened unless
+    /// it is a block device: opening a pipe would wait, or end it for who writes.
+    private static func length(of path: String) -> UInt64? {
+        var status = Glibc.stat()
+        guard unsafe stat(path, &status) == 0 else { return nil }
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: return UInt64(status.st_size)
+        case S_IFBLK:
+            guard
+                let file = try? FileDescriptor.open(
+                    FilePath(path), .readOnly, options: .closeOnExec)
+            else { return nil }
+            return try? file.closeAfter { UInt64(try file.seek(offset: 0, from: .end)) }
+        default: return nil
         }
     }
 

@@ -8,8 +8,8 @@ struct DiskOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             """
-            Size of a disk: bytes, or with K, M, G or T (powers of 1024). (default: 40M, or what a \
-            backing that is found has)
+            Size of a disk: bytes, or with K, M, G or T (powers of 1024). (default: 40M; with --load what \
+            the file has, in whole 4K; what a backing that is found has)
             """, valueName: "size"))
     var size: ByteCount?
 
