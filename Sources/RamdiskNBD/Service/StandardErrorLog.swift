@@ -24,6 +24,15 @@ struct StandardErrorLog: LogHandler {
         _ = unsafe write(STDERR_FILENO, bytes, bytes.count)
     }
 
+    /// Whether standard error is the stream to the journal that systemd has made for this process, and not
+    /// something that it was led to since. systemd.exec(5), `JOURNAL_STREAM`
+    static var leadsToJournal: Bool {
+        guard let stream = unsafe getenv("JOURNAL_STREAM") else { return false }
+        var status = stat()
+        guard unsafe fstat(STDERR_FILENO, &status) == 0 else { return false }
+        return unsafe String(cString: stream) == "\(status.st_dev):\(status.st_ino)"
+    }
+
     /// Local time as `2026-11-23T03:12:45+0000`.
     private static func timestamp() -> String {
         var now = time(nil)

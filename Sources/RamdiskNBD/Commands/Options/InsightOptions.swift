@@ -8,8 +8,9 @@ struct InsightOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             Path of the control socket, where figures and traces are asked for (see `ramdisk-nbd stats`, \
-            `top`, `trace`). Its mode is 0600. (default: PID.control in $XDG_RUNTIME_DIR/ramdisk-nbd or \
-            /run/ramdisk-nbd)
+            `top`, `trace`). Its mode is 0600. (default: PID.control in $RUNTIME_DIRECTORY of a systemd \
+            unit; else for root in /run/ramdisk-nbd, for others in $XDG_RUNTIME_DIR/ramdisk-nbd or \
+            /tmp/ramdisk-nbd-UID)
             """, valueName: "path"),
         completion: .file(), transform: UnixPath.init(parsing:))
     var control: UnixPath?

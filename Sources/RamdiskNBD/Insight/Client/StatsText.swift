@@ -1,5 +1,8 @@
 // A server's figures as tables for people.
 
+internal import LinuxIO
+internal import NBDKernel
+
 /// Lines and tables of what `/stats` tells. Nothing in it is wider than 100 columns, unless a name is.
 struct StatsText {
     private(set) var text = ""
@@ -20,6 +23,7 @@ struct StatsText {
             "ramdisk-nbd \(server.version), process \(server.pid), up "
                 + Units.age(seconds: server.uptimeSeconds))
         for address in server.addresses { line("address", address) }
+        if let device = Self.device(of: stats) { line("device", device) }
         line("memory", Units.bytes(Double(server.residentBytes)))
         line(
             "connections",
@@ -35,6 +39,17 @@ struct StatsText {
         if let hitRate = activity.polling.hitRate {
             line("polling", "\(Units.fixed(hitRate * 100, decimals: 0)) % of waits needed no sleep")
         }
+    }
+
+    /// The device that the server's disk is attached to, and where that is mounted, if `up` has brought it
+    /// up: its record says so.
+    static func device(of stats: Stats) -> String? {
+        let pid = stats.server.pid
+        let record = RuntimeDirectory()?.records.first { record in
+            record.owner.number == pid || record.worker?.number == pid
+        }
+        guard let record, let device = record.attachedDevice else { return nil }
+        return device.path + (record.mountPoint.map { ", at \($0)" } ?? "")
     }
 
     private mutating func writeDisks(_ disks: [DiskStats]) {
