@@ -112,6 +112,14 @@ extension ProgramSuite {
             try await withServer("--tls-certificates", directory.file("pki")) { server in
                 let client = try RawClient(unix: server.socketPath)
                 #expect(throws: RawClient.Ended.self) { try client.enter() }
+                let plain = server.uri.replacing("nbds+unix", with: "nbd+unix")
+                let ending = try await Program("nbdinfo", package: "libnbd-bin").run([plain])
+                #expect(!ending.status.isSuccess)
+                try await eventually("the log says why") {
+                    server.log.contains(
+                        "notice connection ended: the client did not start TLS, which this server requires"
+                    )
+                }
             }
         }
 
