@@ -49,7 +49,7 @@ struct Attach: ParsableCommand {
     var connections = 1
 
     @OptionGroup
-    var timeouts: DeviceTimeouts
+    var timeouts: AttachTimeouts
 
     func validate() throws {
         guard (1...128).contains(connections) else {

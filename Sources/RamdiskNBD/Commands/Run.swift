@@ -20,7 +20,7 @@ struct Run: ParsableCommand {
             """)
 
     @OptionGroup(title: "Disks")
-    var disks: DiskOptions
+    var disks: ExportOptions
 
     @OptionGroup(title: "Connections")
     var connections: ConnectionOptions

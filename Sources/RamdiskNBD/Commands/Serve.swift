@@ -64,7 +64,7 @@ struct Serve: ParsableCommand {
             """)
 
     @OptionGroup(title: "Disks")
-    var disks: DiskOptions
+    var disks: ExportOptions
 
     @OptionGroup(title: "Addresses")
     var addresses: ListenOptions

@@ -22,15 +22,21 @@ struct DiskPlan: Sendable {
     /// Where its memory outlives the server, if it does.
     var backing: BackingPlan?
 
+    /// What clients are told that it is.
+    var description = Self.standardDescription
+
     /// In bytes.
     static let standardSize: UInt64 = 40 << 20
+    static let standardDescription = "ramdisk"
 
     /// Makes the disk, fills it, and gives it its name. A backing is not there for others to find
-    /// until ``NBDServer/RamDisk/publish()``.
-    func makeExport(logger: Logger) throws(Failure) -> Export {
+    /// until ``NBDServer/RamDisk/publish()``. That its memory cannot be locked is worth a warning only to who
+    /// wants that: an ordinary user may hardly lock any.
+    func makeExport(logger: Logger, wantsLock: Bool = true) throws(Failure) -> Export {
         let disk = try makeDisk(logger: logger)
         if let failure = disk.lockFailure {
-            logger.warning(
+            logger.log(
+                level: wantsLock ? .warning : .debug,
                 "the disk's memory is not locked, so it may be swapped out: raise the limit with ulimit -l, or run as root",
                 metadata: ["error": "\(failure)"])
         }
@@ -41,7 +47,7 @@ struct DiskPlan: Sendable {
                 logger.notice("the disk was found with its content, so nothing is loaded")
             }
         }
-        return Export(name: name, description: "ramdisk", disk: disk, isReadOnly: isReadOnly)
+        return Export(name: name, description: description, disk: disk, isReadOnly: isReadOnly)
     }
 
     private func makeDisk(logger: Logger) throws(Failure) -> RamDisk {

@@ -9,8 +9,8 @@ struct BackingOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             Keep the disk in memory of this name, which outlives the server: if it is killed or \
-            crashes, the next one with the name finds every write that was acknowledged. With more \
-            than one --export each disk has NAME-EXPORT. A server that is stopped removes it.
+            crashes, the next one with the name finds every write that was acknowledged. A server that \
+            is stopped removes it.
             """, valueName: "name"))
     var backing: String?
 
