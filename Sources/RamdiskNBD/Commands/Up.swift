@@ -72,7 +72,7 @@ struct Up: ParsableCommand {
     var supervise = false
 
     @OptionGroup
-    var timeouts: DeviceTimeouts
+    var timeouts: DiskTimeouts
 
     @OptionGroup
     var threads: ThreadOptions
@@ -103,10 +103,6 @@ struct Up: ParsableCommand {
     var role: Role?
 
     func validate() throws {
-        guard disk.export.isEmpty else {
-            throw ValidationError(
-                "--export is for `serve`: `up` makes one disk, which needs no name.")
-        }
         guard !foreground || !daemon else {
             throw ValidationError("--foreground and --daemon: give one of them.")
         }
@@ -152,8 +148,10 @@ struct Up: ParsableCommand {
     /// The owner of the device, the mount and the record.
     private func own(_ stop: StopRequest) throws {
         let isDaemon = role == .daemon
+        LogHold.begin(log.logger)
         let disk = try AttachedDisk(plan, logger: log.logger, stop: stop)
         try disk.run { device, mountPoint in
+            LogHold.end()
             standardOutput(device.path + (mountPoint.map { " \($0)" } ?? "") + "\n")
             NotifySocket.tell("READY=1")
             if isDaemon { Daemon.detach() }

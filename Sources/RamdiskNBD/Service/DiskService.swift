@@ -49,6 +49,7 @@ struct DiskService: Sendable {
     /// Sets everything up, serves until it is over, and takes everything down. Whatever step fails, what
     /// was set up before it goes away with the values that own it.
     func run() throws {
+        LogHold.begin(logger)
         let running = try start()
         defer { stop(running) }
         if configuration.protection == .none { ResidentMemory.forgetStart() }
@@ -129,7 +130,10 @@ struct DiskService: Sendable {
     /// has made: a disk that was found may hold what is nowhere else.
     func makeExports() throws(Failure) -> [Export] {
         var exports: [Export] = []
-        for plan in configuration.disks { exports.append(try plan.makeExport(logger: logger)) }
+        let wantsLock = configuration.protection != .none
+        for plan in configuration.disks {
+            exports.append(try plan.makeExport(logger: logger, wantsLock: wantsLock))
+        }
         noteForRemoval(exports) { $0.inheritance == .none }
         return exports
     }
@@ -175,7 +179,9 @@ struct DiskService: Sendable {
     }
 
     private func uris(of addresses: [SocketAddress]) -> [String] {
+        // All addresses of one family and all of the other are one to clients.
         addresses.map { $0.uri(isEncrypted: configuration.encryption != nil) }
+            .reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     }
 
     private func openListeners() throws(Failure) -> [Listener] {
@@ -212,13 +218,28 @@ struct DiskService: Sendable {
         let uris = uris(of: running.addresses)
         switch configuration.purpose {
         case .clients:
-            standardOutput(uris.map { $0 + "\n" }.joined())
+            LogHold.end()
+            announce(uris)
             NotifySocket.tell("READY=1")
-        case .standardStreams: try endAfterLastReplies(running.relay)
+        case .standardStreams:
+            try endAfterLastReplies(running.relay)
+            LogHold.end()
         case .command(let command):
             try command.start(
                 socketPath: running.addresses[0].path ?? "", uri: uris[0], done: over)
+            LogHold.end()
         }
+    }
+
+    /// Prints the addresses. Where that fails, the disks are served all the same, and the log has them.
+    private func announce(_ uris: [String]) {
+        guard !uris.isEmpty, let error = StandardOutput.write(uris.map { $0 + "\n" }.joined())
+        else { return }
+        logger.warning(
+            "cannot write the addresses to standard output",
+            metadata: [
+                "addresses": "\(uris.joined(separator: " "))", "error": "\(error)",
+            ])
     }
 
     /// Ends when the client is done, and its last replies have had the time to get through a slow pipe.

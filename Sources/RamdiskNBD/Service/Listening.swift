@@ -28,9 +28,11 @@ struct ListenPlan: Sendable {
     }
 
     /// Opens these TCP addresses alone.
-    static func open(_ addresses: [ListenAddress]) throws(Failure) -> [Listener] {
+    static func open(
+        _ addresses: [ListenAddress], option: String = "--listen"
+    ) throws(Failure) -> [Listener] {
         var listeners: [Listener] = []
-        for address in addresses { listeners += try Listening.tcp(address) }
+        for address in addresses { listeners += try Listening.tcp(address, option) }
         return listeners
     }
 }
@@ -40,7 +42,9 @@ enum Listening {
     private static let attempts = 16
 
     /// Listeners on every address of a host, all with one port.
-    static func tcp(_ wanted: ListenAddress) throws(Failure) -> [Listener] {
+    static func tcp(
+        _ wanted: ListenAddress, _ option: String
+    ) throws(Failure) -> [Listener] {
         let addresses = try resolve(wanted)
         for attempt in 1... {
             do throws(BindError) {
@@ -48,7 +52,7 @@ enum Listening {
             } catch {
                 // With port 0 the first address chooses, and another may not have that port free.
                 if wanted.port == 0, error.reason == .addressInUse, attempt < attempts { continue }
-                throw error.failure
+                throw error.failure(option)
             }
         }
         return []
@@ -82,7 +86,7 @@ enum Listening {
         do throws(Errno) {
             return try Listener(unix: address, access: access)
         } catch {
-            throw BindError(address: address, reason: error).failure
+            throw BindError(address: address, reason: error).failure("--unix")
         }
     }
 
@@ -90,12 +94,13 @@ enum Listening {
         var address: SocketAddress
         var reason: Errno
 
-        var failure: Failure {
+        /// The same for people who have asked for the address with this option.
+        func failure(_ option: String) -> Failure {
             switch (reason, address.path) {
             case (.addressInUse, nil):
                 .unavailable(
                     "cannot listen on \(address): the address is in use; "
-                        + "choose another with --listen, or end what listens there")
+                        + "choose another with \(option), or end what listens there")
             case (.addressInUse, _?):
                 .unavailable(
                     "cannot listen on \(address): a server answers there, or the file is no socket; "

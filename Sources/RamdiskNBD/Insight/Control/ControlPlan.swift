@@ -27,7 +27,7 @@ struct ControlPlan: Sendable {
 
     /// Opens all of it, and tells where metrics are.
     func open(logger: Logger) throws(Failure) -> (control: Listener?, metrics: [Listener]) {
-        let metrics = try ListenPlan.open(metrics)
+        let metrics = try ListenPlan.open(metrics, option: "--metrics-listen")
         let control = try openSocket {
             logger.notice("there is no control socket", metadata: ["reason": "\($0)"])
         }
