@@ -95,6 +95,9 @@ public struct ServerNegotiation: Sendable {
     /// Set when the server is being stopped: every further option but ABORT is refused.
     public var isShuttingDown = false
 
+    /// Whether an option was refused because it came before TLS.
+    public private(set) var wantedTLS = false
+
     /// A handshake about these exports. The first of them also answers to the empty name, which
     /// means "the default export".
     public init(exports: [ExportInfo], tls: TLSPolicy = .off) {
@@ -339,7 +342,8 @@ public struct ServerNegotiation: Sendable {
     }
 
     private mutating func answer(_ header: OptionHeader, refusal: OptionReplyCode) -> Step {
-        switch header.code {
+        if refusal == .tlsRequired { wantedTLS = true }
+        return switch header.code {
         case .exportName where refusal == .tlsRequired: fail(.exportNameWithoutTLS)
         case .exportName: turnAway(.shuttingDown)
         case .abort: abort(header)

@@ -16,7 +16,7 @@ extension RamDisk {
             switch self {
             case .unreadable(let path, let error): "cannot read \(path): \(error)"
             case .tooLong(let path, let size):
-                "\(path) does not fit on a disk of \(size) bytes; choose a larger size"
+                "\(path) does not fit on a disk of \(size.bytesText); choose a larger size"
             }
         }
     }
