@@ -51,6 +51,13 @@ int clinux_provision(int fd, off_t offset, off_t length);
 /// fallocate(2), FALLOC_FL_PUNCH_HOLE: gives the memory of the range back; it reads as zeroes.
 int clinux_punch(int fd, off_t offset, off_t length);
 
+/// futex(2), FUTEX_WAIT: sleeps until it is woken, if the lower half of a 64-bit word has a value.
+/// Returns as well when it has another, and when a signal comes.
+void clinux_futex_wait(void *word, uint32_t value);
+
+/// futex(2), FUTEX_WAKE: wakes so many threads that sleep on the lower half of a word.
+void clinux_futex_wake(void *word, int count);
+
 /// mmap(2) of a part of a descriptor, shared, readable and writable, at an address that is a multiple
 /// of alignment (a power of two, of pages): large pages want that. NULL when it fails, with errno in
 /// *error.
