@@ -142,6 +142,14 @@ int clinux_peer_credentials(int fd, int *process, uint32_t *user, uint32_t *grou
     return 0;
 }
 
+int clinux_move_to_new(const char *from, const char *to) {
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
+    if (errno != EINVAL && errno != ENOSYS) return -errno;
+    if (link(from, to) < 0) return -errno;
+    unlink(from);
+    return 0;
+}
+
 int clinux_set_file_access(const char *path, int64_t user, int64_t group, int64_t mode) {
     // The very file that is looked at is the one that is changed, whatever the path leads to later.
     int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);

@@ -247,6 +247,10 @@ static inline int clinux_get_option(int fd, int level, int name, int *value) {
 /// fchownat(2) and chmod(2) of a socket's file; -1 leaves the user, group or mode as it is.
 int clinux_set_file_access(const char *path, int64_t user, int64_t group, int64_t mode);
 
+/// renameat2(2), RENAME_NOREPLACE, or link(2) and unlink(2) where the file system does not know that:
+/// -EEXIST when there is a file at the new path.
+int clinux_move_to_new(const char *from, const char *to);
+
 /// fcntl(2): never waits, and is closed on exec.
 static inline int clinux_make_listener(int fd) {
     int flags = fcntl(fd, F_GETFL);
