@@ -39,7 +39,8 @@ extension Interop {
             try await expectRefusal(of: request, "--read-only")
         }
 
-        @Test("whose range reaches 2^64 get an error that libnbd 1.14 takes", arguments: Bad.wrapping)
+        @Test(
+            "whose range reaches 2^64 get an error that libnbd 1.14 takes", arguments: Bad.wrapping)
         func wrapping(request: BadRequest) async throws {
             try await withServer("--size", "40M") { server in
                 let said = try await nbdsh(

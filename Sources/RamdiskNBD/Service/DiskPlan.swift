@@ -38,7 +38,7 @@ struct DiskPlan: Sendable {
                 logger.notice("the disk was found with its content, so nothing is loaded")
             }
         }
-        return Export(name: name, description: "ramdisk", disk: disk, isReadOnly: isReadOnly)
+        return Export(name: name, disk: disk, isReadOnly: isReadOnly)
     }
 
     private func makeDisk(logger: Logger) throws(Failure) -> RamDisk {
