@@ -39,7 +39,7 @@ extension ReplyBatch {
 
     /// It is refused. In a chunk with the reason as a text, and with the place where the range leaves an
     /// export of so many bytes if that is the reason. A range that reaches 2^64 gets no place: libnbd
-    /// before 1.16 computes the range's end in 64 bits, finds the place outside, and ends the connection.
+    /// 1.14 computes the range's end in 64 bits, finds the place outside, and ends the connection.
     ///
     /// Not analysed: the text is a constant, which the compiler does not see through.
     @_semantics("no_performance_analysis") @inline(never)
