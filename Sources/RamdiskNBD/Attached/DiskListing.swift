@@ -138,7 +138,8 @@ extension DiskRow {
             + [
                 "\"device\": \(text(device))", "\"size\": \(size)", "\"used\": \(number(used))",
                 "\"filesystem\": \(text(fileSystem))", "\"mount\": \(text(mountPoint))",
-                "\"backing\": \(text(backing))", "\"server\": \(text(server))", "\"state\": \(text(state.rawValue))",
+                "\"backing\": \(text(backing))", "\"server\": \(text(server))",
+                "\"state\": \(text(state.rawValue))",
                 "\"pid\": \(number(process))", "\"worker\": \(number(worker))",
             ].joined(separator: ", ") + "}"
     }
