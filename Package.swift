@@ -12,6 +12,9 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// The linker that comes with Swift. The usual one warns of a call in Swift's own Foundation (mktemp).
+let linker: [LinkerSetting] = [.unsafeFlags(["-use-ld=lld"])]
+
 let package = Package(
     name: "ramdisk-nbd",
     products: [
@@ -77,7 +80,7 @@ let package = Package(
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ],
-            swiftSettings: settings),
+            swiftSettings: settings, linkerSettings: linker),
 
         // The load generator of the benchmark.
         .executableTarget(
@@ -89,7 +92,7 @@ let package = Package(
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
             ],
             path: "Benchmarks/NBDLoad",
-            swiftSettings: settings),
+            swiftSettings: settings, linkerSettings: linker),
 
         .testTarget(
             name: "NBDProtocolTests", dependencies: ["NBDProtocol"], swiftSettings: settings),
@@ -159,7 +162,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Tests/NBDConformance",
-            swiftSettings: settings),
+            swiftSettings: settings, linkerSettings: linker),
         .testTarget(
             name: "ConformanceTests",
             dependencies: ["Conformance", "Harness", "NBDProtocol", "RamdiskNBD"],

@@ -23,6 +23,29 @@ public enum Directory {
         return names.sorted()
     }
 
+    /// Whether a directory is there. stat(2)
+    public static func exists(_ path: String) -> Bool {
+        var status = stat()
+        return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// Makes a directory, and those above it that are missing; returns how many it made.
+    public static func makeAll(_ path: String, mode: UInt32 = 0o755) throws(Errno) -> Int {
+        if exists(path) { return 0 }
+        let parent = path.split(separator: "/").dropLast().joined(separator: "/")
+        let above = parent.isEmpty ? 0 : try makeAll("/" + parent, mode: mode)
+        return try make(path, mode: mode) ? above + 1 : above
+    }
+
+    /// Removes a directory and those above it, as many in all, as long as they are empty. rmdir(2)
+    public static func removeEmpty(_ path: String, levels: Int) {
+        var parts = path.split(separator: "/")
+        for _ in 0..<levels where !parts.isEmpty {
+            removeEmpty("/" + parts.joined(separator: "/"))
+            parts.removeLast()
+        }
+    }
+
     /// Makes a directory if there is none; answers whether there was none. mkdir(2)
     public static func make(_ path: String, mode: UInt32 = 0o755) throws(Errno) -> Bool {
         if unsafe mkdir(path, mode) == 0 { return true }

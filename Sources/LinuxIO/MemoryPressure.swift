@@ -49,17 +49,6 @@ public enum MemoryPressure {
     /// Takes that back.
     public static func leaveReserve() throws(Errno) { try checked(clinux_set_real_time(0)) }
 
-    /// Has the kernel never raise the amount that it keeps back, as it does for a while when its large
-    /// pages run out: then whoever frees memory could have to wait for a server that has to wait for
-    /// memory. Holds for the machine until it is set again; answers what it was, 0 if this changed
-    /// nothing. `vm.watermark_boost_factor` (Linux 5.0)
-    public static func keepReserveSmall() throws(Errno) -> Int {
-        let path = "/proc/sys/vm/watermark_boost_factor"
-        guard let factor = number(in: path), factor != 0 else { return 0 }
-        try write("0", to: path)
-        return factor
-    }
-
     /// Has the kernel choose any other process when one must be killed for its memory. Needs
     /// `CAP_SYS_RESOURCE`. proc(5), `oom_score_adj`
     public static func neverKill() throws(Errno) {
@@ -79,11 +68,11 @@ public enum MemoryPressure {
     private static let scoreOfOthers = Atomic<Int>(.min)
 
     /// The number that one of the kernel's files has in its first line.
-    private static func number(in path: String) -> Int? {
+    static func number(in path: String) -> Int? {
         (TextFile.read(path)?.split(separator: "\n").first).flatMap { Int($0) }
     }
 
-    private static func write(_ text: String, to path: String) throws(Errno) {
+    static func write(_ text: String, to path: String) throws(Errno) {
         let file = Descriptor(
             adopting: try checkedErrno(unsafe open(path, O_WRONLY | O_CLOEXEC)))
         let bytes = Array(text.utf8)

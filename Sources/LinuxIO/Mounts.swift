@@ -11,11 +11,18 @@ public struct Mount: Sendable, Equatable {
     public let type: String
     /// What it was made of: a device's path, mostly.
     public let source: String
+    /// What it was mounted with, as mount(8) takes it after -o.
+    public let options: String
 
     /// All mounts that this process sees, in order. proc(5), /proc/PID/mountinfo
-    public static var all: [Mount] { parse(TextFile.read("/proc/self/mountinfo") ?? "") }
+    public static func table() throws(Errno) -> [Mount] {
+        parse(try TextFile.contents(of: "/proc/self/mountinfo"))
+    }
 
-    /// Where a device is mounted.
+    /// The same for display: none when the table cannot be read.
+    public static var all: [Mount] { (try? table()) ?? [] }
+
+    /// Where a device is mounted, for display.
     public static func all(of device: String) -> [Mount] {
         all.filter { $0.source == device }
     }
@@ -30,7 +37,7 @@ public struct Mount: Sendable, Equatable {
             else { return nil }
             return Mount(
                 point: unescaped(words[4]), type: unescaped(words[dash + 1]),
-                source: unescaped(words[dash + 2]))
+                source: unescaped(words[dash + 2]), options: unescaped(words[5]))
         }
     }
 

@@ -30,8 +30,17 @@ public struct ProcessIdentity: Sendable, Hashable {
         self.init(number: number, start: start)
     }
 
-    /// Whether it is still running.
-    public var isRunning: Bool { ProcessIdentity(running: number) == self }
+    /// Whether it is still running. A process that cannot be looked at, because this one has no descriptor
+    /// or memory left for that, counts as running: only what is known to be gone is gone.
+    public var isRunning: Bool {
+        do throws(Errno) {
+            let text = try TextFile.contents(of: "/proc/\(number)/stat")
+            guard let (state, start) = Self.parse(text) else { return true }
+            return state != "Z" && state != "X" && start == self.start
+        } catch {
+            return error != .noSuchFileOrDirectory && error != .noSuchProcess
+        }
+    }
 
     /// Sends it a signal, if it is still running. kill(2)
     public func signal(_ signal: Int32) {

@@ -142,10 +142,23 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
 
 extension StreamSocket {
     /// Connects to an address and waits until that is done or refused. connect(2)
-    public static func connect(to address: SocketAddress) throws(Errno) -> StreamSocket {
+    ///
+    /// - Parameter milliseconds: throws `timedOut` when it takes longer; 0 for the system's own limit of some
+    ///   minutes.
+    public static func connect(
+        to address: SocketAddress, milliseconds: Int = 0
+    ) throws(Errno) -> StreamSocket {
         let descriptor = Descriptor(adopting: try checked(clinux_stream_socket(address.family)))
         let number = descriptor.rawValue
-        try checkedErrno(unsafe address.withAddress { unsafe Glibc.connect(number, $0, $1) })
-        return StreamSocket(descriptor)
+        let socket = StreamSocket(descriptor)
+        // On Linux the send timeout is connect(2)'s, too.
+        socket.handle.setSendTimeout(milliseconds: milliseconds)
+        do throws(Errno) {
+            try checkedErrno(unsafe address.withAddress { unsafe Glibc.connect(number, $0, $1) })
+        } catch {
+            throw error == .nowInProgress ? .timedOut : error
+        }
+        socket.handle.setSendTimeout(milliseconds: 0)
+        return socket
     }
 }

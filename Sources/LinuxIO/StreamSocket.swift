@@ -134,6 +134,31 @@ public struct StreamSocket: ~Copyable, Sendable {
             unsafe clinux_wait_readable([number], &mark, 1, CInt(clamping: milliseconds))) > 0
     }
 
+    /// Which sockets of a group are shut down in both directions.
+    public enum HangUps: Sendable {
+        /// None.
+        case none
+        /// One or more, but not the caller's own.
+        case others
+        /// The caller's own.
+        case own
+    }
+
+    /// What a group of sockets that threads share keeps of this one: never 0.
+    public var groupSlot: UInt64 { UInt64(number) + 1 }
+
+    /// Looks at all sockets of a group at once, without waiting. `memory` holds a ``groupSlot`` or 0 in each
+    /// of its first `count` words (at most 64), and `own` is the index of the caller's. poll(2)
+    @_semantics("no_performance_analysis")
+    public static func hangUps(in memory: MemoryRegion, count: Int, own: Int) -> HangUps {
+        precondition(memory.count >= count * 8 && (0..<count).contains(own))
+        // Sound: the words are within the region, and the shim reads them atomically.
+        let state = unsafe memory.base.withMemoryRebound(to: UInt64.self, capacity: count) { words in
+            unsafe clinux_hang_ups(words, count, own)
+        }
+        return state == 0 ? .none : state == 1 ? .others : .own
+    }
+
     /// Waits for room to send, or the end, and says whether that comes before the time is over. poll(2)
     public func waitWritable(milliseconds: Int) throws(Errno) -> Bool {
         try checked(clinux_wait_writable(number, CInt(clamping: milliseconds))) > 0

@@ -1,6 +1,7 @@
 // One of the kernel's devices: its number, its path, and what sysfs says of it.
 
 internal import LinuxIO
+public import SystemPackage
 
 /// `/dev/nbd0` and so on.
 public struct NBDDevice: Sendable, Hashable, Comparable, CustomStringConvertible {
@@ -45,21 +46,61 @@ public struct NBDDevice: Sendable, Hashable, Comparable, CustomStringConvertible
         first.index < second.index
     }
 
-    /// Whether sockets are attached: only then it has a process.
-    public var isConnected: Bool { process != nil }
+    /// Whether sockets are attached, or were and something still has the device open. sysfs, `pid`
+    ///
+    /// - Throws: what kept it from being known.
+    public func isConnected() throws(Errno) -> Bool { try attribute("pid") != nil }
 
-    /// The thread that attached it; nil when nothing is attached. sysfs, `pid`
-    public var process: Int32? { attribute("pid").flatMap { Int32($0) } }
+    /// The text that its sockets were attached under; nil when nothing is attached, or it was attached without
+    /// one. It stays until the device is detached and nothing has it open. sysfs, `backend` (Linux 5.14)
+    ///
+    /// - Throws: what kept it from being known.
+    public func backend() throws(Errno) -> String? {
+        try attribute("backend").flatMap { $0.isEmpty ? nil : $0 }
+    }
 
-    /// The text that its sockets were attached under; nil when there is none. sysfs, `backend`
-    public var backend: String? { attribute("backend").flatMap { $0.isEmpty ? nil : $0 } }
+    /// Whether it is attached under that text; false also when that is not known. For display, and for
+    /// looking among several devices.
+    public func isAttached(as backend: String) -> Bool { (try? self.backend()) == backend }
 
     /// Its size in bytes; 0 when nothing is attached. sysfs, `size`, which counts 512 bytes
-    public var size: UInt64 { attribute("size").flatMap { UInt64($0) }.map { $0 * 512 } ?? 0 }
+    public var size: UInt64 {
+        (try? attribute("size")).flatMap { UInt64($0) }.map { $0 * 512 } ?? 0
+    }
 
-    private func attribute(_ name: String) -> String? {
-        TextFile.read("/sys/block/\(self.name)/\(name)").map { text in
-            String(text.prefix { $0 != "\n" })
+    /// The processors of each of its queues, in the order of the queues; a queue may have none.
+    /// sysfs, `mq/N/cpu_list`
+    public var queueProcessors: [[Int]] {
+        let queues = "\(Self.directory)/\(name)/mq"
+        return Directory.names(in: queues).compactMap { Int($0) }.sorted().map { index in
+            let list = TextFile.read("\(queues)/\(index)/cpu_list") ?? ""
+            return list.split { !$0.isNumber }.compactMap { Int($0) }
+        }
+    }
+
+    private func attribute(_ name: String) throws(Errno) -> String? {
+        try Self.attribute(name, of: self.name, in: Self.directory)
+    }
+
+    /// Where sysfs has block devices.
+    private static var directory: String { "/sys/block" }
+
+    /// An attribute's first line. Nil when the device is there, or the others are, and the attribute is not; any
+    /// other reason for having no text is thrown, since what cannot be read is not gone.
+    static func attribute(
+        _ name: String, of device: String, in directory: String
+    ) throws(Errno) -> String? {
+        do throws(Errno) {
+            let text = try TextFile.contents(of: "\(directory)/\(device)/\(name)")
+            return String(text.prefix { $0 != "\n" })
+        } catch .noSuchFileOrDirectory {
+            guard Directory.exists(directory) else { throw .noSuchFileOrDirectory }
+            return nil
+        } catch .operationNotSupportedByDevice {
+            // The attribute has gone between open(2) and read(2).
+            return nil
+        } catch {
+            throw error
         }
     }
 }

@@ -85,6 +85,13 @@ public struct NBDDriver: ~Copyable, Sendable {
             NBDMessage.reconfigure(connections.map(\.handle), device, options), over: &socket)
     }
 
+    /// Changes a device's timeouts; its sockets stay. One exchange.
+    public mutating func setTimeouts(
+        of device: NBDDevice, _ options: NBDDeviceOptions
+    ) throws(Errno) {
+        _ = try family.ask(NBDMessage.reconfigure([], device, options), over: &socket)
+    }
+
     /// Takes the sockets away. What was in flight fails; what was not written is lost. One exchange.
     public mutating func disconnect(_ device: NBDDevice) throws(Errno) {
         _ = try family.ask(NBDMessage.disconnect(device), over: &socket)

@@ -31,6 +31,9 @@ public struct RemoteServer: Sendable {
         }
     }
 
+    /// Milliseconds for a host to take a connection.
+    private static var connectMilliseconds: Int { 5_000 }
+
     private let uri: NBDURI
     private let addresses: [SocketAddress]
 
@@ -59,7 +62,7 @@ public struct RemoteServer: Sendable {
         for address in addresses {
             let socket: StreamSocket
             do throws(Errno) {
-                socket = try StreamSocket.connect(to: address)
+                socket = try StreamSocket.connect(to: address, milliseconds: Self.connectMilliseconds)
             } catch {
                 lastError = error
                 continue

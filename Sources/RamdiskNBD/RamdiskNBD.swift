@@ -32,6 +32,7 @@ struct RamdiskNBD: ParsableCommand {
             if let hint = misspelling(CommandLine.arguments.dropFirst().first) {
                 throw Failure.usage(hint)
             }
+            defer { Protection.end() }
             try runCommand()
             try StandardOutput.check()
         } catch let failure as Failure {

@@ -54,8 +54,12 @@ public struct Program: Sendable {
         _ arguments: [String], within limit: Duration = .seconds(60), as user: User = .same
     ) async throws -> Ending {
         let path = try requires(name, package: package)
+        let reachable: ReachableProgram? =
+            if case .unprivileged = user { try ReachableProgram(path) } else { nil }
+        // What was copied stays until the program has ended.
+        defer { withExtendedLifetime(reachable) {} }
         return try await withThrowingTaskGroup(of: Ending?.self) { group in
-            group.addTask { try await execute(path, arguments, user) }
+            group.addTask { try await execute(reachable?.path ?? path, arguments, user) }
             group.addTask {
                 try await Task.sleep(for: limit)
                 return nil

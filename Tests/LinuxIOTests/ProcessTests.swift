@@ -19,6 +19,17 @@ struct ProcessTests {
         }
     }
 
+    @Test("a child that cannot be waited for is killed, and leaves nothing behind")
+    func noDescriptor() throws {
+        let child = try ChildProcess("sleep", ["1000"], streams: [.null, .null, .null])
+        #expect(throws: Errno.tooManyOpenFiles) {
+            _ = try ChildProcess.descriptor(of: child.number) { _ in -EMFILE }
+        }
+        // Not even as a zombie.
+        #expect(kill(child.number, 0) == -1)
+        #expect(errno == ESRCH)
+    }
+
     @Test("a child has the descriptors that it was given, and no others")
     func descriptors() throws {
         let pair = try ControlSocket.pair()
@@ -111,6 +122,59 @@ struct ProcessTests {
     }
 }
 
+@Suite("What cannot be read is not gone")
+struct UnreadableTests {
+    @Test("a process counts as running unless the kernel says that it is gone")
+    func running() throws {
+        #expect(ProcessIdentity.current.isRunning)
+        #expect(!ProcessIdentity(number: getpid(), start: 1).isRunning)
+        #expect(!ProcessIdentity(number: .max, start: 1).isRunning)
+    }
+
+    @Test("a text longer than a page is read whole, and a missing file has its reason")
+    func contents() throws {
+        let text = String(repeating: "0123456789", count: 2_000)
+        let path = "/tmp/ramdisk-nbd-test-\(UInt64.random(in: .min ... .max))"
+        defer { Directory.removeFile(path) }
+        try TextFile.replace(path, with: text)
+        #expect(try TextFile.contents(of: path) == text)
+        #expect(throws: Errno.notDirectory) { try TextFile.contents(of: path + "/x") }
+    }
+}
+
+@Suite("The watermark boost")
+struct WatermarkBoostTests {
+    @Test("the last of several processes puts back what the first one found")
+    func counted() throws {
+        let directory = "/tmp/ramdisk-nbd-test-\(UInt64.random(in: .min ... .max))"
+        _ = try Directory.make(directory)
+        let setting = directory + "/setting"
+        let shared = directory + "/shared"
+        defer {
+            Directory.removeFile(setting)
+            Directory.removeFile(shared)
+            Directory.removeEmpty(directory)
+        }
+        try TextFile.replace(setting, with: "15000\n")
+        func value() -> String? { TextFile.read(setting)?.split(separator: "\n").first.map(String.init) }
+        let first = try WatermarkBoost(sharedFile: shared, setting: setting)
+        #expect(value()?.hasPrefix("0") == true)
+        // A file keeps what is behind the digit that is written; the kernel's setting does not.
+        try TextFile.replace(setting, with: "0\n")
+        let second = try WatermarkBoost(sharedFile: shared, setting: setting)
+        first.end()
+        #expect(value() == "0")
+        second.end()
+        #expect(value() == "15000")
+        #expect(TextFile.read(shared) == nil)
+        // The next one begins anew.
+        try TextFile.replace(setting, with: "0\n")
+        let third = try WatermarkBoost(sharedFile: shared, setting: setting)
+        third.end()
+        #expect(value() == "0")
+    }
+}
+
 @Suite("Mounts and small files")
 struct MountTests {
     @Test("the kernel's table of mounts is read, with its escapes and its tags")
@@ -121,8 +185,9 @@ struct MountTests {
             no line of the kernel's
             """
         let expected = [
-            Mount(point: "/mnt/a b", type: "ext4", source: "/dev/nbd0"),
-            Mount(point: "/run", type: "tmpfs", source: "tmpfs"),
+            Mount(
+                point: "/mnt/a b", type: "ext4", source: "/dev/nbd0", options: "rw,noatime"),
+            Mount(point: "/run", type: "tmpfs", source: "tmpfs", options: "rw"),
         ]
         #expect(Mount.parse(text) == expected)
         #expect(Mount.all.contains { $0.point == "/proc" })

@@ -23,20 +23,25 @@ struct BackingTests {
 
     @Test("has a header that is byte by byte as documented")
     func header() throws {
-        let header = BackingHeader(size: 0x0102_0304_0000, dataOffset: 2 << 20, pageSize: 4096)
+        let header = BackingHeader(
+            size: 0x0102_0304_0000, dataOffset: 2 << 20, pageSize: 4096,
+            identity: DiskIdentity(high: 0x0102, low: 0x0304))
         let bytes = header.encoded
         #expect(bytes[0..<8] == [0x52, 0x44, 0x4e, 0x42, 0x44, 0x49, 0x53, 0x4b])
-        #expect(bytes[8..<16] == [1, 0, 0, 0, 0, 0, 0, 0])
+        #expect(bytes[8..<16] == [2, 0, 0, 0, 0, 0, 0, 0])
         #expect(bytes[16..<24] == [0, 0, 4, 3, 2, 1, 0, 0])
         #expect(bytes[24..<32] == [0, 0, 0x20, 0, 0, 0, 0, 0])
         #expect(bytes[32..<40] == [0, 0x10, 0, 0, 0, 0, 0, 0])
-        #expect(bytes.count == 48)
+        #expect(bytes[40..<56] == [2, 1, 0, 0, 0, 0, 0, 0, 4, 3, 0, 0, 0, 0, 0, 0])
+        #expect(bytes.count == 64)
         #expect(try BackingHeader(decoding: bytes + [UInt8](repeating: 0, count: 8)) == header)
     }
 
     @Test("has a header in which every single wrong bit is found out")
     func damagedHeader() throws {
-        let good = BackingHeader(size: 40 << 20, dataOffset: 2 << 20, pageSize: 4096).encoded
+        let good = BackingHeader(
+            size: 40 << 20, dataOffset: 2 << 20, pageSize: 4096, identity: .random()
+        ).encoded
         for bit in 0..<good.count * 8 {
             var bytes = good + [UInt8](repeating: 0, count: 8)
             bytes[bit / 8] ^= 1 << (bit % 8)

@@ -20,6 +20,12 @@ final class EventRecord: Sendable {
         }
     }
 
+    /// Waits until a connection has ended, and returns whether one has in time.
+    func waitForEnd() -> Bool {
+        for _ in 0..<TestClient.patience / 10 where ends.isEmpty { try? pause(milliseconds: 10) }
+        return !ends.isEmpty
+    }
+
     /// How many were turned away.
     var refusals: Int {
         events.withLock { events in

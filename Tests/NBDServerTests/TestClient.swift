@@ -18,17 +18,26 @@ final class TestClient: Sendable {
     let format: HeaderFormat
 
     /// A client that has just connected.
-    init(to server: Server, format: HeaderFormat = .simple, keepsServer: Bool = true) throws {
+    init(
+        to server: Server, format: HeaderFormat = .simple, keepsServer: Bool = true,
+        in group: ConnectionGroup? = nil
+    ) throws {
         let pair = try StreamSocket.pair()
-        server.serve(pair.second)
+        if let group {
+            _ = server.serve(pair.second, in: group)
+        } else {
+            server.serve(pair.second)
+        }
         socket = pair.first
         self.server = keepsServer ? server : nil
         self.format = format
     }
 
     /// A client that has an export, through plain GO.
-    convenience init(to server: Server, export: String, keepsServer: Bool = true) throws {
-        try self.init(to: server, keepsServer: keepsServer)
+    convenience init(
+        to server: Server, export: String, keepsServer: Bool = true, in group: ConnectionGroup? = nil
+    ) throws {
+        try self.init(to: server, keepsServer: keepsServer, in: group)
         _ = try receive(Greeting.encodedSize)
         try send([0, 0, 0, 3])
         try send(option(.go, InfoRequest(exportName: export).encoded))
@@ -109,6 +118,9 @@ final class TestClient: Sendable {
 
     /// Says that there is no more to come, and leaves the other direction open.
     func finishSending() { socket.handle.shutdownSending() }
+
+    /// Shuts both directions down, as the kernel does with a connection that it gives up.
+    func shutDown() { socket.handle.shutdownBoth() }
 
     // MARK: - Messages
 

@@ -203,7 +203,7 @@ struct Damage: Sendable, CustomTestStringConvertible {
 
     static let all = [
         Damage(testDescription: "magic", bytes: [0], named: "damaged"),
-        Damage(testDescription: "version", bytes: [2], offset: 8, named: "version 2"),
+        Damage(testDescription: "version", bytes: [3], offset: 8, named: "version 3"),
         Damage(testDescription: "size", bytes: [1], offset: 20, named: "damaged"),
         Damage(testDescription: "checksum", bytes: [1, 2, 3], offset: 41, named: "damaged"),
         Damage(

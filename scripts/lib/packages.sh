@@ -1,6 +1,11 @@
 # shellcheck shell=bash
 # What the scripts need from outside the repository: Debian's packages, and Swift.
-# Sourced, not run. Both functions say what they miss in one sentence and return non-zero.
+# Sourced, not run. The functions say what they miss in one sentence and return non-zero.
+
+# What a build compiles in when it is there. Every script that builds installs all of it first, so that
+# every build is the same, whichever script comes first. systemtap-sdt-dev has sys/sdt.h, and with it
+# come the probes.
+build_packages=(libgnutls28-dev pkg-config systemtap-sdt-dev)
 
 # Whether apt-get update has run: once is enough, however often packages are asked for.
 packages_updated=""
@@ -30,6 +35,15 @@ require_packages() {
     apt_get install --yes --no-install-recommends "${missing[@]}"
 }
 
+# require_build_packages: what a build compiles in. A build that was made without sys/sdt.h does not
+# notice that the header is there now, so its includer is marked as changed.
+require_build_packages() {
+    local library=${BASH_SOURCE[0]%/*} had_probes=yes
+    package_installed systemtap-sdt-dev || had_probes=""
+    require_packages "${build_packages[@]}" || return 1
+    [[ -n $had_probes ]] || touch --no-create "$library/../../Sources/CLinux/include/CLinux.h"
+}
+
 # require_swift: Swift has no Debian package that is recent enough, so this one is the user's to do.
 require_swift() {
     [[ -z $(type -P swift) ]] || return 0
@@ -44,7 +58,8 @@ package_installed() {
     [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
 }
 
-# apt_get ARG...: apt-get, as root, without questions, and silent unless it fails.
+# apt_get ARG...: apt-get, as root, without questions, and silent unless it fails. While another
+# process, such as an automatic update, holds dpkg's lock, it waits, for five minutes at most.
 apt_get() {
     local as_root=() output
     if ((EUID != 0)); then
@@ -52,10 +67,10 @@ apt_get() {
         as_root=(sudo)
     fi
     # Standard input is closed to it: a package's question must not hang a script.
-    if ! output=$("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q "$@" \
-        2>&1 </dev/null); then
+    if ! output=$("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q \
+        -o DPkg::Lock::Timeout=300 "$@" 2>&1 </dev/null); then
         printf '%s\n' "$output" | tail -n 20 >&2
-        echo "apt-get $1 did not work; its last lines are above." >&2
+        echo "apt-get $1 failed; its last lines are above." >&2
         return 1
     fi
 }

@@ -51,6 +51,13 @@ int clinux_provision(int fd, off_t offset, off_t length);
 /// fallocate(2), FALLOC_FL_PUNCH_HOLE: gives the memory of the range back; it reads as zeroes.
 int clinux_punch(int fd, off_t offset, off_t length);
 
+/// futex(2), FUTEX_WAIT: sleeps until it is woken, if the lower half of a 64-bit word has a value.
+/// Returns as well when it has another, and when a signal comes.
+void clinux_futex_wait(void *word, uint32_t value);
+
+/// futex(2), FUTEX_WAKE: wakes so many threads that sleep on the lower half of a word.
+void clinux_futex_wake(void *word, int count);
+
 /// mmap(2) of a part of a descriptor, shared, readable and writable, at an address that is a multiple
 /// of alignment (a power of two, of pages): large pages want that. NULL when it fails, with errno in
 /// *error.
@@ -240,6 +247,10 @@ static inline int clinux_get_option(int fd, int level, int name, int *value) {
 /// fchownat(2) and chmod(2) of a socket's file; -1 leaves the user, group or mode as it is.
 int clinux_set_file_access(const char *path, int64_t user, int64_t group, int64_t mode);
 
+/// renameat2(2), RENAME_NOREPLACE, or link(2) and unlink(2) where the file system does not know that:
+/// -EEXIST when there is a file at the new path.
+int clinux_move_to_new(const char *from, const char *to);
+
 /// fcntl(2): never waits, and is closed on exec.
 static inline int clinux_make_listener(int fd) {
     int flags = fcntl(fd, F_GETFL);
@@ -273,6 +284,28 @@ static inline int clinux_wait_readable(const int *fds, uint8_t *marks, size_t co
     return ready;
 }
 
+/// Which sockets of a list are shut down in both directions. A slot is a descriptor plus one, or 0 for none;
+/// other threads may change slots meanwhile. Returns 2 when the slot `own` is, else 1 when another one
+/// is (also when poll(2) fails, since then nothing is known), else 0.
+static inline int clinux_hang_ups(const uint64_t *slots, size_t count, size_t own) {
+    struct pollfd polls[64];
+    if (count > 64) return 1;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t slot = __atomic_load_n(&slots[i], __ATOMIC_ACQUIRE);
+        // poll(2) passes over negative descriptors.
+        polls[i] = (struct pollfd){ .fd = (int)slot - 1, .events = 0 };
+    }
+    if (poll(polls, count, 0) < 0) return 1;
+    int others = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!(polls[i].revents & (POLLHUP | POLLERR))) continue;
+        if (i == own) return 2;
+        // A member that has left meanwhile has nothing more to change.
+        if (__atomic_load_n(&slots[i], __ATOMIC_ACQUIRE) == (uint64_t)polls[i].fd + 1) others = 1;
+    }
+    return others;
+}
+
 /// poll(2) for room to send, or the end; how many (0 or 1). The time is in milliseconds.
 static inline int clinux_wait_writable(int fd, int timeout) {
     struct pollfd entry = { .fd = fd, .events = POLLOUT };
@@ -289,6 +322,12 @@ static inline int clinux_wait_either(int fd, int timeout) {
     int input = entry.revents & (POLLIN | POLLHUP | POLLERR) ? 1 : 0;
     return input | (entry.revents & POLLOUT ? 2 : 0);
 }
+
+/// sync_file_range(2): writes all dirty pages of a file, and waits for that.
+int clinux_write_dirty_pages(int fd);
+
+/// open(2), O_DIRECT
+int clinux_direct_flag(void);
 
 /// setrlimit(2), RLIMIT_NOFILE: as many descriptors as this process may allow itself.
 static inline int clinux_raise_descriptor_limit(void) {

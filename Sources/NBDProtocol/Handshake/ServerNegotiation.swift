@@ -273,10 +273,15 @@ public struct ServerNegotiation: Sendable {
     }
 
     /// STRUCTURED_REPLY and EXTENDED_HEADERS; the second takes the place of the first, never the
-    /// other way round.
+    /// other way round. Extended headers that are asked for twice are an error, as they are for qemu.
     private mutating func answerFormat(_ header: OptionHeader, _ data: [UInt8]) -> Step {
         guard data.isEmpty else { return answer(header, refusal: .invalid) }
         if header.code == .extendedHeaders {
+            guard format != .extended else {
+                return awaitOption(
+                    after: reply(
+                        header, .invalid, Array("extended headers have been agreed on".utf8)))
+            }
             format = .extended
         } else {
             guard format != .extended else {

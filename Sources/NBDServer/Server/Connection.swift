@@ -14,12 +14,18 @@ final class Connection: Sendable {
     /// Bytes of replies that a Unix socket takes before the client has read them: a batch. The system's
     /// 208 KiB make the sender wait four times a batch. TCP finds its own size.
     private static var unixSendBuffer: Int { 1 << 20 }
+    /// Its place among the connections of the same client, if there may be more than one.
+    private let membership: ConnectionGroup.Membership?
     private let phase = Atomic(ConnectionPhase.handshake)
 
-    init(number: UInt64, socket: consuming StreamSocket, peer: Peer?) {
+    init(
+        number: UInt64, socket: consuming StreamSocket, peer: Peer?,
+        membership: ConnectionGroup.Membership? = nil
+    ) {
         self.number = number
         self.socket = socket
         self.peer = peer
+        self.membership = membership
     }
 
     /// Where it comes from, as far as limits go.
@@ -38,8 +44,8 @@ final class Connection: Sendable {
         if let processor = context.options.processor(for: number) {
             try? Processor.bind(to: [processor])
         }
-        if context.options.usesMemoryReserve { try? MemoryPressure.useReserve() }
         var end = serve(context, insight)
+        membership?.leave()
         if phase.load(ordering: .acquiring) == .crowdedOut { end = .crowdedOut }
         if end.isViolation { context.insights.violated() }
         insight.end()
@@ -79,6 +85,8 @@ final class Connection: Sendable {
             throw .crowdedOut
         }
         places.leaveHandshake()
+        // Not before: in the handshake are clients that have shown nothing yet, and may be many.
+        if context.options.usesMemoryReserve { try? MemoryPressure.useReserve() }
         return true
     }
 
@@ -122,7 +130,8 @@ final class Connection: Sendable {
                 transmission = try Transmission(
                     channel: stream?.channel ?? Channel(handle), disk: export.disk.pages,
                     rules: export.rules(agreement), format: agreement.format, stop: context.stop,
-                    pollMicroseconds: context.options.pollMicroseconds, meter: insight.meter)
+                    pollMicroseconds: context.options.pollMicroseconds, meter: insight.meter,
+                    siblings: membership?.siblings)
             } catch {
                 throw .failed(error)
             }

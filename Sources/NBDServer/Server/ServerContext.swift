@@ -44,9 +44,12 @@ final class ServerContext: Sendable {
     }
 
     /// A connection with the next number.
-    func connection(_ socket: consuming StreamSocket, peer: Peer? = nil) -> Connection {
+    func connection(
+        _ socket: consuming StreamSocket, peer: Peer? = nil,
+        membership: ConnectionGroup.Membership? = nil
+    ) -> Connection {
         let number = connectionCount.wrappingAdd(1, ordering: .relaxed).newValue
-        return Connection(number: number, socket: socket, peer: peer)
+        return Connection(number: number, socket: socket, peer: peer, membership: membership)
     }
 
     /// Gives the listeners to the acceptor. They close when it lets go of them, so nothing else may

@@ -20,6 +20,10 @@ struct Transmission: ~Copyable {
     private var claims: ReadClaims
     private var polling: AdaptivePolling
     private var meter: Meter
+    /// The connections that the client may move requests to and from; nil when it has only this one.
+    private let siblings: SiblingConnections?
+    /// Whether nothing may change before the siblings have been looked at: something was received since.
+    private var mustLook = false
     /// Requests served since something was received.
     private var batchSize = 0
     /// Whether what was received last came after the server had been told to stop.
@@ -27,7 +31,7 @@ struct Transmission: ~Copyable {
 
     init(
         channel: Channel, disk: DiskPages, rules: RequestRules, format: HeaderFormat,
-        stop: StopSignal, pollMicroseconds: Int, meter: Meter
+        stop: StopSignal, pollMicroseconds: Int, meter: Meter, siblings: SiblingConnections? = nil
     ) throws(Errno) {
         let input = try ReceiveBuffer()
         let replies = try ReplyBatch(format: format)
@@ -41,6 +45,7 @@ struct Transmission: ~Copyable {
         self.replies = replies
         self.claims = claims
         self.meter = meter
+        self.siblings = siblings
         polling = AdaptivePolling(microseconds: pollMicroseconds)
     }
 
@@ -158,6 +163,7 @@ struct Transmission: ~Copyable {
 
     @inline(__always)
     private mutating func write(_ request: Request) throws(SessionEnd) {
+        if mustLook { try awaitSiblings() }
         guard let target = disk.beginWrite(at: request.offset, count: request.length) else {
             return try refuse(request, .noMemory)
         }
@@ -179,15 +185,38 @@ struct Transmission: ~Copyable {
     }
 
     private mutating func zero(_ request: Request) throws(SessionEnd) {
+        if mustLook { try awaitSiblings() }
         // On a sparse disk, pages that replies wait to be sent from would not be given back.
         if disk.shared != nil, !replies.isEmpty { try sendReplies() }
-        let isDone =
+        let result =
             request.command == .trim
-            ? disk.trim(at: request.offset, count: request.length)
+            ? disk.trim(at: request.offset, count: request.length, stop: stop)
             : disk.writeZeroes(
                 at: request.offset, count: request.length,
-                keepSpace: request.flags.contains(.noHole))
-        if isDone { replies.append(doneWith: request) } else { try refuse(request, .noMemory) }
+                keepSpace: request.flags.contains(.noHole), stop: stop)
+        switch result {
+        case .done: replies.append(doneWith: request)
+        case .noMemory: try refuse(request, .noMemory)
+        case .stopped:
+            isStopping = true
+            try refuse(request, .shuttingDown)
+        }
+    }
+
+    /// To be called before a request that was just received changes the disk; see ``ConnectionGroup``.
+    private mutating func awaitSiblings() throws(SessionEnd) {
+        if let siblings, siblings.look() != .none {
+            // What has been served is not repeated on another connection if its reply gets there in time.
+            if !replies.isEmpty { try sendReplies() }
+            guard siblings.awaitDead() else { throw .closed }
+        }
+        mustLook = false
+    }
+
+    /// Notes that there are requests which the siblings may have received before.
+    @inline(__always)
+    private mutating func noteReceived() {
+        if let siblings { mustLook = siblings.areThere }
     }
 
     /// Tells of the range's extents, of as many as there is room for: at least one.
@@ -289,6 +318,7 @@ struct Transmission: ~Copyable {
         switch lookOrSleep() {
         case .bytes:
             meter.received()
+            noteReceived()
             isStopping = stop.isSet
         case .endOfStream where stop.isSet: throw .stopped
         case .endOfStream: throw isBetweenMessages ? .closed : .closedInMessage
@@ -330,6 +360,7 @@ struct Transmission: ~Copyable {
             switch input.receive(from: channel, into: rest, wait: isIdle) {
             case .bytes(let count):
                 meter.received()
+                noteReceived()
                 rest = rest.suffix(from: count)
             case .wouldBlock where isIdle: throw .stalled
             // The client may be waiting for these before it sends the rest.
@@ -345,7 +376,9 @@ struct Transmission: ~Copyable {
         while input.count < count {
             let isIdle = replies.isEmpty
             switch input.receive(from: channel, wait: isIdle) {
-            case .bytes: meter.received()
+            case .bytes:
+                meter.received()
+                noteReceived()
             case .wouldBlock where isIdle: throw .stalled
             case .wouldBlock: try sendReplies()
             case .endOfStream: throw stop.isSet ? .stopped : .closedInMessage

@@ -16,6 +16,8 @@ final class Backing: Sendable {
     let size: UInt64
     /// Bytes in a page of its file system.
     let pageSize: Int
+    /// Which memory it is.
+    let identity: DiskIdentity
     /// Whether a server before this one has left it.
     let wasFound: Bool
     /// Whether that one kept it on purpose, and did not die.
@@ -68,6 +70,7 @@ final class Backing: Sendable {
             try file.grow(to: Int(layout.fileSize), provisioning: layout.headerCount)
             header = try MemoryMapping(startOf: file, count: layout.headerCount)
             header.region.copy(from: layout.encoded)
+            identity = layout.identity
             memory = SharedMemory(
                 file, offset: Int(layout.dataOffset), size: Int(layout.dataCount))
         } catch .notSupported {
@@ -97,6 +100,7 @@ final class Backing: Sendable {
         memory = SharedMemory(file, offset: Int(layout.dataOffset), size: Int(layout.dataCount))
         self.place = place
         size = layout.size
+        identity = layout.identity
         pageSize = layout.headerCount
         wasFound = true
         wasClean = !BackingState(decoding: bytes).isServed
@@ -216,7 +220,7 @@ extension BackingHeader {
     init(size: UInt64, pageSize: Int) {
         self.init(
             size: size, dataOffset: UInt64(max(pageSize, MemoryMapping.largePageSize)),
-            pageSize: UInt64(pageSize))
+            pageSize: UInt64(pageSize), identity: .random())
     }
 
     /// Bytes in the disk, up to the end of the last page.

@@ -15,16 +15,18 @@ struct BackingHeader: Equatable {
     var dataOffset: UInt64
     /// Bytes in a page of the file system that it was made in.
     var pageSize: UInt64
+    /// Which memory it is.
+    var identity: DiskIdentity
 
     /// Bytes that it takes up, a page; most are zero.
     static var byteCount: Int { 4096 }
     /// The version that this program writes, and the only one that it reads.
-    static var version: UInt32 { 1 }
+    static var version: UInt32 { 2 }
     private static var magic: [UInt8] { Array("RDNBDISK".utf8) }
     /// Bytes that the checksum is about, and in front of it.
-    private static var checkedCount: Int { 40 }
+    private static var checkedCount: Int { 56 }
     /// The word behind the checksum: who has it open.
-    static var stateOffset: Int { 48 }
+    static var stateOffset: Int { 64 }
 
     /// Why bytes are no header.
     enum Flaw: Error, Equatable {
@@ -34,10 +36,11 @@ struct BackingHeader: Equatable {
         case version(UInt32)
     }
 
-    init(size: UInt64, dataOffset: UInt64, pageSize: UInt64) {
+    init(size: UInt64, dataOffset: UInt64, pageSize: UInt64, identity: DiskIdentity) {
         self.size = size
         self.dataOffset = dataOffset
         self.pageSize = pageSize
+        self.identity = identity
     }
 
     /// Reads and checks one.
@@ -52,6 +55,7 @@ struct BackingHeader: Equatable {
         size = Self.word(bytes, 16)
         dataOffset = Self.word(bytes, 24)
         pageSize = Self.word(bytes, 32)
+        identity = DiskIdentity(high: Self.word(bytes, 40), low: Self.word(bytes, 48))
         guard size >= RamDisk.smallestSize, size <= RamDisk.largestSize,
             dataOffset >= Self.byteCount, dataOffset <= 1 << 40,
             pageSize >= 4096, pageSize <= dataOffset, dataOffset % pageSize == 0
@@ -61,7 +65,9 @@ struct BackingHeader: Equatable {
     /// Its bytes, without the last word.
     var encoded: [UInt8] {
         var bytes = Self.magic
-        for number in [UInt64(Self.version), size, dataOffset, pageSize] {
+        for number in [
+            UInt64(Self.version), size, dataOffset, pageSize, identity.high, identity.low,
+        ] {
             bytes += Self.bytes(of: number)
         }
         return bytes + Self.bytes(of: Self.checksum(bytes[...]))

@@ -1,5 +1,3 @@
-// Looking after a disk that is up: its server, its connections, and the wish to stop.
-
 internal import LinuxIO
 internal import Logging
 internal import NBDKernel
@@ -7,12 +5,23 @@ internal import Synchronization
 internal import SystemPackage
 
 extension AttachedDisk {
-    /// Looks after the disk until somebody wants it down, or has taken the device away.
-    func attendUntilStop() throws(Failure) {
-        while !stop.take() {
-            try wait(for: [stop.item])
+    /// Looks after the disk until it is to be taken down, or the device is lost.
+    func attendUntilStop() {
+        while !stop.take(), !isLost {
+            wait(for: [stop.item])
             stop.clear()
-            try attendOnce()
+            attendOnce()
+        }
+    }
+
+    /// Looks after the disk for some time, or until there is a wish to stop.
+    func attend(milliseconds: Int) {
+        let deadline = MonotonicTime.now().adding(milliseconds: milliseconds)
+        while .now() < deadline {
+            wait(for: [stop.item], atMost: deadline.milliseconds(from: .now()))
+            stop.clear()
+            attendOnce()
+            if stop.take() { return }
         }
     }
 
@@ -34,9 +43,9 @@ extension AttachedDisk {
             }
             defer { thread.join() }
             while outcome.isOpen {
-                _ = try? wait(for: [stop.item])
+                wait(for: [stop.item])
                 stop.clear()
-                try? attendOnce()
+                attendOnce()
             }
         } catch {
             throw .system("cannot start a thread: \(error)")
@@ -44,42 +53,53 @@ extension AttachedDisk {
         return try outcome.get()
     }
 
-    /// Waits until there is something to look at.
-    private func wait(for more: [WaitItem]) throws(Failure) {
+    /// Waits until there is something to look at. A wait that fails, for want of memory, is a short one: the disk
+    /// is still there and has to be looked after.
+    private func wait(for more: [WaitItem], atMost milliseconds: Int? = nil) {
         let items = more + (backend?.items ?? []) + (links?.items ?? [])
-        let patience = [backend?.patience, links?.patience].compactMap { $0 }.min()
+        let patience = [backend?.patience, links?.patience, milliseconds].compactMap { $0 }.min()
         do throws(Errno) {
             _ = try WaitItem.wait(for: items, milliseconds: patience)
         } catch {
-            throw .system("cannot wait for the device's connections: \(error)")
+            logger.debug("cannot wait: \(error)")
+            MonotonicTime.now().adding(milliseconds: 100).sleep()
         }
     }
 
-    private func attendOnce() throws(Failure) {
-        guard let backend else { return }
+    private func attendOnce() {
+        guard let backend, !isLost else { return }
         if stop.takeFigures() { backend.logFigures() }
-        if try backend.attend() {
+        if backend.attend() {
             record.worker = backend.worker
-            try? directory.write(record)
+            try? writeRecord()
         }
-        if let links { try attend(links) }
+        if let links { try? attend(links) }
     }
 
-    /// Looks after connections. A device that somebody else has detached is no more to be served.
+    /// Looks after connections.
+    ///
+    /// - Throws: when the device has been detached by another program.
     func attend(_ links: DeviceLinks) throws(Failure) {
         guard let backend else { return }
         do throws(Errno) {
             try links.attend(backend, &driver)
+        } catch .invalidArgument {
+            // The kernel has no configuration for the device any more, or another one's.
+            lose(links.device)
+            throw .unavailable("\(links.device) has been detached by another program")
         } catch {
-            guard links.device.isConnected else {
-                logger.error(
-                    "the device has been detached by somebody else, or was without a server for too long",
-                    metadata: ["device": "\(links.device)"])
-                return stop.request()
-            }
-            logger.warning(
+            logger.debug(
                 "the kernel takes no new connection yet", metadata: ["error": "\(error)"])
         }
+    }
+
+    /// The device is no more to be served.
+    func lose(_ device: NBDDevice) {
+        guard !isLost else { return }
+        isLost = true
+        logger.error(
+            "the device has been detached by another program, or was without a server for too long",
+            metadata: ["device": "\(device)"])
     }
 }
 

@@ -1,57 +1,106 @@
-// Taking a disk down, in order or because a step of its start failed.
-
 internal import LinuxIO
 internal import Logging
 internal import NBDKernel
+internal import SystemPackage
 
 extension AttachedDisk {
-    /// Unmounts, detaches, stops and frees, in this order. Throws, and changes nothing that matters,
-    /// when the disk is in use.
-    func takeDown() throws(Failure) {
-        logger.info("stopping")
-        if let device = record.device, device.backend == record.identifier {
-            let mountPoint = record.mountPoint
-            try whileAttending { () throws(Failure) in
-                if let mountPoint {
-                    try FileSystemPlan.unmount(device.path, from: mountPoint)
+    /// Takes the disk down, however long that has to wait for what uses it. It may have what is nowhere else, so
+    /// it stays up until it can go, and a wish to stop is remembered.
+    func takeDownEventually() {
+        logger.log(level: isUp ? .info : .debug, "stopping")
+        var told = ""
+        while true {
+            do throws(Failure) {
+                return try takeDown()
+            } catch {
+                if error.sentence != told {
+                    logger.error("\(error.sentence); this is tried again every second")
+                    told = error.sentence
                 }
-                try DeviceEnd.settle(device)
             }
-            try DeviceEnd.disconnect(device, &driver)
-        } else if let device = record.device, let point = record.mountPoint {
-            // Somebody else has detached it: there is nothing that could still be written.
+            attend(milliseconds: 1_000)
+        }
+    }
+
+    /// Unmounts, detaches, stops and frees, in this order, and each only when the one before is done. When the
+    /// disk is in use, or that cannot be found out, this throws and has changed nothing.
+    func takeDown() throws(Failure) {
+        if !isLost, let device = record.device, let identifier = record.identifier {
+            if try device.requireBackend() == identifier {
+                try detach(device)
+                return finish()
+            }
+            lose(device)
+        }
+        if isLost, let device = record.device, let point = record.mountPoint {
+            // There is nothing that could still be written.
             DeviceEnd.abandon(device, mountPoint: point)
         }
-        finish(isKept: isKept)
-        logger.info("stopped")
+        finish()
     }
 
-    /// The same after a step of the start has failed. A disk that was there before is left as it was
-    /// found: its memory stays, and a device that waits for a server goes on waiting.
-    func undo() {
-        let wasFound = backend?.start.wasFound ?? false
-        guard !isTakenOver else { return finish(isKept: true, isRecordKept: true) }
-        if let device = record.device, device.backend == record.identifier {
-            if let point = record.mountPoint {
-                _ = try? FileSystemPlan.unmount(device.path, from: point)
-            }
-            do throws(Failure) {
-                try DeviceEnd.disconnect(device, &driver)
-            } catch {
-                logger.error("\(error.sentence)")
-            }
-        }
-        finish(isKept: wasFound || isKept)
-    }
-
-    private var isKept: Bool { plan.disk.backing?.isKept ?? false }
-
-    private func finish(isKept: Bool, isRecordKept: Bool = false) {
+    /// Ends without touching a device that was found: it goes on waiting for a server.
+    func leaveAsFound() {
         links = nil
-        backend?.stop(isKept: isKept)
+        backend?.stop(isKept: true)
         backend = nil
-        guard !isRecordKept else { return }
-        if record.madeMountPoint, let point = record.mountPoint { Directory.removeEmpty(point) }
+        if record.device != takenOver?.device { directory.remove(record, living: takenOver) }
+    }
+
+    private func detach(_ device: NBDDevice) throws(Failure) {
+        let point = record.mountPoint
+        let logger = logger
+        let claim = try whileAttending { () throws(Failure) in
+            try DeviceEnd.release(device, mountedAt: point, logger)
+        }
+        do throws(Failure) {
+            try DeviceEnd.disconnect(device, &driver)
+        } catch {
+            DeviceEnd.restore(claim, logger)
+            throw error
+        }
+        // From here on the disk is down, whoever has the device open.
+        links = nil
+        claim.end()
+        guard !DeviceEnd.awaitEnd(of: device, milliseconds: 500) else { return }
+        record.isDetaching = true
+        try? writeRecord()
+        stopBackend()
+        awaitClosing(device)
+    }
+
+    /// Waits for the users of a detached device, and says who they are. Another wish to stop ends that.
+    private func awaitClosing(_ device: NBDDevice) {
+        var told = ""
+        _ = stop.take()
+        while !DeviceEnd.awaitEnd(of: device, milliseconds: 0), !stop.take() {
+            let reason = DeviceEnd.reason(whyHeld: device)
+            if reason != told {
+                logger.notice(
+                    "the device is detached, and stays \(reason)",
+                    metadata: ["device": "\(device)"])
+                told = reason
+            }
+            _ = try? WaitItem.wait(for: [stop.item], milliseconds: 200)
+            stop.clear()
+        }
+    }
+
+    private func stopBackend() {
+        // What was found before a start that failed is not this process's to free.
+        let isKept = plan.disk.backing?.isKept ?? false
+        let wasFound = !isUp && backend?.start.wasFound == true
+        backend?.stop(isKept: isKept || wasFound)
+        backend = nil
+    }
+
+    private func finish() {
+        links = nil
+        stopBackend()
+        if let point = record.mountPoint {
+            Directory.removeEmpty(point, levels: record.madeDirectories)
+        }
         directory.remove(record)
+        logger.log(level: isUp ? .info : .debug, "stopped")
     }
 }

@@ -2,6 +2,7 @@
 
 internal import LinuxIO
 internal import NBDKernel
+internal import NBDProtocol
 
 /// A disk that is to be attached to this machine's kernel.
 struct AttachedPlan: Sendable {
@@ -17,6 +18,12 @@ struct AttachedPlan: Sendable {
     var deadConnectionTimeout: UInt64
     /// What a server process of its own is started with; nil: this process serves.
     var worker: SupervisedBackend.Command?
+    /// The server, when it is not this program's own.
+    var remote: NBDURI?
+    /// Whether a device is taken over though nothing says that its owner is gone.
+    var isForced = false
+    /// Milliseconds for the kernel to take connections for a device that is attached already.
+    var takeOverMilliseconds = 10_000
     /// Where this process's log goes, if it is a daemon.
     var log: String?
 
@@ -27,12 +34,9 @@ struct AttachedPlan: Sendable {
         outlivesServer ? (2, 300) : (30, 10)
     }
 
-    /// What tells this disk's device from others, to the kernel and to later processes.
-    var identifier: String {
-        guard let backing = disk.backing else {
-            let process = ProcessIdentity.current
-            return "ramdisk-nbd:process=\(process.number).\(process.start)"
-        }
-        return "ramdisk-nbd:backing=\(backing.directory.map { "\($0)/" } ?? "")\(backing.name)"
+    /// The same for a server elsewhere. A process that stays makes connections again; without one, nothing would,
+    /// and waiting would only delay the error.
+    static func attachTimeouts(stays: Bool) -> (request: UInt64, deadConnection: UInt64) {
+        stays ? (10, 300) : (30, 0)
     }
 }

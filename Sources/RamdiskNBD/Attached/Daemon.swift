@@ -7,7 +7,9 @@ internal import SystemPackage
 /// A process of its own session, whose log is a file beside its record.
 enum Daemon {
     /// Starts it, waits until it is ready, and prints what it prints. Its failure is this one's.
-    static func start() throws {
+    ///
+    /// - Parameter stop: a wish to stop before it is ready is passed on to it.
+    static func start(_ stop: StopRequest) throws {
         let directory = try RuntimeDirectory.make()
         let path = directory.logPath(of: getpid())
         let log = try LogFile(path)
@@ -22,7 +24,7 @@ enum Daemon {
             throw Failure.system("cannot start the process in the background: \(error)")
         }
         close(pair.second)
-        let line = readAll(pair.first.handle)
+        let line = readAll(pair.first.handle, stop, process)
         guard line.isEmpty else { return standardOutput(line) }
         let ending = try process.wait()
         standardError(log.text(limit: 64 << 10))
@@ -49,14 +51,22 @@ enum Daemon {
     /// In the daemon: where its log is, as its parent has made it.
     static var ownLogPath: String? { RuntimeDirectory()?.logPath(of: getppid()) }
 
-    /// What comes until the other end is closed.
-    private static func readAll(_ socket: SocketHandle) -> String {
+    /// What comes until the other end is closed. Meanwhile, signals that end this process are the daemon's.
+    private static func readAll(
+        _ socket: SocketHandle, _ stop: StopRequest, _ process: ChildProcess
+    ) -> String {
         guard let buffer = try? MemoryMapping(privateBytes: 8192) else { return "" }
         var bytes: [UInt8] = []
-        while case .bytes(let count) = socket.receive(into: buffer.region, wait: true) {
+        while true {
+            let ready = try? WaitItem.wait(for: [.input(socket), stop.item])
+            stop.clear()
+            if stop.take() { process.signal(SIGTERM) }
+            guard ready?[0] == true else { continue }
+            guard case .bytes(let count) = socket.receive(into: buffer.region, wait: true) else {
+                return String(decoding: bytes, as: UTF8.self)
+            }
             bytes += buffer.region.slice(at: 0, count: count).bytes
         }
-        return String(decoding: bytes, as: UTF8.self)
     }
 }
 

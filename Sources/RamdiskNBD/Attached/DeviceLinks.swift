@@ -33,7 +33,12 @@ final class DeviceLinks {
     private static var endPatience: Int { 10_000 }
 
     let device: NBDDevice
-    private let options: NBDDeviceOptions
+    /// What the device is given again with each new connection.
+    var options: NBDDeviceOptions
+    /// How many connections have been replaced so far.
+    private(set) var replacedCount = 0
+    /// Whether it has been told that there is no new connection.
+    private var isWaitTold = false
     private let logger: Logger
     private var slots: [Slot]
 
@@ -65,6 +70,9 @@ final class DeviceLinks {
     var liveCount: Int {
         slots.count { if case .live = $0.state { true } else { false } }
     }
+
+    /// Whether the kernel uses all of them.
+    var areAllLive: Bool { liveCount == slots.count }
 
     /// Takes the connections out that the kernel has no use for.
     func dropOffered() {
@@ -104,8 +112,12 @@ final class DeviceLinks {
     private func replace(_ index: Int, _ backend: any DiskBackend) {
         do throws(Failure) {
             slots[index] = Slot(link: try backend.connect(), state: .offered)
+            isWaitTold = false
         } catch {
-            logger.debug("no new connection yet: \(error.sentence)")
+            logger.log(
+                level: isWaitTold ? .debug : .warning,
+                "no new connection yet, which is tried on: \(error.sentence)")
+            isWaitTold = true
         }
     }
 
@@ -118,6 +130,7 @@ final class DeviceLinks {
             device, offered.map { slots[$0].link.connection }, options)
         for index in offered where slots[index].link.connection.isAdopted {
             slots[index].state = .live
+            replacedCount += 1
             logger.notice(
                 "a connection of the device has been replaced",
                 metadata: ["device": "\(device)"])

@@ -18,6 +18,9 @@ struct BackendConnection: Sendable {
 protocol DiskBackend: AnyObject {
     /// What the disk was like before it was served.
     var start: DiskStart { get }
+    /// What the kernel knows the device by. It tells which memory is behind the device, so that a device and
+    /// memory are only brought together when they belong together.
+    var identifier: String { get }
     /// The process that serves, if it is another one.
     var worker: ProcessIdentity? { get }
 
@@ -33,7 +36,7 @@ protocol DiskBackend: AnyObject {
     /// Milliseconds after which that is called in any case; nil: none.
     var patience: Int? { get }
     /// Looks at what has happened. Whether the server is another one now.
-    func attend() throws(Failure) -> Bool
+    func attend() -> Bool
 
     /// A connection is not ended though it is dead for long: whatever hangs is ended by force, where
     /// that can be done without losing the disk.
@@ -54,6 +57,8 @@ struct DiskStart: Equatable {
     var wasFound = false
     /// Bytes of the smallest sectors that what is on it may count on.
     var sectorSize = 4096
+    /// Which memory it is.
+    var identity = DiskIdentity(high: 0, low: 0)
 
     init(isBlank: Bool, wasFound: Bool) {
         self.isBlank = isBlank
@@ -65,7 +70,12 @@ struct DiskStart: Equatable {
         isBlank = disk.isBlank && plan.load == nil
         wasFound = disk.inheritance != .none
         sectorSize = disk.sectorSize
+        identity = disk.identity
     }
+}
+
+extension DiskBackend {
+    var identifier: String { "ramdisk-nbd:memory=\(start.identity)" }
 }
 
 /// A pair of sockets, one of which is the server's.

@@ -9,8 +9,12 @@ struct DiskRow: Sendable, Equatable {
     enum State: String, Sendable {
         /// Served, and looked after.
         case up
-        /// Being started, or being taken down.
+        /// Being started.
         case starting
+        /// The kernel has accepted that the device goes; what has it open keeps it.
+        case detaching
+        /// Attached to a server elsewhere that is looked after by `attach --stay`.
+        case watched
         /// Its server is gone: `up` with the same backing goes on with it, `down` takes it away.
         case orphaned
         /// Attached by somebody else.
@@ -24,6 +28,8 @@ struct DiskRow: Sendable, Equatable {
     var fileSystem: String?
     var mountPoint: String?
     var backing: String?
+    /// The server of a device that `attach` has attached.
+    var server: String?
     var state: State
     /// The process that looks after it.
     var process: Int32?
@@ -35,7 +41,9 @@ struct DiskRow: Sendable, Equatable {
         let records = RuntimeDirectory()?.records ?? []
         let ours = records.map(DiskRow.init(record:))
         let devices = Set(ours.compactMap(\.device))
-        let others = NBDDevice.all.filter { $0.isConnected && !devices.contains($0.path) }
+        let others = NBDDevice.all.filter {
+            (try? $0.isConnected()) == true && !devices.contains($0.path)
+        }
         return (ours + others.map(DiskRow.init(device:))).sorted {
             let first = $0.device.flatMap(NBDDevice.init(path:))?.index ?? .max
             let second = $1.device.flatMap(NBDDevice.init(path:))?.index ?? .max
@@ -44,11 +52,16 @@ struct DiskRow: Sendable, Equatable {
     }
 
     private init(record: DiskRecord) {
-        let device = record.attachedDevice
+        let device = (try? record.attachedDevice()) ?? nil
         self.init(device: device, size: record.size)
         backing = record.backing?.name
+        server = record.remote
+        fileSystem = fileSystem ?? record.fileSystem
         let isRunning = record.owner.isRunning
-        state = !isRunning ? .orphaned : device == nil ? .starting : .up
+        state =
+            record.isDetaching
+            ? .detaching
+            : !isRunning ? .orphaned : device == nil ? .starting : server == nil ? .up : .watched
         process = isRunning ? record.owner.number : nil
         worker = record.worker.flatMap { $0.isRunning ? $0.number : nil }
     }
@@ -63,6 +76,10 @@ struct DiskRow: Sendable, Equatable {
         state = .attached
         let mount = device.flatMap { Mount.all(of: $0.path).first }
         mountPoint = mount?.point
+        if let device, BlockDeviceUse.isSwap(device.path) { mountPoint = "[SWAP]" }
+        let identifier = device.flatMap { (try? $0.backend()) ?? nil } ?? ""
+        let prefix = "ramdisk-nbd:uri="
+        if identifier.hasPrefix(prefix) { server = String(identifier.dropFirst(prefix.count)) }
         fileSystem = mount?.type
         used = mount.flatMap { FileSystemUse(path: $0.point)?.used }
     }
@@ -73,6 +90,7 @@ struct DiskRow: Sendable, Equatable {
 extension DiskRow {
     /// A table with a head; columns are as wide as what is in them.
     static func table(_ rows: [DiskRow]) -> String {
+        guard !rows.isEmpty else { return "No disk is up, and no device is attached.\n" }
         let head = ["DEVICE", "SIZE", "USED", "FILESYSTEM", "MOUNTED AT", "BACKING", "STATE"]
         let lines = [head] + rows.map(\.cells)
         let widths = head.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
@@ -89,7 +107,7 @@ extension DiskRow {
     private var cells: [String] {
         [
             device ?? "-", Self.short(size), used.map(Self.short) ?? "-", fileSystem ?? "-",
-            mountPoint ?? "-", backing ?? "-", state.rawValue,
+            mountPoint ?? "-", backing ?? server ?? "-", state.rawValue,
         ]
     }
 
@@ -120,7 +138,7 @@ extension DiskRow {
             + [
                 "\"device\": \(text(device))", "\"size\": \(size)", "\"used\": \(number(used))",
                 "\"filesystem\": \(text(fileSystem))", "\"mount\": \(text(mountPoint))",
-                "\"backing\": \(text(backing))", "\"state\": \(text(state.rawValue))",
+                "\"backing\": \(text(backing))", "\"server\": \(text(server))", "\"state\": \(text(state.rawValue))",
                 "\"pid\": \(number(process))", "\"worker\": \(number(worker))",
             ].joined(separator: ", ") + "}"
     }

@@ -3,43 +3,63 @@
 
 internal import LinuxIO
 internal import NBDKernel
+internal import SystemPackage
 
 /// The record of one disk.
 struct DiskRecord: Sendable, Equatable {
+    /// What its file is called: made at random, since a process id can come again.
+    var token: String
     /// The process that looks after it.
     var owner: ProcessIdentity
     /// The process that serves it, if that is another.
     var worker: ProcessIdentity?
-    /// What the kernel's device was attached under; written down before it is attached.
-    var identifier: String
+    /// What the kernel's device was attached under; written down before it is attached. Nil before the memory
+    /// is there.
+    var identifier: String?
     /// The device, once there is one.
     var device: NBDDevice?
     /// Bytes in the disk.
     var size: UInt64 = 0
     /// Where it is mounted.
     var mountPoint: String?
-    /// Whether the mount point was made for it.
-    var madeMountPoint = false
+    /// How many directories were made for it: the mount point, and those above.
+    var madeDirectories = 0
+    /// Whether the kernel has accepted that the device goes, and only its users keep it.
+    var isDetaching = false
     /// The kind of the file system.
     var fileSystem: String?
     /// The memory, when that outlives the server.
     var backing: BackingPlan?
     /// Whether that is of the machine's reserved large pages.
     var usesReservedPages = false
+    /// The server, when it is not this program's own.
+    var remote: String?
     /// How many queues the device has.
     var queues = 1
     /// Where a daemon's log is.
     var log: String?
 
-    init(owner: ProcessIdentity, identifier: String) {
+    init(owner: ProcessIdentity, token: String = Self.newToken()) {
         self.owner = owner
-        self.identifier = identifier
+        self.token = token
+    }
+
+    /// The file that its memory is; nil when it has none, or is not to be found.
+    var backingPath: String? { backing?.path(usesReservedPages) }
+
+    private static func newToken() -> String {
+        String(UInt64.random(in: .min ... .max), radix: 36)
     }
 
     /// The device, also when its owner was killed before it could write it down.
-    var attachedDevice: NBDDevice? {
-        if let device { return device.backend == identifier ? device : nil }
-        return NBDDevice.all.first { $0.backend == identifier }
+    ///
+    /// - Throws: what kept it from being known whether the recorded device is attached.
+    func attachedDevice() throws(Failure) -> NBDDevice? {
+        guard let identifier else { return nil }
+        guard let device else {
+            return NBDDevice.all.first { $0.isAttached(as: identifier) }
+        }
+        return try device.requireBackend() == identifier ? device : nil
     }
 }
 
@@ -49,16 +69,18 @@ extension DiskRecord {
     /// A line for each thing: its name, a space, its value.
     var text: String {
         var lines = [
-            ("owner", "\(owner.number) \(owner.start)"), ("identifier", identifier),
-            ("size", "\(size)"), ("queues", "\(queues)"),
+            ("owner", "\(owner.number) \(owner.start)"), ("size", "\(size)"), ("queues", "\(queues)"),
         ]
         func add(_ name: String, _ value: String?) {
             if let value { lines.append((name, value)) }
         }
+        add("identifier", identifier)
+        add("remote", remote)
         add("worker", worker.map { "\($0.number) \($0.start)" })
         add("device", device?.path)
         add("mount", mountPoint)
-        add("made-mount-point", madeMountPoint ? "yes" : nil)
+        add("made-directories", madeDirectories == 0 ? nil : "\(madeDirectories)")
+        add("detaching", isDetaching ? "yes" : nil)
         add("filesystem", fileSystem)
         add("backing", backing?.name)
         add("backing-directory", backing?.directory)
@@ -68,22 +90,23 @@ extension DiskRecord {
         return lines.map { "\($0) \(Self.escaped($1))\n" }.joined()
     }
 
-    /// Nil for what is not a record.
-    init?(text: String) {
+    /// Nil for what is not a record. The token is its file's name.
+    init?(text: String, token: String) {
         var values: [String: String] = [:]
         for line in text.split(separator: "\n") {
             let parts = line.split(separator: " ", maxSplits: 1)
             if parts.count == 2 { values[String(parts[0])] = Self.unescaped(parts[1]) }
         }
-        guard let owner = values["owner"].flatMap(Self.process),
-            let identifier = values["identifier"]
-        else { return nil }
-        self.init(owner: owner, identifier: identifier)
+        guard let owner = values["owner"].flatMap(Self.process) else { return nil }
+        self.init(owner: owner, token: token)
+        identifier = values["identifier"]
+        remote = values["remote"]
         worker = values["worker"].flatMap(Self.process)
         device = values["device"].flatMap(NBDDevice.init(path:))
         size = values["size"].flatMap { UInt64($0) } ?? 0
         mountPoint = values["mount"]
-        madeMountPoint = values["made-mount-point"] == "yes"
+        madeDirectories = values["made-directories"].flatMap { Int($0) } ?? 0
+        isDetaching = values["detaching"] == "yes"
         fileSystem = values["filesystem"]
         backing = values["backing"].map { name in
             BackingPlan(
@@ -128,5 +151,18 @@ extension DiskRecord {
             }
         }
         return result
+    }
+}
+
+extension NBDDevice {
+    /// What it is attached under; nil when it is not attached.
+    ///
+    /// - Throws: a sentence when that cannot be known. It must then be treated as attached.
+    func requireBackend() throws(Failure) -> String? {
+        do throws(Errno) {
+            return try backend()
+        } catch {
+            throw .system("cannot find out whether \(self) is attached: \(error)")
+        }
     }
 }

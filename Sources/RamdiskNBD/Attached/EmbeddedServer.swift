@@ -19,6 +19,8 @@ final class EmbeddedServer: Sendable {
     /// What the disk was like before it was served.
     let start: DiskStart
     private let server: Server
+    /// All connections are the kernel's, which moves requests between them.
+    private let group: ConnectionGroup
     private let disk: RamDisk
     private let control: ControlPoint
     private let controlFile: SocketFile?
@@ -46,6 +48,7 @@ final class EmbeddedServer: Sendable {
             throw Failure(error)
         }
         do throws(Failure) {
+            group = try Self.makeGroup()
             var options = serving.options
             serving.protection.apply(to: &options)
             server = try Self.serve(export, options) { event in
@@ -82,9 +85,17 @@ final class EmbeddedServer: Sendable {
         }
     }
 
-    /// Takes a connection in; answers its number.
+    private static func makeGroup() throws(Failure) -> ConnectionGroup {
+        do throws(Errno) {
+            return try ConnectionGroup()
+        } catch {
+            throw .system("cannot start the server: \(error)")
+        }
+    }
+
+    /// Takes a connection in, and returns its number.
     @discardableResult
-    func serve(_ socket: consuming StreamSocket) -> UInt64 { server.serve(socket) }
+    func serve(_ socket: consuming StreamSocket) -> UInt64 { server.serve(socket, in: group) }
 
     /// Logs how much memory the disk takes up.
     func logFigures() { DiskFigures.log(disk, to: logger) }

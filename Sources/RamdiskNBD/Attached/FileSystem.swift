@@ -30,6 +30,12 @@ struct FileSystemPlan: Sendable {
     var mountOptions: String?
     var isReadOnly: Bool
 
+    /// None, nowhere.
+    static var none: FileSystemPlan {
+        FileSystemPlan(
+            kind: .none, makeOptions: [], mountPoint: nil, mountOptions: nil, isReadOnly: false)
+    }
+
     /// Makes the file system. The device is blank.
     func make(on device: String) throws(Failure) {
         guard kind != .none else { return }
@@ -41,25 +47,19 @@ struct FileSystemPlan: Sendable {
         }
     }
 
-    /// Mounts it, at a mount point that is made if there is none; answers whether that was so.
-    func mount(_ device: String, isNew: Bool) throws(Failure) -> Bool {
-        guard let mountPoint else { return false }
-        let isMade: Bool
+    /// Makes the mount point, and the directories above it that are missing; returns how many it made.
+    func makeMountPoint() throws(Failure) -> Int {
+        guard let mountPoint else { return 0 }
         do throws(Errno) {
-            isMade = try Directory.make(mountPoint)
+            return try Directory.makeAll(mountPoint)
         } catch {
             throw .cannotCreate("cannot make the mount point \(mountPoint): \(error)")
         }
-        do throws(Failure) {
-            try mount(device, at: mountPoint, isNew: isNew)
-        } catch {
-            if isMade { Directory.removeEmpty(mountPoint) }
-            throw error
-        }
-        return isMade
     }
 
-    private func mount(_ device: String, at point: String, isNew: Bool) throws(Failure) {
+    /// Mounts it at its mount point, if it has one.
+    func mount(_ device: String, isNew: Bool) throws(Failure) {
+        guard let point = mountPoint else { return }
         var options = mountOptions.map { [$0] } ?? []
         if isReadOnly { options.insert("ro", at: 0) }
         var arguments = options.isEmpty ? [] : ["-o", options.joined(separator: ",")]
@@ -68,6 +68,17 @@ struct FileSystemPlan: Sendable {
         let result = try Self.run("mount", arguments + [device, point], package: "mount")
         guard result.ending == .exited(0) else {
             throw .unavailable("cannot mount \(device) at \(point): \(result.reason)")
+        }
+    }
+
+    /// Mounts again what ``unmount(_:from:)`` has unmounted.
+    static func mountAgain(_ mount: Mount) throws(Failure) {
+        let result = try run(
+            "mount", ["-o", mount.options, "-t", mount.type, mount.source, mount.point],
+            package: "mount")
+        guard result.ending == .exited(0) else {
+            throw .unavailable(
+                "cannot mount \(mount.source) at \(mount.point) again: \(result.reason)")
         }
     }
 
@@ -87,12 +98,14 @@ struct FileSystemPlan: Sendable {
         throw .unavailable("\(program) is not there: install Debian's package \(package)")
     }
 
-    /// Takes the file system off its mount point, and writes all of it; nothing to do when it is not
-    /// mounted there any more.
-    static func unmount(_ device: String, from point: String) throws(Failure) {
-        while Mount.all.contains(where: { $0.point == point && $0.source == device }) {
+    /// Takes the file system off its mount point, and writes all of it. Returns what was mounted there; nil when
+    /// nothing was.
+    static func unmount(_ device: String, from point: String) throws(Failure) -> Mount? {
+        var unmounted: Mount?
+        while let mount = try mounted(device, at: point) {
             do throws(Errno) {
                 try Mount.unmount(point)
+                unmounted = mount
             } catch .resourceBusy {
                 throw .unavailable(
                     "\(point) is in use, so \(device) stays up: end what uses it "
@@ -100,6 +113,15 @@ struct FileSystemPlan: Sendable {
             } catch {
                 throw .system("cannot unmount \(point): \(error)")
             }
+        }
+        return unmounted
+    }
+
+    private static func mounted(_ device: String, at point: String) throws(Failure) -> Mount? {
+        do throws(Errno) {
+            return try Mount.table().first { $0.point == point && $0.source == device }
+        } catch {
+            throw .system("cannot find out whether \(device) is mounted: \(error)")
         }
     }
 }

@@ -1,15 +1,13 @@
-// A disk whose owner is gone: what it has left, for the next owner or for `down`.
-
 internal import Glibc
 internal import LinuxIO
 internal import Logging
 internal import NBDKernel
 internal import SystemPackage
 
-/// A device that is attached to a server of the same disk that is gone.
+/// A device that is attached to memory whose server is gone: for the next `up` to serve again, or for `down`.
 struct OrphanedDisk {
     let device: NBDDevice
-    /// Nil when the owner's record is gone too.
+    /// What the dead owner has written down; nil when the user has said that it is dead.
     let record: DiskRecord?
 
     /// How many connections it had.
@@ -18,23 +16,52 @@ struct OrphanedDisk {
     /// Milliseconds for a worker without a supervisor to end.
     private static let patience = 30_000
 
-    /// Finds the device that a server of the wanted disk has left, and ends what is left of that
-    /// server. Nil when there is none; throws when the disk or the device is somebody's.
-    static func takeOver(
-        _ plan: AttachedPlan, _ directory: RuntimeDirectory, _ logger: Logger
-    ) throws(Failure) -> OrphanedDisk? {
-        let records = directory.records.filter { $0.identifier == plan.identifier }
+    /// Ends what is left of dead servers of the wanted backing, and returns their records.
+    ///
+    /// - Throws: when the server of that backing, or a mount at the wanted mount point, lives.
+    static func endDeadServers(
+        of plan: AttachedPlan, _ directory: RuntimeDirectory
+    ) throws(Failure) -> [DiskRecord] {
+        guard let place = plan.disk.backingPath else { return [] }
+        let records = directory.records.filter { $0.backingPath == place }
         if let living = records.first(where: \.owner.isRunning) {
+            let device = living.device?.path ?? "no device yet"
             throw .unavailable(
-                "the disk is up already, at \(living.device?.path ?? "no device yet") "
-                    + "(process \(living.owner.number)): take it down first, or choose another "
-                    + "--backing")
+                living.isDetaching
+                    ? "the disk is being taken down: \(device) stays until nothing has it open"
+                    : "the disk is up already, at \(device) (process \(living.owner.number)): take it "
+                        + "down first, or choose another --backing")
         }
         for record in records { try endWorker(of: record) }
-        let device = NBDDevice.all.first { $0.backend == plan.identifier }
-        guard let device else {
-            for record in records { directory.remove(record) }
+        return records
+    }
+
+    /// Finds the device that is attached to this memory already; nil when there is none.
+    ///
+    /// - Parameters:
+    ///   - identifier: tells which memory it is, which this process has for itself.
+    ///   - records: of owners that are dead.
+    /// - Throws: when the device is not known to be an orphan, or is not the one that is wanted.
+    static func find(
+        _ identifier: String, _ records: [DiskRecord], _ plan: AttachedPlan, _ logger: Logger
+    ) throws(Failure) -> OrphanedDisk? {
+        if let stale = records.first(where: { $0.identifier != identifier }),
+            let device = try stale.attachedDevice()
+        {
+            throw .unavailable(
+                "the memory of the disk that is attached to \(device) is gone: take it down first, with "
+                    + "ramdisk-nbd down --force \(device)")
+        }
+        guard let device = NBDDevice.all.first(where: { $0.isAttached(as: identifier) }) else {
             return nil
+        }
+        let record = records.first { $0.identifier == identifier }
+        // The memory is this process's alone, so the old server is gone. But an owner may live in another
+        // container, and is about to start the next server.
+        guard record != nil || plan.isForced else {
+            throw .unavailable(
+                "\(device) is attached to this memory, and no record here says that its owner is gone: it may "
+                    + "be looked after in another container; --force takes it over")
         }
         if let wanted = plan.device, wanted != device {
             throw .unavailable(
@@ -44,10 +71,10 @@ struct OrphanedDisk {
         logger.notice(
             "the device was left by a server that is gone; it is attached again",
             metadata: ["device": "\(device)"])
-        return OrphanedDisk(device: device, record: records.first)
+        return OrphanedDisk(device: device, record: record)
     }
 
-    /// Has a worker end that has lost its supervisor. It keeps the memory, if that has a name.
+    /// Ends a worker that has lost its supervisor. The worker keeps the memory, if that has a name.
     static func endWorker(of record: DiskRecord) throws(Failure) {
         guard let worker = record.worker, let watch = ProcessWatch(worker) else { return }
         worker.signal(SIGTERM)

@@ -7,6 +7,9 @@ internal import SystemPackage
 struct RuntimeDirectory: Sendable {
     let path: String
 
+    /// A directory that is there.
+    init(path: String) { self.path = path }
+
     /// Nil when others may have put something there: that is not to be believed.
     init?() {
         let places = RuntimePlaces()
@@ -24,21 +27,29 @@ struct RuntimeDirectory: Sendable {
         return directory
     }
 
-    /// The record of the disk that a process looks after.
-    func recordPath(of process: Int32) -> String { "\(path)/\(process).disk" }
+    /// The file of a record.
+    func recordPath(_ token: String) -> String { "\(path)/\(token).disk" }
 
     /// The log of a daemon that was started by a process.
     func logPath(of process: Int32) -> String { "\(path)/\(process).log" }
 
     /// All records that are there.
     var records: [DiskRecord] {
-        Directory.names(in: path).filter { $0.hasSuffix(".disk") }
-            .compactMap { TextFile.read("\(path)/\($0)").flatMap(DiskRecord.init(text:)) }
+        Directory.names(in: path).filter { $0.hasSuffix(".disk") }.compactMap { name in
+            TextFile.read("\(path)/\(name)").flatMap {
+                DiskRecord(text: $0, token: String(name.dropLast(".disk".count)))
+            }
+        }
+    }
+
+    /// The record as it is now; nil when it has been removed.
+    func current(_ record: DiskRecord) -> DiskRecord? {
+        TextFile.read(recordPath(record.token)).flatMap { DiskRecord(text: $0, token: record.token) }
     }
 
     /// Writes a record in the place of the one before.
     func write(_ record: DiskRecord) throws(Failure) {
-        let file = recordPath(of: record.owner.number)
+        let file = recordPath(record.token)
         do throws(Errno) {
             try TextFile.replace(file, with: record.text)
         } catch {
@@ -46,12 +57,15 @@ struct RuntimeDirectory: Sendable {
         }
     }
 
-    /// Removes a record, and what goes with it: the log, and the control socket's file, if whoever
-    /// listened there could not.
-    func remove(_ record: DiskRecord) {
-        Directory.removeFile(recordPath(of: record.owner.number))
-        if let log = record.log { Directory.removeFile(log) }
-        Directory.removeFile(ControlPlan.path(in: path, of: record.owner.number))
+    /// Removes a record, and what goes with it: the log, and the control socket's file, if the process that
+    /// listened there could not. Files whose names have a process id in them are another disk's when `living`,
+    /// the record that stays, has the same process id.
+    func remove(_ record: DiskRecord, living: DiskRecord? = nil) {
+        Directory.removeFile(recordPath(record.token))
+        if let log = record.log, log != living?.log { Directory.removeFile(log) }
+        if record.owner.number != living?.owner.number {
+            Directory.removeFile(ControlPlan.path(in: path, of: record.owner.number))
+        }
         Directory.removeEmpty(path)
     }
 }

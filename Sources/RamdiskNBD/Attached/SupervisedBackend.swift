@@ -84,7 +84,7 @@ final class SupervisedBackend: DiskBackend {
         life == nil ? max(1, notBefore.milliseconds(from: .now())) : nil
     }
 
-    func attend() throws(Failure) -> Bool {
+    func attend() -> Bool {
         if let life {
             let ready = (try? WaitItem.wait(for: items, milliseconds: 0)) ?? [false, false]
             if ready[1] { receive() }
@@ -181,7 +181,6 @@ final class SupervisedBackend: DiskBackend {
     private func awaitReady(_ life: Life) throws(Failure) {
         let deadline = MonotonicTime.now().adding(milliseconds: Self.startPatience)
         let items = [WaitItem.input(life.control.socket.handle)]
-        var hasSmallSectors = false
         while deadline > .now() {
             let milliseconds = deadline.milliseconds(from: .now())
             guard (try? WaitItem.wait(for: items, milliseconds: milliseconds))?[0] == true else {
@@ -192,9 +191,7 @@ final class SupervisedBackend: DiskBackend {
                 throw .system("the disk's server ended before it was ready")
             }
             switch WorkerMessage(decoding: message.bytes) {
-            case .smallSectors: hasSmallSectors = true
-            case .ready(var start):
-                if hasSmallSectors { start.sectorSize = 512 }
+            case .ready(let start):
                 if generation == 0 { self.start = start }
                 return try requireMemory(start, life)
             default: break
@@ -206,11 +203,16 @@ final class SupervisedBackend: DiskBackend {
     /// A worker in the place of another has to find what that one served: an empty disk under a file
     /// system that is mounted would be worse than none.
     private func requireMemory(_ start: DiskStart, _ life: Life) throws(Failure) {
-        guard generation > 0, !start.wasFound else { return }
-        // What it has made has to go, or the next one would find that.
-        try? life.control.socket.send(WorkerMessage.stopAndRemove.encoded)
+        guard generation > 0, start.identity != self.start.identity else { return }
+        // What it has made has to go, or the next worker would find that. What it has found has its own
+        // owner.
+        let message = start.wasFound ? WorkerMessage.stopAndKeep : .stopAndRemove
+        try? life.control.socket.send(message.encoded)
         _ = try? WaitItem.wait(for: [.end(life.process)], milliseconds: Self.stopPatience)
-        throw .unavailable("the disk's memory is gone: somebody has removed it")
+        throw .unavailable(
+            start.wasFound
+                ? "the disk's memory has been replaced by another disk's"
+                : "the disk's memory is gone: somebody has removed it")
     }
 
     func stop(isKept: Bool) {

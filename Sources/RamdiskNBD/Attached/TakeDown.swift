@@ -1,5 +1,3 @@
-// What `down` does with a disk, whoever is left of those who brought it up.
-
 internal import Glibc
 internal import LinuxIO
 internal import Logging
@@ -16,45 +14,72 @@ struct TakeDown {
 
     /// Milliseconds for the owner to do its part; it may have a lot to write.
     private static let patience = 60_000
-
+    /// Milliseconds to wait for users of a device that is detached already.
+    private static let closingPatience = 2_000
     /// Milliseconds for a worker without a supervisor to see that it is of no use.
     private static let strayPatience = 10_000
 
-    /// Back when nothing of it is left.
+    /// Returns when nothing of it is left but, at most, a detached device that something still has open.
     func callAsFunction(_ record: DiskRecord) throws(Failure) {
         if let owner = ProcessWatch(record.owner) {
             try end(owner, record)
+        } else if record.owner.isRunning {
+            throw .system(
+                "cannot watch process \(record.owner.number), which looks after the disk: is there a "
+                    + "descriptor left?")
         } else {
             try cleanUp(record)
         }
     }
 
-    /// The owner looks after the device until nothing has to be written any more; then it ends.
+    /// Asks first whether the disk can go. Only then the owner is told to take it down, which it does as soon as
+    /// it can.
     private func end(
         _ watch: borrowing ProcessWatch, _ record: DiskRecord
     ) throws(Failure) {
-        if let device = record.attachedDevice {
-            if let point = record.mountPoint {
-                try FileSystemPlan.unmount(device.path, from: point)
+        if !record.isDetaching, let device = try record.attachedDevice() {
+            try DeviceEnd.requireUnused(
+                device, except: record.mountPoint, owner: record.owner.number)
+            do throws(Failure) {
+                try DeviceEnd.release(device, mountedAt: record.mountPoint, logger).end()
+            } catch {
+                // Another `down` may have been quicker.
+                guard directory.current(record)?.isDetaching != false else { throw error }
             }
-            try DeviceEnd.settle(device)
         }
         record.owner.signal(SIGTERM)
-        let hasEnded: Bool
+        let deadline = MonotonicTime.now().adding(milliseconds: Self.patience)
+        var closingDeadline: MonotonicTime?
+        while .now() < deadline {
+            if try hasEnded(watch, record) { return }
+            guard let now = directory.current(record), now.isDetaching, let device = now.device else {
+                continue
+            }
+            let end = closingDeadline ?? MonotonicTime.now().adding(milliseconds: Self.closingPatience)
+            closingDeadline = end
+            if .now() >= end {
+                let reason = DeviceEnd.reason(whyHeld: device)
+                return logger.warning(
+                    "\(device) is detached and its memory is free; the device stays \(reason)")
+            }
+        }
+        throw .unavailable(
+            "process \(record.owner.number) does not take its disk down; its log says why")
+    }
+
+    private func hasEnded(
+        _ watch: borrowing ProcessWatch, _ record: DiskRecord
+    ) throws(Failure) -> Bool {
         do throws(Errno) {
-            hasEnded = try watch.wait(milliseconds: Self.patience)
+            return try watch.wait(milliseconds: 100)
         } catch {
             throw .system("cannot wait for process \(record.owner.number): \(error)")
-        }
-        guard hasEnded else {
-            throw .unavailable(
-                "process \(record.owner.number) does not take its disk down; its log says why")
         }
     }
 
     /// The owner was killed.
     private func cleanUp(_ record: DiskRecord) throws(Failure) {
-        guard let device = record.attachedDevice else { return try remove(record) }
+        guard let device = try record.attachedDevice() else { return try remove(record) }
         if record.backing != nil {
             do throws(Failure) {
                 return try serveAgain(record)
@@ -67,13 +92,14 @@ struct TakeDown {
                 }
             }
         }
-        // What was in the server's own memory went with it: nothing can be saved.
+        // What was in the server's own memory went with it: nothing can be saved. A server elsewhere may have
+        // what the kernel still has to write.
         var driver = try openDriver()
-        do throws(Errno) {
-            try driver.disconnect(device)
-        } catch {
-            throw .detaching(device, error)
-        }
+        let claim =
+            record.remote == nil
+            ? nil : try DeviceEnd.claimAfterServer(device, isForced: isForced)
+        try DeviceEnd.disconnect(device, &driver)
+        claim?.end()
         for mount in Mount.all(of: device.path) {
             DeviceEnd.abandon(device, mountPoint: mount.point)
         }
@@ -88,11 +114,8 @@ struct TakeDown {
             disk: DiskPlan(
                 name: "", size: nil, isSparse: !record.usesReservedPages, isReadOnly: false,
                 load: nil, usesReservedPages: record.usesReservedPages, backing: record.backing),
-            fileSystem: FileSystemPlan(
-                kind: .none, makeOptions: [], mountPoint: nil, mountOptions: nil,
-                isReadOnly: false),
-            device: nil, queues: record.queues, requestTimeout: timeouts.request,
-            deadConnectionTimeout: timeouts.deadConnection, worker: nil, log: nil)
+            fileSystem: .none, device: nil, queues: record.queues,
+            requestTimeout: timeouts.request, deadConnectionTimeout: timeouts.deadConnection)
         let stop: StopRequest
         do throws(Errno) {
             stop = try StopRequest()
@@ -104,7 +127,7 @@ struct TakeDown {
             try disk.bringUp()
             try disk.takeDown()
         } catch {
-            disk.undo()
+            disk.leaveAsFound()
             throw error
         }
     }
@@ -113,7 +136,9 @@ struct TakeDown {
     private func remove(_ record: DiskRecord) throws(Failure) {
         try OrphanedDisk.endWorker(of: record)
         if let backing = record.backing, !backing.isKept { try free(backing, record) }
-        if record.madeMountPoint, let point = record.mountPoint { Directory.removeEmpty(point) }
+        if let point = record.mountPoint {
+            Directory.removeEmpty(point, levels: record.madeDirectories)
+        }
         directory.remove(record)
     }
 
@@ -128,7 +153,7 @@ struct TakeDown {
                     usesReservedPages: record.usesReservedPages, logger: logger
                 ).remove()
             } catch {
-                guard error.exitCode == Failure.unavailable("").exitCode, .now() < deadline else {
+                guard error.exitCode == Failure.goneExitCode, .now() < deadline else {
                     throw error
                 }
                 MonotonicTime.now().adding(milliseconds: 50).sleep()

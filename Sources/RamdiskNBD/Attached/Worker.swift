@@ -29,7 +29,6 @@ struct Worker {
         let server = try EmbeddedServer(plan, serving, logger: logger) { number in
             control.hasEnded(number)
         }
-        if server.start.sectorSize == 512 { control.tell(.smallSectors) }
         control.tell(.ready(server.start))
         let last = obey(control, server)
         let isUnknown = last == nil && control.isUnused && !server.start.wasFound

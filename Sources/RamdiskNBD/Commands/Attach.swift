@@ -1,5 +1,3 @@
-// `ramdisk-nbd attach`: any NBD server's export as a device of this machine's kernel.
-
 internal import ArgumentParser
 internal import LinuxIO
 internal import NBDKernel
@@ -19,17 +17,29 @@ struct ServerURI: ExpressibleByArgument {
 struct Attach: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Attach the export of a running NBD server to a device of the kernel.",
+        usage: "ramdisk-nbd attach <uri> [<device>] [<options>]",
         discussion: """
-            Connects, does the handshake, hands the connections to the kernel, prints the device, and \
-            ends: the kernel goes on by itself. TLS is not possible so.
+            Connects, does the handshake, hands the connections to the kernel and prints the device. TLS \
+            is not possible so.
+
+            Without --stay the command ends then, and the kernel goes on by itself: when the server goes, \
+            requests fail. The same command with the device's name makes the connections again.
+
+            With --stay the command stays, and makes a connection again whenever one has died, for as long \
+            as it runs. Requests wait for that up to the dead-connection timeout. SIGTERM or \
+            `ramdisk-nbd detach` ends it: what the kernel still has to write is written, and the device is \
+            detached; a device that is in use stays until it can go.
 
             EXAMPLES
               A server on this machine, at the first free device:
                 ramdisk-nbd attach nbd://localhost
 
-              Another machine's, over four connections, with a minute for its network to come back:
-                ramdisk-nbd attach nbd://host/name /dev/nbd0 --connections 4 \\
-                  --timeout 30 --dead-connection-timeout 60
+              Another machine's, with five minutes for it to come back:
+                ramdisk-nbd attach --stay nbd://host/name
+
+              Over four connections, with a minute:
+                ramdisk-nbd attach --stay nbd://host/name /dev/nbd0 \\
+                  --connections 4 --dead-connection-timeout 60
 
               On a Unix socket:
                 ramdisk-nbd attach 'nbd+unix:///?socket=/run/ramdisk.sock'
@@ -45,50 +55,50 @@ struct Attach: ParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Connections, each with a queue of its own, 1 to 128.", valueName: "count"))
+            "Connections, each with a queue of its own, 1 to 32.", valueName: "count"))
     var connections = 1
+
+    @Flag(name: .long, help: "Stay, and make connections again that have died.")
+    var stay = false
 
     @OptionGroup
     var timeouts: AttachTimeouts
 
+    @OptionGroup(title: "Logs")
+    var log: LogOptions
+
     func validate() throws {
-        guard (1...128).contains(connections) else {
-            throw ValidationError("--connections is \(connections), but has to be from 1 to 128.")
+        guard (1...Up.mostQueues).contains(connections) else {
+            throw ValidationError(
+                "--connections is \(connections), but has to be from 1 to \(Up.mostQueues).")
+        }
+        if stay, timeouts.timeout == 0 {
+            throw ValidationError(
+                "--timeout is 0, but --stay needs one: without it a dead connection is never replaced.")
         }
     }
 
     func run() throws {
-        standardOutput(try attach().path + "\n")
-    }
-
-    private func attach() throws(Failure) -> NBDDevice {
-        guard Privileges.canAdminister else { throw .driver(.notPermitted) }
-        let links = try connect()
-        let export = links[0].export
-        guard connections == 1 || export.flags.contains(.multipleConnections) else {
-            throw .unavailable(
-                "\(server.uri) takes one connection only: leave --connections out")
-        }
-        let options = NBDDeviceOptions(
-            export, requestTimeout: UInt64(timeouts.timeout ?? 0),
-            deadConnectionTimeout: UInt64(timeouts.deadConnectionTimeout ?? 0))
-        var driver = try openDriver()
-        do throws(Errno) {
-            return try driver.connect(links, to: device?.device, options)
-        } catch {
-            throw .attaching(device?.device, error)
+        let stop = try StopRequest.fromSignals()
+        if stay {
+            try AttachedDisk(plan, logger: log.logger, stop: stop).run { device, _ in
+                standardOutput(device.path + "\n")
+                NotifySocket.tell("READY=1")
+            }
+        } else {
+            let disk = try AttachedDisk(plan, logger: log.quietLogger, stop: stop)
+            standardOutput(try disk.attachOnly().path + "\n")
         }
     }
 
-    private func connect() throws(Failure) -> [NBDConnection] {
-        do throws(RemoteServer.Failure) {
-            let server = try RemoteServer(server.uri)
-            var links: [NBDConnection] = []
-            for _ in 0..<connections { links.append(try server.connect()) }
-            return links
-        } catch {
-            if case .tls = error { throw .usage("\(error)") }
-            throw .unavailable("\(error)")
-        }
+    private var plan: AttachedPlan {
+        let usual = AttachedPlan.attachTimeouts(stays: stay)
+        return AttachedPlan(
+            disk: DiskPlan(name: "", size: nil, isSparse: false, isReadOnly: false, load: nil),
+            fileSystem: .none, device: device?.device, queues: connections,
+            requestTimeout: timeouts.timeout.map(UInt64.init) ?? usual.request,
+            deadConnectionTimeout: timeouts.deadConnectionTimeout.map(UInt64.init)
+                ?? usual.deadConnection,
+            remote: server.uri, takeOverMilliseconds: 1_000)
     }
 }

@@ -1,36 +1,71 @@
-// `ramdisk-nbd detach`: a device without its server.
-
 internal import ArgumentParser
+internal import LinuxIO
+internal import Logging
 internal import NBDKernel
 
 struct Detach: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Detach a device of the kernel from its server.",
         discussion: """
-            What the kernel still has to write is written first. A device that is mounted, or used as \
-            swap, stays attached.
+            What the kernel still has to write is written first. A device that is mounted, used as swap, or a \
+            part of another device stays attached. A device whose server is gone is detached if nothing is \
+            left to be written to it.
 
             EXAMPLES
+              A device that is attached:
                 ramdisk-nbd detach /dev/nbd0
+
+              One whose server is gone, with what was not written to it:
+                ramdisk-nbd detach --force /dev/nbd0
             """)
 
     @Argument(help: ArgumentHelp("The device.", valueName: "device"))
     var device: DevicePath
+
+    @Flag(
+        name: .long,
+        help: """
+            Write nothing first, and detach also when the device is mounted; what was not written is lost.
+            """)
+    var force = false
+
+    @OptionGroup(title: "Logs")
+    var log: LogOptions
 
     func run() throws {
         try detach(device.device)
     }
 
     private func detach(_ device: NBDDevice) throws(Failure) {
-        let records = RuntimeDirectory()?.records ?? []
-        guard !records.contains(where: { $0.attachedDevice == device }) else {
-            throw .unavailable(
-                "\(device) was brought up by `ramdisk-nbd up`: use ramdisk-nbd down \(device)")
+        guard let identifier = try device.requireBackend() ?? unnamed(device) else {
+            throw .unavailable("\(device) is not attached")
         }
-        guard device.isConnected else { throw .unavailable("\(device) is not attached") }
         guard Privileges.canAdminister else { throw .driver(.notPermitted) }
-        try DeviceEnd.settle(device)
+        if let directory = RuntimeDirectory(),
+            let record = directory.records.first(where: {
+                $0.identifier == identifier && $0.device == device
+            })
+        {
+            guard record.remote != nil || force else {
+                throw .unavailable(
+                    "\(device) was brought up by `ramdisk-nbd up`: use ramdisk-nbd down \(device)")
+            }
+            if record.remote != nil, !force || !record.owner.isRunning {
+                return try TakeDown(directory: directory, logger: log.quietLogger, isForced: force)(
+                    record)
+            }
+        }
+        let claim = try DeviceEnd.claimAfterServer(device, isForced: force)
         var driver = try openDriver()
         try DeviceEnd.disconnect(device, &driver)
+        claim.end()
+        guard !DeviceEnd.awaitEnd(of: device, milliseconds: 2_000) else { return }
+        log.quietLogger.warning(
+            "\(device) is detached; the device stays \(DeviceEnd.reason(whyHeld: device))")
+    }
+
+    /// A device that another program has attached without a text.
+    private func unnamed(_ device: NBDDevice) -> String? {
+        (try? device.isConnected()) == false ? nil : ""
     }
 }

@@ -6,6 +6,7 @@ internal import NBDKernel
 struct Down: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Unmount and detach disks that `up` has brought up, and free their memory.",
+        usage: "ramdisk-nbd down (<disk> | --all) [<options>]",
         discussion: """
             What the kernel still has to write is written first. A disk that is in use stays up. One \
             whose server is gone is served again if its memory is still there (--backing), to be \
@@ -67,12 +68,18 @@ struct Down: ParsableCommand {
         guard let target else { return records }
         let path = absolutePath(target)
         let device = NBDDevice(path: target)
-        let found = records.filter { record in
-            record.mountPoint == path || record.backing?.name == target
-                || (device != nil && record.attachedDevice == device)
+        // One disk, though a device, a mount point and a backing may have the same name: the surest sign counts.
+        var attached: [DiskRecord] = []
+        if let device {
+            for record in records where try record.attachedDevice() == device { attached.append(record) }
         }
-        guard found.isEmpty else { return found }
-        if let device, device.isConnected {
+        for found in [
+            attached, records.filter { $0.mountPoint == path },
+            records.filter { $0.backing?.name == target },
+        ] where !found.isEmpty {
+            return found
+        }
+        if let device, (try? device.isConnected()) != false {
             throw .unavailable(
                 "\(device) was not brought up by `ramdisk-nbd up`: use ramdisk-nbd detach \(device)"
             )

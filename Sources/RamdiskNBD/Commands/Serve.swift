@@ -43,21 +43,23 @@ struct Serve: ParsableCommand {
                 ramdisk-nbd serve --load root.img --read-only
 
               A Unix socket for root and a group, judged by file and by peer:
-                ramdisk-nbd serve --unix /run/ramdisk.sock --unix-mode 660 --unix-owner :disk \
-                    --allow-uid root --allow-gid disk
+                ramdisk-nbd serve --unix /run/ramdisk.sock --unix-mode 660 \\
+                  --unix-owner :disk --allow-uid root --allow-gid disk
 
               A network's clients, none of which may hold more than four connections:
-                ramdisk-nbd serve --listen '*' --allow 192.0.2.0/24 --max-connections-per-address 4
+                ramdisk-nbd serve --listen '*' --allow 192.0.2.0/24 \\
+                  --max-connections-per-address 4
 
               One client, through ssh:
-                nbdsh -c 'h.connect_command(["ssh", "HOST", "ramdisk-nbd", "serve", "--stdio"])'
+                nbdsh -c 'h.connect_command("ssh HOST ramdisk-nbd serve --stdio".split())'
 
               For as long as a tool of libnbd's runs, which passes the socket:
                 nbdinfo -- [ ramdisk-nbd serve --size 1G ]
 
               Encrypted, for other machines, and only for clients with a certificate:
                 ramdisk-nbd tls init certificates --host nas.example
-                ramdisk-nbd serve --listen '*' --tls-certificates certificates --tls-verify-client
+                ramdisk-nbd serve --listen '*' --tls-certificates certificates \\
+                  --tls-verify-client
 
               Any free port, found out from the line that is printed:
                 ramdisk-nbd serve --listen localhost:0

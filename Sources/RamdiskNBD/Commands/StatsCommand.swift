@@ -8,6 +8,7 @@ struct StatsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stats",
         abstract: "Print a running server's figures since its start.",
+        usage: "ramdisk-nbd stats [<options>]",
         discussion: """
             Latency is service time, from the receive that brought a request to the end of the send that \
             took its reply. DEPTH is how many requests were answered together on average. All figures count \

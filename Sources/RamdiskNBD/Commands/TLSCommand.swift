@@ -13,6 +13,7 @@ struct TLSInit: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "init",
         abstract: "Make a small CA with certificates for a server and a client, or a key.",
+        usage: "ramdisk-nbd tls init <dir> [<options>]",
         discussion: """
             Everything goes into one directory, under the names that NBD tools look for: \
             ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem, client-key.pem; and \
@@ -23,7 +24,8 @@ struct TLSInit: ParsableCommand {
             EXAMPLES
               A server that this machine and others reach under two names:
                 ramdisk-nbd tls init certificates --host nas.example --host 192.0.2.7
-                ramdisk-nbd serve --listen '*' --tls-certificates certificates --tls-verify-client
+                ramdisk-nbd serve --listen '*' --tls-certificates certificates \\
+                  --tls-verify-client
 
               A key for alice and the server, which is all that the two need:
                 ramdisk-nbd tls init keys --psk --user alice

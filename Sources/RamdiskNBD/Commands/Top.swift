@@ -9,6 +9,7 @@ internal import SystemPackage
 struct Top: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Watch a running server: throughput, requests, depth, latency, who does what.",
+        usage: "ramdisk-nbd top [<options>]",
         discussion: """
             Every figure is of the last interval. DEPTH is how many requests were answered together \
             on average. Latency is service time, from the receive that brought a request to the end of the \

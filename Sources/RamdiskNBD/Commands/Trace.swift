@@ -9,6 +9,7 @@ internal import SystemPackage
 struct Trace: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show requests of a running server as they happen.",
+        usage: "ramdisk-nbd trace [<options>]",
         discussion: """
             One line for each request when it has been answered: seconds since the start of the \
             trace, connection, command, offset and length in bytes, the time from the receive that \

@@ -33,7 +33,7 @@ struct Up: ParsableCommand {
                 ramdisk-nbd list
                 ramdisk-nbd down /mnt/ramdisk
 
-              A disk that outlives its server, and a file system that others do not have to wait for:
+              A disk that outlives its server, with XFS on it:
                 ramdisk-nbd up --size 4G --supervise --backing build --filesystem xfs \\
                   --mount /var/build --mount-options noatime
 
@@ -87,6 +87,14 @@ struct Up: ParsableCommand {
             """)
     var protect = false
 
+    @Flag(
+        name: .long,
+        help: """
+            Take over a device that is attached to the memory of --backing though no record says that its owner \
+            is gone.
+            """)
+    var force = false
+
     @Flag(name: .long, help: "Stay in the foreground; this is the default.")
     var foreground = false
 
@@ -110,6 +118,11 @@ struct Up: ParsableCommand {
             throw ValidationError(
                 "--queues is \(queues), but has to be from 1 to \(Self.mostQueues).")
         }
+        if protect, supervise {
+            throw ValidationError(
+                "--protect and --supervise: give one of them. A machine that swaps to the disk cannot start "
+                    + "another server when the first one dies.")
+        }
         if timeouts.timeout == 0 {
             throw ValidationError(
                 "--timeout is 0, but `up` needs one: without it a dead connection is never replaced."
@@ -132,7 +145,7 @@ struct Up: ParsableCommand {
         signal(SIGPIPE, SIG_IGN)
         let stop = try StopRequest.fromSignals()
         switch role {
-        case nil where daemon: try Daemon.start()
+        case nil where daemon: try Daemon.start(stop)
         case .worker: try serve(stop)
         default: try own(stop)
         }
@@ -178,7 +191,7 @@ struct Up: ParsableCommand {
             var more = disk.pathArguments + insight.pathArguments
             if plan.backing == nil {
                 // A name for this time alone: the memory is the next worker's too.
-                let name = "up-\(getpid())"
+                let name = "up-\(String(UInt64.random(in: .min ... .max), radix: 36))"
                 plan.backing = BackingPlan(name: name, directory: nil, isKept: false)
                 more += ["--backing", name]
             }
@@ -193,6 +206,6 @@ struct Up: ParsableCommand {
             requestTimeout: timeouts.timeout.map(UInt64.init) ?? usual.request,
             deadConnectionTimeout: timeouts.deadConnectionTimeout.map(UInt64.init)
                 ?? usual.deadConnection,
-            worker: worker, log: role == .daemon ? Daemon.ownLogPath : nil)
+            worker: worker, isForced: force, log: role == .daemon ? Daemon.ownLogPath : nil)
     }
 }

@@ -32,6 +32,13 @@ struct BackingPlan: Sendable, Equatable {
         }
     }
 
+    /// Its file, however its directory was spelled; nil when it would be in reserved pages and the machine has
+    /// none.
+    func path(_ usesReservedPages: Bool) -> String? {
+        guard let place = try? place(usesReservedPages) else { return nil }
+        return "\(absolutePath(place.directory))/\(place.name)"
+    }
+
     private func place(_ usesReservedPages: Bool) throws(BackingError) -> BackingPlace {
         if let directory { return BackingPlace(name: name, directory: directory) }
         guard usesReservedPages else { return BackingPlace(name: name) }

@@ -22,6 +22,9 @@ struct DiskPlan: Sendable {
     /// Where its memory outlives the server, if it does.
     var backing: BackingPlan?
 
+    /// The file that its memory is; nil when the memory has no name.
+    var backingPath: String? { backing?.path(usesReservedPages) }
+
     /// What clients are told that it is.
     var description = Self.standardDescription
 

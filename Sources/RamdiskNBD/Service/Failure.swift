@@ -38,6 +38,11 @@ struct Failure: Error {
         Failure(sentence: sentence, exitCode: 77)
     }
 
+    /// A signal has come before there was a result. `EX_TEMPFAIL`
+    static func interrupted(_ sentence: String) -> Failure {
+        Failure(sentence: sentence, exitCode: 75)
+    }
+
     /// Says it on standard error.
     func tell() {
         let bytes = Array("ramdisk-nbd: error: \(sentence)\n".utf8)

@@ -3,6 +3,7 @@
 internal import LinuxIO
 internal import Logging
 internal import NBDServer
+internal import Synchronization
 internal import SystemPackage
 
 /// What the machine that a disk is served on does with it. It gives memory back through such a server, which
@@ -33,12 +34,25 @@ enum Protection: Sendable, Equatable {
             try MemoryPressure.useReserve()
             try MemoryPressure.leaveReserve()
         }
-        attempt("vm.watermark_boost_factor is not 0", logger) { () throws(Errno) in
-            let factor = try MemoryPressure.keepReserveSmall()
-            guard factor != 0 else { return }
-            logger.notice("vm.watermark_boost_factor is 0 now", metadata: ["was": "\(factor)"])
+        attempt("vm.watermark_boost_factor may not be 0", logger) { () throws(Errno) in
+            _ = try Directory.make(Self.directory, mode: 0o755)
+            let boost = try WatermarkBoost(sharedFile: "\(Self.directory)/watermark-boost")
+            Self.boost.withLock { $0 = boost }
         }
     }
+
+    /// Puts back what has been changed for the whole machine, when no other process wants it. To be called when the
+    /// process ends.
+    static func end() {
+        boost.withLock { boost in
+            boost?.end()
+            boost = nil
+        }
+    }
+
+    private static let boost = Mutex<WatermarkBoost?>(nil)
+    /// Where the machine's processes agree on its settings, whatever directory their sockets are in.
+    private static let directory = "/run/ramdisk-nbd-machine"
 
     /// To be called when the disks are there, and before they are served. Not sooner: all of a sparse one
     /// would be taken at once, and another in small pages.

@@ -29,6 +29,9 @@ class Campaign:
         self.contenders = contenders.all_of(release, options)
         self.servers = {}
         self.unavailable = {}
+        self.versions = {}
+        # Whether a row has been handed to who keeps them.
+        self.has_results = False
         processors = sorted(os.sched_getaffinity(0))
         self.processors = processors
         # Client and server have one each; with a single processor there is nothing to choose.
@@ -36,29 +39,52 @@ class Campaign:
         self.clients = Clients(
             release / "nbd-load", processes, processors[1] if len(processors) > 1 else None)
 
-    def run(self):
+    def run(self, keep):
+        """Measures everything. After each row `keep` gets what is there so far."""
         rows = self.chosen_rows()
         sweeps = self.chosen_sweeps()
         self.plan(rows, sweeps)
         results = {
             "settings": {"rounds": self.rounds, "seconds": self.seconds, "size": contenders.SIZE},
-            "rows": [self.measure_row(row, self.rounds) for row in rows],
-        }
-        results["sweeps"] = {
-            name: [self.measure_row(row, 1 if self.options.quick else 3, is_sweep=True)
-                   for row in sweep]
-            for name, sweep in sweeps.items()}
+            "complete": False, "rows": [], "sweeps": {name: [] for name in sweeps},
+            "contenders": {}}
+
+        def kept():
+            results["contenders"] = self.describe_contenders()
+            keep(results)
+            self.has_results = True
+
+        for row in rows:
+            results["rows"].append(self.measure_row(row, self.rounds))
+            kept()
+        for name, sweep in sweeps.items():
+            for row in sweep:
+                results["sweeps"][name].append(
+                    self.measure_row(row, 1 if self.options.quick else 3, is_sweep=True))
+                kept()
         if not self.options.no_counts:
             results["system_calls"] = self.count_system_calls()
+            kept()
             results["allocations"] = self.count_allocations()
+            kept()
             results["idle"] = self.measure_idle()
-        results["contenders"] = {
+        results["complete"] = True
+        kept()
+        return results
+
+    def describe_contenders(self):
+        return {
             contender.name: {
-                "title": contender.title, "version": contender.version(),
+                "title": contender.title, "version": self.version(contender),
                 "command": contender.example, "is_limit": contender.is_limit,
                 "unavailable": self.unavailable.get(contender.name)}
             for contender in self.contenders}
-        return results
+
+    def version(self, contender):
+        """Asked for once: no program is started between the rows."""
+        if contender.name not in self.versions:
+            self.versions[contender.name] = contender.version()
+        return self.versions[contender.name]
 
     # What is to be done
 
@@ -68,7 +94,8 @@ class Campaign:
         return [row for row in loads.ROWS if row.quick or not self.options.quick]
 
     def chosen_sweeps(self):
-        if self.options.no_charts or self.options.only:
+        # Nothing but the charts shows them.
+        if not self.options.draws or self.options.only:
             return {}
         return {"depth": loads.depth_sweep(self.options.quick),
                 "block": loads.block_sweep(self.options.quick)}
@@ -170,6 +197,8 @@ class Campaign:
         # A server's last word, and a child's time that its parent collects.
         time.sleep(0.03)
         used = processor_seconds(server.pid) - before
+        if not figures["iops"]:
+            raise LoadFailed("no request was finished in the time")
         figures["disturbance"] = others.share(used)
         if figures.get("total_requests"):
             figures["server_cpu_us_per_request"] = used * 1e6 / figures["total_requests"]
@@ -273,8 +302,10 @@ def summary(figures):
         entry = {key: statistics.median(each[key] for each in valid)
                  for key in valid[0] if isinstance(valid[0][key], (int, float))
                  and all(key in each for each in valid)}
+        # A server that had no request done in its time has no ratio to it.
         ratios = [ours["iops"] / theirs["iops"]
-                  for ours, theirs in zip(figures[first], rounds) if ours and theirs]
+                  for ours, theirs in zip(figures[first], rounds)
+                  if ours and theirs and theirs["iops"] > 0]
         if name != first and ratios:
             entry["ratio"] = {"median": statistics.median(ratios), "min": min(ratios),
                               "max": max(ratios)}

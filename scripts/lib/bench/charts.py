@@ -18,8 +18,9 @@ def color(name):
     return COLORS.get(name, "#999999")
 
 
-def save(figure, path):
-    figure.tight_layout()
+def save(figure, path, top=1):
+    """`top` is the share of the figure's height that its axes may take up."""
+    figure.tight_layout(rect=(0, 0, 1, top))
     figure.savefig(path, metadata={"Date": None})
     plot.close(figure)
 
@@ -28,17 +29,20 @@ def ratios(results, contenders, path):
     """Bars per load: requests per second over those of nbdkit memory in the same round."""
     base = "nbdkit"
     rows = [row for row in results["rows"] if base in row["summary"]]
-    names = [name for name in contenders if name != base]
+    # One that takes part in a row or two has no place in every group of bars.
+    names = [name for name in contenders
+             if name != base and 2 * sum(any(row["rounds"][name]) for row in rows) > len(rows)]
     if not rows or not names:
         return
-    figure, axes = plot.subplots(figsize=(9, 1.2 + 0.13 * len(rows) * (len(names) + 2)))
-    height = 0.8 / len(names)
+    # As high as its bars need, and no higher: a reader sees it within a page.
+    figure, axes = plot.subplots(figsize=(9, 1.5 + 0.075 * len(rows) * (len(names) + 1)))
+    height = 0.85 / len(names)
     for index, name in enumerate(names):
         places, middles, below, above = [], [], [], []
         for number, row in enumerate(rows):
             pairs = [each["iops"] / other["iops"]
                      for each, other in zip(row["rounds"][name], row["rounds"][base])
-                     if each and other]
+                     if each and other and other["iops"] > 0]
             if not pairs:
                 continue
             pairs.sort()
@@ -48,15 +52,20 @@ def ratios(results, contenders, path):
             below.append(middle - pairs[0])
             above.append(pairs[-1] - middle)
         axes.barh(places, middles, height, xerr=[below, above], label=contenders[name]["title"],
-                  color=color(name), error_kw={"elinewidth": 0.8, "ecolor": "#333333"})
+                  color=color(name), error_kw={"elinewidth": 0.6, "ecolor": "#333333"})
     axes.axvline(1, color=color(base), linewidth=1.5, label=contenders[base]["title"] + " = 1")
-    axes.set_yticks(range(len(rows)), [row["title"] for row in rows], fontsize=8)
-    axes.invert_yaxis()
-    axes.set_title("Requests per second", fontsize=10)
-    axes.set_xlabel("times the requests per second of nbdkit memory; lines from lowest to highest round")
-    axes.legend(fontsize=8, loc="lower right")
+    axes.set_yticks(range(len(rows)), [row["title"] for row in rows], fontsize=7.5)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel("times nbdkit's rate (bar: median; line: lowest to highest round)", fontsize=8)
+    axes.tick_params(axis="x", labelsize=8)
     axes.grid(axis="x", alpha=0.3)
-    save(figure, path)
+    axes.set_axisbelow(True)
+    # Above the first bar, where it is read first and hides nothing.
+    figure.suptitle("Requests per second, relative to nbdkit memory", fontsize=10,
+                    y=1 - 0.1 / figure.get_figheight(), va="top")
+    figure.legend(*axes.get_legend_handles_labels(), loc="upper center", ncols=4, fontsize=8,
+                  frameon=False, bbox_to_anchor=(0.5, 1 - 0.28 / figure.get_figheight()))
+    save(figure, path, top=1 - 0.65 / figure.get_figheight())
 
 
 def lines(sweep, contenders, key, of, path, title, horizontal, vertical, ticks=None):

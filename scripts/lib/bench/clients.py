@@ -56,6 +56,9 @@ class Clients:
         # A line about the engine may come before the JSON.
         figures = json.loads(output[output.index("{"):])["jobs"][0][row.workload]
         latency = figures["clat_ns"]
+        if not figures["total_ios"]:
+            # It has no percentiles then.
+            raise LoadFailed("no request was finished in the time")
         return {
             "iops": figures["iops"],
             "megabytes_per_second": figures["bw_bytes"] / 1e6,

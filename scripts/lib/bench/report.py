@@ -24,13 +24,27 @@ def write(results, output, charts):
 
 
 def draw(output):
-    """With Debian's Python, which is the one that Debian's matplotlib is installed for."""
+    """Draws the charts; True when they are there."""
+    python = drawing_python()
+    if python is None:
+        print("No charts: matplotlib is not installed (--charts installs it)")
+        return False
     script = Path(__file__).with_name("charts.py")
+    result = subprocess.run([python, str(script), str(output)], capture_output=True, text=True)
+    if result.returncode != 0:
+        print("No charts: " + (result.stderr.strip().rpartition("\n")[2] or "matplotlib failed"))
+    return result.returncode == 0
+
+
+def drawing_python():
+    """A Python that has matplotlib, or None. Debian's is the one that Debian's package is for."""
     for python in ("/usr/bin/python3", "python3"):
-        result = subprocess.run([python, str(script), str(output)], capture_output=True, text=True)
-        if result.returncode == 0:
-            return
-    print("No charts: " + (result.stderr.strip().rpartition("\n")[2] or "matplotlib failed"))
+        try:
+            if subprocess.run([python, "-c", "import matplotlib"], capture_output=True).returncode == 0:
+                return python
+        except OSError:
+            pass
+    return None
 
 
 def markdown(results, output):
@@ -40,6 +54,7 @@ def markdown(results, output):
     parts = [
         "# Measured results",
         "`scripts/bench` writes this file; what is changed by hand is lost.",
+        "" if results.get("complete", True) else "**Not complete**: the run ended before its end.",
         about(results),
         *(f"![{title}]({name})" for name, title in CHARTS if (output / name).exists()),
         "## How many times as fast",

@@ -53,7 +53,7 @@ struct StatsText {
         let record = RuntimeDirectory()?.records.first { record in
             record.owner.number == pid || record.worker?.number == pid
         }
-        guard let record, let device = record.attachedDevice else { return nil }
+        guard let record, let device = (try? record.attachedDevice()) ?? nil else { return nil }
         return device.path + (record.mountPoint.map { ", at \($0)" } ?? "")
     }
 

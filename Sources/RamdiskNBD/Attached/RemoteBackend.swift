@@ -1,0 +1,54 @@
+internal import LinuxIO
+internal import NBDKernel
+internal import NBDProtocol
+
+/// A disk that a server elsewhere serves, over connections that are made again when they die.
+final class RemoteBackend: DiskBackend {
+    private let uri: NBDURI
+    private let server: RemoteServer
+    /// Connects at most once in this time, in milliseconds.
+    private static var interval: Int { 500 }
+    private var notBefore = MonotonicTime.now()
+
+    /// Looks the server up.
+    init(_ uri: NBDURI) throws(Failure) {
+        self.uri = uri
+        do throws(RemoteServer.Failure) {
+            server = try RemoteServer(uri)
+        } catch {
+            throw Failure(error)
+        }
+    }
+
+    /// What is on the disk is the server's affair: nothing is made on it.
+    var start: DiskStart { DiskStart(isBlank: false, wasFound: true) }
+    var identifier: String { "ramdisk-nbd:uri=\(uri)" }
+    var worker: ProcessIdentity? { nil }
+
+    func connect() throws(Failure) -> BackendConnection {
+        guard .now() >= notBefore else { throw .unavailable("the server was not there just now") }
+        do throws(RemoteServer.Failure) {
+            return BackendConnection(connection: try server.connect(), number: 0, generation: 0)
+        } catch {
+            notBefore = MonotonicTime.now().adding(milliseconds: Self.interval)
+            throw Failure(error)
+        }
+    }
+
+    /// A server elsewhere does not say when it is done with a dead connection. NBD has no way to ask.
+    func hasEnded(_ connection: BackendConnection) -> Bool { true }
+
+    var items: [WaitItem] { [] }
+    var patience: Int? { nil }
+    func attend() -> Bool { false }
+    func endByForce() {}
+    func logFigures() {}
+    func stop(isKept: Bool) {}
+}
+
+extension Failure {
+    /// A server cannot be used.
+    init(_ error: RemoteServer.Failure) {
+        if case .tls = error { self = .usage("\(error)") } else { self = .unavailable("\(error)") }
+    }
+}

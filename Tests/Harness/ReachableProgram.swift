@@ -1,0 +1,42 @@
+// A program where every user can execute it.
+
+internal import Foundation
+internal import Glibc
+
+/// A program for somebody else to run. In a clone below a folder that keeps others out, such as root's
+/// home directory, only the owner reaches what was built; then this is a copy elsewhere, removed with the last use.
+struct ReachableProgram {
+    /// Where it can be executed.
+    let path: String
+    private let copy: TemporaryDirectory?
+
+    init(_ original: String) throws {
+        guard !Self.isOpenToAll(original) else {
+            path = original
+            copy = nil
+            return
+        }
+        let directory = try TemporaryDirectory()
+        let file = URL(filePath: original).resolvingSymlinksInPath()
+        let place = directory.file(file.lastPathComponent)
+        // A link takes no time, and is possible on one file system only.
+        if unsafe link(file.path, place) != 0 {
+            try FileManager.default.copyItem(atPath: file.path, toPath: place)
+        }
+        path = place
+        copy = directory
+    }
+
+    /// Whether others may pass every folder above it.
+    private static func isOpenToAll(_ path: String) -> Bool {
+        var folder = URL(filePath: path).resolvingSymlinksInPath().deletingLastPathComponent()
+        while true {
+            var status = stat()
+            guard unsafe stat(folder.path, &status) == 0, status.st_mode & S_IXOTH != 0 else {
+                return false
+            }
+            guard folder.path != "/" else { return true }
+            folder.deleteLastPathComponent()
+        }
+    }
+}

@@ -1,0 +1,245 @@
+# shellcheck shell=bash
+# What the machine tests share. Each sources it first. A test runs as root inside the machine that
+# scripts/machine-tests boots; nobody else uses the machine.
+#
+# A test says what it checks with `checking`, and ends at the first wrong thing: the machine is then
+# thrown away. After a test that passed the machine is used again, so the end of a test checks that
+# nothing is left. A test whose machine has to end in between calls `end_machine_by`; it is then run
+# again, with the number of the next phase as its argument.
+set -euo pipefail
+
+if [[ ${IN_MACHINE-} != yes ]]; then
+    echo "This test wants a machine of its own: scripts/machine-tests boots one." >&2
+    exit 1
+fi
+
+PATH=/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin
+repository=$(realpath "${BASH_SOURCE[0]%/*}/../..")
+# shellcheck source=scripts/lib/server.sh
+source "$repository/scripts/lib/server.sh"
+# shellcheck source=scripts/lib/device.sh
+source "$repository/scripts/lib/device.sh"
+
+export RAMDISK_NBD=/usr/local/bin/ramdisk-nbd
+# shellcheck disable=SC2034  # the tests read it
+phase=${1:-1}
+# What one phase leaves for the next; the scratch directory goes with each phase.
+kept=/var/lib/machine-tests
+mkdir -p "$kept"
+scratch=$(mktemp -d /var/tmp/machine-test.XXXXXX)
+cd "$scratch"
+continues=""
+trace=/sys/kernel/tracing
+
+checking() {
+    echo "- $*"
+}
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+# quietly MESSAGE COMMAND...: what COMMAND prints matters only when it fails, which MESSAGE says.
+quietly() {
+    "${@:2}" >"$scratch/printed" 2>&1 || {
+        cat "$scratch/printed" >&2
+        fail "$1"
+    }
+}
+
+# requires PROGRAM PACKAGE: a missing program is a failure that names the package.
+requires() {
+    [[ -n $(type -P "$1") ]] || fail "needs $1, from Debian's package $2"
+}
+
+# ramdisk ARG...: the program, for a minute at most.
+ramdisk() {
+    timeout 60 "$RAMDISK_NBD" "$@"
+}
+
+# refused TEXT ARG...: the program, with ARGs, fails within a minute and says TEXT (a pattern of grep -E).
+refused() {
+    local status=0
+    ramdisk "${@:2}" >"$scratch/said" 2>&1 </dev/null || status=$?
+    ((status != 0)) || fail "${*:2} did what it should refuse: $(<"$scratch/said")"
+    ((status != 124)) || fail "${*:2} was still running after a minute"
+    grep -qE -- "$1" "$scratch/said" || fail "${*:2} said: $(<"$scratch/said")"
+}
+
+# state_of DEVICE: its state as `list` has it; empty when the list does not have it.
+state_of() {
+    ramdisk list | awk -v device="$1" '$1 == device { print $NF }'
+}
+
+state_is() { [[ $(state_of "$1") == "$2" ]]; }
+
+# in_background COMMAND...: with its output in $scratch/NAME.out, NAME being the program's; sets
+# `job`. It ends with the test.
+jobs_started=()
+in_background() {
+    setsid "$@" </dev/null >"$scratch/${1##*/}.out" 2>&1 &
+    job=$!
+    jobs_started+=("$job")
+}
+
+# end_job PID: at once.
+end_job() {
+    # The shell would report the process that was killed.
+    {
+        kill -KILL "$1"
+        wait "$1"
+    } 2>/dev/null || true
+}
+
+# The kernel's messages since the last mark, without what other drivers say.
+mark_kernel_log() {
+    mark="machine-test $RANDOM$RANDOM"
+    echo "$mark" >/dev/kmsg
+}
+
+kernel_log() {
+    dmesg | awk -v mark="$mark" 'found { print } index($0, mark) { found = 1 }'
+}
+
+# kernel_log_lacks PATTERN WHAT: fails with the lines that match, and WHAT they are.
+kernel_log_lacks() {
+    if kernel_log | grep -E "$1" >"$scratch/lines"; then
+        head -n 10 "$scratch/lines" >&2
+        fail "$(wc -l <"$scratch/lines") lines of the kernel log: $2"
+    fi
+}
+
+# What the kernel says when a disk goes away under somebody, or a request waits too long.
+kernel_errors='nbd.*(I/O error|invalid socket|timed out|stuck|not configured|Receive control failed)|I/O error.*nbd|EXT4-fs error|Aborting journal'
+
+# The kernel's block events note each request's way; nbd's major number is 43. They are read with
+# longest_request.
+watch_requests() {
+    mountpoint -q "$trace" || mount -t tracefs tracefs "$trace"
+    echo 0 >"$trace/tracing_on"
+    echo >"$trace/trace"
+    echo 8192 >"$trace/buffer_size_kb"
+    local event
+    for event in block_rq_issue block_rq_complete; do
+        echo "dev >= $((43 << 20)) && dev < $((44 << 20))" >"$trace/events/block/$event/filter"
+        echo 1 >"$trace/events/block/$event/enable"
+    done
+    echo 1 >"$trace/tracing_on"
+}
+
+stop_watching_requests() {
+    echo 0 >"$trace/tracing_on"
+    echo 0 >"$trace/events/block/enable"
+    echo >"$trace/trace"
+}
+
+# longest_request: milliseconds that the longest request of any nbd device took, from when it was
+# first issued; one that is not finished counts as long as it has lasted. With how many there were.
+longest_request() {
+    python3 - "$trace/trace" <<'END'
+import re, sys
+began, longest, count = {}, 0.0, 0
+event = re.compile(r" ([0-9.]+): block_rq_(issue|complete): (\d+,\d+) (\S+) .*?(\d+) \+ (\d+) ")
+for line in open(sys.argv[1]):
+    found = event.search(line)
+    if not found:
+        continue
+    when, kind, device, operation, sector, sectors = found.groups()
+    key, when = (device, sector, operation[:1]), float(when)
+    if kind == "issue":
+        began.setdefault(key, when)
+    elif key in began:
+        count += 1
+        longest = max(longest, when - began.pop(key))
+with open("/proc/uptime") as uptime:
+    now = float(uptime.read().split()[0])
+for key, when in began.items():
+    longest = max(longest, now - when)
+print(int(longest * 1000), count, len(began))
+END
+}
+
+# no_request_over MILLISECONDS: and there were some.
+no_request_over() {
+    local longest count unfinished
+    read -r longest count unfinished < <(longest_request)
+    ((count > 0)) || fail "no request was seen: this test shows nothing"
+    ((longest <= $1)) ||
+        fail "a request took $longest ms ($count were finished, $unfinished were not)"
+}
+
+# install_unit FILE NAME SED...: a unit of scripts/systemd, changed by the SED expressions.
+install_unit() {
+    local expressions=() expression
+    for expression in "${@:3}"; do expressions+=(-e "$expression"); done
+    sed "${expressions[@]}" -e '' "$repository/scripts/systemd/$1" >"/etc/systemd/system/$2"
+    systemctl daemon-reload
+}
+
+# end_machine_by reboot|poweroff: the test is run again, in its next phase, when the machine is back.
+# What the console said until its end is then in /run/machine-tests/console.last.
+end_machine_by() {
+    continues=yes
+    # Later than this script's status is delivered.
+    systemd-run --quiet --on-active=2 systemctl "$1"
+    exit 75
+}
+
+# ended_quietly: the last shutdown, by its console, had no trouble with a disk.
+ended_quietly() {
+    local console=/run/machine-tests/console.last
+    [[ -s $console ]] || fail "there is nothing of the last console"
+    ! grep -aE "$kernel_errors|Failed unmounting|timed out. Killing|Failed to unmount|remounting read-only" \
+        "$console" >"$scratch/lines" || {
+        head -n 10 "$scratch/lines" >&2
+        fail "the machine did not end quietly"
+    }
+}
+
+nothing_left() {
+    local device path
+    for device in /sys/block/nbd*; do
+        [[ ! -e $device/pid ]] || fail "/dev/${device##*/} is still attached"
+    done
+    ! grep -q '^/dev/nbd' /proc/mounts || fail "something is still mounted"
+    ! grep -q '^/dev/nbd' /proc/swaps || fail "something is still swap"
+    wait_until 10 no_process || fail "the program still runs"
+    [[ -z $(ls -A /dev/shm/ramdisk-nbd 2>/dev/null) ]] || fail "named memory is still there"
+}
+
+no_process() {
+    local path
+    for path in /proc/[0-9]*; do
+        [[ $(readlink "$path/exe" 2>/dev/null) != "$RAMDISK_NBD" ]] || return 1
+    done
+}
+
+finish() {
+    local status=$? pid
+    trap '' HUP INT TERM
+    trap - EXIT
+    for pid in "${jobs_started[@]}"; do end_job "$pid"; done
+    cd /
+    rm -rf --one-file-system "$scratch"
+    [[ -z $continues ]] || exit "$status"
+    if ((status == 0)); then
+        # In a subshell: its failure is this test's.
+        (nothing_left) || status=1
+    fi
+    ((status == 0)) || tell_more
+    exit "$status"
+}
+
+# After a failure: what the program and the kernel had to say.
+tell_more() {
+    echo "The list of disks:" >&2
+    ramdisk list >&2 || true
+    echo "The kernel's messages end with:" >&2
+    dmesg | tail -n 15 >&2
+    echo "The journal of the program ends with:" >&2
+    journalctl -b --no-pager -t ramdisk-nbd -n 15 >&2 || true
+}
+
+trap finish EXIT
+trap 'exit 143' HUP INT TERM

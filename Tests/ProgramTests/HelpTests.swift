@@ -1,0 +1,51 @@
+// Help: what is printed fits a terminal, and an example can be pasted.
+
+import Harness
+import Testing
+
+extension ProgramSuite {
+    @Suite("The help of each command") struct Help {
+        private let program = Program.ramdiskNBD
+
+        static let commands = [
+            [], ["serve"], ["run"], ["up"], ["down"], ["list"], ["attach"], ["detach"], ["stats"],
+            ["top"], ["trace"], ["tls"], ["tls", "init"],
+        ]
+
+        @Test("names no command that is not tried here")
+        func all() async throws {
+            for parent in [[], ["tls"]] {
+                let help = try await program(parent + ["--help"])
+                let lines = help.split(separator: "\n").map(String.init)
+                var listed: [String] = []
+                for line in lines.drop(while: { $0 != "SUBCOMMANDS:" }).dropFirst() {
+                    guard let match = line.prefixMatch(of: #/\s{2}([a-z]+)/#) else { continue }
+                    listed.append(String(match.output.1))
+                }
+                #expect(!listed.isEmpty)
+                for name in listed { #expect(Self.commands.contains(parent + [name])) }
+            }
+        }
+
+        @Test("fits 80 columns", arguments: commands)
+        func width(command: [String]) async throws {
+            let help = try await program(command + ["--help"])
+            for line in help.split(separator: "\n") { #expect(line.count <= 80, "\(line)") }
+        }
+
+        @Test("has examples that are whole commands", arguments: commands)
+        func examples(command: [String]) async throws {
+            let help = try await program(command + ["--help"])
+            let all = help.split(separator: "\n", omittingEmptySubsequences: false)
+            let lines = all.drop { $0 != "EXAMPLES" }.dropFirst().prefix { !$0.hasPrefix("USAGE") }
+            // What was too long for its line would go on at the margin.
+            for line in lines where !line.isEmpty { #expect(line.hasPrefix("  "), "\(line)") }
+            for (line, next) in zip(lines, lines.dropFirst()) {
+                // A command goes on in the next line if its line says so, and only then.
+                #expect(line.hasSuffix("\\") == next.hasPrefix("      "), "\(line)\n\(next)")
+                // A gap is a line break that was lost.
+                #expect(!line.drop { $0 == " " }.contains("   "), "\(line)")
+            }
+        }
+    }
+}
