@@ -12,10 +12,11 @@ device=$(ramdisk attach "nbd://localhost:$server_port/second" /dev/nbd1 --connec
 [[ $device == /dev/nbd1 ]] || fail "attach printed $device"
 [[ $(blockdev --getsize64 /dev/nbd1) == $((24 << 20)) ]] || fail "it has another size"
 run_fio attached --filename=/dev/nbd1 --rw=randwrite --bs=4k --size=12M --iodepth=32 --verify=crc32c
-ramdisk list | grep -qE "^/dev/nbd1 +24M +- +- +- +- +attached$" || fail "$(ramdisk list)"
+ramdisk list | grep -qE "^/dev/nbd1 +24M +- +- +- +nbd://localhost:$server_port/second +attached$" || fail "$(ramdisk list)"
 
 checking "a device in use is refused, and so is what cannot be"
 refused 69 "/dev/nbd1 is in use" attach "$unix" /dev/nbd1
+refused 69 "its connections are alive" attach "nbd://localhost:$server_port/second" /dev/nbd1
 refused 69 "no-such" attach "nbd+unix:///no-such?socket=$scratch/sock"
 refused 69 "is its server running?" attach "nbd+unix:///?socket=$scratch/nobody"
 refused 64 "TLS" attach "nbds://localhost:$server_port"

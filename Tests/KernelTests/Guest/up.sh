@@ -104,8 +104,8 @@ sleep 1
 echo "still here" >&9
 [[ $(<"$mount_point/open") == "still here" ]] || fail "the disk does not work any more"
 grep -qF "$mount_point is in use" "$up_log" || fail "up did not log it"
+# The refused stop is remembered.
 exec 9>&-
-down "$mount_point"
 up_ends 0
 up --size 32M --filesystem ext4
 mount_disk /dev/nbd0
@@ -119,7 +119,7 @@ checking "a step that fails undoes the ones before it"
 up_fails 69 "mkfs.ext4 failed" --size 32M --mount "$scratch/new" --mkfs-options --no-such-option
 up_fails 69 "cannot mount" --size 32M --mount "$scratch/new" --mount-options no-such-option
 [[ ! -e $scratch/new ]] || fail "the mount point that was made is still there"
-up_fails 73 "cannot make the mount point" --size 32M --mount /no/such/place
+up_fails 73 "cannot make the mount point" --size 32M --mount /proc/no/such/place
 up_fails 71 "not enough memory" --size 100G
 up_fails 66 "no-such-file" --size 32M --load /no-such-file
 up_fails 69 "mkfs.ext4 failed" --size 32M --mount "$scratch/new" --mkfs-options --no-such-option \

@@ -1,0 +1,155 @@
+#!/bin/bash
+# Taking a disk down is all or nothing, whatever uses it, and a stop that was refused is remembered.
+source "${BASH_SOURCE[0]%/*}/lib.sh"
+source "${BASH_SOURCE[0]%/*}/up-lib.sh"
+
+remember_machine
+mkdir "$scratch/other" "$scratch/bin"
+
+is_up() { [[ -e /sys/block/nbd0/pid ]] && grep -q "^/dev/nbd0 $mount_point " /proc/mounts; }
+up_is_gone() { process_gone "$up_pid"; }
+# namespace_differs PID: whether the process has a mount namespace of its own.
+namespace_differs() { [[ $(readlink "/proc/$1/ns/mnt") != "$(readlink /proc/self/ns/mnt)" ]]; }
+
+# slow_mount: a mount(8) that returns 2 s after it has mounted.
+slow_mount() {
+    cat >"$scratch/bin/mount" <<END
+#!/bin/sh
+$(type -P mount) "\$@"
+status=\$?
+sleep 2
+exit \$status
+END
+    chmod +x "$scratch/bin/mount"
+}
+
+checking "SIGTERM in the last step of the start, with the mount in use already: nothing is lost"
+slow_mount
+: >"$up_output"
+PATH=$scratch/bin:$PATH setsid "$RAMDISK_NBD" up --size 32M --mount "$mount_point" </dev/null \
+    >"$up_output" 2>>"$up_log" &
+up_pid=$!
+wait_until 60 is_up || fail "up does not mount"
+exec 5>"$mount_point/new"
+echo "written meanwhile" >&5
+kill -TERM "$up_pid"
+sleep 5
+is_up || fail "the disk is gone, and it is in use"
+sync -f "$mount_point" || fail "the file system does not work"
+exec 5>&-
+# A start that was not completed is no success.
+up_ends 75
+nothing_left
+
+checking "what cannot be read is not gone: without descriptors the disk stays, then goes in order"
+up --size 32M --mount "$mount_point"
+exec 5>"$mount_point/open"
+prlimit --pid "$up_pid" --nofile=3:4096
+kill -TERM "$up_pid"
+sleep 4
+is_up || fail "the disk is gone"
+echo more >&5
+sync -f "$mount_point" || fail "the file system does not work"
+prlimit --pid "$up_pid" --nofile=1024:4096
+exec 5>&-
+up_ends 0
+nothing_left
+
+checking "a claim of another process delays a stop, and does not end it"
+up --size 16M
+python3 -c 'import os, time
+os.open("/dev/nbd0", os.O_RDONLY | os.O_EXCL)
+open("held", "w")
+time.sleep(5)' &
+holder=$!
+wait_until 20 test -e held || fail "the device cannot be claimed"
+kill -TERM "$up_pid"
+sleep 1
+! up_is_gone || fail "up took the device away"
+wait "$holder"
+up_ends 0
+nothing_left
+
+checking "a second mount, here or in another mount namespace: down refuses, and has changed nothing"
+up --size 32M --mount "$mount_point"
+mount --bind "$mount_point" "$scratch/other"
+refused 69 "$scratch/other" down "$mount_point"
+is_up || fail "down has unmounted it"
+umount "$scratch/other"
+unshare --mount --propagation private sleep 1000 &
+namespace=$!
+wait_until 10 namespace_differs "$namespace" || fail "unshare does not start"
+refused 69 "in another mount namespace" down "$mount_point"
+is_up || fail "down has unmounted it"
+kill "$namespace"
+wait "$namespace" 2>/dev/null || true
+down "$mount_point"
+up_ends 0
+nothing_left
+
+checking "a device that is merely open: it is detached, said so, and quiet"
+up --size 32M --mount "$mount_point"
+tail -f /dev/null <"$up_device" &
+opener=$!
+dmesg --clear
+refused 0 "tail (process $opener)" down "$mount_point"
+ramdisk list | grep -q " detaching$" || fail "list says: $(ramdisk list)"
+sleep 3
+(($(dmesg | grep -c nbd0) < 10)) || fail "the kernel's log is not quiet: $(dmesg | tail -n 20)"
+kill "$opener"
+wait "$opener" 2>/dev/null || true
+up_ends 0
+nothing_left
+
+checking "two downs at once: both say that it is down"
+for ((round = 0; round < 8; round++)); do
+    up --size 16M --mount "$mount_point"
+    timeout 60 "$RAMDISK_NBD" down "$mount_point" >"$scratch/first" 2>&1 &
+    first=$!
+    status=0
+    timeout 60 "$RAMDISK_NBD" down "$mount_point" >"$scratch/second" 2>&1 || status=$?
+    # One that comes when all is gone finds no disk.
+    ((status == 0)) || grep -q "there is no disk" "$scratch/second" ||
+        fail "the second down ended with $status: $(<"$scratch/second")"
+    status=0
+    wait "$first" || status=$?
+    ((status == 0)) || grep -q "there is no disk" "$scratch/first" ||
+        fail "the first down ended with $status: $(<"$scratch/first")"
+    up_ends 0
+done
+nothing_left
+
+checking "a device that another program detaches is an error"
+up --size 32M --mount "$mount_point"
+nbd-client -d "$up_device" >/dev/null 2>&1 || fail "nbd-client could not detach it"
+up_ends 69
+nothing_left
+
+checking "a second disk on a mount point is refused, missing directories are made and removed again"
+up --size 16M --mount "$mount_point"
+first=$up_pid
+refused 69 "is mounted at $mount_point already" up --size 16M --mount "$mount_point"
+is_up || fail "the first disk is gone"
+up_pid=$first
+down "$mount_point"
+up_ends 0
+up --size 16M --mount "$scratch/made/for/it"
+down "$scratch/made/for/it"
+up_ends 0
+[[ ! -e $scratch/made ]] || fail "the directories that were made are still there"
+nothing_left
+
+checking "a disk without a mount and one used as swap are listed as what they are"
+up --size 64M --filesystem btrfs --mkfs-options --mixed
+ramdisk list | grep -qE "^/dev/nbd0 +64M +- +btrfs " || fail "list says: $(ramdisk list)"
+down /dev/nbd0
+up_ends 0
+up --size 16M
+quietly "mkswap did not work" mkswap "$up_device"
+swapon "$up_device"
+ramdisk list | grep -qF "[SWAP]" || fail "list says: $(ramdisk list)"
+refused 69 "swapoff" down "$up_device"
+swapoff "$up_device"
+down "$up_device"
+up_ends 0
+nothing_left
