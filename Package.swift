@@ -114,7 +114,9 @@ let package = Package(
             name: "RamdiskNBDTests",
             dependencies: [
                 "RamdiskNBD", "NBDServer", "NBDProtocol", "LinuxIO",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings),
         .testTarget(

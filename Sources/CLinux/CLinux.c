@@ -4,6 +4,7 @@
 #include "CLinux.h"
 #include <linux/capability.h>
 #include <link.h>
+#include <linux/futex.h>
 #include <linux/magic.h>
 #include <linux/memfd.h>
 #include <linux/netlink.h>
@@ -35,6 +36,23 @@ int clinux_punch(int fd, off_t offset, off_t length) {
         result = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
     } while (result < 0 && errno == EINTR);
     return result < 0 ? -errno : 0;
+}
+
+// The kernel compares 32 bits: those of the lower half.
+static uint32_t *lower_half(void *word) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return word;
+#else
+    return (uint32_t *)word + 1;
+#endif
+}
+
+void clinux_futex_wait(void *word, uint32_t value) {
+    syscall(SYS_futex, lower_half(word), FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+void clinux_futex_wake(void *word, int count) {
+    syscall(SYS_futex, lower_half(word), FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
 }
 
 void *clinux_map_shared(int fd, off_t offset, size_t length, size_t alignment, int *error) {
@@ -121,6 +139,14 @@ int clinux_peer_credentials(int fd, int *process, uint32_t *user, uint32_t *grou
     *process = found.pid;
     *user = found.uid;
     *group = found.gid;
+    return 0;
+}
+
+int clinux_move_to_new(const char *from, const char *to) {
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
+    if (errno != EINVAL && errno != ENOSYS) return -errno;
+    if (link(from, to) < 0) return -errno;
+    unlink(from);
     return 0;
 }
 

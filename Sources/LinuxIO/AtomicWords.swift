@@ -1,5 +1,6 @@
 // Atomic 64-bit words in mapped memory.
 
+internal import CLinux
 public import Synchronization
 
 /// An array of atomic words over a memory region, which has to outlive it.
@@ -48,6 +49,47 @@ public import Synchronization
     public func clear(_ index: Int, _ bits: UInt64) {
         precondition(index >= 0 && index < count)
         unsafe base[index].bitwiseAnd(~bits, ordering: .sequentiallyConsistent)
+    }
+
+    /// Gives the word a new value if it has the old one, and returns whether it had; a full barrier.
+    @inlinable @inline(__always)
+    public func replace(_ index: Int, _ old: UInt64, with new: UInt64) -> Bool {
+        precondition(index >= 0 && index < count)
+        return unsafe base[index].compareExchange(
+            expected: old, desired: new, ordering: .sequentiallyConsistent
+        ).exchanged
+    }
+
+    /// Gives the word a value and returns the one that it had; a full barrier.
+    @inlinable @inline(__always)
+    public func exchange(_ index: Int, _ value: UInt64) -> UInt64 {
+        precondition(index >= 0 && index < count)
+        return unsafe base[index].exchange(value, ordering: .sequentiallyConsistent)
+    }
+
+    /// Raises the word to a value if it is lower; a full barrier.
+    @inlinable @inline(__always)
+    public func raise(_ index: Int, to value: UInt64) {
+        precondition(index >= 0 && index < count)
+        unsafe base[index].max(value, ordering: .sequentiallyConsistent)
+    }
+
+    // MARK: - Sleeping
+
+    /// Sleeps until another thread wakes the sleepers of this word, unless the lower half of the word
+    /// is not `value` any more. May return early: the caller looks at the word again. futex(2),
+    /// `FUTEX_WAIT`
+    @_semantics("no_performance_analysis")
+    public func sleep(_ index: Int, while value: UInt32) {
+        precondition(index >= 0 && index < count)
+        unsafe clinux_futex_wait(base + index, value)
+    }
+
+    /// Wakes threads that sleep on the word: one, or all of them. futex(2), `FUTEX_WAKE`
+    @_semantics("no_performance_analysis")
+    public func wake(_ index: Int, all: Bool) {
+        precondition(index >= 0 && index < count)
+        unsafe clinux_futex_wake(base + index, all ? CInt.max : 1)
     }
 
     // MARK: - Without order

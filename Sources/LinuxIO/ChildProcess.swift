@@ -58,8 +58,21 @@ public final class ChildProcess: Sendable {
         // Sound: a list of C strings that ends with NULL, all alive until the call is back.
         number = try checked(
             unsafe clinux_spawn(program, words, numbers, numbers.count, ownSession ? 1 : 0))
-        descriptor = Descriptor(adopting: try checked(clinux_process_descriptor(number)))
+        descriptor = try Self.descriptor(of: number)
         MemoryPressure.letOthersBeKilled(number)
+    }
+
+    /// A descriptor for a child that has just been started. Without one it could not be waited for, so
+    /// the child is killed, and gone when this throws. pidfd_open(2)
+    static func descriptor(
+        of process: Int32, open: (CInt) -> CInt = clinux_process_descriptor
+    ) throws(Errno) -> Descriptor {
+        let number = open(process)
+        if number < 0 {
+            kill(process, SIGKILL)
+            _ = clinux_wait_process(process)
+        }
+        return Descriptor(adopting: try checked(number))
     }
 
     /// Sends it a signal. kill(2)

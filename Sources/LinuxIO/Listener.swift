@@ -54,30 +54,23 @@ public final class Listener: Sendable {
     /// Listens on a Unix socket. A file left behind by a process that is gone is replaced; throws
     /// `addressInUse` when somebody answers there, or when the file is no socket.
     ///
-    /// The file has its owner and its mode before anybody can connect: until listen(2) all are refused.
+    /// The socket is made under a name of its own beside the path, and gets the path when it has its
+    /// owner and its mode and listens: see ``SocketFile/init(moving:to:)``.
     public init(unix address: SocketAddress, access: FileAccess = FileAccess()) throws(Errno) {
         guard let path = address.path else { throw .invalidArgument }
         descriptor = try Self.socket(for: address)
         let number = descriptor.rawValue
-        var result = unsafe address.withAddress { unsafe bind(number, $0, $1) }
-        if result < 0, errno == EADDRINUSE {
-            guard let left = FileIdentity(path: path), left.isSocket, Self.isDead(address) else {
-                throw .addressInUse
-            }
-            unsafe unlink(path)
-            result = unsafe address.withAddress { unsafe bind(number, $0, $1) }
-        }
-        try checkedErrno(result)
-        let file = SocketFile(path: path)
+        let draft = try SocketDraft(beside: path)
+        try checkedErrno(unsafe draft.address.withAddress { unsafe bind(number, $0, $1) })
         do throws(Errno) {
-            if access != FileAccess() { try Self.give(access, to: path) }
+            if access != FileAccess() { try Self.give(access, to: draft.path) }
             try checkedErrno(listen(number, Self.backlog))
             try checked(clinux_make_listener(number))
+            file = try SocketFile(moving: draft, to: path)
         } catch {
-            file?.remove()
+            unsafe unlink(draft.path)
             throw error
         }
-        self.file = file
         self.address = address
         isPassed = false
     }
@@ -138,15 +131,5 @@ public final class Listener: Sendable {
             unsafe clinux_set_file_access(
                 path, access.user.map { Int64($0) } ?? -1, access.group.map { Int64($0) } ?? -1,
                 access.mode.map { Int64($0) } ?? -1))
-    }
-
-    /// Whether nobody listens on a socket file any more.
-    private static func isDead(_ address: SocketAddress) -> Bool {
-        do throws(Errno) {
-            _ = try StreamSocket.connect(to: address)
-            return false
-        } catch {
-            return error == .connectionRefused
-        }
     }
 }

@@ -47,8 +47,4 @@ public enum Processor {
     /// One short pause in a spinning wait.
     @_semantics("no_performance_analysis") @inlinable @inline(__always)
     public static func relax() { clinux_relax() }
-
-    /// Lets another thread run, if one waits for this processor. sched_yield(2)
-    @_semantics("no_performance_analysis")
-    public static func yield() { sched_yield() }
 }

@@ -17,7 +17,8 @@ public enum StandardStreams {
 
     /// Whether a person sits there, who does not speak NBD. isatty(3)
     public static var areTerminal: Bool {
-        isatty(STDIN_FILENO) == 1 || isatty(STDOUT_FILENO) == 1
+        isatty(STDIN_FILENO) == 1
+            || isatty(STDOUT_FILENO) == 1 && (try? Identity(STDIN_FILENO))?.isStreamSocket != true
     }
 
     /// Takes them over. What is written to standard output from then on goes nowhere, and what is
@@ -31,7 +32,8 @@ public enum StandardStreams {
         try silence(STDIN_FILENO)
         try silence(STDOUT_FILENO)
         if isErrorTheirs == true { try silence(STDERR_FILENO) }
-        if input == output, input.isStreamSocket {
+        // An inetd may give the socket as standard input alone.
+        if input.isStreamSocket, input == output || !output.isSocket {
             return Connection(socket: StreamSocket(inputCopy), relay: nil)
         }
         let pair = try StreamSocket.pair()
@@ -43,6 +45,7 @@ public enum StandardStreams {
     private struct Identity: Equatable {
         let device: dev_t
         let file: ino_t
+        let isSocket: Bool
         let isStreamSocket: Bool
 
         init(_ number: CInt) throws(Errno) {
@@ -50,6 +53,7 @@ public enum StandardStreams {
             try checkedErrno(unsafe fstat(number, &status))
             device = status.st_dev
             file = status.st_ino
+            isSocket = status.st_mode & S_IFMT == S_IFSOCK
             var kind: CInt = 0
             let result = unsafe clinux_get_option(number, SOL_SOCKET, SO_TYPE, &kind)
             isStreamSocket = result == 0 && kind == CInt(SOCK_STREAM.rawValue)

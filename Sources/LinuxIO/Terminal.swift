@@ -54,6 +54,9 @@ public struct Terminal: ~Copyable, Sendable {
         return Size(columns: Int(columns), rows: Int(rows))
     }
 
+    /// Characters in a line of standard output; nil where that is no terminal, and has no end of lines.
+    public static var outputWidth: Int? { isatty(STDOUT_FILENO) == 1 ? size.columns : nil }
+
     /// What was typed, as bytes; waits up to so many milliseconds for it. Nil when the terminal is
     /// gone.
     public func readKeys(milliseconds: Int) -> [UInt8]? {

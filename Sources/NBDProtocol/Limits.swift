@@ -24,9 +24,13 @@ public enum Limits {
     /// Option replies that a client takes in one handshake; a list has one for each export.
     public static var optionReplyCount: Int { 10_000 }
 
-    /// Largest payload of one READ or WRITE, as advertised: what the specification wants every
-    /// server to take ("Size constraints").
-    public static var maximumPayload: UInt64 { 32 << 20 }
+    /// Largest payload that is advertised: what the specification wants every server to take ("Size
+    /// constraints").
+    public static var advertisedPayload: UInt64 { 32 << 20 }
+
+    /// Largest payload of one READ or WRITE that is served. It is more than what is advertised for
+    /// clients that never ask; others take as much (nbdkit) or have no limit (nbd-server).
+    public static var maximumPayload: UInt64 { 2 * advertisedPayload }
 
     /// Largest WRITE payload that is drained and refused with EINVAL. A longer one ends the
     /// connection.

@@ -99,7 +99,9 @@ private func configuration(
         executable: .path("/bin/sh"),
         arguments: Arguments(["-c", start.shell, "sh", program, "serve"] + address + arguments),
         // For its control socket.
-        environment: .inherit.updating(["XDG_RUNTIME_DIR": directory.path]),
+        environment: .inherit.updating([
+            "RUNTIME_DIRECTORY": directory.file("ramdisk-nbd")
+        ]),
         platformOptions: User.same.options)
 }
 

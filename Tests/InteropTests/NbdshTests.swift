@@ -64,12 +64,15 @@ extension Interop {
                 """)
         }
 
-        @Test("moves the largest payload that is advertised, in one request")
-        func largest() async throws {
+        @Test(
+            "moves the largest payload that is advertised in one request, and the largest there is",
+            arguments: [32, 64])
+        func largest(mebibytes: Int) async throws {
             try await expectWell(
+                on: "72M",
                 """
-                data = bytes(range(256)) * (1 << 17)
-                assert len(data) == 32 << 20
+                data = bytes(range(256)) * (\(mebibytes) << 12)
+                assert len(data) == \(mebibytes) << 20
                 h.pwrite(data, 4097)
                 assert h.pread(len(data), 4097) == data
                 """)

@@ -1,6 +1,8 @@
 // Listeners: their files' owners and modes, and those that somebody else made.
 
+import Foundation
 import Glibc
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -31,6 +33,95 @@ struct ListenerTests {
         #expect(status.st_uid == 65_534)
         #expect(status.st_gid == 12_345)
         extendLifetime(listener)
+    }
+
+    @Test("of many that find a dead socket file one gets it, and its file is the only one left")
+    func race() throws {
+        let directory = "/tmp/ramdisk-nbd-race-\(UInt64.random(in: 0...(.max)))"
+        try #require(unsafe mkdir(directory, 0o700) == 0)
+        defer { unsafe rmdir(directory) }
+        let path = "\(directory)/socket"
+        let address = try #require(SocketAddress.unix(path: path))
+        for _ in 0..<50 {
+            // Bound and closed: nobody listens.
+            let dead = Descriptor(adopting: socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0))
+            let number = dead.rawValue
+            #expect(unsafe address.withAddress { unsafe bind(number, $0, $1) } == 0)
+            let winners = Mutex<[Listener]>([])
+            let errors = Mutex<[Errno]>([])
+            let threads = try (0..<4).map { _ in
+                try LinuxIO.Thread(name: "starter") {
+                    do throws(Errno) {
+                        let listener = try Listener(unix: address)
+                        winners.withLock { $0.append(listener) }
+                    } catch {
+                        errors.withLock { $0.append(error) }
+                    }
+                }
+            }
+            for thread in threads { thread.join() }
+            #expect(winners.withLock { $0.count } == 1)
+            #expect(errors.withLock { $0 } == [.addressInUse, .addressInUse, .addressInUse])
+            _ = try StreamSocket.connect(to: address)
+            #expect(try files(in: directory) == ["socket"])
+            winners.withLock { $0 = [] }
+            #expect(try files(in: directory) == [])
+            extendLifetime(dead)
+        }
+    }
+
+    @Test("a socket that cannot have its path leaves nothing behind, and what is there stays")
+    func refused() throws {
+        let directory = "/tmp/ramdisk-nbd-taken-\(UInt64.random(in: 0...(.max)))"
+        let path = "\(directory)/socket"
+        try #require(unsafe mkdir(directory, 0o700) == 0)
+        defer {
+            unsafe unlink(path)
+            unsafe rmdir(directory)
+        }
+        let file = try FileDescriptor.open(
+            FilePath(path), .writeOnly, options: .create, permissions: .ownerReadWrite)
+        try file.close()
+        let address = try #require(SocketAddress.unix(path: path))
+        #expect(throws: Errno.addressInUse) { try Listener(unix: address) }
+        #expect(FileIdentity(path: path)?.isSocket == false)
+        #expect(try files(in: directory) == ["socket"])
+    }
+
+    @Test(
+        "one that listens and has no room for another connection is alive", .timeLimit(.minutes(1)))
+    func fullBacklog() throws {
+        let number = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+        let full = Descriptor(adopting: number)
+        defer { unsafe unlink(path) }
+        let address = try #require(SocketAddress.unix(path: path))
+        #expect(unsafe address.withAddress { unsafe bind(number, $0, $1) } == 0)
+        #expect(listen(number, 0) == 0)
+        let client = try StreamSocket.connect(to: address)
+        #expect(throws: Errno.addressInUse) { try Listener(unix: address) }
+        extendLifetime(client)
+        extendLifetime(full)
+    }
+
+    @Test("a path of the greatest length, and one without a directory, will do")
+    func paths() throws {
+        let directory = "/tmp/ramdisk-nbd-long-\(UInt64.random(in: 0...(.max)))"
+        try #require(unsafe mkdir(directory, 0o700) == 0)
+        defer { unsafe rmdir(directory) }
+        let path = (directory + "/").padding(to: SocketAddress.longestPath)
+        let address = try #require(SocketAddress.unix(path: path))
+        let listener = try Listener(unix: address)
+        _ = try StreamSocket.connect(to: address)
+        #expect(try files(in: directory).count == 1)
+        extendLifetime(listener)
+        let name = "ramdisk-nbd-\(UInt64.random(in: 0...(.max)))"
+        let plain = try Listener(unix: #require(SocketAddress.unix(path: name)))
+        #expect(FileIdentity(path: name)?.isSocket == true)
+        extendLifetime(plain)
+    }
+
+    private func files(in directory: String) throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: directory)
     }
 
     @Test("a socket that listens already is taken over, and its file stays")
@@ -77,5 +168,12 @@ struct ListenerTests {
             #expect(Account.user(text) == nil)
             #expect(Account.group(text) == nil)
         }
+    }
+}
+
+extension String {
+    /// The text with x behind it until it has so many bytes.
+    fileprivate func padding(to count: Int) -> String {
+        self + String(repeating: "x", count: count - utf8.count)
     }
 }

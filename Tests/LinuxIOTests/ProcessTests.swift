@@ -19,6 +19,17 @@ struct ProcessTests {
         }
     }
 
+    @Test("a child that cannot be waited for is killed, and leaves nothing behind")
+    func noDescriptor() throws {
+        let child = try ChildProcess("sleep", ["1000"], streams: [.null, .null, .null])
+        #expect(throws: Errno.tooManyOpenFiles) {
+            _ = try ChildProcess.descriptor(of: child.number) { _ in -EMFILE }
+        }
+        // Not even as a zombie.
+        #expect(kill(child.number, 0) == -1)
+        #expect(errno == ESRCH)
+    }
+
     @Test("a child has the descriptors that it was given, and no others")
     func descriptors() throws {
         let pair = try ControlSocket.pair()

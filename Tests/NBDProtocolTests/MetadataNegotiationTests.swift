@@ -109,6 +109,17 @@ struct MetadataNegotiationTests {
         #expect(end == .serve(agreed(0, .structured, hasContext: isSet)))
     }
 
+    @Test("extended headers that are asked for a second time are an error, and stay agreed on")
+    func extendedTwice() {
+        let (output, end) = play(extended + option(.extendedHeaders) + go)
+        #expect(
+            output.starts(
+                with: reply(.extendedHeaders, .ack)
+                    + reply(
+                        .extendedHeaders, .invalid, text("extended headers have been agreed on"))))
+        #expect(end == .serve(agreed(0, .extended)))
+    }
+
     @Test("a later SET_META_CONTEXT replaces an earlier one, also when it fails")
     func replaces() {
         let chosen = structured + metadata(.setMetaContext, ["base:allocation"])

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Rules for requests")
 struct RequestRulesTests {
-    static let size: UInt64 = 64 << 20
+    static let size: UInt64 = 128 << 20
     let rules = RequestRules(exportSize: size, isReadOnly: false)
     let readOnly = RequestRules(exportSize: size, isReadOnly: true)
 
@@ -53,11 +53,11 @@ struct RequestRulesTests {
         #expect(rules.error(Request(command, offset: Self.size, length: 0)) == .invalid)
     }
 
-    @Test("a payload may have 32 MiB and not a byte more; what has none may be longer")
+    @Test("a payload may have 64 MiB and not a byte more; what has none may be longer")
     func payload() {
         for command in [.read, .write] as [Command] {
-            #expect(rules.error(Request(command, offset: 0, length: 32 << 20)) == .none)
-            #expect(rules.error(Request(command, offset: 0, length: 32 << 20 + 1)) == .invalid)
+            #expect(rules.error(Request(command, offset: 0, length: 64 << 20)) == .none)
+            #expect(rules.error(Request(command, offset: 0, length: 64 << 20 + 1)) == .invalid)
         }
         for command in [.trim, .writeZeroes, .cache] as [Command] {
             #expect(rules.error(Request(command, offset: 0, length: Self.size)) == .none)

@@ -138,6 +138,29 @@ struct ChunkedReplyTests {
         try client.done(Request(.flush, cookie: 6))
     }
 
+    @Test(
+        "an error about a range that reaches 2^64 has no offset, which old clients cannot check",
+        arguments: chunked)
+    func errorsWithoutOffset(format: HeaderFormat) throws {
+        let client = try TestClient(to: try makeServer(size: 1 << 20), format)
+        let beyond = "the range goes beyond the end of the export"
+        for length in [512, 1024] as [UInt64] {
+            for command in [.read, .trim] as [Command] {
+                let request = Request(command, cookie: 1, offset: .max - 511, length: length)
+                #expect(
+                    try client.error(request) == ChunkError(error: .invalid, message: beyond))
+            }
+            let write = Request(.write, cookie: 2, offset: .max - 511, length: length)
+            #expect(
+                try client.error(write, pattern(Int(length)))
+                    == ChunkError(error: .noSpace, message: beyond))
+        }
+        #expect(
+            try client.error(Request(.read, cookie: 3, offset: .max - 511, length: 511))
+                == ChunkError(error: .invalid, message: beyond, offset: .max - 511))
+        try client.done(Request(.flush, cookie: 4))
+    }
+
     @Test("messages in pieces of any length give the same replies", arguments: chunked, [1, 7, 33])
     func pieces(format: HeaderFormat, count: Int) throws {
         let client = try TestClient(to: try makeServer(), format)
@@ -229,7 +252,7 @@ struct ChunkedReplyTests {
 
     @Test(
         "a payload over the maximum ends the connection",
-        arguments: [.read, .write, .blockStatus] as [Command], [32 << 20 + 1, .max] as [UInt64])
+        arguments: [.read, .write, .blockStatus] as [Command], [64 << 20 + 1, .max] as [UInt64])
     func enormousPayload(command: Command, length: UInt64) throws {
         let client = try TestClient(to: try makeServer(), .extended)
         try client.send(Request(command, flags: .payloadLength, cookie: 3, length: length))

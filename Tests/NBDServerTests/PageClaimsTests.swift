@@ -32,11 +32,11 @@ struct PageClaimsTests {
         var claims = try ReadClaims(disk.pages.claims)
         let slice = disk.pages.readable(at: 0, count: 1 << 20, claims: &claims)
         #expect(slice.count == 8192)
-        #expect(disk.pages.trim(at: 0, count: 8 << 20))
+        #expect(disk.pages.trim(at: 0, count: 8 << 20) == .done)
         #expect(disk.residentBytes == 8192)
         #expect(slice.isZero)
         claims.release()
-        #expect(disk.pages.trim(at: 0, count: 8 << 20))
+        #expect(disk.pages.trim(at: 0, count: 8 << 20) == .done)
         #expect(disk.residentBytes == 0)
         #expect(disk.pages.readable(at: 0, count: 1 << 20, claims: &claims).isZero)
         #expect(disk.residentBytes == 0)
@@ -60,20 +60,6 @@ struct PageClaimsTests {
         disk.pages.claims.endTaking(0..<1)
     }
 
-    @Test("a trim of a plain disk zeroes by hand only where somebody else zeroes")
-    func zeroedElsewhere() throws {
-        let disk = try RamDisk(size: 8 << 20)
-        let pages = disk.pages
-        // Somebody has cleared the marks of the first megabyte, and is not done.
-        pages.region.copy(from: [UInt8](repeating: 7, count: 8 << 20))
-        pages.claims.beginZeroing(0..<1)
-        #expect(pages.trim(at: 4096, count: (8 << 20) - 4096))
-        #expect(pages.region.slice(at: 4096, count: (1 << 20) - 4096).isZero)
-        #expect(pages.region.slice(at: 0, count: 4096).bytes.allSatisfy { $0 == 7 })
-        #expect(pages.region.suffix(from: 1 << 20).bytes.allSatisfy { $0 == 7 })
-        pages.claims.endZeroing(0..<1)
-    }
-
     @Test("a write holds up no trim a megabyte away")
     func farAway() throws {
         let disk = try RamDisk(size: 8 << 20, isSparse: true)
@@ -92,29 +78,103 @@ struct PageClaimsTests {
         let disk = try RamDisk(
             backing: BackingPlace(name: "disk", directory: name), size: 1 << 44, isSparse: true)
         write(7, to: disk, at: 0, count: 4096)
-        #expect(!disk.pages.writeZeroes(at: 0, count: 1 << 44, keepSpace: true))
+        #expect(disk.pages.writeZeroes(at: 0, count: 1 << 44, keepSpace: true) == .noMemory)
         disk.pages.trim(at: 0, count: 4096)
         #expect(disk.residentBytes == 0)
     }
 
-    @Test("counts of large disks are shared by runs, each once for a range of any length")
+    @Test("on a large disk, too, runs that a request does not touch are not counted")
+    func largeDisk() throws {
+        let disk = try RamDisk(size: 1 << 40, isSparse: true)
+        for gibibyte in 1...40 as ClosedRange<UInt64> {
+            write(7, to: disk, at: gibibyte << 30, count: 4096)
+        }
+        _ = try #require(disk.pages.beginWrite(at: 0, count: 1 << 20))
+        var claims = try ReadClaims(disk.pages.claims)
+        _ = disk.pages.readable(at: 40 << 30, count: 4096, claims: &claims)
+        #expect(disk.pages.trim(at: 1 << 30, count: 39 << 30) == .done)
+        #expect(disk.residentBytes == 1 << 20 + 4096)
+        claims.release()
+        disk.pages.endWrite(at: 0, count: 1 << 20)
+    }
+
+    @Test("a range of any length counts in each of its runs")
     func wholeDisk() throws {
-        let memory = try MemoryMapping(privateBytes: PageClaims.byteCount)
-        let claims = PageClaims(memory: memory.region)
-        let all = 0..<1 << 30
-        claims.beginUsing(all)
+        let pageCount = 1 << 24
+        let memory = try MemoryMapping(privateBytes: PageClaims.byteCount(of: pageCount))
+        let claims = PageClaims(pageCount: pageCount, memory: memory.region)
+        claims.beginUsing(0..<pageCount)
         #expect(!claims.beginTaking(5..<6))
-        claims.endUsing(all)
+        #expect(!claims.beginTaking(pageCount - 1..<pageCount))
+        claims.endUsing(0..<pageCount)
         #expect(memory.region.isZero)
         #expect(claims.beginTaking(5..<6))
         claims.endTaking(5..<6)
         #expect(memory.region.isZero)
     }
 
+    @Test("a thread that waits for another to take memory, or to give it back, sleeps")
+    func waitingSleeps() throws {
+        let memory = try MemoryMapping(privateBytes: PageClaims.byteCount(of: 256))
+        let claims = PageClaims(pageCount: 256, memory: memory.region)
+        let works: [(@Sendable () -> Void, () -> Void)] = [
+            (
+                {
+                    claims.beginProvisioning()
+                    claims.endProvisioning()
+                }, { claims.endProvisioning() }
+            ),
+            (
+                {
+                    claims.beginUsing(0..<1)
+                    claims.endUsing(0..<1)
+                }, { claims.endTaking(0..<1) }
+            ),
+            ({ claims.waitForTakers(of: 0..<256) }, { claims.endTaking(0..<1) }),
+        ]
+        for (index, (wait, release)) in works.enumerated() {
+            if index == 0 { claims.beginProvisioning() } else { #expect(claims.beginTaking(0..<1)) }
+            let spent = Shared()
+            let thread = try LinuxIO.Thread(name: "waiter") {
+                let start = processorNanoseconds()
+                wait()
+                spent.count.store(processorNanoseconds() - start, ordering: .relaxed)
+            }
+            MonotonicTime.now().adding(milliseconds: 500).sleep()
+            release()
+            thread.join()
+            #expect(spent.count.load(ordering: .relaxed) < 50_000_000)
+            #expect(memory.region.isZero)
+        }
+    }
+
+    @Test("one of many takes memory at a time, and none of them is left asleep")
+    func provisioningExclusion() throws {
+        let memory = try MemoryMapping(privateBytes: PageClaims.byteCount(of: 1))
+        let claims = PageClaims(pageCount: 1, memory: memory.region)
+        let inside = Shared()
+        let meetings = Shared()
+        let threads = try (0..<4).map { _ in
+            try LinuxIO.Thread(name: "taker") {
+                for _ in 0..<20_000 {
+                    claims.beginProvisioning()
+                    if inside.count.add(1, ordering: .sequentiallyConsistent).oldValue != 0 {
+                        meetings.count.add(1, ordering: .relaxed)
+                    }
+                    inside.count.subtract(1, ordering: .sequentiallyConsistent)
+                    claims.endProvisioning()
+                }
+            }
+        }
+        for thread in threads { thread.join() }
+        #expect(meetings.count.load(ordering: .relaxed) == 0)
+        #expect(memory.region.isZero)
+    }
+
     @Test("who takes away and who writes never do so at once")
     func exclusion() throws {
-        let memory = try MemoryMapping(privateBytes: PageClaims.byteCount)
-        let claims = PageClaims(memory: memory.region)
+        let memory = try MemoryMapping(privateBytes: PageClaims.byteCount(of: 512))
+        let claims = PageClaims(pageCount: 512, memory: memory.region)
         let writers = Shared()
         let takers = Shared()
         let meetings = Shared()
@@ -152,4 +212,11 @@ struct PageClaimsTests {
 /// A number that threads share.
 private final class Shared: Sendable {
     let count = Atomic<Int>(0)
+}
+
+/// Time for which the thread has had a processor.
+private func processorNanoseconds() -> Int {
+    var time = timespec()
+    unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return time.tv_sec * 1_000_000_000 + time.tv_nsec
 }

@@ -40,9 +40,9 @@ struct RamDiskTests {
         #expect(disk.residentBytes == 2 * 4096)
         disk.pages.trim(at: 0, count: 4096)
         #expect(disk.residentBytes == 4096)
-        #expect(disk.pages.writeZeroes(at: 1 << 16, count: 1 << 16, keepSpace: true))
+        #expect(disk.pages.writeZeroes(at: 1 << 16, count: 1 << 16, keepSpace: true) == .done)
         #expect(disk.residentBytes == 4096 + 1 << 16)
-        #expect(disk.pages.writeZeroes(at: 0, count: 1 << 20, keepSpace: false))
+        #expect(disk.pages.writeZeroes(at: 0, count: 1 << 20, keepSpace: false) == .done)
         #expect(disk.residentBytes == 0)
     }
 
@@ -227,6 +227,55 @@ struct RamDiskTests {
             try small.load(path: path)
         }
         #expect(throws: RamDisk.LoadError.self) { try small.load(path: "/there/is/none") }
+    }
+
+    @Test("holes of a file are not read")
+    func loadHoles() throws {
+        let path = "/tmp/ramdisk-nbd-holes-\(UInt64.random(in: 0...(.max)))"
+        defer { unsafe unlink(path) }
+        let file = try FileDescriptor.open(
+            FilePath(path), .readWrite, options: .create, permissions: .ownerReadWrite)
+        let end: Int64 = 20 << 30
+        try file.closeAfter {
+            try file.writeAll(toAbsoluteOffset: 10 << 30, pattern(5000))
+            try file.writeAll(toAbsoluteOffset: end - 3, [1, 2, 3])
+        }
+        let disk = try RamDisk(size: UInt64(end) + 4096, isSparse: true)
+        let before = try readBytes()
+        try disk.load(path: path)
+        #expect(try readBytes() - before < 1 << 20)
+        #expect(disk.residentBytes <= 4 * 4096)
+        #expect(disk.pages.look(at: 10 << 30, count: 5000).bytes == pattern(5000))
+        #expect(disk.pages.look(at: UInt64(end) - 3, count: 3).bytes == [1, 2, 3])
+        let small = try RamDisk(size: 1 << 20)
+        #expect(throws: RamDisk.LoadError.tooLong(path: path, size: 1 << 20)) {
+            try small.load(path: path)
+        }
+    }
+
+    @Test("what is no regular file is read as it comes")
+    func loadPipe() throws {
+        let path = "/tmp/ramdisk-nbd-fifo-\(UInt64.random(in: 0...(.max)))"
+        defer { unsafe unlink(path) }
+        try #require(unsafe mkfifo(path, 0o600) == 0)
+        let thread = try LinuxIO.Thread(name: "writer") {
+            guard let pipe = try? FileDescriptor.open(FilePath(path), .writeOnly) else { return }
+            _ = try? pipe.closeAfter { try pipe.writeAll(pattern(100_000)) }
+        }
+        let disk = try RamDisk(size: 1 << 20)
+        try disk.load(path: path)
+        thread.join()
+        #expect(disk.pages.look(at: 0, count: 100_000).bytes == pattern(100_000))
+    }
+
+    /// Bytes that this thread has read from files so far. proc(5), `/proc/pid/task/tid/io`
+    private func readBytes() throws -> Int {
+        let file = try InputFile(path: "/proc/thread-self/io")
+        let buffer = try MemoryMapping(privateBytes: 4096)
+        let count = try file.read(into: buffer.region)
+        let text = String(decoding: buffer.region.slice(at: 0, count: count).bytes, as: UTF8.self)
+        let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("rchar:") })
+        return try #require(line.split(separator: " ").last.flatMap { Int($0) })
     }
 
     private func write(to disk: RamDisk, at offset: UInt64, count: UInt64) {

@@ -21,11 +21,11 @@ struct TransmissionTests {
         #expect(try client.read(at: offset + UInt64(count), count: 1) == [0])
     }
 
-    @Test("a request of 2 MiB, and one of 32, is served in one piece")
+    @Test("a request of 2 MiB, and one of 64, is served in one piece")
     func large() throws {
-        let server = try makeServer(size: 40 << 20)
+        let server = try makeServer(size: 72 << 20)
         let client = try TestClient(to: server, export: "disk")
-        for count in [2 << 20, 32 << 20] {
+        for count in [2 << 20, 64 << 20] {
             let data = [UInt8](repeating: UInt8(truncatingIfNeeded: count >> 20), count: count)
             try client.write(data, at: 4096)
             #expect(try client.read(at: 4096, count: count) == data)
@@ -89,7 +89,7 @@ struct TransmissionTests {
             (Request(Command(rawValue: 0x4242), offset: 0, length: 0xffff_ffff), .invalid),
             (Request(.read, flags: CommandFlags(rawValue: 4), offset: 0, length: 512), .invalid),
             (Request(.flush, flags: .noHole), .invalid),
-            (Request(.read, offset: 0, length: 32 << 20 + 1), .invalid),
+            (Request(.read, offset: 0, length: 64 << 20 + 1), .invalid),
         ] as [(Request, WireError)])
     func errors(request: Request, error: WireError) throws {
         let server = try makeServer()
@@ -103,7 +103,7 @@ struct TransmissionTests {
     @Test(
         "a write that is refused has its payload read away, up to twice the maximum",
         arguments: [
-            (1 << 20, 4096, .noSpace), (0, 33 << 20, .invalid), (0, 64 << 20, .invalid),
+            (1 << 20, 4096, .noSpace), (0, 64 << 20 + 1, .invalid), (0, 128 << 20, .invalid),
         ] as [(UInt64, Int, WireError)])
     func refusedWrite(offset: UInt64, count: Int, error: WireError) throws {
         let server = try makeServer()
@@ -119,9 +119,9 @@ struct TransmissionTests {
         let events = EventRecord()
         let server = try makeServer(events: events)
         let client = try TestClient(to: server, export: "disk")
-        try client.send(Request(.write, offset: 0, length: 64 << 20 + 1))
+        try client.send(Request(.write, offset: 0, length: 128 << 20 + 1))
         #expect(try client.isClosed())
-        #expect(events.ends == [.payloadTooLong(64 << 20 + 1)])
+        #expect(events.ends == [.payloadTooLong(128 << 20 + 1)])
     }
 
     @Test("a read-only export refuses every change with EPERM, reads its payload away, and reads")

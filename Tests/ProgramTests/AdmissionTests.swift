@@ -45,6 +45,23 @@ extension ProgramSuite {
             }
         }
 
+        @Test(
+            "is never decided by an option that no socket is subject to, one that was passed neither",
+            arguments: [
+                ("[::1]", ["--allow-uid", "0"], "--allow-uid"),
+                ("[::1]", ["--allow-gid", "0"], "--allow-gid"),
+                ("socket", ["--allow", "127.0.0.1"], "--allow 127.0.0.1"),
+            ])
+        func passedWithoutEffect(socket: String, options: [String], named: String) async throws {
+            let directory = try TemporaryDirectory()
+            let address = socket.hasPrefix("[") ? socket : directory.file(socket)
+            let ending = try await Program("sh", package: "dash").run(
+                ["-c", passing(address), "sh", Program.ramdiskNBD.name, "serve", "--size", "4K"]
+                    + options, within: .seconds(20))
+            #expect(ending.status == .exited(64))
+            #expect(ending.isOneSentence(naming: named), "\(ending.errors)")
+        }
+
         @Test("is a user that is allowed, and no other", .enabled(if: geteuid() == 0))
         func users() async throws {
             try await withServer("--unix-mode", "666", "--allow-uid", "nobody") { server in

@@ -96,6 +96,71 @@ extension ProgramSuite {
             }
         }
 
+        @Test(
+            "is found without the session's variables, by its user and by root",
+            .enabled(if: geteuid() == 0, "only root can be two users"))
+        func ordinaryUser() async throws {
+            let script = """
+                unset XDG_RUNTIME_DIR RUNTIME_DIRECTORY
+                as_nobody='setpriv --reuid=65534 --regid=65534 --clear-groups'
+                $as_nobody "$1" serve --size 4K --listen localhost:0 >"$2/out" &
+                pid=$!
+                until [ -s "$2/out" ]; do sleep 0.01; done
+                $as_nobody "$1" stats --json --control $pid
+                "$1" stats --json --control $pid
+                kill $pid
+                wait $pid
+                """
+            let directory = try TemporaryDirectory()
+            let ending = try await Program("sh", package: "dash").run(
+                ["-c", script, "sh", Program.ramdiskNBD.name, directory.path])
+            #expect(ending.status == .exited(0))
+            #expect(ending.output.split(separator: "\n").count == 2, "\(ending)")
+            #expect(!ending.errors.contains("there is no control socket"))
+        }
+
+        @Test("of a server that was killed is removed when it is met")
+        func leftover() async throws {
+            let killed = ServerStart(ending: .signalled(SIGKILL))
+            try await withServer("--size", "4K", start: killed) { server in
+                try await server.end(with: SIGKILL)
+                #expect(exists(server.controlPath))
+                let ending = try await stats(in: server)
+                #expect(ending.status == .exited(69))
+                #expect(!exists(server.controlPath))
+            }
+        }
+
+        @Test("is told with its server's address where there are several to choose from")
+        func several() async throws {
+            try await withServer("--size", "4K") { server in
+                let other = server.directory.file("other.sock")
+                let start = ServerStart(
+                    shell:
+                        #"export RUNTIME_DIRECTORY='\#(server.directory.file("ramdisk-nbd"))'; exec "$@""#
+                )
+                try await withServer("--size", "4K", "--unix", other, start: start) { second in
+                    let ending = try await stats(in: server)
+                    #expect(ending.status == .exited(64))
+                    for line in [
+                        "\(server.controlPath) (nbd+unix:///?socket=\(server.socketPath))",
+                        "/\(second.pid).control (nbd+unix:///?socket=\(second.socketPath), "
+                            + "nbd+unix:///?socket=\(other))",
+                    ] {
+                        #expect(ending.errors.contains(line), "\(ending.errors)")
+                    }
+                }
+            }
+        }
+
+        /// Figures of the one server that has its control socket where this one does.
+        private func stats(in server: ServerProcess) async throws -> Program.Ending {
+            try await Program("env", package: "coreutils").run([
+                "RUNTIME_DIRECTORY=\(server.directory.file("ramdisk-nbd"))",
+                Program.ramdiskNBD.name, "stats",
+            ])
+        }
+
         @Test("can be elsewhere, or nowhere")
         func places() async throws {
             let directory = try TemporaryDirectory()
@@ -128,6 +193,24 @@ extension ProgramSuite {
                 for target in ["/stats", "/trace", "/connections", "/disks"] {
                     #expect(try asker.ask(target).status == 404)
                 }
+            }
+        }
+
+        @Test("is there for its user however many clients ask for metrics")
+        func crowd() async throws {
+            try await withServer("--size", "1M", "--metrics-listen", "127.0.0.1:0") { server in
+                let address = server.log.split(separator: "metrics at http://127.0.0.1:").last
+                let port = try #require(UInt16(address?.prefix { $0.isNumber } ?? ""))
+                var crowd: [RawClient] = []
+                for _ in 0..<300 {
+                    let client = try RawClient(host: "127.0.0.1", port: port)
+                    try? client.send(Array("GET / HTTP/1.1\r\nA: ".utf8))
+                    crowd.append(client)
+                }
+                // Where those places are all taken, one more is closed at once.
+                let late = try RawClient(host: "127.0.0.1", port: port)
+                #expect(throws: RawClient.Ended.self) { try late.receive(1) }
+                #expect(try server.ask("/healthz").status == 200)
             }
         }
 

@@ -31,6 +31,39 @@ extension ProgramSuite {
             #expect(!exists(path))
         }
 
+        @Test(
+            "does not go through a symbolic link, nor replace what is not a file",
+            arguments: ["ln -s victim pid", "mkdir pid", "mkfifo pid"])
+        func notFile(command: String) async throws {
+            let directory = try TemporaryDirectory()
+            let victim = directory.file("victim")
+            try Data("precious".utf8).write(to: URL(filePath: victim))
+            try await Program("sh", package: "dash")("-c", "cd '\(directory.path)' && \(command)")
+            let ending = try await Program.ramdiskNBD.run(
+                [
+                    "serve", "--size", "4K", "--unix", directory.file("socket"), "--pid-file",
+                    directory.file("pid"),
+                ], within: .seconds(20))
+            #expect(ending.status == .exited(73))
+            #expect(ending.isOneSentence(naming: directory.file("pid"), "not a regular file"))
+            #expect(text(of: victim) == "precious")
+        }
+
+        @Test("is there whole or not at all: it takes the place of the old one in one step")
+        func replaced() async throws {
+            let directory = try TemporaryDirectory()
+            let (path, other) = (directory.file("pid"), directory.file("other"))
+            try Data("4711\n".utf8).write(to: URL(filePath: path))
+            // Another name of the old file shows whether it was written into.
+            #expect(unsafe link(path, other) == 0)
+            try await withServer("--pid-file", path) { server in
+                #expect(text(of: path) == "\(server.pid)\n")
+                #expect(text(of: other) == "4711\n")
+                let names = try FileManager.default.contentsOfDirectory(atPath: directory.path)
+                #expect(names.sorted() == ["other", "pid"])
+            }
+        }
+
         @Test("that cannot be written is named, and the socket that was made before is gone")
         func notWritable() async throws {
             let directory = try TemporaryDirectory()

@@ -92,13 +92,53 @@ extension ProgramSuite {
             }
         }
 
-        /// Whether the server has the capability to say that it must not be killed; the 24th.
+        @Test(
+            "without memory is no reason to hurry for clients that have shown nothing",
+            .enabled(if: geteuid() == 0))
+        func silentClients() async throws {
+            try await withServer("--size", "4M", "--protect") { server in
+                let silent = try RawClient(unix: server.socketPath)
+                let serving = try RawClient(unix: server.socketPath)
+                try serving.enter()
+                let policies = {
+                    try server.entries("task").compactMap { task in
+                        policy(of: "/proc/\(server.pid)/task/\(task)")
+                    }
+                }
+                try await eventually("both have threads") { try policies().count == 2 }
+                // The other's is 2, SCHED_RR, if the server may ask for it.
+                let ordinary = try policies().filter { $0 == 0 }
+                #expect(ordinary.count == (try mayHurry(server) ? 1 : 2))
+                extendLifetime(silent)
+            }
+        }
+
+        /// The scheduling policy of a connection's thread; nil for another's. proc(5), field 41 of
+        /// `stat`
+        private func policy(of task: String) -> Int? {
+            guard text(of: "\(task)/comm").wholeMatch(of: /nbd-[0-9]+\n/) != nil else { return nil }
+            let fields = text(of: "\(task)/stat").split(separator: ")").last?.split(separator: " ")
+            return fields.flatMap { Int($0[38]) }
+        }
+
+        /// Whether the server has the capability to say that it must not be killed.
         private func mayKeepAlive(_ server: ServerProcess) throws -> Bool {
+            // CAP_SYS_RESOURCE
+            try has(24, server)
+        }
+
+        /// Whether the server has the capability to ask for real-time priority.
+        private func mayHurry(_ server: ServerProcess) throws -> Bool {
+            // CAP_SYS_NICE
+            try has(23, server)
+        }
+
+        private func has(_ capability: UInt64, _ server: ServerProcess) throws -> Bool {
             let lines = text(of: "/proc/\(server.pid)/status").split(separator: "\n")
             let line = try #require(lines.first { $0.hasPrefix("CapEff:") })
             let digits = try #require(line.split(separator: "\t").last)
             let mask = try #require(UInt64(digits, radix: 16))
-            return mask >> 24 & 1 == 1
+            return mask >> capability & 1 == 1
         }
 
         /// A thread's name, and the processors that it may use.

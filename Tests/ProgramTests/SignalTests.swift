@@ -86,6 +86,24 @@ extension ProgramSuite {
             }
         }
 
+        @Test("that ends the start tells so with its status", arguments: [SIGTERM, SIGINT])
+        func interruptedStart(signal: Int32) async throws {
+            let directory = try TemporaryDirectory()
+            // Reading the keys waits for somebody who writes into the pipe.
+            let ending = try await Program("sh", package: "dash").run(
+                [
+                    "-c",
+                    """
+                    mkfifo "$1/keys"
+                    "$2" serve --unix "$1/socket" --tls-psk "$1/keys" &
+                    exec 3>"$1/keys"
+                    kill -\(signal) $!
+                    wait $!
+                    """, "sh", directory.path, Program.ramdiskNBD.name,
+                ], within: .seconds(20))
+            #expect(ending.status == .exited(128 + signal))
+        }
+
         @Test("for figures logs what each disk takes up")
         func figures() async throws {
             try await withServer(

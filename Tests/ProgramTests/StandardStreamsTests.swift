@@ -25,6 +25,24 @@ extension ProgramSuite {
             #expect(output == "served\n")
         }
 
+        @Test(
+            "a client that is standard input alone is served over that socket, both ways",
+            arguments: ["DEVNULL", "PIPE"])
+        func inputAlone(output: String) async throws {
+            let output = try await python(
+                "-c", Self.script, program.name,
+                """
+                ours, theirs = socket.socketpair()
+                p = start(stdin=theirs, stdout=subprocess.\(output), stderr=subprocess.PIPE)
+                theirs.close()
+                talk(ours.fileno(), ours.fileno())
+                assert ours.recv(1) == b''
+                assert p.wait(10) == 0
+                assert b'the client disconnected' in p.stderr.read()
+                """)
+            #expect(output == "served\n")
+        }
+
         @Test("a client that asks for it by socket activation is told to leave --stdio out")
         func activated() async throws {
             let ending = try await nbdinfo.run([

@@ -1,5 +1,6 @@
 // The start: quick, and whatever is missing around the process.
 
+import Glibc
 import Harness
 import Testing
 
@@ -30,6 +31,55 @@ extension ProgramSuite {
             }
         }
 
+        @Test("that nobody can be told where it serves is in the log")
+        func fullStandardOutput() async throws {
+            let start = ServerStart(shell: #"exec "$@" > /dev/full"#, isSilent: true)
+            try await withServer(start: start) { server in
+                try await eventually("it warns") {
+                    server.log.contains("warning cannot write the addresses to standard output")
+                }
+                #expect(server.log.contains("socket=\(server.socketPath)"))
+            }
+        }
+
+        @Test("warns of memory that cannot be locked only where that is wanted")
+        func unlocked() async throws {
+            let script = """
+                ulimit -l 8192
+                "$@" &
+                pid=$!
+                until [ -s "$OUT" ]; do kill -0 $pid || exit 1; sleep 0.01; done
+                kill $pid
+                wait $pid
+                """
+            for (options, isTold) in [([], false), (["--protect"], true)] as [([String], Bool)] {
+                let directory = try TemporaryDirectory()
+                let out = directory.file("out")
+                #expect(unsafe chmod(directory.path, 0o777) == 0)
+                let ending = try await Program("setpriv", package: "util-linux").run(
+                    [
+                        "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c",
+                        "OUT='\(out)'\n" + script.replacing("\"$@\" &", with: "\"$@\" >\"$OUT\" &"),
+                        "sh", Program.ramdiskNBD.name, "serve", "--listen", "localhost:0",
+                        "--no-control",
+                    ] + options)
+                #expect(
+                    ending.errors.contains("the disk's memory is not locked") == isTold,
+                    "\(ending.errors)")
+            }
+        }
+
+        @Test("that fails is told of in one sentence, whatever there was to warn of")
+        func failing() async throws {
+            let ending = try await Program.ramdiskNBD.run(
+                [
+                    "serve", "--size", "64M", "--protect", "--listen", "localhost:0", "--pid-file",
+                    "/nowhere/pid",
+                ], as: .unprivileged)
+            #expect(ending.status == .exited(73))
+            #expect(ending.isOneSentence(naming: "/nowhere/pid"), "\(ending.errors)")
+        }
+
         @Test("does without room for what it prints and logs")
         func fullOutput() async throws {
             let start = ServerStart(
@@ -39,11 +89,34 @@ extension ProgramSuite {
             }
         }
 
+        @Test(
+            "makes a disk as large as the file that it is loaded from, in whole pages",
+            arguments: [(50_000_000, 50_003_968), (4096, 4096), (1, 4096), (0, 4096)],
+            [[], ["--export", "a"]])
+        func loadedSize(bytes: (file: Int, disk: UInt64), options: [String]) async throws {
+            let directory = try TemporaryDirectory()
+            let image = try directory.randomFile(bytes: max(1, bytes.file))
+            if bytes.file == 0 { try await Program("truncate", package: "coreutils")("-s0", image) }
+            try await withServer(["--load", image] + options) { server in
+                let size = try RawClient(unix: server.socketPath).enter()
+                #expect(size == bytes.disk)
+            }
+            try await withServer(["--load", image, "--size", "64M"] + options) { server in
+                let size = try RawClient(unix: server.socketPath).enter()
+                #expect(size == 64 << 20)
+            }
+        }
+
         @Test("takes a name for every disk, and the first answers to none")
         func exports() async throws {
-            try await withServer("--export", "one=1M", "--export", "two", "--size", "2M") {
-                server in
-                for (name, size) in [("", 1 << 20), ("one", 1 << 20), ("two", 2 << 20)] {
+            try await withServer(
+                "--export", "one=1M", "--export", "two", "--size", "2M", "--export", "a=b",
+                "--export", "c=d=1.5M"
+            ) { server in
+                for (name, size) in [
+                    ("", 1 << 20), ("one", 1 << 20), ("two", 2 << 20), ("a=b", 2 << 20),
+                    ("c=d", 3 << 19),
+                ] {
                     let told = try RawClient(unix: server.socketPath).enter(name)
                     #expect(told == size)
                 }

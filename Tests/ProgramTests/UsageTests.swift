@@ -45,10 +45,42 @@ extension ProgramSuite {
                 "--cpu-list", "--protect", "--version", "--help",
                 "--allow", "--allow-uid", "--allow-gid", "--unix-mode", "--unix-owner", "--stdio",
                 "--max-connections-per-address", "--handshake-timeout", "--stall-timeout",
-                "--max-handshakes",
+                "--max-handshakes", "--description",
             ]
             for option in options { #expect(said.contains(option)) }
             #expect(said.contains("default: 40M"))
+        }
+
+        @Test(
+            "with a misspelt command is answered with the command that was meant",
+            arguments: [
+                ("serv", "\"serve\""), ("stat", "\"stats\""), ("tpo", "\"top\""), ("x", "--help"),
+            ])
+        func misspelt(command: String, meant: String) async throws {
+            let ending = try await program.run([command])
+            #expect(ending.status == .exited(64))
+            #expect(ending.isOneSentence(naming: "\"\(command)\"", meant), "\(ending.errors)")
+        }
+
+        @Test(
+            "whose output gets nowhere fails",
+            arguments: [["--help"], ["--version"], ["serve", "--help"], ["list"]])
+        func fullOutput(arguments: [String]) async throws {
+            let ending = try await Program("sh", package: "dash").run(
+                ["-c", "exec \"$@\" >/dev/full", "sh", program.name] + arguments)
+            #expect(ending.status == .exited(74))
+            #expect(ending.isOneSentence(naming: "standard output"), "\(ending.errors)")
+        }
+
+        @Test("has in the help of a command only what goes with it")
+        func ownOptions() async throws {
+            let up = try await program("up", "--help")
+            #expect(!up.contains("--export"))
+            #expect(!up.contains("`attach`"))
+            #expect(up.contains("(default: 30; with"))
+            let attach = try await program("attach", "--help")
+            #expect(!attach.contains("`up`"))
+            #expect(!attach.contains("--supervise"))
         }
 
         @Test("gets completion scripts for shells", arguments: ["bash", "zsh", "fish"])
@@ -89,10 +121,10 @@ extension WrongLine {
         WrongLine("--size", "large", names: "'large'"),
         WrongLine("--size", "", names: "--size"),
         WrongLine("--size", "-1", names: "--size"),
-        WrongLine("--size", "1.5G", names: "'1.5G'"),
+        WrongLine("--size", "1.1G", names: "sectors of 512 bytes"),
         WrongLine("--size", "1ß", names: "'1ß'"),
         WrongLine("--size", "1P", names: "'1P'"),
-        WrongLine("--size", "40MiB", names: "'40MiB'"),
+        WrongLine("--size", "40Mi", names: "KiB, MiB"),
         WrongLine("--size", "99999999999999999999", names: "99999999999999999999"),
         WrongLine("--size", "99999999T", names: "99999999T"),
         WrongLine("--size", "0", names: "0 bytes"),
@@ -106,12 +138,13 @@ extension WrongLine {
         WrongLine("--listen", "[::1", names: "'[::1'"),
         WrongLine("--listen", "::1", names: "'::1'"),
         WrongLine("--unix", "", names: "--unix"),
-        WrongLine("--unix", "/tmp/" + String(repeating: "x", count: 103), names: "xxx"),
+        WrongLine("--unix", "/tmp/" + String(repeating: "x", count: 103), names: "up to 107 bytes"),
         WrongLine("--export", "", names: "--export"),
         WrongLine("--export", "=4M", names: "'=4M'"),
         WrongLine("--export", "disk=", names: "'disk='"),
-        WrongLine("--export", "disk=large", names: "'disk=large'"),
+        WrongLine("--export", "disk=40X", names: "'disk=40X'"),
         WrongLine("--export", "disk=1", names: "1 bytes"),
+        WrongLine("--description", String(repeating: "x", count: 4097), names: "--description"),
         WrongLine("--export", "disk=4M", "--export", "disk=8M", names: "disk"),
         WrongLine("--export", String(repeating: "x", count: 4097), names: "xxx"),
         WrongLine("--max-connections", "0", names: "--max-connections"),

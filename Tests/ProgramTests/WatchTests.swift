@@ -25,6 +25,45 @@ extension ProgramSuite {
         }
 
         @Test(
+            "what a server does not have fails with a sentence that says what it has",
+            arguments: [
+                (["--export", "nosuch"], "\"vm\", \"db\""),
+                (["--connection", "999"], "there are 1"),
+            ])
+        func nothingToTrace(options: [String], named: String) async throws {
+            try await withServer("--export", "vm=1M", "--export", "db=1M", "--control", control) {
+                server in
+                let client = try RawClient(unix: server.socketPath)
+                try client.enter("vm")
+                let ending = try await program.run(
+                    ["trace", "--control", control] + options, within: .seconds(20))
+                #expect(ending.status == .exited(69))
+                #expect(ending.isOneSentence(naming: options[1], named), "\(ending.errors)")
+                _ = client
+            }
+        }
+
+        @Test("what is no socket is said to be none", arguments: ["stats", "top", "trace"])
+        func noSocket(command: String) async throws {
+            let ending = try await program.run([command, "--control", "/etc/passwd"])
+            #expect(ending.status == .exited(64))
+            #expect(ending.isOneSentence(naming: "/etc/passwd is no socket"), "\(ending.errors)")
+        }
+
+        @Test("from a dumb terminal gives lines, without codes")
+        func dumb() async throws {
+            try await withServer("--control", control) { _ in
+                let line =
+                    "TERM=dumb timeout --foreground -s INT 3 '\(program.name)' top --interval 100ms "
+                    + "--control '\(control)'; true"
+                let said = try await Program("script", package: "bsdutils")(
+                    "-qfec", line, directory.file("typescript"))
+                #expect(said.contains("UPTIME"))
+                #expect(!said.contains("\u{1B}"))
+            }
+        }
+
+        @Test(
             "with a wrong option fails with a sentence that names it",
             arguments: [
                 (["top", "--interval", "1"], "'1'"), (["top", "--interval", "1ms"], "1ms"),

@@ -65,6 +65,32 @@ import Testing
             .map { $0.text(coloured: false, limit: columns).withoutTrailingSpaces }
     }
 
+    @Test("tells how to quit however narrow it is", arguments: [30, 40, 60, 70, 80])
+    func footer(columns: Int) {
+        let footer = text(Self.model, columns: columns).last ?? ""
+        #expect(footer.contains(" q  quit"))
+        #expect(!footer.contains("paus…") && footer.hasSuffix("paus") == false)
+    }
+
+    @Test("as lines fits into 80 columns")
+    func lines() {
+        #expect(TopLine.header.count < 80)
+        #expect(TopLine.line(Self.model)?.count == TopLine.header.count)
+    }
+
+    @Test("figures since the start fit into as many columns as there are, and nothing is left out")
+    func stats() {
+        let words = { (text: String) in
+            Set(text.split { $0 == " " || $0 == "\n" })
+        }
+        let wide = StatsText(Self.stats(3)).text
+        for width in [50, 60, 80] {
+            let text = StatsText(Self.stats(3), width: width).text
+            #expect(text.split(separator: "\n").allSatisfy { $0.count <= width }, "\(text)")
+            #expect(words(text) == words(wide))
+        }
+    }
+
     @Test("fits into 80 by 24")
     func golden() {
         #expect(
@@ -185,8 +211,8 @@ import Testing
         let line = try #require(TopLine.line(Self.model))
         #expect(
             TopLine.header + "\n" + line == """
-                    UPTIME  CONN      READ/s   REQ/s      99 %     WRITE/s   REQ/s      99 %  DEPTH
-                       3 s     3    5.08 MiB   1.30k   10.2 µs    40.6 MiB   2.60k   10.2 µs      3
+                    UPTIME  CONN    READ/s   REQ/s      99 %   WRITE/s   REQ/s      99 %  DEPTH
+                       3 s     3  5.08 MiB   1.30k   10.2 µs  40.6 MiB   2.60k   10.2 µs      3
                 """)
     }
 }

@@ -15,7 +15,7 @@ import Testing
         ])
         #expect(
             text == """
-                         TIME  CONN  COMMAND             OFFSET   LENGTH   DURATION  FLAGS, ERROR
+                         TIME  CONN  COMMAND             OFFSET   LENGTH   DURATION  FLAGS, ERROR, [DISK]
                      1.234568    #3  read                  8192       4K    12.3 µs
                      1.234568    #3  write                    1      513    12.3 µs  fua,df  EINVAL
                      1.234568    #3  flush                                  3.20 ms  [vm]

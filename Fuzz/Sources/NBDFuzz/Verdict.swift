@@ -130,6 +130,6 @@ private struct Header {
         } else {
             length = UInt64(reader.number(as: UInt32.self) ?? 0)
         }
-        precondition(length <= 64 << 20, "a chunk's length")
+        precondition(length <= 8 + 64 << 20, "a chunk's length")
     }
 }

@@ -51,6 +51,13 @@ int clinux_provision(int fd, off_t offset, off_t length);
 /// fallocate(2), FALLOC_FL_PUNCH_HOLE: gives the memory of the range back; it reads as zeroes.
 int clinux_punch(int fd, off_t offset, off_t length);
 
+/// futex(2), FUTEX_WAIT: sleeps until it is woken, if the lower half of a 64-bit word has a value.
+/// Returns as well when it has another, and when a signal comes.
+void clinux_futex_wait(void *word, uint32_t value);
+
+/// futex(2), FUTEX_WAKE: wakes so many threads that sleep on the lower half of a word.
+void clinux_futex_wake(void *word, int count);
+
 /// mmap(2) of a part of a descriptor, shared, readable and writable, at an address that is a multiple
 /// of alignment (a power of two, of pages): large pages want that. NULL when it fails, with errno in
 /// *error.
@@ -239,6 +246,10 @@ static inline int clinux_get_option(int fd, int level, int name, int *value) {
 
 /// fchownat(2) and chmod(2) of a socket's file; -1 leaves the user, group or mode as it is.
 int clinux_set_file_access(const char *path, int64_t user, int64_t group, int64_t mode);
+
+/// renameat2(2), RENAME_NOREPLACE, or link(2) and unlink(2) where the file system does not know that:
+/// -EEXIST when there is a file at the new path.
+int clinux_move_to_new(const char *from, const char *to);
 
 /// fcntl(2): never waits, and is closed on exec.
 static inline int clinux_make_listener(int fd) {

@@ -107,7 +107,7 @@ public struct ExportInfo: Sendable, Hashable {
         case .blockSize:
             bytes.append(bigEndian: Limits.minimumBlockSize)
             bytes.append(bigEndian: Limits.preferredBlockSize)
-            bytes.append(bigEndian: UInt32(Limits.maximumPayload))
+            bytes.append(bigEndian: UInt32(Limits.advertisedPayload))
         default:
             return nil
         }

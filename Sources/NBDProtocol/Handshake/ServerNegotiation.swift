@@ -95,6 +95,9 @@ public struct ServerNegotiation: Sendable {
     /// Set when the server is being stopped: every further option but ABORT is refused.
     public var isShuttingDown = false
 
+    /// Whether an option was refused because it came before TLS.
+    public private(set) var wantedTLS = false
+
     /// A handshake about these exports. The first of them also answers to the empty name, which
     /// means "the default export".
     public init(exports: [ExportInfo], tls: TLSPolicy = .off) {
@@ -270,10 +273,15 @@ public struct ServerNegotiation: Sendable {
     }
 
     /// STRUCTURED_REPLY and EXTENDED_HEADERS; the second takes the place of the first, never the
-    /// other way round.
+    /// other way round. Extended headers that are asked for twice are an error, as they are for qemu.
     private mutating func answerFormat(_ header: OptionHeader, _ data: [UInt8]) -> Step {
         guard data.isEmpty else { return answer(header, refusal: .invalid) }
         if header.code == .extendedHeaders {
+            guard format != .extended else {
+                return awaitOption(
+                    after: reply(
+                        header, .invalid, Array("extended headers have been agreed on".utf8)))
+            }
             format = .extended
         } else {
             guard format != .extended else {
@@ -339,7 +347,8 @@ public struct ServerNegotiation: Sendable {
     }
 
     private mutating func answer(_ header: OptionHeader, refusal: OptionReplyCode) -> Step {
-        switch header.code {
+        if refusal == .tlsRequired { wantedTLS = true }
+        return switch header.code {
         case .exportName where refusal == .tlsRequired: fail(.exportNameWithoutTLS)
         case .exportName: turnAway(.shuttingDown)
         case .abort: abort(header)

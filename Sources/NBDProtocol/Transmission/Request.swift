@@ -25,6 +25,23 @@
     @inlinable public static var blockStatus: Self { Self(rawValue: 7) }
 }
 
+extension Command: CustomStringConvertible {
+    /// Its name in the specification, or its number if it has none.
+    public var description: String {
+        switch self {
+        case .read: "NBD_CMD_READ"
+        case .write: "NBD_CMD_WRITE"
+        case .disconnect: "NBD_CMD_DISC"
+        case .flush: "NBD_CMD_FLUSH"
+        case .trim: "NBD_CMD_TRIM"
+        case .cache: "NBD_CMD_CACHE"
+        case .writeZeroes: "NBD_CMD_WRITE_ZEROES"
+        case .blockStatus: "NBD_CMD_BLOCK_STATUS"
+        default: "command \(rawValue)"
+        }
+    }
+}
+
 /// How a command is to be done (specification: "Command flags").
 @frozen public struct CommandFlags: OptionSet, Sendable, Hashable, BitwiseCopyable {
     /// The flags as they travel.

@@ -46,7 +46,7 @@
         case .readOnly: "this export is read-only"
         case .noBytes: "the length is zero"
         case .flushRange: "a flush has neither offset nor length"
-        case .payloadTooLong: "the length is over 32 MiB, the most that one request may carry"
+        case .payloadTooLong: "the length is over 64 MiB, the most that one request may carry"
         case .beyondEnd: "the range goes beyond the end of the export"
         case .noContext: "no metadata context was chosen for this export"
         case .payload: "this payload does not belong to this command"

@@ -20,6 +20,20 @@
     @inlinable public static var shutdown: Self { Self(rawValue: 108) }
 }
 
+extension WireError: CustomStringConvertible {
+    /// Its name in the specification, or its number if this server does not send it.
+    public var description: String {
+        switch self {
+        case .none: "none"
+        case .notPermitted: "NBD_EPERM"
+        case .invalid: "NBD_EINVAL"
+        case .noSpace: "NBD_ENOSPC"
+        case .shutdown: "NBD_ESHUTDOWN"
+        default: "\(rawValue)"
+        }
+    }
+}
+
 /// A simple reply's header (specification: "Simple reply message").
 @frozen public struct SimpleReply: Sendable, Hashable, BitwiseCopyable {
     /// First word of every simple reply. `NBD_SIMPLE_REPLY_MAGIC`

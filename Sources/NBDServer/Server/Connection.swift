@@ -44,7 +44,6 @@ final class Connection: Sendable {
         if let processor = context.options.processor(for: number) {
             try? Processor.bind(to: [processor])
         }
-        if context.options.usesMemoryReserve { try? MemoryPressure.useReserve() }
         var end = serve(context, insight)
         membership?.leave()
         if phase.load(ordering: .acquiring) == .crowdedOut { end = .crowdedOut }
@@ -86,6 +85,8 @@ final class Connection: Sendable {
             throw .crowdedOut
         }
         places.leaveHandshake()
+        // Not before: in the handshake are clients that have shown nothing yet, and may be many.
+        if context.options.usesMemoryReserve { try? MemoryPressure.useReserve() }
         return true
     }
 

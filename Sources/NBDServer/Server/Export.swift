@@ -8,13 +8,18 @@ public struct Export: Sendable {
     public let name: String
     /// Text for people, shown by `nbdinfo` and the like; the same bounds.
     public let description: String
+    /// The description of an export that is given none.
+    public static var standardDescription: String { "ramdisk" }
     /// What is served.
     public let disk: RamDisk
     /// Whether clients may only read.
     public let isReadOnly: Bool
 
     /// An export of a disk.
-    public init(name: String, description: String, disk: RamDisk, isReadOnly: Bool = false) {
+    public init(
+        name: String = "", description: String = Self.standardDescription, disk: RamDisk,
+        isReadOnly: Bool = false
+    ) {
         self.name = name
         self.description = description
         self.disk = disk

@@ -7,13 +7,19 @@ public import SystemPackage
 /// An NBD server.
 ///
 /// ```swift
+/// import LinuxIO
+/// import NBDServer
+///
 /// let disk = try RamDisk(size: 40 << 20)
-/// let export = Export(name: "", description: "ramdisk", disk: disk)
+/// try disk.write(Array("hello".utf8), at: 4096)
 /// let address = try SocketAddress.resolve(host: "127.0.0.1", port: 0)[0]
 /// let listener = try Listener(tcp: address)
-/// let server = try Server(exports: [export], listeners: [listener])
-/// // … clients connect to listener.address …
+/// let server = try Server(exports: [Export(disk: disk)], listeners: [listener])
+/// print("serving at nbd://\(listener.address)")
+/// // … clients read and write …
 /// server.stop()
+/// let bytes = try disk.read(at: 4096, count: 5)
+/// print(String(decoding: bytes, as: UTF8.self))
 /// ```
 ///
 /// It runs on threads of its own: one that takes clients in, and one for each client. None of them

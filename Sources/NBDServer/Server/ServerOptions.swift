@@ -32,7 +32,7 @@ public struct ServerOptions: Sendable {
     /// Milliseconds that a client has to take its last replies when the server is stopped.
     public var stopMilliseconds = 2_000
 
-    /// Whether connections' threads get real-time priority, and with it a part of the memory that the
+    /// Whether the threads of connections that are served get real-time priority, and with it a part of the memory that the
     /// kernel keeps back from others; for disks that the machine swaps to. It may be refused, which is no
     /// reason to serve nobody.
     public var usesMemoryReserve = false

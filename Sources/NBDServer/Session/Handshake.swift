@@ -32,6 +32,17 @@ struct Handshake: ~Copyable {
     consuming func run(
         stream: inout TLSStream?, claim: () throws(SessionEnd) -> Bool
     ) throws(SessionEnd) -> ServerNegotiation.Agreement {
+        do throws(SessionEnd) {
+            return try talk(&stream, claim)
+        } catch {
+            let isGone = [.disconnected, .closed, .failed(.connectionReset)].contains(error)
+            throw isGone && negotiation.wantedTLS ? .tlsRequired : error
+        }
+    }
+
+    private mutating func talk(
+        _ stream: inout TLSStream?, _ claim: () throws(SessionEnd) -> Bool
+    ) throws(SessionEnd) -> ServerNegotiation.Agreement {
         var step = negotiation.start()
         while true {
             if case .serve = step.next, try !claim() { step = negotiation.withdrawn() }

@@ -17,6 +17,8 @@ public enum SessionEnd: Error, Sendable, Hashable {
     case handshake(ServerNegotiation.Violation)
     /// TLS could not be started, or was broken later.
     case tls(TLSFailure)
+    /// The client left when it was told that nothing is served without TLS.
+    case tlsRequired
     /// The handshake was not over within its deadline.
     case handshakeTimeout
     /// It was closed in the handshake, because others came and too many were in it.
@@ -51,6 +53,7 @@ extension SessionEnd: CustomStringConvertible {
         case .failed(let error): "the connection broke: \(error)"
         case .handshake(let violation): "\(violation)"
         case .tls(let failure): "\(failure)"
+        case .tlsRequired: "the client did not start TLS, which this server requires"
         case .handshakeTimeout: "the handshake took too long"
         case .crowdedOut: "the handshake was not done when its place was wanted"
         case .noPlace: "all places are taken"

@@ -188,13 +188,19 @@ struct Transmission: ~Copyable {
         if mustLook { try awaitSiblings() }
         // On a sparse disk, pages that replies wait to be sent from would not be given back.
         if disk.shared != nil, !replies.isEmpty { try sendReplies() }
-        let isDone =
+        let result =
             request.command == .trim
-            ? disk.trim(at: request.offset, count: request.length)
+            ? disk.trim(at: request.offset, count: request.length, stop: stop)
             : disk.writeZeroes(
                 at: request.offset, count: request.length,
-                keepSpace: request.flags.contains(.noHole))
-        if isDone { replies.append(doneWith: request) } else { try refuse(request, .noMemory) }
+                keepSpace: request.flags.contains(.noHole), stop: stop)
+        switch result {
+        case .done: replies.append(doneWith: request)
+        case .noMemory: try refuse(request, .noMemory)
+        case .stopped:
+            isStopping = true
+            try refuse(request, .shuttingDown)
+        }
     }
 
     /// To be called before a request that was just received changes the disk; see ``ConnectionGroup``.

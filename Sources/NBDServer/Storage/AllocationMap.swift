@@ -4,12 +4,13 @@
 // which is the memory: a 1 over zeroes costs a little, a 0 over data would lose it. What keeps the
 // second from happening is an order that everybody follows:
 //
-// - Who writes sets the bits before the bytes move, and looks again after: a bit that has been
+// - A writer sets the bits before the bytes move, and looks again after: a bit that has been
 //   cleared in between is set once more. A fence stands between the bytes and the second look, so
 //   that the look cannot be done before the bytes are there.
-// - Who zeroes whole pages clears their bits first, and zeroes then. Between the two a 0 promises too
-//   much; so it is counted how many are at it (``PageClaims``), and who passes a page over because of a
-//   0, and has to be sure, looks at that count after.
+// - A thread that zeroes whole pages clears their bits first, and zeroes then. Between the two a 0
+//   promises too much. So it publishes the pages (``ZeroingClaims``), or on a sparse disk counts itself
+//   (``PageClaims``); a thread that has passed a page over because of a 0, and has to be sure, looks
+//   there afterwards.
 //
 // Whichever way two of these meet, data that a finished write has left in a page has a 1 above it.
 

@@ -64,7 +64,7 @@ public enum BackingError: Error, Sendable, Equatable, CustomStringConvertible {
         case .wrongLength(let path, let found, let told):
             "the backing \(path) has \(found) bytes where its header tells \(told)"
         case .otherSize(let path, let found, let wanted):
-            "the backing \(path) holds a disk of \(found) bytes, not \(wanted)"
+            "the backing \(path) holds a disk of \(found.bytesText), not of \(wanted.bytesText)"
         default: ""
         }
     }

@@ -1,4 +1,4 @@
-// What is done with a disk's pages: reading, writing, zeroing.
+// What is done with a disk's pages: reading and writing. Zeroing is in DiskPages+Zeroing.swift.
 
 internal import LinuxIO
 internal import SystemPackage
@@ -27,8 +27,10 @@ struct DiskPages: Sendable, BitwiseCopyable {
     /// What empty pages of a sparse disk are read from.
     let zeroes: MemoryRegion
     let map: AllocationMap
-    /// Who uses which pages of a sparse disk and who gives them back; who zeroes a plain one.
+    /// Which threads use pages of a sparse disk, and which give them back.
     let claims: PageClaims
+    /// Which pages of a plain disk are being zeroed.
+    let zeroing: ZeroingClaims
     /// Bytes of memory that a sparse disk takes at most.
     let mostMemory: Int
 
@@ -129,112 +131,10 @@ struct DiskPages: Sendable, BitwiseCopyable {
         if shared != nil { claims.endUsing(pages) }
     }
 
-    // MARK: - Zeroing
-
-    /// Makes every byte of a range zero, and gives its whole pages back if the disk is sparse. Pages
-    /// that somebody reads or writes at that moment, or near to, are zero and stay. False when the kernel
-    /// does not give pages back, and has no memory for what is no page yet either.
-    @discardableResult
-    func trim(at offset: UInt64, count: UInt64) -> Bool {
-        let touched = pages(touchedAt: offset, count: count)
-        guard let shared else {
-            zeroMarked(at: offset, count: count, clearing: pages(inside: offset, count: count))
-            return true
-        }
-        let end = offset + count == size ? bytes(map.pageCount) : offset + count
-        var page = map.first(marked: true, from: touched.lowerBound, limit: touched.upperBound)
-        while page < touched.upperBound {
-            let runEnd = PageClaims.endOfRun(with: page)
-            let start = max(offset, bytes(page))
-            guard giveBack(from: start, to: min(end, bytes(runEnd)), to: shared) else {
-                return false
-            }
-            page = map.first(marked: true, from: runEnd, limit: touched.upperBound)
-        }
-        // What was passed over may have lost its mark to somebody who is not done with it.
-        claims.waitForTakers(of: touched)
-        return true
-    }
-
-    /// Makes every byte of a range zero. With `keepSpace` its pages stay, or become, provisioned:
-    /// false when a sparse disk has got no memory for that, and no byte has changed then.
-    func writeZeroes(at offset: UInt64, count: UInt64, keepSpace: Bool) -> Bool {
-        guard keepSpace else { return trim(at: offset, count: count) }
-        let pages = pages(touchedAt: offset, count: count)
-        if shared != nil { claims.beginUsing(pages) }
-        defer { if shared != nil { claims.endUsing(pages) } }
-        if let shared, !provision(pages, from: shared) { return false }
-        zeroMarked(at: offset, count: count, clearing: pages.lowerBound..<pages.lowerBound)
-        map.markAgain(pages)
-        return true
-    }
-
-    /// Makes a range in one run of pages zero, and gives its whole pages back unless somebody uses them.
-    private func giveBack(
-        from start: UInt64, to end: UInt64, to shared: SharedMemoryHandle
-    ) -> Bool {
-        let touched = pages(touchedAt: start, count: end - start)
-        let inside = pages(inside: start, count: end - start)
-        var isRefused = false
-        if claims.beginTaking(touched) {
-            defer { claims.endTaking(touched) }
-            map.clear(inside)
-            // The kernel zeroes what is less than a page, where there is a page.
-            if punch(from: start, to: end, out: shared) { return true }
-            isRefused = true
-        }
-        claims.beginUsing(touched)
-        defer { claims.endUsing(touched) }
-        // No file system that disks are in refuses to. What has lost its mark may hold data, or be no page.
-        if isRefused, !provision(inside, from: shared) {
-            map.mark(inside)
-            return false
-        }
-        // Marked pages have memory, and keep it as long as this uses them. The marks stay, so that a
-        // later trim gives them back.
-        zeroMarked(
-            at: start, count: end - start, clearing: touched.lowerBound..<touched.lowerBound)
-        return true
-    }
-
-    /// Zeroes what may hold data in a range, page run by page run, and clears the marks of the pages
-    /// that lie in `inside` before each.
-    private func zeroMarked(at offset: UInt64, count: UInt64, clearing inside: Range<Int>) {
-        let touched = pages(touchedAt: offset, count: count)
-        if shared == nil { claims.beginZeroing(touched) }
-        defer { if shared == nil { claims.endZeroing(touched) } }
-        var page = map.first(marked: true, from: touched.lowerBound, limit: touched.upperBound)
-        while page < touched.upperBound {
-            // From the next page on: this one's mark may be gone again by now.
-            let runEnd = map.first(marked: false, from: page + 1, limit: touched.upperBound)
-            map.clear((page..<runEnd).clamped(to: inside))
-            let from = max(offset, bytes(page))
-            slice(at: from, count: min(offset + count, bytes(runEnd)) - from).zero()
-            page = map.first(marked: true, from: runEnd, limit: touched.upperBound)
-        }
-        // Of a sparse disk's pages nobody else clears the marks meanwhile.
-        if shared == nil { zeroWhatOthersZero(at: offset, count: count) }
-    }
-
-    /// Somebody else may have cleared marks and not be done with zeroing: "certainly zero" is not certain
-    /// there, and what was passed over is done by hand.
-    private func zeroWhatOthersZero(at offset: UInt64, count: UInt64) {
-        let touched = pages(touchedAt: offset, count: count)
-        var page = touched.lowerBound
-        while page < touched.upperBound {
-            let runEnd = PageClaims.endOfRun(with: page)
-            if claims.isZeroedElsewhere(page) {
-                let from = max(offset, bytes(page))
-                slice(at: from, count: min(offset + count, bytes(runEnd)) - from).zero()
-            }
-            page = runEnd
-        }
-    }
-
     // MARK: - Pages
 
     /// Takes memory for those of the pages that have none yet; false when there is none left.
-    private func provision(_ pages: Range<Int>, from shared: SharedMemoryHandle) -> Bool {
+    func provision(_ pages: Range<Int>, from shared: SharedMemoryHandle) -> Bool {
         let pageSize = Self.pageSize
         var page = map.first(marked: false, from: pages.lowerBound, limit: pages.upperBound)
         if page == pages.upperBound { return true }
@@ -259,34 +159,23 @@ struct DiskPages: Sendable, BitwiseCopyable {
         return true
     }
 
-    private func punch(
-        from start: UInt64, to end: UInt64, out shared: SharedMemoryHandle
-    ) -> Bool {
-        do throws(Errno) {
-            try shared.punch(offset: Int(start), count: Int(end - start))
-            return true
-        } catch {
-            return false
-        }
-    }
-
     @inline(__always)
-    private func slice(at offset: UInt64, count: UInt64) -> MemoryRegion {
+    func slice(at offset: UInt64, count: UInt64) -> MemoryRegion {
         region.slice(at: Int(offset), count: Int(count))
     }
 
-    private func bytes(_ page: Int) -> UInt64 { UInt64(page) * UInt64(Self.pageSize) }
+    func bytes(_ page: Int) -> UInt64 { UInt64(page) * UInt64(Self.pageSize) }
 
     /// Pages that a range of at least one byte touches.
     @inline(__always)
-    private func pages(touchedAt offset: UInt64, count: UInt64) -> Range<Int> {
+    func pages(touchedAt offset: UInt64, count: UInt64) -> Range<Int> {
         let pageSize = UInt64(Self.pageSize)
         return Int(offset / pageSize)..<Int((offset + count - 1) / pageSize + 1)
     }
 
     /// Pages that lie whole inside a range; the last page of the disk counts as whole when the range
     /// goes to the disk's end. Empty when there is none.
-    private func pages(inside offset: UInt64, count: UInt64) -> Range<Int> {
+    func pages(inside offset: UInt64, count: UInt64) -> Range<Int> {
         let pageSize = UInt64(Self.pageSize)
         let first = Int((offset + pageSize - 1) / pageSize)
         let end = offset + count == size ? map.pageCount : Int((offset + count) / pageSize)

@@ -1,120 +1,122 @@
-// Who needs the memory of a disk's pages to be there, and who takes it away or zeroes it.
+// Which threads need the memory of a sparse disk's pages, and which take it away.
 //
 // On a sparse disk, touching a page without memory is answered with a signal when there is none left. So
 // a writer makes sure that its pages have memory before it touches them, a reader that they have it
-// until they are sent, and nobody may take it away meanwhile. A lock would do; this is less: a word for
-// each megabyte counts those who use pages there and those who take memory away there.
+// until they are sent, and nobody may take it away meanwhile. A word for each run of a megabyte counts
+// two kinds of threads: users, which write or send pages of the run, and takers, which give pages back
+// to the kernel.
 //
-// - Who uses pages counts itself, and only then looks whether somebody takes away: for that it waits, a
-//   call to the kernel about a megabyte at most.
-// - Who takes away counts itself too, but does not wait: a user may be waiting for its client for as
-//   long as that likes. If there is one, the memory stays this time, and is zeroed by hand instead.
+// - A user adds itself to the word. If the word had takers, the user sleeps until they are done: each
+//   of them is in one call to the kernel about a megabyte at most.
+// - A taker adds itself only to a word without users. It never waits, since a user may be waiting for
+//   its client for as long as the client likes: the memory stays this time, and is zeroed by hand.
 //
-// One atomic addition does both, the counting and the looking, so never do both go ahead.
+// Both are atomic changes of one word, so one of the two comes first and the other sees it.
 //
-// On a disk that has all its memory there is nothing to take, and nobody uses. There the same words
-// count who is zeroing: see ``AllocationMap``.
+// There are as many words as runs, however large the disk: requests about different megabytes never
+// meet. The words are memory that takes up nothing until it is touched, and 8 bytes a megabyte then.
+//
+// A disk that has all its memory has nothing to take, and does not count here: see ``ZeroingClaims``.
 
 internal import LinuxIO
 
 /// The counts of one disk. Every method is safe from any thread.
 struct PageClaims: Sendable, BitwiseCopyable {
     private let words: AtomicWords
+    /// The word behind those of the runs: the lock of the one thread that takes memory.
+    private let provisioning: Int
 
-    /// Pages that share a word, a megabyte; more than one such run does when the disk is large.
+    /// Pages that share a word: a megabyte.
     static var runLength: Int { 256 }
     /// The first page of the next run.
     static func endOfRun(with page: Int) -> Int { (page / runLength + 1) * runLength }
-    private static var wordCount: Int { 1024 }
-    /// The word behind them: who takes memory.
-    private static var provisioning: Int { wordCount }
-    /// Bytes of memory that it needs.
-    static var byteCount: Int { (wordCount + 1) * 8 }
 
-    /// In the upper half of a word are those who use pages, in the lower those who take away or zero.
+    /// Bytes of memory that the counts of a disk of so many pages need.
+    static func byteCount(of pageCount: Int) -> Int { (runCount(of: pageCount) + 1) * 8 }
+    private static func runCount(of pageCount: Int) -> Int {
+        (pageCount + runLength - 1) / runLength
+    }
+
+    /// In the upper half of a word are the users, in the lower half the takers.
     private static var user: UInt64 { 1 << 32 }
     private static var takers: UInt64 { user - 1 }
 
     /// Counts in memory that is zero: nobody is there. The memory is the caller's to keep.
-    init(memory: MemoryRegion) {
-        precondition(memory.count >= Self.byteCount)
+    init(pageCount: Int, memory: MemoryRegion) {
+        precondition(memory.count >= Self.byteCount(of: pageCount))
         words = AtomicWords(memory)
+        provisioning = Self.runCount(of: pageCount)
     }
 
-    /// From when this is back until ``endUsing(_:)``, nobody takes the memory of these pages away.
+    /// From when this returns until ``endUsing(_:)``, nobody takes the memory of these pages away.
     @inline(__always)
     func beginUsing(_ pages: Range<Int>) {
-        for index in indices(pages) {
-            let before = words.add(index % Self.wordCount, Self.user)
-            if before & Self.takers != 0 { waitForTakers(index) }
+        for run in runs(pages) {
+            if words.add(run, Self.user) & Self.takers != 0 { waitForTakers(run) }
         }
     }
 
     /// Their memory may go again.
     @inline(__always)
-    func endUsing(_ pages: Range<Int>) { count(0 &- Self.user, in: pages) }
+    func endUsing(_ pages: Range<Int>) {
+        for run in runs(pages) { words.add(run, 0 &- Self.user) }
+    }
 
     /// Whether the memory of pages, which all lie in one run, may be taken away now. If so,
     /// ``endTaking(_:)`` has to follow, and soon.
     func beginTaking(_ pages: Range<Int>) -> Bool {
-        let index = pages.lowerBound / Self.runLength
-        if words.add(index % Self.wordCount, 1) < Self.user { return true }
-        words.add(index % Self.wordCount, ~0)
-        return false
+        let run = pages.lowerBound / Self.runLength
+        while true {
+            let word = words.load(run)
+            if word >= Self.user { return false }
+            if words.replace(run, word, with: word + 1) { return true }
+        }
     }
 
     /// It has been taken away.
     func endTaking(_ pages: Range<Int>) {
-        words.add(pages.lowerBound / Self.runLength % Self.wordCount, ~0)
+        let run = pages.lowerBound / Self.runLength
+        // A thread that sleeps has counted itself as a user before it looked at the takers.
+        if words.add(run, ~0) >= Self.user { words.wake(run, all: true) }
     }
 
     /// Waits until those who take memory of these pages away at this moment are done.
     func waitForTakers(of pages: Range<Int>) {
-        for index in indices(pages) { waitForTakers(index) }
+        for run in runs(pages) where words.load(run) & Self.takers != 0 {
+            words.add(run, Self.user)
+            waitForTakers(run)
+            words.add(run, 0 &- Self.user)
+        }
     }
 
-    private func waitForTakers(_ index: Int) {
-        while words.load(index % Self.wordCount) & Self.takers != 0 { Processor.yield() }
+    /// Sleeps until a run has no takers. The caller counts as a user, so new ones do not come.
+    private func waitForTakers(_ run: Int) {
+        while case let count = words.load(run) & Self.takers, count != 0 {
+            words.sleep(run, while: UInt32(count))
+        }
+    }
+
+    /// The runs that pages lie in.
+    @inline(__always)
+    private func runs(_ pages: Range<Int>) -> Range<Int> {
+        pages.lowerBound / Self.runLength..<(pages.upperBound - 1) / Self.runLength + 1
     }
 
     // MARK: - Taking memory
 
-    /// From when this is back until ``endProvisioning()``, nobody else takes memory. The kernel lets only
-    /// one do so at a time as well; but one that fails takes back what others have got and not used yet.
+    /// From when this returns until ``endProvisioning()``, no other thread takes memory: when the kernel
+    /// fails to reserve a range, it takes back what others have reserved in it and not used yet.
+    ///
+    /// A thread that has to wait sleeps. It may have a higher priority than the one it waits for, which
+    /// may in turn wait for memory to be freed. The word is 0 when nobody holds the lock, 1 when a thread
+    /// does, 2 when others may be asleep as well.
     func beginProvisioning() {
-        while words.add(Self.provisioning, 1) != 0 {
-            words.add(Self.provisioning, ~0)
-            Processor.yield()
-        }
+        if words.replace(provisioning, 0, with: 1) { return }
+        while words.exchange(provisioning, 2) != 0 { words.sleep(provisioning, while: 2) }
     }
 
     /// Others may take memory.
-    func endProvisioning() { words.add(Self.provisioning, ~0) }
-
-    // MARK: - Zeroing
-
-    /// Somebody begins to clear marks of these pages and to zero what is under them.
-    func beginZeroing(_ pages: Range<Int>) { count(1, in: pages) }
-
-    /// The zeroes are there.
-    func endZeroing(_ pages: Range<Int>) { count(~0, in: pages) }
-
-    /// Whether somebody else zeroes in the run that a page lies in, asked by one who does.
-    func isZeroedElsewhere(_ page: Int) -> Bool {
-        words.load(page / Self.runLength % Self.wordCount) > 1
-    }
-
-    /// Adds to the words of all runs that pages lie in.
-    @inline(__always)
-    private func count(_ number: UInt64, in pages: Range<Int>) {
-        for index in indices(pages) { words.add(index % Self.wordCount, number) }
-    }
-
-    /// The runs that pages lie in; when they are more than there are words, each word once.
-    @inline(__always)
-    private func indices(_ pages: Range<Int>) -> Range<Int> {
-        let first = pages.lowerBound / Self.runLength
-        let end = (pages.upperBound - 1) / Self.runLength + 1
-        return first..<min(end, first + Self.wordCount)
+    func endProvisioning() {
+        if words.exchange(provisioning, 0) == 2 { words.wake(provisioning, all: false) }
     }
 }

@@ -25,6 +25,7 @@ public final class RamDisk: Sendable {
     let memory: DiskMemory
     private let mapMemory: MemoryMapping
     private let claimMemory: MemoryMapping
+    private let zeroingMemory: MemoryMapping
     /// What empty pages of a sparse disk are read from: the kernel's one page of zeroes, many times.
     private let zeroes: MemoryMapping
 
@@ -63,7 +64,8 @@ public final class RamDisk: Sendable {
         if !isSparse { try memory.populate(size: size) }
         do throws(Errno) {
             mapMemory = try MemoryMapping(privateBytes: AllocationMap.byteCount(of: pageCount))
-            claimMemory = try MemoryMapping(privateBytes: PageClaims.byteCount)
+            claimMemory = try MemoryMapping(privateBytes: PageClaims.byteCount(of: pageCount))
+            zeroingMemory = try MemoryMapping(privateBytes: ZeroingClaims.byteCount)
             zeroes = try MemoryMapping(privateBytes: Self.zeroRunLength, writable: false)
         } catch {
             throw .cannotAllocate(size: size, error)
@@ -72,7 +74,9 @@ public final class RamDisk: Sendable {
         memory.backing?.rebuild(map, over: region, isSparse: isSparse)
         pages = DiskPages(
             size: size, shared: isSparse ? memory.handle : nil, region: region,
-            zeroes: zeroes.region, map: map, claims: PageClaims(memory: claimMemory.region),
+            zeroes: zeroes.region, map: map,
+            claims: PageClaims(pageCount: pageCount, memory: claimMemory.region),
+            zeroing: ZeroingClaims(memory: zeroingMemory.region),
             mostMemory: isSparse ? memory.mostOfSparse : .max)
         lockFailure = isSparse ? nil : Self.lock(memory.mapping, mapMemory)
         self.size = size

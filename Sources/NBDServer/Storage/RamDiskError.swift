@@ -17,15 +17,15 @@ public enum RamDiskError: Error, Sendable, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .sizeOutOfRange(let size):
-            "a disk of \(size) bytes cannot be made: sizes go from \(RamDisk.smallestSize) to "
-                + "\(RamDisk.largestSize) bytes"
+            "a disk of \(size.bytesText) cannot be made: sizes go from "
+                + "\(RamDisk.smallestSize.bytesText) to \(RamDisk.largestSize.bytesText)"
         case .notEnoughMemory(let size, let available):
-            "not enough memory for a disk of \(size) bytes: \(available) bytes are available; "
+            "not enough memory for a disk of \(size.bytesText): \(available.bytesText) are available; "
                 + "choose a smaller size, or a sparse disk, which takes memory only as it is written"
         case .cannotAllocate(let size, let error):
-            "the kernel refused the memory for a disk of \(size) bytes: \(error)"
+            "the kernel refused the memory for a disk of \(size.bytesText): \(error)"
         case .reservedPages(let size, let needed, let free):
-            "too few reserved huge pages for a disk of \(size) bytes: it needs \(needed), and "
+            "too few reserved huge pages for a disk of \(size.bytesText): it needs \(needed), and "
                 + "\(free) are free; reserve more as root with "
                 + "sysctl vm.nr_hugepages=N, or go without --huge-pages"
         }

@@ -38,7 +38,8 @@ extension ReplyBatch {
     }
 
     /// It is refused. In a chunk with the reason as a text, and with the place where the range leaves an
-    /// export of so many bytes if that is the reason.
+    /// export of so many bytes if that is the reason. A range that reaches 2^64 gets no place: libnbd
+    /// 1.14 computes the range's end in 64 bits, finds the place outside, and ends the connection.
     ///
     /// Not analysed: the text is a constant, which the compiler does not see through.
     @_semantics("no_performance_analysis") @inline(never)
@@ -49,7 +50,8 @@ extension ReplyBatch {
         }
         let text = fault.explanation
         let textLength = text.utf8CodeUnitCount
-        let hasOffset = fault == .beyondEnd
+        let (_, reachesLimit) = request.offset.addingReportingOverflow(request.length)
+        let hasOffset = fault == .beyondEnd && !reachesLimit
         let content = 6 + textLength + (hasOffset ? 8 : 0)
         let header = ReplyChunk(
             hasOffset ? .errorOffset : .error, isLast: true, answering: request,

@@ -40,7 +40,7 @@ final class EmbeddedServer: Sendable {
         let doors = try serving.control.open(logger: logger)
         controlFile = doors.control?.file
         let start = DiskStart(export.disk, plan)
-        let log = EventLog(logger: logger)
+        let log = EventLog(logger: logger, isQuiet: true)
         do throws(BackingError) {
             try export.disk.publish()
         } catch {

@@ -1,40 +1,28 @@
 // Where running disks leave their records for `down` and `list`.
 
-internal import Glibc
 internal import LinuxIO
 internal import SystemPackage
 
-/// The directory of records: /run/ramdisk-nbd for root, else in the user's own runtime directory.
+/// The directory of records: where this user's processes leave what others look for.
 struct RuntimeDirectory: Sendable {
     let path: String
 
     /// A directory that is there.
     init(path: String) { self.path = path }
 
-    /// Nil when this user has none.
+    /// Nil when others may have put something there: that is not to be believed.
     init?() {
-        if geteuid() == 0 {
-            path = "/run/ramdisk-nbd"
-        } else if let parent = unsafe getenv("XDG_RUNTIME_DIR").map({ unsafe String(cString: $0) }),
-            parent.hasPrefix("/")
-        {
-            path = parent + "/ramdisk-nbd"
-        } else {
-            return nil
-        }
+        let places = RuntimePlaces()
+        path = places.standard
+        guard places.isSafe(path) else { return nil }
     }
 
     /// Makes the directory if it is not there.
     static func make() throws(Failure) -> RuntimeDirectory {
+        let places = RuntimePlaces()
+        try places.make(places.standard)
         guard let directory = RuntimeDirectory() else {
-            throw .notPermitted(
-                "there is no place for the disk's record: XDG_RUNTIME_DIR is not set; "
-                    + "run this as root")
-        }
-        do throws(Errno) {
-            _ = try Directory.make(directory.path, mode: 0o700)
-        } catch {
-            throw .cannotCreate("cannot make the directory \(directory.path): \(error)")
+            throw .notPermitted("the directory \(places.standard) is not this user's alone")
         }
         return directory
     }

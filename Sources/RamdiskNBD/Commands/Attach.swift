@@ -62,7 +62,7 @@ struct Attach: ParsableCommand {
     var stay = false
 
     @OptionGroup
-    var timeouts: DeviceTimeouts
+    var timeouts: AttachTimeouts
 
     @OptionGroup(title: "Logs")
     var log: LogOptions

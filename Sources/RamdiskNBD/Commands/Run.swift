@@ -16,11 +16,11 @@ struct Run: ParsableCommand {
             EXAMPLES
               ramdisk-nbd run -- sh -c 'nbdinfo "$uri"'
               ramdisk-nbd run --size 1G -- sh -c 'nbdcopy disk.img "$uri" && fio job.fio'
-              ramdisk-nbd run --load disk.img --read-only -- sh -c 'qemu-img check "$uri"'
+              ramdisk-nbd run --load disk.img --read-only -- sh -c 'qemu-img info "$uri"'
             """)
 
     @OptionGroup(title: "Disks")
-    var disks: DiskOptions
+    var disks: ExportOptions
 
     @OptionGroup(title: "Connections")
     var connections: ConnectionOptions

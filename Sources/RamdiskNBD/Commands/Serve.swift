@@ -40,7 +40,7 @@ struct Serve: ParsableCommand {
                 nbd-client -N scratch localhost /dev/nbd1
 
               A file system's image in memory, for any number of readers:
-                ramdisk-nbd serve --size 1G --load root.img --read-only
+                ramdisk-nbd serve --load root.img --read-only
 
               A Unix socket for root and a group, judged by file and by peer:
                 ramdisk-nbd serve --unix /run/ramdisk.sock --unix-mode 660 \\
@@ -66,7 +66,7 @@ struct Serve: ParsableCommand {
             """)
 
     @OptionGroup(title: "Disks")
-    var disks: DiskOptions
+    var disks: ExportOptions
 
     @OptionGroup(title: "Addresses")
     var addresses: ListenOptions
@@ -90,7 +90,7 @@ struct Serve: ParsableCommand {
         name: .long,
         help: ArgumentHelp("Write the process's number here when ready.", valueName: "path"),
         completion: .file())
-    var pidFile: String?
+    var pidFile: PathArgument?
 
     @Flag(
         name: .long,
@@ -114,7 +114,7 @@ struct Serve: ParsableCommand {
         let service = try DiskService(
             configuration: DiskService.Configuration(
                 disks: disks.plans, addresses: addresses.plan, options: options,
-                encryption: encryption.configuration, control: insight.plan, pidFile: pidFile,
+                encryption: encryption.configuration, control: insight.plan, pidFile: pidFile?.path,
                 purpose: addresses.stdio ? .standardStreams : .clients,
                 protection: protect ? .swap : .none),
             logger: log.logger)

@@ -46,8 +46,9 @@ struct StatsCommand: ParsableCommand {
         let client = try server.client()
         while true {
             let stats = try client.get("/stats", as: Stats.self)
-            standardOutput(json ? try line(stats) : StatsText(stats).text)
-            guard watch else { return }
+            let isRead = StandardOutput.print(
+                json ? try line(stats) : StatsText(stats, width: Terminal.outputWidth).text)
+            guard watch, isRead else { return }
             MonotonicTime.now().adding(milliseconds: interval.milliseconds).sleep()
             if !json { standardOutput("\n") }
         }

@@ -22,7 +22,7 @@ struct Top: ParsableCommand {
               p  pause, and go on
               q  quit; so does Ctrl-C
 
-            Where there is no terminal it prints a line for each interval.
+            Where there is no terminal, or a dumb one, it prints a line for each interval.
 
             EXAMPLES
               The one server that is running, or another:
@@ -55,9 +55,10 @@ struct Top: ParsableCommand {
     }
 
     func run() throws {
-        let isTerminal = Terminal.isThere
         let output = try? OutputFile(standardOutput: ()).isTerminal
         let environment = ProcessInfo.processInfo.environment
+        // One that calls itself dumb knows no codes: it gets lines.
+        let isTerminal = Terminal.isThere && environment["TERM"] != "dumb"
         let plan = TopPlan(
             client: try server.client(),
             intervalMilliseconds: interval.milliseconds, isDecimal: decimal,

@@ -49,6 +49,11 @@ struct Trace: ParsableCommand {
         let signals = AwaitedSignals([SIGINT, SIGTERM])
         let client = try server.client()
         let plan = try plan(client)
+        if filter.export != nil || filter.connection != nil,
+            let problem = filter.filter.problem(with: try client.get("/stats", as: Stats.self))
+        {
+            throw Failure.unavailable(problem)
+        }
         let stream = try client.open(filter.filter.target)
         do throws(Errno) {
             try signals.handle { _ in stream.stop() }

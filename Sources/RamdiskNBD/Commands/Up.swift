@@ -72,7 +72,7 @@ struct Up: ParsableCommand {
     var supervise = false
 
     @OptionGroup
-    var timeouts: DeviceTimeouts
+    var timeouts: DiskTimeouts
 
     @OptionGroup
     var threads: ThreadOptions
@@ -111,10 +111,6 @@ struct Up: ParsableCommand {
     var role: Role?
 
     func validate() throws {
-        guard disk.export.isEmpty else {
-            throw ValidationError(
-                "--export is for `serve`: `up` makes one disk, which needs no name.")
-        }
         guard !foreground || !daemon else {
             throw ValidationError("--foreground and --daemon: give one of them.")
         }
@@ -165,8 +161,10 @@ struct Up: ParsableCommand {
     /// The owner of the device, the mount and the record.
     private func own(_ stop: StopRequest) throws {
         let isDaemon = role == .daemon
+        LogHold.begin(log.logger)
         let disk = try AttachedDisk(plan, logger: log.logger, stop: stop)
         try disk.run { device, mountPoint in
+            LogHold.end()
             standardOutput(device.path + (mountPoint.map { " \($0)" } ?? "") + "\n")
             NotifySocket.tell("READY=1")
             if isDaemon { Daemon.detach() }
@@ -184,16 +182,18 @@ struct Up: ParsableCommand {
         return plan
     }
 
-    private var plan: AttachedPlan {
+    /// What is asked for. To be read before the process goes to another directory.
+    var plan: AttachedPlan {
         var plan = disk.plans[0]
         var worker: SupervisedBackend.Command?
         if supervise {
-            var more: [String] = []
+            // A worker may be started when this process has left the directory that it was started in.
+            var more = disk.pathArguments + insight.pathArguments
             if plan.backing == nil {
                 // A name for this time alone: the memory is the next worker's too.
                 let name = "up-\(String(UInt64.random(in: .min ... .max), radix: 36))"
                 plan.backing = BackingPlan(name: name, directory: nil, isKept: false)
-                more = ["--backing", name]
+                more += ["--backing", name]
             }
             worker = SupervisedBackend.Command(
                 program: OwnProgram.path, arguments: OwnProgram.arguments(role: .worker) + more)

@@ -16,13 +16,14 @@ struct BackingPlan: Sendable, Equatable {
 
     /// Takes the disk that is there, or makes one.
     func makeDisk(
-        size: UInt64?, isSparse: Bool, usesReservedPages: Bool, logger: Logger
+        size: UInt64?, newSize: UInt64 = DiskPlan.standardSize, isSparse: Bool,
+        usesReservedPages: Bool, logger: Logger
     ) throws(Failure) -> RamDisk {
         do throws(BackingError) {
             let began = MonotonicTime.now()
             let disk = try RamDisk(
                 backing: try place(usesReservedPages), size: size,
-                newSize: DiskPlan.standardSize, isSparse: isSparse)
+                newSize: newSize, isSparse: isSparse)
             let microseconds = (MonotonicTime.now().nanoseconds - began.nanoseconds) / 1_000
             tell(disk, milliseconds: Double(microseconds) / 1_000, logger)
             return disk

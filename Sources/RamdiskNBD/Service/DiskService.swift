@@ -49,6 +49,7 @@ struct DiskService: Sendable {
     /// Sets everything up, serves until it is over, and takes everything down. Whatever step fails, what
     /// was set up before it goes away with the values that own it.
     func run() throws {
+        LogHold.begin(logger)
         let running = try start()
         defer { stop(running) }
         if configuration.protection == .none { ResidentMemory.forgetStart() }
@@ -92,16 +93,16 @@ struct DiskService: Sendable {
         let tls = try configuration.encryption.map { try TLSContext.make($0, logger: logger) }
         configuration.protection.begin(logger: logger)
         try Placement.begin(on: configuration.options.processors)
-        let exports = try configuration.disks.map { try makeExport($0) }
+        let exports = try makeExports()
         configuration.protection.disksAreThere(logger: logger)
         let listeners = try openListeners()
         leftovers.note(listeners)
         let doors = try configuration.control.open(logger: logger)
         leftovers.note(doors.control.map { [$0] } ?? [])
-        let pidFile = try configuration.pidFile.map { try PidFile(path: $0) }
+        if let path = configuration.pidFile { leftovers.note(try PidFile(path: path)) }
         var running = try publish(exports) { try serve(exports, listeners, doors, tls) }
-        if let pidFile { leftovers.note(pidFile) }
         figures.show(exports)
+        noteForRemoval(exports) { $0.inheritance != .none }
         if let client {
             running.relay = client.relay
             running.server.serve(client.socket)
@@ -125,10 +126,24 @@ struct DiskService: Sendable {
                 control: doors.control, metrics: doors.metrics, watched: watched, logger: logger))
     }
 
-    private func makeExport(_ plan: DiskPlan) throws(Failure) -> Export {
-        let export = try plan.makeExport(logger: logger)
-        if plan.backing?.isKept == false { leftovers.note(export.disk) }
-        return export
+    /// Makes or finds the disks. Until the server serves, a start that is interrupted removes only what it
+    /// has made: a disk that was found may hold what is nowhere else.
+    func makeExports() throws(Failure) -> [Export] {
+        var exports: [Export] = []
+        let wantsLock = configuration.protection != .none
+        for plan in configuration.disks {
+            exports.append(try plan.makeExport(logger: logger, wantsLock: wantsLock))
+        }
+        noteForRemoval(exports) { $0.inheritance == .none }
+        return exports
+    }
+
+    /// These disks go when the server ends, unless they are kept.
+    private func noteForRemoval(_ exports: [Export], where isMeant: (RamDisk) -> Bool) {
+        for (plan, export) in zip(configuration.disks, exports)
+        where plan.backing?.isKept == false && isMeant(export.disk) {
+            leftovers.note(export.disk)
+        }
     }
 
     /// Lets backings outlive the process, just before somebody can write to them; a new one goes again
@@ -164,12 +179,16 @@ struct DiskService: Sendable {
     }
 
     private func uris(of addresses: [SocketAddress]) -> [String] {
+        // All addresses of one family and all of the other are one to clients.
         addresses.map { $0.uri(isEncrypted: configuration.encryption != nil) }
+            .reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     }
 
     private func openListeners() throws(Failure) -> [Listener] {
         if case .standardStreams = configuration.purpose { return [] }
-        return try configuration.addresses.open(logger: logger)
+        let listeners = try configuration.addresses.open(logger: logger)
+        try configuration.options.admission.check(for: listeners)
+        return listeners
     }
 
     /// The client on standard input and output, if the server is there for one.
@@ -199,13 +218,28 @@ struct DiskService: Sendable {
         let uris = uris(of: running.addresses)
         switch configuration.purpose {
         case .clients:
-            standardOutput(uris.map { $0 + "\n" }.joined())
+            LogHold.end()
+            announce(uris)
             NotifySocket.tell("READY=1")
-        case .standardStreams: try endAfterLastReplies(running.relay)
+        case .standardStreams:
+            try endAfterLastReplies(running.relay)
+            LogHold.end()
         case .command(let command):
             try command.start(
                 socketPath: running.addresses[0].path ?? "", uri: uris[0], done: over)
+            LogHold.end()
         }
+    }
+
+    /// Prints the addresses. Where that fails, the disks are served all the same, and the log has them.
+    private func announce(_ uris: [String]) {
+        guard !uris.isEmpty, let error = StandardOutput.write(uris.map { $0 + "\n" }.joined())
+        else { return }
+        logger.warning(
+            "cannot write the addresses to standard output",
+            metadata: [
+                "addresses": "\(uris.joined(separator: " "))", "error": "\(error)",
+            ])
     }
 
     /// Ends when the client is done, and its last replies have had the time to get through a slow pipe.

@@ -7,8 +7,14 @@ struct EventLog: Sendable {
     let logger: Logger
     private let throttle: Throttle
 
-    init(logger: Logger) {
+    /// The level of what is in order: a client comes, and goes.
+    private let usual: Logger.Level
+
+    /// - Parameter isQuiet: whether nobody needs to know of what is in order, as where all connections are
+    ///   the kernel's.
+    init(logger: Logger, isQuiet: Bool = false) {
         self.logger = logger
+        usual = isQuiet ? .debug : .info
         throttle = Throttle(logger: logger)
     }
 
@@ -19,8 +25,8 @@ struct EventLog: Sendable {
                 "client connected",
                 metadata: ["connection": "\(number)", "peer": peer.map { "\($0)" }].present)
         case .serving(let number, let export, let peer, let tls):
-            logger.info(
-                "serving a client",
+            logger.log(
+                level: usual, "serving a client",
                 metadata: [
                     "connection": "\(number)", "export": "\(export)",
                     "peer": peer.map { "\($0)" }, "tls": tls.map { "\($0.version)" },
@@ -70,6 +76,7 @@ struct EventLog: Sendable {
         case .noPlace: "ended without a place"
         case .handshake: "ended for a violation"
         case .tls: "ended by TLS"
+        case .tlsRequired: "ended without TLS"
         case .closed, .disconnected, .closedInMessage, .failed: "ended by the client"
         default: "ended"
         }
@@ -78,8 +85,9 @@ struct EventLog: Sendable {
     private func level(of end: SessionEnd) -> Logger.Level {
         if end.isViolation { return .warning }
         return switch end {
-        case .failed, .closedInMessage, .handshakeTimeout, .crowdedOut, .stalled: .notice
-        default: .info
+        case .failed, .closedInMessage, .handshakeTimeout, .crowdedOut, .stalled, .tlsRequired:
+            .notice
+        default: usual
         }
     }
 }

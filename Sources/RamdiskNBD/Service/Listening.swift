@@ -28,27 +28,31 @@ struct ListenPlan: Sendable {
     }
 
     /// Opens these TCP addresses alone.
-    static func open(_ addresses: [ListenAddress]) throws(Failure) -> [Listener] {
+    static func open(
+        _ addresses: [ListenAddress], option: String = "--listen"
+    ) throws(Failure) -> [Listener] {
         var listeners: [Listener] = []
-        for address in addresses { listeners += try Listening.tcp(address) }
+        for address in addresses { listeners += try Listening.tcp(address, option) }
         return listeners
     }
 }
 
-private enum Listening {
+enum Listening {
     /// How often a free port is looked for that all addresses of a host have.
     private static let attempts = 16
 
     /// Listeners on every address of a host, all with one port.
-    static func tcp(_ wanted: ListenAddress) throws(Failure) -> [Listener] {
+    static func tcp(
+        _ wanted: ListenAddress, _ option: String
+    ) throws(Failure) -> [Listener] {
         let addresses = try resolve(wanted)
         for attempt in 1... {
             do throws(BindError) {
-                return try bind(addresses, isOptional: wanted.host == "localhost")
+                return try bind(addresses, of: wanted.host)
             } catch {
                 // With port 0 the first address chooses, and another may not have that port free.
                 if wanted.port == 0, error.reason == .addressInUse, attempt < attempts { continue }
-                throw error.failure
+                throw error.failure(option)
             }
         }
         return []
@@ -82,20 +86,21 @@ private enum Listening {
         do throws(Errno) {
             return try Listener(unix: address, access: access)
         } catch {
-            throw BindError(address: address, reason: error).failure
+            throw BindError(address: address, reason: error).failure("--unix")
         }
     }
 
-    private struct BindError: Error {
+    struct BindError: Error {
         var address: SocketAddress
         var reason: Errno
 
-        var failure: Failure {
+        /// The same for people who have asked for the address with this option.
+        func failure(_ option: String) -> Failure {
             switch (reason, address.path) {
             case (.addressInUse, nil):
                 .unavailable(
                     "cannot listen on \(address): the address is in use; "
-                        + "choose another with --listen, or end what listens there")
+                        + "choose another with \(option), or end what listens there")
             case (.addressInUse, _?):
                 .unavailable(
                     "cannot listen on \(address): a server answers there, or the file is no socket; "
@@ -130,25 +135,34 @@ private enum Listening {
         return addresses
     }
 
-    /// Binds all, or none. When `isOptional`, an address of a family that this machine does not have
-    /// is left out, as long as another is there.
-    private static func bind(
-        _ addresses: [SocketAddress], isOptional: Bool
+    /// Binds all addresses of a host, or none. Those of a family that this machine does not have are left
+    /// out, as long as there is another one. Without IPv6 there is a socket for IPv6 and no address, or not
+    /// even a socket; only of "localhost" and "*" is it this program that has chosen the addresses.
+    static func bind(
+        _ addresses: [SocketAddress], of host: String,
+        open: (SocketAddress) throws(Errno) -> Listener = { (address) throws(Errno) in
+            try Listener(tcp: address)
+        }
     ) throws(BindError) -> [Listener] {
+        let mayBeAbsent: [Errno] =
+            host == "localhost" || host == "*"
+            ? [.addressFamilyNotSupported, .addressNotAvailable] : [.addressFamilyNotSupported]
         var listeners: [Listener] = []
+        var absent: BindError?
         for address in addresses {
             let address =
                 address.port == 0
                 ? address.with(port: listeners.first?.address.port ?? 0)
                 : address
             do throws(Errno) {
-                listeners.append(try Listener(tcp: address))
+                listeners.append(try open(address))
             } catch {
-                let isMissing = error == .addressNotAvailable || error == .addressFamilyNotSupported
-                if isOptional, isMissing, !listeners.isEmpty { continue }
-                throw BindError(address: address, reason: error)
+                let failure = BindError(address: address, reason: error)
+                guard mayBeAbsent.contains(error) else { throw failure }
+                absent = failure
             }
         }
+        if listeners.isEmpty, let absent { throw absent }
         return listeners
     }
 }

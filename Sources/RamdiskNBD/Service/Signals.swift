@@ -26,15 +26,15 @@ extension DiskService {
             // Its end is ours. Before its start there is nothing to be ended in order.
             if !command.forward(received) { endAtOnce(received) }
         } else if !isServing {
-            // Still taking memory, which can last for a large disk: nothing has to be finished.
-            removeFiles()
-            _exit(0)
+            // Still starting, which takes long for a large disk: nothing has to be finished.
+            endAtOnce(received)
         } else if !end() {
             endAtOnce(received)
         }
     }
 
-    /// The second signal: nothing is finished any more.
+    /// The second signal, or one that comes before the server serves: nothing is finished any more, and the
+    /// exit status says so.
     private func endAtOnce(_ received: Int32) -> Never {
         removeFiles()
         _exit(128 + received)

@@ -1,6 +1,5 @@
 // Where a server is, as clients are told.
 
-internal import Glibc
 internal import LinuxIO
 
 extension SocketAddress {
@@ -9,21 +8,24 @@ extension SocketAddress {
     func uri(isEncrypted: Bool) -> String {
         guard abstractName == nil else { return description }
         let scheme = isEncrypted ? "nbds" : "nbd"
-        guard var path else { return "\(scheme)://\(self)" }
-        if !path.hasPrefix("/") { path = currentDirectory() + "/" + path }
+        guard let path else { return "\(scheme)://\(clientAddress)" }
         let plain = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/".utf8)
-        let escaped = path.utf8.map { byte in
+        let escaped = fromRoot(path).utf8.map { byte in
             if plain.contains(byte) { return String(UnicodeScalar(byte)) }
             let digits = String(byte, radix: 16, uppercase: true)
             return byte < 16 ? "%0\(digits)" : "%\(digits)"
         }
         return "\(scheme)+unix:///?socket=\(escaped.joined())"
     }
-}
 
-/// Where the process runs; empty when that directory is gone. getcwd(3)
-private func currentDirectory() -> String {
-    guard let path = unsafe getcwd(nil, 0) else { return "" }
-    defer { unsafe free(path) }
-    return unsafe String(cString: path)
+    /// A host and port that a client can connect to. All addresses of the machine are none; of those,
+    /// "localhost" is the one name that every machine has and that certificates of `tls init` are for.
+    /// Clients on other machines know this one by a name that it may not know itself.
+    private var clientAddress: String {
+        let text = "\(self)"
+        for host in ["0.0.0.0:", "[::]:"] where text.hasPrefix(host) {
+            return "localhost:" + text.dropFirst(host.count)
+        }
+        return text
+    }
 }

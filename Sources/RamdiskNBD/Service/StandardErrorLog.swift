@@ -2,6 +2,7 @@
 
 internal import Glibc
 internal import Logging
+internal import Synchronization
 
 /// A log handler that writes each line with one call.
 struct StandardErrorLog: LogHandler {
@@ -21,7 +22,22 @@ struct StandardErrorLog: LogHandler {
             "\(event.message)", level: event.level, time: Self.timestamp(),
             figures: metadata.merging(event.metadata ?? [:]) { $1 })
         let bytes = Array(line.utf8)
-        _ = unsafe write(STDERR_FILENO, bytes, bytes.count)
+        // What is wrong is told at once.
+        if event.level < .error, LogHold.keep(bytes) { return }
+        Self.write(bytes)
+    }
+
+    fileprivate static func write(_ bytes: [UInt8]) {
+        _ = unsafe Glibc.write(STDERR_FILENO, bytes, bytes.count)
+    }
+
+    /// Whether standard error is the stream to the journal that systemd has made for this process, and not
+    /// something that it was led to since. systemd.exec(5), `JOURNAL_STREAM`
+    static var leadsToJournal: Bool {
+        guard let stream = unsafe getenv("JOURNAL_STREAM") else { return false }
+        var status = stat()
+        guard unsafe fstat(STDERR_FILENO, &status) == 0 else { return false }
+        return unsafe String(cString: stream) == "\(status.st_dev):\(status.st_ino)"
     }
 
     /// Local time as `2026-11-23T03:12:45+0000`.
@@ -32,5 +48,33 @@ struct StandardErrorLog: LogHandler {
         var text = [CChar](repeating: 0, count: 32)
         let count = unsafe strftime(&text, text.count, "%Y-%m-%dT%H:%M:%S%z", &parts)
         return String(decoding: text.prefix(count).map(UInt8.init), as: UTF8.self)
+    }
+}
+
+/// Log lines of a start, held back until it has succeeded. When it fails, the sentence that says why is all
+/// there is to read: a warning about a server that there will not be is none, and an error is never held.
+enum LogHold {
+    private static let lines = Mutex<[[UInt8]]?>(nil)
+
+    /// Holds lines back from here on, unless somebody wants to know every step.
+    static func begin(_ logger: Logger) {
+        guard logger.logLevel > .debug else { return }
+        lines.withLock { $0 = [] }
+    }
+
+    /// Writes what was held back, and holds nothing any more.
+    static func end() {
+        lines.withLock { lines in
+            for line in lines ?? [] { StandardErrorLog.write(line) }
+            lines = nil
+        }
+    }
+
+    /// Keeps a line; false when it is to be written.
+    fileprivate static func keep(_ line: [UInt8]) -> Bool {
+        lines.withLock { lines in
+            lines?.append(line)
+            return lines != nil
+        }
     }
 }

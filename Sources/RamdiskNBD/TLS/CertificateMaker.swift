@@ -95,8 +95,11 @@ internal import Glibc
 
     private func becomeLeaf(isServer: Bool) throws(Failure) {
         try set(unsafe gnutls_x509_crt_set_basic_constraints(pointer, 0, -1))
+        // A key of an elliptic curve only signs. But qemu before 10.0.13 and 7.2.22 refuses a client's
+        // certificate without the second bit, and its manual sets both.
         try set(
-            unsafe gnutls_x509_crt_set_key_usage(pointer, UInt32(GNUTLS_KEY_DIGITAL_SIGNATURE)))
+            unsafe gnutls_x509_crt_set_key_usage(
+                pointer, UInt32(GNUTLS_KEY_DIGITAL_SIGNATURE | GNUTLS_KEY_KEY_ENCIPHERMENT)))
         try set(unsafe cgnutls_set_purpose(pointer, isServer ? 1 : 0))
     }
 

@@ -32,3 +32,10 @@ enum GnuTLS {
         return unsafe Array(UnsafeBufferPointer(start: datum.data, count: Int(datum.size)))
     }
 }
+
+/// GnuTLS initializes itself when it is loaded, unless the process exports a function of this name that
+/// returns 1. Here it is initialized when there are credentials. In the program and not in the
+/// `NBDServer` library: a program that embeds the library may have other uses for GnuTLS.
+/// gnutls.h, `GNUTLS_SKIP_GLOBAL_INIT`
+@_cdecl("_gnutls_global_init_skip")
+public func skipImplicitInitializationOfGnuTLS() -> CInt { 1 }

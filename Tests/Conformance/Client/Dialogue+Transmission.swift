@@ -130,7 +130,7 @@ extension Dialogue {
         _ flags: UInt16, _ type: UInt16, _ length: UInt64, of cookie: UInt64
     ) throws -> Answer {
         let request = try requestOf(cookie)
-        try expect(length <= 64 << 20, "a chunk claims \(length) bytes")
+        try expect(length <= 8 + 64 << 20, "a chunk claims \(length) bytes")
         let payload = try channel.receive(Int(length))
         let chunk = Chunk(flags: flags, type: type, payload: payload)
         return Answer(request: request, isSimple: false, chunks: [chunk])

@@ -17,7 +17,8 @@ public final class TLSContext: Sendable {
     let keys: TLSKeys?
     let ciphers: TLSCiphers
 
-    /// Reads the credentials. GnuTLS is not initialized before.
+    /// Reads the credentials. Initializes GnuTLS, which a program may keep from doing so by itself when it
+    /// is loaded.
     public init(_ configuration: TLSConfiguration) throws(TLSFailure) {
         try TLSFailure.check(gnutls_global_init(), "GnuTLS cannot be used")
         policy = configuration.policy
@@ -58,8 +59,3 @@ public final class TLSContext: Sendable {
         }
     }
 }
-
-/// The library initializes itself when it is loaded, unless there is a function of this name that
-/// says no. Who serves without TLS need not pay for it. gnutls.h, `GNUTLS_SKIP_GLOBAL_INIT`
-@_cdecl("_gnutls_global_init_skip")
-public func skipImplicitInitializationOfGnuTLS() -> CInt { 1 }

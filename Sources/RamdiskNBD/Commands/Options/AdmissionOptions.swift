@@ -54,17 +54,36 @@ struct AdmissionOptions: ParsableArguments {
             }
             return
         }
-        // What a service manager passes is seen later.
+        // What a service manager passes is checked when the sockets are there.
         guard !PassedListeners.areThere else { return }
-        if let network = allow.first, !addresses.isTCP {
-            throw ValidationError(
-                "--allow \(network) is about TCP, but there is no TCP address: give --listen, or "
-                    + "--allow-uid for Unix sockets.")
+        if let problem = policy.problem(isTCP: addresses.isTCP, isUnix: !addresses.unix.isEmpty) {
+            throw ValidationError(problem + ".")
         }
-        guard allowUID.isEmpty && allowGID.isEmpty || !addresses.unix.isEmpty else {
-            throw ValidationError(
+    }
+}
+
+extension AdmissionPolicy {
+    /// What is wrong with this policy where clients can come over these kinds of sockets: a part of it
+    /// that applies to none of them protects nothing. Nil when all of it has an effect.
+    func problem(isTCP: Bool, isUnix: Bool) -> String? {
+        if let network = networks.first, !isTCP {
+            return
+                "--allow \(network) is about TCP, but there is no TCP address: give --listen, or "
+                + "--allow-uid for Unix sockets"
+        }
+        guard users.isEmpty && groups.isEmpty || isUnix else {
+            return
                 "--allow-uid and --allow-gid are about Unix sockets, but there is none: give --unix, "
-                    + "or --allow for TCP.")
+                + "or --allow for TCP"
+        }
+        return nil
+    }
+
+    /// Throws when a part of the policy applies to none of these sockets.
+    func check(for listeners: [Listener]) throws(Failure) {
+        let unix = listeners.count { $0.address.path != nil }
+        if let problem = problem(isTCP: unix < listeners.count, isUnix: unix > 0) {
+            throw .usage(problem)
         }
     }
 }

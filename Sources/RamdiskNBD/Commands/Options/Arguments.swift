@@ -4,25 +4,69 @@ internal import ArgumentParser
 internal import LinuxIO
 internal import Logging
 internal import NBDProtocol
+internal import NBDServer
 
-/// A number of bytes: `4096`, `40M`, `1.5G` is not one.
+/// A number of bytes: `4096`, `40M`, `40MiB`, `1.5G`, `40MB`.
 struct ByteCount: ExpressibleByArgument, Equatable {
     var bytes: UInt64
+
+    /// Bytes of a sector: what a number with a fraction has to come to.
+    private static let sectorSize: UInt64 = 512
+    /// Digits behind the point; with more, the product with a unit would not fit.
+    private static let fractionLimit = 6
 
     init(_ bytes: UInt64) { self.bytes = bytes }
 
     init?(argument: String) {
-        let shifts: [String: UInt64] = ["K": 10, "M": 20, "G": 30, "T": 40]
-        var digits = argument[...]
-        var shift: UInt64 = 0
-        if let last = digits.last, let known = shifts[last.uppercased()] {
-            shift = known
-            digits = digits.dropLast()
+        guard let count = try? ByteCount(parsing: argument) else { return nil }
+        self = count
+    }
+
+    /// Throws when it is no number of bytes, and says why.
+    init(parsing text: String) throws {
+        let number = text.prefix { $0.isASCIIDigit || $0 == "." }
+        let parts = number.split(separator: ".", omittingEmptySubsequences: false)
+        guard let unit = Self.unit(text.dropFirst(number.count).lowercased()),
+            parts.count <= 2, parts.allSatisfy({ !$0.isEmpty })
+        else {
+            throw ValidationError(
+                "Give a number of bytes, or one with K, M, G or T (powers of 1024, as are KiB, MiB, GiB "
+                    + "and TiB) or with KB, MB, GB or TB (powers of 1000), such as 40M or 1.5G.")
         }
-        guard !digits.isEmpty, digits.allSatisfy(\.isASCIIDigit), let number = UInt64(digits),
-            number <= UInt64.max >> shift
-        else { return nil }
-        bytes = number << shift
+        let whole = UInt64(parts[0]).map { $0.multipliedReportingOverflow(by: unit) }
+        guard let whole, !whole.overflow else {
+            throw ValidationError("That is more than \(UInt64.max.bytesText).")
+        }
+        bytes = whole.partialValue
+        guard parts.count == 2 else { return }
+        let rest = Self.fraction(parts[1], of: unit).map { bytes.addingReportingOverflow($0) }
+        guard let rest, !rest.overflow, rest.partialValue % Self.sectorSize == 0 else {
+            throw ValidationError(
+                "That is not a whole number of sectors of \(Self.sectorSize) bytes: choose another "
+                    + "fraction, or a smaller unit.")
+        }
+        bytes = rest.partialValue
+    }
+
+    /// Bytes in a unit, by its name in lower case.
+    private static func unit(_ name: String) -> UInt64? {
+        if name.isEmpty { return 1 }
+        guard let step = ["k", "m", "g", "t"].firstIndex(of: name.prefix(1)) else { return nil }
+        let base: UInt64
+        switch name.dropFirst() {
+        case "", "ib": base = 1024
+        case "b": base = 1000
+        default: return nil
+        }
+        return (0...step).reduce(1) { product, _ in product * base }
+    }
+
+    /// A part of a unit by its digits behind the point; nil when that is no whole number of bytes.
+    private static func fraction(_ digits: Substring, of unit: UInt64) -> UInt64? {
+        guard digits.count <= fractionLimit, let number = UInt64(digits) else { return nil }
+        let parts = (0..<digits.count).reduce(UInt64(1)) { product, _ in product * 10 }
+        let (bytes, rest) = (number * unit).quotientAndRemainder(dividingBy: parts)
+        return rest == 0 ? bytes : nil
     }
 
     /// The shortest way to write it: `40M`.
@@ -77,18 +121,9 @@ struct ListenAddress: ExpressibleByArgument, Equatable {
     var defaultValueDescription: String { "\(host):\(port)" }
 }
 
-/// Path of a Unix socket, of a length that the kernel takes.
-struct UnixPath: ExpressibleByArgument, Equatable {
-    var path: String
-
-    init?(argument: String) {
-        guard SocketAddress.unix(path: argument) != nil else { return nil }
-        path = argument
-    }
-}
-
-/// A disk with a name: `NAME` or `NAME=SIZE`.
-struct ExportRequest: ExpressibleByArgument, Equatable {
+/// A disk with a name: `NAME` or `NAME=SIZE`. A name may have equals signs: the last one counts, if what
+/// follows is meant as a size.
+struct ExportRequest: Equatable {
     var name: String
     var size: ByteCount?
 
@@ -97,14 +132,21 @@ struct ExportRequest: ExpressibleByArgument, Equatable {
         self.size = size
     }
 
-    init?(argument: String) {
-        let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-        name = String(parts[0])
-        guard !name.isEmpty, name.utf8.count <= Limits.stringLength, !name.utf8.contains(0)
-        else { return nil }
-        guard parts.count == 2 else { return }
-        guard let size = ByteCount(argument: String(parts[1])) else { return nil }
-        self.size = size
+    /// Throws when it is not that, and says why.
+    init(parsing argument: String) throws {
+        name = argument
+        if let sign = argument.lastIndex(of: "=") {
+            let rest = argument[argument.index(after: sign)...]
+            // Who mistypes a size would get a disk of another size under a strange name.
+            if rest.isEmpty || rest.contains(where: \.isASCIIDigit) {
+                name = String(argument[..<sign])
+                size = try ByteCount(parsing: String(rest))
+            }
+        }
+        guard !name.isEmpty, name.utf8.count <= Limits.stringLength, !name.utf8.contains(0) else {
+            throw ValidationError(
+                "A name has 1 to \(Limits.stringLength) bytes; a size may follow it, as in db=1G.")
+        }
     }
 }
 

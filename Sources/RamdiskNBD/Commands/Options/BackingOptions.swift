@@ -9,8 +9,8 @@ struct BackingOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             Keep the disk in memory of this name, which outlives the server: if it is killed or \
-            crashes, the next one with the name finds every write that was acknowledged. With more \
-            than one --export each disk has NAME-EXPORT. A server that is stopped removes it.
+            crashes, the next one with the name finds every write that was acknowledged. A server that \
+            is stopped removes it.
             """, valueName: "name"))
     var backing: String?
 
@@ -23,7 +23,7 @@ struct BackingOptions: ParsableArguments {
             the user's number for others than root)
             """, valueName: "path"),
         completion: .directory)
-    var backingDirectory: String?
+    var backingDirectory: PathArgument?
 
     @Flag(name: .long, help: "Keep the backing when the server is stopped.")
     var keep = false
@@ -57,7 +57,7 @@ struct BackingOptions: ParsableArguments {
     func plan(for disk: String?) -> BackingPlan? {
         backing.map { name in
             BackingPlan(
-                name: disk.map { "\(name)-\($0)" } ?? name, directory: backingDirectory,
+                name: disk.map { "\(name)-\($0)" } ?? name, directory: backingDirectory?.path,
                 isKept: keep)
         }
     }

@@ -13,14 +13,17 @@ struct DevicePath: ExpressibleByArgument, Equatable {
     }
 }
 
-struct DeviceTimeouts: ParsableArguments {
+/// Of the device of a disk that `up` makes.
+struct DiskTimeouts: ParsableArguments {
+    private static let lasting = AttachedPlan.timeouts(outlivesServer: true)
+    private static let passing = AttachedPlan.timeouts(outlivesServer: false)
+
     @Option(
         name: .long,
         help: ArgumentHelp(
             """
             Seconds that a request may take before its connection is given up and it is sent again \
-            over another. (default: `up` 2 with --backing or --supervise, else 30; `attach` 0, for \
-            ever)
+            over another. (default: \(passing.request); with --backing or --supervise \(lasting.request))
             """, valueName: "seconds"))
     var timeout: UInt32?
 
@@ -28,22 +31,53 @@ struct DeviceTimeouts: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             """
-            Seconds that requests wait for a server that is gone before they fail. (default: `up` 300 \
-            with --backing or --supervise, else 10; `attach` 0)
+            Seconds that requests wait for a server that is gone before they fail. (default: \
+            \(passing.deadConnection); with --backing or --supervise \(lasting.deadConnection))
             """, valueName: "seconds"))
     var deadConnectionTimeout: UInt32?
 
     func validate() throws {
-        for (name, value) in [
-            ("--timeout", timeout), ("--dead-connection-timeout", deadConnectionTimeout),
-        ] {
-            if let value, value > Self.longest {
-                throw ValidationError(
-                    "\(name) is \(value), but has to be from 0 to \(Self.longest) seconds.")
-            }
+        try checkTimeouts(timeout, deadConnectionTimeout)
+    }
+}
+
+/// Of the device of another server's export.
+struct AttachTimeouts: ParsableArguments {
+    /// Seconds where nobody says otherwise.
+    static let usual: (request: UInt32, deadConnection: UInt32) = (0, 0)
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            """
+            Seconds that a request may take before its connection is given up; with several, it is sent \
+            again over another. 0 waits for ever. (default: \(usual.request))
+            """, valueName: "seconds"))
+    var timeout: UInt32?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            """
+            Seconds that requests wait for a server that is gone before they fail. (default: \
+            \(usual.deadConnection))
+            """, valueName: "seconds"))
+    var deadConnectionTimeout: UInt32?
+
+    func validate() throws {
+        try checkTimeouts(timeout, deadConnectionTimeout)
+    }
+}
+
+/// Throws for more than a day: somebody has mistaken the unit.
+private func checkTimeouts(_ timeout: UInt32?, _ deadConnectionTimeout: UInt32?) throws {
+    let longest: UInt32 = 86_400
+    for (name, value) in [
+        ("--timeout", timeout), ("--dead-connection-timeout", deadConnectionTimeout),
+    ] {
+        if let value, value > longest {
+            throw ValidationError(
+                "\(name) is \(value), but has to be from 0 to \(longest) seconds.")
         }
     }
-
-    /// A day: above it somebody has mistaken the unit.
-    static let longest: UInt32 = 86_400
 }

@@ -1,4 +1,4 @@
-// Which disks there are: the same options for every command that makes one.
+// What a disk is to be: the same options for every command that makes one.
 
 internal import ArgumentParser
 internal import NBDServer
@@ -8,20 +8,11 @@ struct DiskOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             """
-            Size of a disk: bytes, or with K, M, G or T (powers of 1024). (default: 40M, or what a \
-            backing that is found has)
-            """, valueName: "size"))
+            Size of a disk: bytes, or with K, M, G or T (powers of 1024; KiB and so on are the same) or KB, \
+            MB, GB or TB (powers of 1000). 1.5G is one, too. (default: 40M; with --load what the file has, \
+            in whole 4K; what a backing that is found has)
+            """, valueName: "size"), transform: ByteCount.init(parsing:))
     var size: ByteCount?
-
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            """
-            A disk of its own under a name, of the size given or else that of --size. Can be given \
-            more than once; the first is what clients get who ask for no name. (default: one without \
-            a name)
-            """, valueName: "name[=size]"))
-    var export: [ExportRequest] = []
 
     @Flag(name: .long, help: "Let clients read, not write.")
     var readOnly = false
@@ -34,7 +25,7 @@ struct DiskOptions: ParsableArguments {
             is found in a backing stays as it is.
             """, valueName: "path"),
         completion: .file())
-    var load: String?
+    var load: PathArgument?
 
     @Flag(
         name: .long,
@@ -45,36 +36,41 @@ struct DiskOptions: ParsableArguments {
     var backing: BackingOptions
 
     func validate() throws {
-        for size in [size].compactMap({ $0 }) + export.compactMap(\.size) {
-            guard size.bytes >= RamDisk.smallestSize, size.bytes <= RamDisk.largestSize else {
-                throw ValidationError(
-                    "A disk of \(size.bytes) bytes cannot be made: the smallest has "
-                        + "\(RamDisk.smallestSize), the largest \(RamDisk.largestSize).")
-            }
-        }
-        guard load == nil || export.count <= 1 else {
-            throw ValidationError("--load fills one disk, but --export asks for \(export.count).")
-        }
+        if let size { try Self.check(size) }
         guard !sparse || !backing.hugePages else {
             throw ValidationError(
                 "--sparse takes memory as it is written, and --huge-pages all that is reserved: "
                     + "give one of them.")
         }
-        try backing.validate(exports: export.map(\.name))
-        let names = export.map(\.name)
-        if let twice = names.first(where: { name in names.count { $0 == name } > 1 }) {
-            throw ValidationError("--export \(twice) is given twice; each name has to be its own.")
+        try backing.validate(exports: [])
+    }
+
+    /// Throws when no disk can have this size.
+    static func check(_ size: ByteCount) throws {
+        guard size.bytes >= RamDisk.smallestSize, size.bytes <= RamDisk.largestSize else {
+            throw ValidationError(
+                "A disk of \(size.bytes.bytesText) cannot be made: the smallest has "
+                    + "\(RamDisk.smallestSize.bytesText), the largest \(RamDisk.largestSize.bytesText)."
+            )
         }
     }
 
-    /// The disks that are asked for.
-    var plans: [DiskPlan] {
-        let requests = export.isEmpty ? [ExportRequest(name: "", size: nil)] : export
-        return requests.map { request in
-            DiskPlan(
-                name: request.name, size: (request.size ?? size)?.bytes, isSparse: sparse,
-                isReadOnly: readOnly, load: load, usesReservedPages: backing.hugePages,
-                backing: backing.plan(for: export.count > 1 ? request.name : nil))
-        }
+    /// The options with paths once more, for a process that runs in another directory: of an option that is
+    /// given twice, the last one counts.
+    var pathArguments: [String] {
+        (load.map { ["--load", $0.path] } ?? [])
+            + (backing.backingDirectory.map { ["--backing-directory", $0.path] } ?? [])
+    }
+
+    /// The one disk that is asked for.
+    var plans: [DiskPlan] { [plan(name: "", size: nil, backing: nil)] }
+
+    /// A disk under a name, of a size of its own if it has one; `backing` is its own part of the backing's
+    /// name.
+    func plan(name: String, size own: ByteCount?, backing part: String?) -> DiskPlan {
+        DiskPlan(
+            name: name, size: (own ?? size)?.bytes, isSparse: sparse, isReadOnly: readOnly,
+            load: load?.path, usesReservedPages: backing.hugePages,
+            backing: backing.plan(for: part))
     }
 }

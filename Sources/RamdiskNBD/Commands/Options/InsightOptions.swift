@@ -8,10 +8,11 @@ struct InsightOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             Path of the control socket, where figures and traces are asked for (see `ramdisk-nbd stats`, \
-            `top`, `trace`). Its mode is 0600. (default: PID.control in $XDG_RUNTIME_DIR/ramdisk-nbd or \
-            /run/ramdisk-nbd)
+            `top`, `trace`). Its mode is 0600. (default: PID.control in $RUNTIME_DIRECTORY of a systemd \
+            unit; else for root in /run/ramdisk-nbd, for others in $XDG_RUNTIME_DIR/ramdisk-nbd or \
+            /tmp/ramdisk-nbd-UID)
             """, valueName: "path"),
-        completion: .file())
+        completion: .file(), transform: UnixPath.init(parsing:))
     var control: UnixPath?
 
     @Flag(name: .long, help: "Have no control socket.")
@@ -32,6 +33,9 @@ struct InsightOptions: ParsableArguments {
             throw ValidationError("--control and --no-control cannot both be given.")
         }
     }
+
+    /// The option with a path once more, for a process that runs in another directory.
+    var pathArguments: [String] { control.map { ["--control", $0.path] } ?? [] }
 
     /// What is asked for.
     var plan: ControlPlan {

@@ -18,7 +18,7 @@ struct ListenOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             "Listen on a Unix socket. Can be given more than once.", valueName: "path"),
-        completion: .file())
+        completion: .file(), transform: UnixPath.init(parsing:))
     var unix: [UnixPath] = []
 
     @Option(

@@ -17,9 +17,9 @@ struct LogOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             How to write log lines: text for people, json for programs, journal for systemd (with the \
-            priority, without the time).
+            priority, without the time). (default: journal where standard error leads there, else text)
             """, valueName: "format"))
-    var logFormat = LogFormat.text
+    var logFormat: LogFormat?
 
     /// The same for a command that does something once: no news is good news.
     var quietLogger: Logger {
@@ -32,7 +32,8 @@ struct LogOptions: ParsableArguments {
     var logger: Logger { Self.logger(logLevel, logFormat) }
 
     /// A logger that writes what is of a level or above.
-    static func logger(_ level: LogLevel, _ format: LogFormat = .text) -> Logger {
+    static func logger(_ level: LogLevel, _ format: LogFormat? = nil) -> Logger {
+        let format = format ?? (StandardErrorLog.leadsToJournal ? .journal : .text)
         var logger = Logger(label: "ramdisk-nbd") { _ in StandardErrorLog(format: format) }
         logger.logLevel = level.level
         return logger

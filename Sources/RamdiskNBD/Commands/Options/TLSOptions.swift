@@ -22,7 +22,7 @@ struct TLSOptions: ParsableArguments {
             ca-cert.pem. "ramdisk-nbd tls init" makes one.
             """, valueName: "dir"),
         completion: .directory)
-    var certificates: String?
+    var certificates: PathArgument?
 
     @Flag(
         name: .customLong("tls-verify-client"),
@@ -44,7 +44,7 @@ struct TLSOptions: ParsableArguments {
             "File of pre-shared keys, a line name:key for each client, as psktool makes it.",
             valueName: "file"),
         completion: .file())
-    var keys: String?
+    var keys: PathArgument?
 
     func validate() throws {
         let hasCredentials = certificates != nil || keys != nil
@@ -54,10 +54,20 @@ struct TLSOptions: ParsableArguments {
                     + "\"ramdisk-nbd tls init DIR\" makes either.")
         }
         let wantsCertificates = verifiesClients || !allowedNames.isEmpty
+        guard policy != .off || !hasCredentials && !wantsCertificates else {
+            throw ValidationError(
+                "--tls off serves everybody without encryption, so no other --tls option can have an "
+                    + "effect: leave them out, or --tls off.")
+        }
+        let option = verifiesClients ? "--tls-verify-client" : "--tls-allow-dn"
         guard certificates != nil || !wantsCertificates else {
-            let option = verifiesClients ? "--tls-verify-client" : "--tls-allow-dn"
             throw ValidationError(
                 "\(option) needs --tls-certificates, whose ca-cert.pem it goes by.")
+        }
+        guard policy != .on || !wantsCertificates else {
+            throw ValidationError(
+                "\(option) needs --tls required: with --tls on, clients that do not encrypt are served "
+                    + "without a certificate.")
         }
         guard !allowedNames.contains("") else {
             throw ValidationError("--tls-allow-dn is empty, but has to be a name such as CN=alice.")
@@ -69,10 +79,10 @@ struct TLSOptions: ParsableArguments {
         guard certificates != nil || keys != nil, policy != .off else { return nil }
         var configuration = TLSConfiguration()
         configuration.policy = policy == .on ? .on : .required
-        configuration.certificates = certificates
+        configuration.certificates = certificates?.path
         configuration.verifiesClients = verifiesClients
         configuration.allowedNames = allowedNames
-        configuration.keys = keys
+        configuration.keys = keys?.path
         return configuration
     }
 }

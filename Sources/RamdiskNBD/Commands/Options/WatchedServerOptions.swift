@@ -7,18 +7,18 @@ struct WatchedServerOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             """
-            The server's control socket, or its process number. (default: that of the one server that is running, in \
-            $XDG_RUNTIME_DIR/ramdisk-nbd or /run/ramdisk-nbd)
+            The server's control socket, or its process number. (default: that of the one server of this \
+            user's that is running; for root, of anybody's)
             """, valueName: "path|pid"),
         completion: .file())
-    var control: UnixPath?
+    var control: String?
 
     /// A client of that server; it may not be there.
     func client() throws(Failure) -> ControlClient {
         if let control {
-            let pid = Int32(control.path).flatMap(ControlSearch.socket(of:))
-            return ControlClient(path: pid ?? control.path)
+            return ControlClient(
+                path: Int32(control).flatMap(ControlSearch().socket(of:)) ?? control)
         }
-        return ControlClient(path: try ControlSearch.theOnlyServer())
+        return ControlClient(path: try ControlSearch().theOnlyServer())
     }
 }

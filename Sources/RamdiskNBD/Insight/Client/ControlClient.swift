@@ -1,6 +1,7 @@
 // The other end of a server's control socket: asks for figures, and reads a stream.
 
 internal import FoundationEssentials
+internal import Glibc
 internal import LinuxIO
 internal import SystemPackage
 
@@ -43,10 +44,19 @@ struct ControlClient: Sendable {
         return try ControlStream(socket, path: path, target: target)
     }
 
+    private static func isSocket(_ path: String) -> Bool {
+        var status = Glibc.stat()
+        return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFSOCK
+    }
+
     private static func failure(_ error: Errno, _ path: String) -> Failure {
         switch error {
         case .noSuchFileOrDirectory:
             .unavailable("there is no control socket at \(path); give a server's with --control")
+        case .connectionRefused where !Self.isSocket(path):
+            .usage(
+                "\(path) is no socket: --control takes a server's control socket, or its process number"
+            )
         case .connectionRefused:
             .unavailable("no server answers at \(path): the one that made it is gone")
         case .permissionDenied:

@@ -1,55 +1,74 @@
 // Finds the control socket of a server that nobody has named.
 
-internal import FoundationEssentials
 internal import LinuxIO
 internal import SystemPackage
 
-/// Where servers put their control sockets when they are told nothing else.
-enum ControlSearch {
-    /// The directories, the user's own first.
-    static func directories(environment: [String: String]) -> [String] {
-        let runtime = environment["XDG_RUNTIME_DIR"].flatMap { $0.isEmpty ? nil : $0 }
-        return [runtime, "/run"].compactMap { $0 }.map { $0 + "/ramdisk-nbd" }
-    }
+/// Looks where servers put their control sockets when they are told nothing else.
+struct ControlSearch {
+    var places = RuntimePlaces()
 
     /// The socket of the server with this process number; nil when there is none in the directories.
-    static func socket(of pid: Int32) -> String? {
-        directories(environment: ProcessInfo.processInfo.environment)
-            .map { ControlPlan.path(in: $0, of: pid) }.first(where: isAnswered)
+    func socket(of pid: Int32) -> String? {
+        places.searched.map { ControlPlan.path(in: $0, of: pid) }.first(where: isAnswered)
     }
 
     /// The one server that is running.
-    static func theOnlyServer() throws(Failure) -> String {
-        let directories = directories(environment: ProcessInfo.processInfo.environment)
-        let sockets = directories.flatMap(sockets(in:))
+    func theOnlyServer() throws(Failure) -> String {
+        let sockets = sockets
         switch sockets.count {
         case 1:
             return sockets[0]
         case 0:
             throw .unavailable(
-                "no server of yours is running (there is none in \(directories.joined(separator: " or "))"
+                "no server of yours is running (there is none in "
+                    + places.searched.joined(separator: ", ")
                     + "); if one is, give its socket with --control")
         default:
+            let lines = sockets.map { "\n  \($0)\(Self.what($0).map { " (\($0))" } ?? "")" }
             throw .usage(
-                "there is more than one server; say which with --control: "
-                    + sockets.joined(separator: ", "))
+                "there is more than one server; say which with --control:" + lines.joined())
         }
     }
 
-    /// Sockets in a directory that somebody answers at: a server that was killed leaves its file.
-    private static func sockets(in directory: String) -> [String] {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
-        return names.sorted().filter { $0.hasSuffix(".control") }
-            .map { "\(directory)/\($0)" }.filter(isAnswered)
+    /// Sockets that a server answers at.
+    var sockets: [String] {
+        places.searched.flatMap { directory in
+            Directory.names(in: directory).filter { $0.hasSuffix(".control") }
+                .map { "\(directory)/\($0)" }.filter(isAnswered)
+        }
     }
 
-    private static func isAnswered(_ path: String) -> Bool {
+    /// What the server at a socket serves, to tell it from others: its addresses, or its disks' names.
+    private static func what(_ socket: String) -> String? {
+        guard let stats = try? ControlClient(path: socket).get("/stats", as: Stats.self) else {
+            return nil
+        }
+        guard stats.server.addresses.isEmpty else {
+            return stats.server.addresses.joined(separator: ", ")
+        }
+        if let device = StatsText.device(of: stats) { return device }
+        return stats.disks.map { "export \"\($0.export)\"" }.joined(separator: ", ")
+    }
+
+    /// Whether somebody answers. A server that was killed leaves its file, which is removed here.
+    private func isAnswered(_ path: String) -> Bool {
         guard let address = SocketAddress.unix(path: path) else { return false }
         do throws(Errno) {
             _ = try StreamSocket.connect(to: address)
             return true
         } catch {
+            if error == .connectionRefused { removeLeftover(path) }
             return false
         }
+    }
+
+    /// Removes the socket of a process that is gone. Nothing is touched where others may write; and who
+    /// refuses connections may be about to listen, as long as it is there.
+    private func removeLeftover(_ path: String) {
+        guard let slash = path.lastIndex(of: "/"), places.isOurs(String(path[..<slash])),
+            let pid = Int32(path[path.index(after: slash)...].dropLast(".control".count)), pid > 0,
+            ProcessIdentity(running: pid) == nil
+        else { return }
+        Directory.removeFile(path)
     }
 }

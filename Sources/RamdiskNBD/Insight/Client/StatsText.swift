@@ -1,10 +1,18 @@
 // A server's figures as tables for people.
 
-/// Lines and tables of what `/stats` tells. Nothing in it is wider than 100 columns, unless a name is.
+internal import LinuxIO
+internal import NBDKernel
+
+/// Lines and tables of what `/stats` tells. Without a width nothing in it is wider than 100 columns, unless
+/// a name is.
 struct StatsText {
     private(set) var text = ""
 
-    init(_ stats: Stats) {
+    private let width: Int
+
+    /// - Parameter width: characters in a line; nil for as many as it takes.
+    init(_ stats: Stats, width: Int? = nil) {
+        self.width = width ?? .max
         writeServer(stats)
         writeDisks(stats.disks)
         writeConnections(stats.connections)
@@ -20,6 +28,7 @@ struct StatsText {
             "ramdisk-nbd \(server.version), process \(server.pid), up "
                 + Units.age(seconds: server.uptimeSeconds))
         for address in server.addresses { line("address", address) }
+        if let device = Self.device(of: stats) { line("device", device) }
         line("memory", Units.bytes(Double(server.residentBytes)))
         line(
             "connections",
@@ -35,6 +44,17 @@ struct StatsText {
         if let hitRate = activity.polling.hitRate {
             line("polling", "\(Units.fixed(hitRate * 100, decimals: 0)) % of waits needed no sleep")
         }
+    }
+
+    /// The device that the server's disk is attached to, and where that is mounted, if `up` has brought it
+    /// up: its record says so.
+    static func device(of stats: Stats) -> String? {
+        let pid = stats.server.pid
+        let record = RuntimeDirectory()?.records.first { record in
+            record.owner.number == pid || record.worker?.number == pid
+        }
+        guard let record, let device = (try? record.attachedDevice()) ?? nil else { return nil }
+        return device.path + (record.mountPoint.map { ", at \($0)" } ?? "")
     }
 
     private mutating func writeDisks(_ disks: [DiskStats]) {
@@ -97,19 +117,51 @@ struct StatsText {
         Units.bytes(Double(activity.command(name).bytes))
     }
 
+    /// A line, or several that begin under each other, broken between words.
     private mutating func line(_ title: String, _ value: String) {
-        text += title.left(13) + value + "\n"
+        let room = max(20, width - Self.titleWidth)
+        var lines = [""]
+        for word in value.split(separator: " ", omittingEmptySubsequences: false) {
+            let last = lines[lines.count - 1]
+            if last.isEmpty || last.count + 1 + word.count <= room {
+                lines[lines.count - 1] += (last.isEmpty ? "" : " ") + word
+            } else {
+                lines.append(String(word))
+            }
+        }
+        for (number, line) in lines.enumerated() {
+            text += (number == 0 ? title : "").left(Self.titleWidth) + line + "\n"
+        }
     }
 
-    /// Nothing at all without rows. The columns in `left` begin together, the others end together.
+    private static let titleWidth = 13
+
+    /// Nothing at all without rows. The columns in `left` begin together, the others end together. What there
+    /// is no room for comes below, in a table of its own with the first column once more.
     private mutating func table(_ titles: [String], _ rows: [[String]], left: Set<Int>) {
         guard !rows.isEmpty else { return }
         let widths = titles.indices.map { column in
             ([titles] + rows).map { $0[column].count }.max() ?? 0
         }
+        var first = 1
+        repeat {
+            var columns = [0]
+            var used = widths[0]
+            while first < titles.count, columns.count == 1 || used + 2 + widths[first] <= width {
+                used += 2 + widths[first]
+                columns.append(first)
+                first += 1
+            }
+            write(columns, of: [titles] + rows, widths, left)
+        } while first < titles.count
+    }
+
+    private mutating func write(
+        _ columns: [Int], of rows: [[String]], _ widths: [Int], _ left: Set<Int>
+    ) {
         text += "\n"
-        for row in [titles] + rows {
-            let cells = row.indices.map { column in
+        for row in rows {
+            let cells = columns.map { column in
                 left.contains(column)
                     ? row[column].left(widths[column]) : row[column].right(widths[column])
             }

@@ -21,19 +21,13 @@ struct ControlPlan: Sendable {
     /// TCP addresses for metrics alone.
     var metrics: [ListenAddress] = []
     /// Where sockets are that nobody has named.
-    var directory = ControlPlan.runtimeDirectory
+    var directory = RuntimePlaces().control
     /// The process whose number such a socket is found under.
     var process = getpid()
 
-    /// The directory of control sockets that nobody has named: of the user's session, or of the system.
-    static var runtimeDirectory: String {
-        let session = unsafe getenv("XDG_RUNTIME_DIR").map { unsafe String(cString: $0) } ?? ""
-        return (session.isEmpty ? "/run" : session) + "/ramdisk-nbd"
-    }
-
     /// Opens all of it, and tells where metrics are.
     func open(logger: Logger) throws(Failure) -> (control: Listener?, metrics: [Listener]) {
-        let metrics = try ListenPlan.open(metrics)
+        let metrics = try ListenPlan.open(metrics, option: "--metrics-listen")
         let control = try openSocket {
             logger.notice("there is no control socket", metadata: ["reason": "\($0)"])
         }
@@ -56,8 +50,7 @@ struct ControlPlan: Sendable {
         case .at(let path): return try Self.listen(at: path)
         case .standard:
             do throws(Failure) {
-                // Others may not even look; an existing one is as its maker wants it.
-                _ = unsafe mkdir(directory, 0o700)
+                try RuntimePlaces().make(directory)
                 return try Self.listen(at: Self.path(in: directory, of: process))
             } catch {
                 onTrouble(error.sentence)

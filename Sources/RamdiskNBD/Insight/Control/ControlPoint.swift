@@ -11,7 +11,8 @@ internal import SystemPackage
 /// Takes in those who ask, and has them answered. As long as nobody does, it is one thread that
 /// sleeps: neither the HTTP library nor Swift's tasks have a thread or memory before somebody connects.
 final class ControlPoint: Sendable {
-    /// Connections at a time; more are closed at once.
+    /// Connections to the control socket at a time, and as many again to the metrics' addresses, so that
+    /// clients of the one cannot keep those of the other out. More are closed at once.
     private static let limit = 256
 
     private let listeners: [Listener]
@@ -25,6 +26,7 @@ final class ControlPoint: Sendable {
     private let answered: Completion
     private let isStopped = Atomic<Bool>(false)
     private let open = Atomic<Int>(0)
+    private let openForMetrics = Atomic<Int>(0)
 
     /// Somebody who asks.
     private final class Asker: Sendable {
@@ -86,7 +88,7 @@ final class ControlPoint: Sendable {
                     if let socket = box.withLock({ $0.take() }) {
                         await conversation.run(socket, on: loops.next())
                     }
-                    self.open.wrappingSubtract(1, ordering: .relaxed)
+                    self.givePlaceBack(isMetricsOnly: asker.isMetricsOnly)
                 }
             }
             tasks.cancelAll()
@@ -134,9 +136,28 @@ final class ControlPoint: Sendable {
         let socket = try listeners[index].accept()
         let isMetricsOnly = index >= controlCount
         if !isMetricsOnly, !Self.isOurs(try socket.peer()) { return nil }
-        guard open.load(ordering: .relaxed) < Self.limit else { return nil }
-        open.wrappingAdd(1, ordering: .relaxed)
+        guard takePlace(isMetricsOnly: isMetricsOnly) else { return nil }
         return Asker(socket, isMetricsOnly: isMetricsOnly)
+    }
+
+    /// Counts one more connection of a kind; false when there are too many. Only this thread adds.
+    private func takePlace(isMetricsOnly: Bool) -> Bool {
+        if isMetricsOnly {
+            guard openForMetrics.load(ordering: .relaxed) < Self.limit else { return false }
+            openForMetrics.wrappingAdd(1, ordering: .relaxed)
+        } else {
+            guard open.load(ordering: .relaxed) < Self.limit else { return false }
+            open.wrappingAdd(1, ordering: .relaxed)
+        }
+        return true
+    }
+
+    private func givePlaceBack(isMetricsOnly: Bool) {
+        if isMetricsOnly {
+            openForMetrics.wrappingSubtract(1, ordering: .relaxed)
+        } else {
+            open.wrappingSubtract(1, ordering: .relaxed)
+        }
     }
 
     /// The file's mode lets in nobody but its owner and root. Whoever got in all the same, by a mode

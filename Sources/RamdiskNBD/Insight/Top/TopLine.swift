@@ -4,8 +4,8 @@
 enum TopLine {
     /// Over the columns, and again now and then.
     static let header =
-        "UPTIME".right(10) + "CONN".right(6) + "READ/s".right(12) + "REQ/s".right(8)
-        + "99 %".right(10) + "WRITE/s".right(12) + "REQ/s".right(8) + "99 %".right(10)
+        "UPTIME".right(10) + "CONN".right(6) + "READ/s".right(10) + "REQ/s".right(8)
+        + "99 %".right(10) + "WRITE/s".right(10) + "REQ/s".right(8) + "99 %".right(10)
         + "DEPTH".right(7)
 
     /// A look; nil when there was none to compare with.
@@ -13,7 +13,7 @@ enum TopLine {
         guard let stats = model.stats, model.seconds != nil else { return nil }
         let columns = { (rate: CommandRate) -> String in
             let slowest = rate.latency.percentile(99)
-            return Units.bytes(rate.bytes, decimal: model.isDecimal).right(12)
+            return Units.bytes(rate.bytes, decimal: model.isDecimal).right(10)
                 + Units.count(rate.requests).right(8)
                 + (slowest.map { Units.duration(nanoseconds: Double($0)) } ?? "-").right(10)
         }

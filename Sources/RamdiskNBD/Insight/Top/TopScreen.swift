@@ -92,16 +92,27 @@ struct TopScreen {
         return line
     }
 
+    /// The keys, in as many words as there is room for; how to get out of here is never left out.
     private var keys: InkedLine {
-        var line = InkedLine()
-        let choices: [(key: String, meaning: String)] = [
+        let units = model.isDecimal ? "kB" : "KiB"
+        let pause = model.isPaused ? "go on" : "pause"
+        let long = keys([
             ("s", "sort: \(model.order.rawValue)"), ("d", "disk: \(diskName)"),
-            ("u", "units: \(model.isDecimal ? "kB" : "KiB")"),
-            ("p", model.isPaused ? "go on" : "pause"), ("q", "quit"),
-        ]
-        for choice in choices {
-            line.add(" \(choice.key) ", .inverse)
-            line.add(" \(choice.meaning)  ")
+            ("u", "units: \(units)"), ("p", pause), ("q", "quit"),
+        ])
+        if long.width <= size.columns { return long }
+        let short = keys([
+            ("q", "quit"), ("p", pause), ("s", model.order.rawValue), ("d", diskName), ("u", units),
+        ])
+        if short.width <= size.columns { return short }
+        return keys([("q", "quit"), ("p", ""), ("s", ""), ("d", ""), ("u", "")])
+    }
+
+    private func keys(_ choices: [(key: String, meaning: String)]) -> InkedLine {
+        var line = InkedLine()
+        for (key, meaning) in choices {
+            line.add(" \(key) ", .inverse)
+            line.add(meaning.isEmpty ? " " : " \(meaning)  ")
         }
         return line
     }

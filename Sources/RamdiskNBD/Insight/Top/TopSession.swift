@@ -69,8 +69,9 @@ struct TopSession {
                 do throws(Errno) {
                     try output.write((count % 20 == 0 ? TopLine.header + "\n" : "") + line + "\n")
                 } catch {
-                    // Who reads has seen enough, or its disk is full.
-                    return
+                    // Who reads has seen enough.
+                    guard error != .brokenPipe else { return }
+                    throw Failure.inputOutput("cannot write to standard output: \(error)")
                 }
                 count += 1
             }

@@ -42,3 +42,19 @@ struct TraceFilter: Sendable, Equatable {
         }
     }
 }
+
+extension TraceFilter {
+    /// What this filter waits for and a server does not have, in a clause; nil when there can be requests.
+    func problem(with stats: Stats) -> String? {
+        if let export, !stats.disks.contains(where: { $0.export == export }) {
+            let names = stats.disks.map { "\"\($0.export)\"" }.joined(separator: ", ")
+            return "there is no disk \"\(export)\" (--export): the server has \(names)"
+        }
+        if let connection, !stats.connections.contains(where: { $0.number == connection }) {
+            let numbers = stats.connections.map { "\($0.number)" }.joined(separator: ", ")
+            return "there is no connection \(connection) (--connection): "
+                + (numbers.isEmpty ? "nobody is connected" : "there are \(numbers)")
+        }
+        return nil
+    }
+}

@@ -10,7 +10,7 @@ struct TraceText: TraceFormat {
             line.add(
                 "TIME".right(13) + "CONN".right(6) + "  " + "COMMAND".left(12)
                     + "OFFSET".right(14) + "LENGTH".right(9) + "DURATION".right(11)
-                    + "  FLAGS, ERROR", .dim)
+                    + "  FLAGS, ERROR, [DISK]", .dim)
         }
     }
 

@@ -1,9 +1,9 @@
-// How a connection's thread learns that the server is being stopped.
+// How threads that serve or zero a disk learn that the server is being stopped.
 
 internal import LinuxIO
 
-/// A flag that is set once, as the threads see it. They look at it after each receive, never for
-/// each request. Its memory is the server's.
+/// A flag that is set once, as the threads see it. They look at it after each receive and between the
+/// pieces of long work on a disk, never for each request. Its memory is the server's.
 struct StopSignal: Sendable, BitwiseCopyable {
     private let words: AtomicWords
 

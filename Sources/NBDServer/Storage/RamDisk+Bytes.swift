@@ -1,0 +1,64 @@
+// A disk's bytes, for programs that have the disk in their own process.
+
+internal import LinuxIO
+internal import SystemPackage
+
+extension RamDisk {
+    /// Why bytes could not be read or written; its description is one sentence for people.
+    public enum AccessError: Error, Sendable, Equatable, CustomStringConvertible {
+        /// The range is not inside the disk. All in bytes.
+        case beyondEnd(offset: UInt64, count: Int, size: UInt64)
+        /// There is no memory for it. In bytes.
+        case noMemory(offset: UInt64, count: Int)
+
+        /// Which range, and what is wrong with it.
+        public var description: String {
+            switch self {
+            case .beyondEnd(let offset, let count, let size):
+                "\(count) bytes at offset \(offset) are not inside a disk of \(size) bytes"
+            case .noMemory(let offset, let count):
+                "there is no memory left for \(count) bytes at offset \(offset)"
+            }
+        }
+    }
+
+    /// Returns the bytes of a range. Safe while clients use the disk; what they write to the range at
+    /// that moment may be in the result in part.
+    public func read(at offset: UInt64, count: Int) throws(AccessError) -> [UInt8] {
+        try check(offset, count)
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(count)
+        do throws(Errno) {
+            var claims = try ReadClaims(pages.claims)
+            while bytes.count < count {
+                let part = pages.readable(
+                    at: offset + UInt64(bytes.count), count: UInt64(count - bytes.count),
+                    claims: &claims)
+                bytes += part.bytes
+                claims.release()
+            }
+        } catch {
+            throw .noMemory(offset: offset, count: count)
+        }
+        return bytes
+    }
+
+    /// Writes bytes to the disk. Safe while clients use it. On a sparse disk without memory for all of
+    /// them none is written.
+    public func write(_ bytes: [UInt8], at offset: UInt64) throws(AccessError) {
+        try check(offset, bytes.count)
+        guard !bytes.isEmpty else { return }
+        let count = UInt64(bytes.count)
+        guard let target = pages.beginWrite(at: offset, count: count) else {
+            throw .noMemory(offset: offset, count: bytes.count)
+        }
+        target.copy(from: bytes)
+        pages.endWrite(at: offset, count: count)
+    }
+
+    private func check(_ offset: UInt64, _ count: Int) throws(AccessError) {
+        guard count >= 0, offset <= size, UInt64(count) <= size - offset else {
+            throw .beyondEnd(offset: offset, count: count, size: size)
+        }
+    }
+}

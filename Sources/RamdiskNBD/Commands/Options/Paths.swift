@@ -1,0 +1,54 @@
+// Paths that users give, from the root on.
+
+internal import ArgumentParser
+internal import Glibc
+internal import LinuxIO
+
+/// A path of a file or directory. It is made absolute as soon as it is parsed: the program goes to other
+/// directories later, its processes start others, and its records are read from anywhere.
+struct PathArgument: ExpressibleByArgument, Equatable {
+    /// Begins with a slash.
+    let path: String
+
+    init?(argument: String) {
+        guard !argument.isEmpty, !argument.utf8.contains(0) else { return nil }
+        path = fromRoot(argument)
+    }
+
+    var defaultValueDescription: String { path }
+}
+
+/// A path of a Unix socket, from the root on, of a length that the kernel takes.
+struct UnixPath: Equatable {
+    /// Begins with a slash.
+    let path: String
+
+    /// Throws when a socket cannot be there, and says why.
+    init(parsing argument: String) throws {
+        guard !argument.isEmpty, !argument.utf8.contains(0) else {
+            throw ValidationError("An empty path is no path of a socket.")
+        }
+        path = fromRoot(argument)
+        guard SocketAddress.unix(path: path) == nil else { return }
+        throw ValidationError(
+            "A socket's path can have up to \(SocketAddress.longestPath) bytes, and \(path) has "
+                + "\(path.utf8.count): choose a shorter one.")
+    }
+}
+
+/// A path from the root on. Links in it stay as they are; the file need not exist. getcwd(3)
+func fromRoot(_ path: String, directory: String? = nil) -> String {
+    guard !path.hasPrefix("/") else { return path }
+    var rest = path[...]
+    while rest.hasPrefix("./") { rest = rest.dropFirst(2).drop { $0 == "/" } }
+    let directory = directory ?? currentDirectory()
+    let root = directory == "/" ? "" : directory
+    return rest.isEmpty || rest == "." ? directory : "\(root)/\(rest)"
+}
+
+/// Where the process runs; empty when that directory is gone. getcwd(3)
+private func currentDirectory() -> String {
+    guard let path = unsafe getcwd(nil, 0) else { return "" }
+    defer { unsafe free(path) }
+    return unsafe String(cString: path)
+}

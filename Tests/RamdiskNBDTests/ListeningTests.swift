@@ -1,0 +1,53 @@
+// Addresses of families that a machine does not have.
+
+import LinuxIO
+import SystemPackage
+import Testing
+
+@testable import RamdiskNBD
+
+@Suite("Addresses to listen on") struct ListeningTests {
+    private func addresses(_ hosts: String...) throws -> [SocketAddress] {
+        try hosts.flatMap { try SocketAddress.resolve(host: $0, port: 0, passive: true) }
+    }
+
+    /// Listens on a machine that fails so for every address of IPv6.
+    private func without(_ error: Errno) -> (SocketAddress) throws(Errno) -> Listener {
+        { (address) throws(Errno) in
+            guard !address.description.hasPrefix("[") else { throw error }
+            return try Listener(tcp: address)
+        }
+    }
+
+    @Test(
+        "of every kind are those that the machine has, whichever comes first",
+        arguments: [Errno.addressFamilyNotSupported, .addressNotAvailable], ["*", "localhost"])
+    func withoutIPv6(error: Errno, host: String) throws {
+        for order in [try addresses("127.0.0.1", "::1"), try addresses("::1", "127.0.0.1")] {
+            let listeners = try Listening.bind(order, of: host, open: without(error))
+            #expect(listeners.count == 1)
+            #expect(listeners[0].address.description.hasPrefix("127.0.0.1:"))
+        }
+    }
+
+    @Test("that the machine does not have are told of when there is no other")
+    func none() throws {
+        let only = try addresses("::1")
+        for host in ["*", "localhost", "::1"] {
+            #expect(throws: Listening.BindError.self) {
+                try Listening.bind(only, of: host, open: without(.addressFamilyNotSupported))
+            }
+        }
+    }
+
+    @Test("that were asked for by a name of their own, and are another machine's, are told of")
+    func foreign() throws {
+        let both = try addresses("127.0.0.1", "::1")
+        #expect(throws: Listening.BindError.self) {
+            try Listening.bind(both, of: "nas.example", open: without(.addressNotAvailable))
+        }
+        #expect(throws: Listening.BindError.self) {
+            try Listening.bind(both, of: "*", open: without(.addressInUse))
+        }
+    }
+}

@@ -1,0 +1,75 @@
+// Paths that are given from where the program is started, and used from elsewhere.
+
+import ArgumentParser
+import Foundation
+import NBDServer
+import Testing
+
+@testable import RamdiskNBD
+
+@Suite("A path that is given relative to where the program is started") struct PathTests {
+    private let here = FileManager.default.currentDirectoryPath
+
+    @Test(
+        "is one from the root on",
+        arguments: [
+            ("mem", "/a/b/mem"), ("./mem", "/a/b/mem"), (".//mem/x", "/a/b/mem/x"), (".", "/a/b"),
+            ("./", "/a/b"), ("../mem", "/a/b/../mem"), ("/mem", "/mem"), ("/", "/"),
+        ])
+    func root(path: String, expected: String) {
+        #expect(fromRoot(path, directory: "/a/b") == expected)
+    }
+
+    @Test("is below the root itself, where the program is started there")
+    func inRoot() {
+        #expect(fromRoot("mem", directory: "/") == "/mem")
+    }
+
+    @Test("is one from the root on wherever the plan of a disk has it")
+    func plan() throws {
+        let up = try Up.parse([
+            "--backing", "db", "--backing-directory", "mem", "--load", "./image", "--control",
+            "control",
+        ])
+        let plan = up.plan
+        #expect(plan.disk.backing?.directory == "\(here)/mem")
+        #expect(plan.disk.load == "\(here)/image")
+        #expect(plan.serving.control.socket == .at("\(here)/control"))
+    }
+
+    @Test("is one from the root on for a worker that is started later, elsewhere")
+    func worker() throws {
+        let up = try Up.parse([
+            "--supervise", "--backing", "db", "--backing-directory=mem", "--control", "control",
+        ])
+        let arguments = try #require(up.plan.worker?.arguments)
+        // The directory in which the worker parses them is of no importance.
+        let worker = try Up.parse(
+            Array(arguments.suffix(4)) + ["--backing", "db", "--role", "worker"])
+        #expect(arguments.suffix(4).contains("\(here)/mem"))
+        #expect(worker.plan.disk.backing?.directory == "\(here)/mem")
+        #expect(worker.plan.serving.control.socket == .at("\(here)/control"))
+    }
+
+    @Test("is one from the root on in all options of a server")
+    func serve() throws {
+        let serve = try Serve.parse([
+            "--pid-file", "pid", "--tls-certificates", "pki", "--tls-psk", "keys", "--unix", "sock",
+        ])
+        #expect(serve.pidFile?.path == "\(here)/pid")
+        #expect(serve.encryption.configuration?.certificates == "\(here)/pki")
+        #expect(serve.encryption.configuration?.keys == "\(here)/keys")
+        #expect(serve.addresses.plan.unix == ["\(here)/sock"])
+    }
+
+    @Test("has a length that a socket can have, or is refused with the reason")
+    func tooLong() {
+        let name = String(repeating: "x", count: 108)
+        #expect {
+            try Serve.parse(["--unix", name])
+        } throws: { error in
+            let text = Serve.message(for: error)
+            return text.contains("up to 107 bytes") && text.contains("/\(name)")
+        }
+    }
+}

@@ -1,0 +1,46 @@
+// What the start of a server may remove again when it does not get to its end.
+
+import LinuxIO
+import Logging
+import NBDServer
+import Testing
+
+@testable import RamdiskNBD
+
+@Suite("A start that is interrupted") struct InterruptedStartTests {
+    private let directory = "/dev/shm/ramdisk-nbd-start-\(CurrentProcess.number)"
+    private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+    private func service(_ names: String...) throws -> DiskService {
+        try DiskService(
+            configuration: DiskService.Configuration(
+                disks: names.map { name in
+                    DiskPlan(
+                        name: name, size: 1 << 20, isSparse: true, isReadOnly: false,
+                        backing: BackingPlan(name: name, directory: directory, isKept: false))
+                }, addresses: ListenPlan(), options: ServerOptions(),
+                control: ControlPlan(socket: .none)),
+            logger: logger)
+    }
+
+    private var names: [String] { Directory.names(in: directory) }
+
+    @Test("leaves the disks that it has found, and takes away those that it has made")
+    func found() throws {
+        defer {
+            for name in names { Directory.removeFile("\(directory)/\(name)") }
+            Directory.removeEmpty(directory)
+        }
+        for export in try service("found").makeExports() {
+            try export.disk.publish()
+            export.disk.keep()
+        }
+        #expect(names == ["found"])
+        let interrupted = try service("found", "new")
+        let exports = try interrupted.makeExports()
+        for export in exports { try export.disk.publish() }
+        #expect(names == ["found", "new"])
+        interrupted.removeFiles()
+        #expect(names == ["found"])
+    }
+}
