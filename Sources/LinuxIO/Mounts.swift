@@ -13,6 +13,10 @@ public struct Mount: Sendable, Equatable {
     public let source: String
     /// What it was mounted with, as mount(8) takes it after -o.
     public let options: String
+    /// The group of mounts that share what is mounted and unmounted with this one. mount_namespaces(7)
+    var peerGroup: Int?
+    /// The group whose mounts and unmounts this one receives.
+    var master: Int?
 
     /// All mounts that this process sees, in order. proc(5), /proc/PID/mountinfo
     public static func table() throws(Errno) -> [Mount] {
@@ -35,9 +39,33 @@ public struct Mount: Sendable, Equatable {
             guard words.count > 6, let dash = words[6...].firstIndex(of: "-"),
                 words.count > dash + 2
             else { return nil }
+            func group(_ tag: String) -> Int? {
+                words[6..<dash].first { $0.hasPrefix(tag) }.flatMap { Int($0.dropFirst(tag.count)) }
+            }
             return Mount(
                 point: unescaped(words[4]), type: unescaped(words[dash + 1]),
-                source: unescaped(words[dash + 2]), options: unescaped(words[5]))
+                source: unescaped(words[dash + 2]), options: unescaped(words[5]),
+                peerGroup: group("shared:"), master: group("master:"))
+        }
+    }
+
+    /// Those of the others that stay when the kernel unmounts one of the leaders. A mount that another mount
+    /// namespace has received, such as that of a systemd service with a namespace of its own, goes with it.
+    public static func staying(of others: [Mount], without leaders: [Mount]) -> [Mount] {
+        var groups = Set(leaders.compactMap(\.peerGroup))
+        let points = Set(leaders.map(\.point))
+        var rest = others
+        while true {
+            let goes = { (mount: Mount) in
+                // A bind mount to another place is in the same group, and stays.
+                points.contains(mount.point)
+                    && [mount.peerGroup, mount.master].contains { $0.map(groups.contains) ?? false }
+            }
+            let going = rest.filter(goes)
+            guard !going.isEmpty else { return rest }
+            rest.removeAll(where: goes)
+            // What has received it may pass it on.
+            groups.formUnion(going.compactMap(\.peerGroup))
         }
     }
 

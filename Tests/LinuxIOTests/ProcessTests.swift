@@ -188,12 +188,34 @@ struct MountTests {
             """
         let expected = [
             Mount(
-                point: "/mnt/a b", type: "ext4", source: "/dev/nbd0", options: "rw,noatime"),
+                point: "/mnt/a b", type: "ext4", source: "/dev/nbd0", options: "rw,noatime",
+                peerGroup: 2, master: 1),
             Mount(point: "/run", type: "tmpfs", source: "tmpfs", options: "rw"),
         ]
         #expect(Mount.parse(text) == expected)
         #expect(Mount.all.contains { $0.point == "/proc" })
         #expect(FileSystemUse(path: "/")?.size ?? 0 > 0)
+    }
+
+    @Test("what another namespace has received goes with a mount; what it has for itself stays")
+    func staying() {
+        // One mount; udev's namespace receives it, and a container receives it from there; another has a
+        // copy of its own, and a folder of it is bound elsewhere.
+        let own = Mount.parse("36 35 43:0 / /mnt/r rw shared:9 - ext4 /dev/nbd0 rw\n")
+        let received = Mount.parse(
+            """
+            90 80 43:0 / /mnt/r rw shared:12 master:9 - ext4 /dev/nbd0 rw
+            91 81 43:0 / /mnt/r rw master:12 - ext4 /dev/nbd0 rw
+            """)
+        let kept = Mount.parse(
+            """
+            92 82 43:0 / /mnt/r ro - ext4 /dev/nbd0 rw
+            93 83 43:0 /folder /mnt/bound rw shared:9 - ext4 /dev/nbd0 rw
+            94 84 43:0 / /mnt/r rw shared:77 - ext4 /dev/nbd0 rw
+            """)
+        #expect(own.count + received.count + kept.count == 6)
+        #expect(Mount.staying(of: received.reversed() + kept, without: own) == kept)
+        #expect(Mount.staying(of: received, without: []) == received)
     }
 
     @Test("a file is replaced whole, or stays as it is")

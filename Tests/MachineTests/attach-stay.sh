@@ -49,7 +49,7 @@ udevadm settle --timeout=60
 start_load /dev/nbd5
 sleep 5
 cut_link
-wait_until 30 state_is /dev/nbd5 attached || fail "list says: $(ramdisk list)"
+wait_until 30 state_is /dev/nbd5 watched || fail "list says: $(ramdisk list)"
 load_ended_well
 
 checking "attach --stay: so is a server that is killed and started again"
@@ -72,7 +72,8 @@ udevadm settle --timeout=60
 start_load /dev/nbd5
 sleep 5
 cut_link
-wait_until 15 state_is /dev/nbd5 disconnected || fail "list says: $(ramdisk list)"
+# The kernel has dropped the connection by then, and requests wait.
+sleep 2
 ramdisk attach "$uri" /dev/nbd5 >/dev/null || fail "attach to a device with dead connections failed"
 load_ended_well
 state_is /dev/nbd5 attached || fail "list says: $(ramdisk list)"

@@ -39,11 +39,16 @@ enum DeviceEnd {
         let here: [Mount]
         let elsewhere: [BlockDeviceUse.MountElsewhere]
         do throws(Errno) {
-            here = try Mount.table().filter { $0.source == device.path && $0.point != point }
+            let own = try Mount.table().filter { $0.source == device.path }
+            here = own.filter { $0.point != point }
             let space = owner.flatMap(BlockDeviceUse.mountNamespace)
-            elsewhere = try BlockDeviceUse.mountsElsewhere(of: device.path).filter {
-                $0.namespace != space || $0.mount.point != point
+            let all = try BlockDeviceUse.mountsElsewhere(of: device.path)
+            let others = all.filter { $0.namespace != space || $0.mount.point != point }
+            let leaders = (own + all.filter { $0.namespace == space }.map(\.mount)).filter {
+                $0.point == point
             }
+            let staying = Mount.staying(of: others.map(\.mount), without: leaders)
+            elsewhere = others.filter { staying.contains($0.mount) }
         } catch {
             throw .system("cannot find out what uses \(device), so it stays up: \(error)")
         }
