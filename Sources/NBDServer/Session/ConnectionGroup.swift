@@ -26,13 +26,11 @@ package final class ConnectionGroup: Sendable {
 
     /// Most members at a time: twice the most queues that a device gets, since an ended connection and
     /// its replacement can overlap.
-    package static var capacity: Int { 64 }
-    /// The word behind the slots: whether there have been two members at a time.
-    fileprivate static var sharedIndex: Int { capacity }
+    package static var capacity: Int { SiblingConnections.capacity }
 
     /// A group without members. Throws when there is no memory for it.
     package init() throws(Errno) {
-        memory = try MemoryMapping(privateBytes: (Self.capacity + 1) * 8)
+        memory = try MemoryMapping(privateBytes: SiblingConnections.byteCount)
         slots = AtomicWords(memory.region)
     }
 
@@ -44,7 +42,7 @@ package final class ConnectionGroup: Sendable {
             return nil
         }
         slots.store(free, socket.groupSlot)
-        if !taken.isEmpty { slots.store(Self.sharedIndex, 1) }
+        if !taken.isEmpty { slots.store(SiblingConnections.sharedIndex, 1) }
         return Membership(group: self, slot: free)
     }
 
@@ -77,6 +75,13 @@ package final class ConnectionGroup: Sendable {
 
 /// The other connections of a group, as the thread of one of them sees them.
 struct SiblingConnections: Sendable, BitwiseCopyable {
+    /// Slots in the group's memory.
+    static var capacity: Int { 64 }
+    /// The word behind the slots: whether there have been two members at a time.
+    static var sharedIndex: Int { capacity }
+    /// Bytes of memory that a group needs.
+    static var byteCount: Int { (capacity + 1) * 8 }
+
     private let slots: AtomicWords
     private let memory: MemoryRegion
     private let own: Int
@@ -89,12 +94,12 @@ struct SiblingConnections: Sendable, BitwiseCopyable {
 
     /// Whether there is, or has been, another member.
     @inline(__always)
-    var areThere: Bool { slots.load(ConnectionGroup.sharedIndex) != 0 }
+    var areThere: Bool { slots.load(Self.sharedIndex) != 0 }
 
     /// Which members' sockets are shut down at this moment.
     @_semantics("no_performance_analysis")
     func look() -> SocketHandle.HangUps {
-        SocketHandle.hangUps(in: memory, count: ConnectionGroup.capacity, own: own)
+        SocketHandle.hangUps(in: memory, count: Self.capacity, own: own)
     }
 
     /// Returns true once every member whose socket is shut down has left; false when this connection's own

@@ -116,7 +116,7 @@ final class AttachedDisk {
     }
 
     private func requireNoStop() throws(Failure) {
-        if stop.isSet { throw .interrupted("the start was interrupted by a signal") }
+        if stop.isSet { throw .interrupted(by: stop.signal) }
     }
 
     /// A second disk on a mount point would hide the first one.

@@ -11,7 +11,7 @@ extension StopRequest {
         do throws(Errno) {
             let request = try StopRequest()
             try AwaitedSignals([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).handle { number in
-                if number == SIGUSR1 { request.requestFigures() } else { request.request() }
+                if number == SIGUSR1 { request.requestFigures() } else { request.request(signal: number) }
             }
             return request
         } catch {

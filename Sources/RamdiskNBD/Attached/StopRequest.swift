@@ -7,13 +7,15 @@ internal import SystemPackage
 /// A wish to stop, a wish for figures, and whatever else that thread has to look at.
 final class StopRequest: Sendable {
     private let isWanted = Atomic<Bool>(false)
+    private let lastSignal = Atomic<Int32>(0)
     private let areFiguresWanted = Atomic<Bool>(false)
     private let wakeUp: WakeUp
 
     init() throws(Errno) { wakeUp = try WakeUp() }
 
-    /// Somebody wants the disk to be taken down.
-    func request() {
+    /// The disk is to be taken down, because of a signal if one is given.
+    func request(signal: Int32 = 0) {
+        lastSignal.store(signal, ordering: .relaxed)
         isWanted.store(true, ordering: .releasing)
         wakeUp.signal()
     }
@@ -34,6 +36,9 @@ final class StopRequest: Sendable {
 
     /// Whether it was asked for since the last time; the answer takes the wish away.
     func take() -> Bool { isWanted.exchange(false, ordering: .acquiringAndReleasing) }
+
+    /// The signal that asked for it last; 0 if none did.
+    var signal: Int32 { lastSignal.load(ordering: .relaxed) }
 
     /// Whether it was asked for.
     var isSet: Bool { isWanted.load(ordering: .acquiring) }

@@ -49,7 +49,7 @@ struct Run: ParsableCommand {
     func run() throws {
         let log = LogOptions.logger(logLevel)
         let command = CommandRun(command)
-        var options = connections.serverOptions
+        var options = connections.serverOptions()
         options.isCounting = !insight.noStats
         let directory = try PrivateDirectory()
         let service = try DiskService(

@@ -108,7 +108,7 @@ struct Serve: ParsableCommand {
     }
 
     func run() throws {
-        var options = connections.serverOptions
+        var options = connections.serverOptions(isProtected: protect)
         options.isCounting = !insight.noStats
         options.admission = admission.policy
         let service = try DiskService(

@@ -38,9 +38,11 @@ struct Failure: Error {
         Failure(sentence: sentence, exitCode: 77)
     }
 
-    /// A signal has come before there was a result. `EX_TEMPFAIL`
-    static func interrupted(_ sentence: String) -> Failure {
-        Failure(sentence: sentence, exitCode: 75)
+    /// A signal has come before there was a result. The exit code is the shell's for that.
+    static func interrupted(by signal: Int32) -> Failure {
+        Failure(
+            sentence: "the start was interrupted by signal \(signal); there is no disk",
+            exitCode: 128 + signal)
     }
 
     /// Says it on standard error.

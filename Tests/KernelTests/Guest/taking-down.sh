@@ -38,7 +38,7 @@ is_up || fail "the disk is gone, and it is in use"
 sync -f "$mount_point" || fail "the file system does not work"
 exec 5>&-
 # A start that was not completed is no success.
-up_ends 75
+up_ends 143
 nothing_left
 
 checking "what cannot be read is not gone: without descriptors the disk stays, then goes in order"

@@ -24,9 +24,14 @@ struct ConnectionOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             Most clients that have not chosen their disk yet, beside those that are served, 1 to \
-            10000. When one more comes, one of those from where most come has to go.
+            10000. When one more comes, one of those from where most come has to go. (default: \
+            \(Self.standardHandshakes); with --protect \(Self.protectedHandshakes))
             """, valueName: "count"))
-    var maxHandshakes = 256
+    var maxHandshakes: Int?
+
+    private static let standardHandshakes = 256
+    /// Each has a stack and buffers, which --protect keeps in memory, and has shown nothing yet.
+    private static let protectedHandshakes = 32
 
     @Option(
         name: .long,
@@ -53,9 +58,9 @@ struct ConnectionOptions: ParsableArguments {
             throw ValidationError(
                 "--max-connections is \(maxConnections), but has to be from 1 to 10000.")
         }
-        guard (1...10_000).contains(maxHandshakes) else {
+        guard (1...10_000).contains(maxHandshakes ?? 1) else {
             throw ValidationError(
-                "--max-handshakes is \(maxHandshakes), but has to be from 1 to 10000.")
+                "--max-handshakes is \(maxHandshakes ?? 0), but has to be from 1 to 10000.")
         }
         if let count = maxConnectionsPerAddress, !(1...10_000).contains(count) {
             throw ValidationError(
@@ -72,11 +77,12 @@ struct ConnectionOptions: ParsableArguments {
     }
 
     /// The same for the engine.
-    var serverOptions: ServerOptions {
+    func serverOptions(isProtected: Bool = false) -> ServerOptions {
         var options = ServerOptions()
         options.maximumConnections = maxConnections
         options.maximumConnectionsPerSource = maxConnectionsPerAddress
-        options.maximumHandshakes = maxHandshakes
+        options.maximumHandshakes =
+            maxHandshakes ?? (isProtected ? Self.protectedHandshakes : Self.standardHandshakes)
         options.handshakeMilliseconds = handshakeTimeout.milliseconds
         options.stallMilliseconds = stallTimeout.milliseconds
         threads.apply(to: &options)
