@@ -1,6 +1,7 @@
 // Zeroing of a plain disk by several threads: each does what it has to, and no more.
 
 import LinuxIO
+import NBDProtocol
 import Synchronization
 import Testing
 
@@ -92,6 +93,31 @@ struct ZeroingTests {
             #expect(disk.pages.map.first(marked: false, from: 0, limit: 64 << 8) == 64 << 8)
             extendLifetime(memory)
         }
+    }
+
+    @Test(
+        "a stop does not wait for the end of a long TRIM, which is refused",
+        arguments: [false, true])
+    func stopInTrim(keepsSpace: Bool) throws {
+        // The TRIM may be done, or not begun, before the stop: then it is tried again.
+        for _ in 0..<50 {
+            let disk = try RamDisk(size: 256 << 20)
+            let map = disk.pages.map
+            map.mark(0..<map.pageCount)
+            disk.pages.region.slice(at: 0, count: 1).copy(from: [1])
+            let server = try makeServer(disk)
+            let client = try TestClient(to: server, export: "disk")
+            let request = Request(
+                .writeZeroes, flags: keepsSpace ? .noHole : [], cookie: 1, offset: 0,
+                length: disk.size)
+            try client.send(request.encoded)
+            while !disk.pages.region.slice(at: 0, count: 1).isZero {}
+            server.stop()
+            let reply = try client.reply()
+            if reply.error == .shutdown, keepsSpace || map.isMarked(map.pageCount - 1) { return }
+            #expect(reply.error == .none)
+        }
+        Issue.record("no stop came in the middle")
     }
 
     @Test("many threads that zero overlapping ranges: each range is zero when its thread is done")
