@@ -153,7 +153,8 @@ public struct StreamSocket: ~Copyable, Sendable {
     public static func hangUps(in memory: MemoryRegion, count: Int, own: Int) -> HangUps {
         precondition(memory.count >= count * 8 && (0..<count).contains(own))
         // Sound: the words are within the region, and the shim reads them atomically.
-        let state = unsafe memory.base.withMemoryRebound(to: UInt64.self, capacity: count) { words in
+        let state = unsafe memory.base.withMemoryRebound(to: UInt64.self, capacity: count) {
+            words in
             unsafe clinux_hang_ups(words, count, own)
         }
         return state == 0 ? .none : state == 1 ? .others : .own

@@ -62,7 +62,8 @@ public struct RemoteServer: Sendable {
         for address in addresses {
             let socket: StreamSocket
             do throws(Errno) {
-                socket = try StreamSocket.connect(to: address, milliseconds: Self.connectMilliseconds)
+                socket = try StreamSocket.connect(
+                    to: address, milliseconds: Self.connectMilliseconds)
             } catch {
                 lastError = error
                 continue

@@ -156,7 +156,9 @@ struct WatermarkBoostTests {
             Directory.removeEmpty(directory)
         }
         try TextFile.replace(setting, with: "15000\n")
-        func value() -> String? { TextFile.read(setting)?.split(separator: "\n").first.map(String.init) }
+        func value() -> String? {
+            TextFile.read(setting)?.split(separator: "\n").first.map(String.init)
+        }
         let first = try WatermarkBoost(sharedFile: shared, setting: setting)
         #expect(value()?.hasPrefix("0") == true)
         // A file keeps what is behind the digit that is written; the kernel's setting does not.

@@ -35,7 +35,8 @@ final class TestClient: Sendable {
 
     /// A client that has an export, through plain GO.
     convenience init(
-        to server: Server, export: String, keepsServer: Bool = true, in group: ConnectionGroup? = nil
+        to server: Server, export: String, keepsServer: Bool = true,
+        in group: ConnectionGroup? = nil
     ) throws {
         try self.init(to: server, keepsServer: keepsServer, in: group)
         _ = try receive(Greeting.encodedSize)

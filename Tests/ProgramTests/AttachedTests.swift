@@ -53,8 +53,11 @@ struct AttachedTests {
         defer { removeTree(directory) }
         let link = "\(directory)/link"
         #expect(unsafe symlink(directory, link) == 0)
-        let paths = [directory, "\(directory)/", "\(directory)/../\(directory.split(separator: "/").last!)", link]
-            .map { BackingPlan(name: "a", directory: $0, isKept: false).path(false) }
+        let paths = [
+            directory, "\(directory)/", "\(directory)/../\(directory.split(separator: "/").last!)",
+            link,
+        ]
+        .map { BackingPlan(name: "a", directory: $0, isKept: false).path(false) }
         #expect(Set(paths) == ["\(directory)/a"])
     }
 

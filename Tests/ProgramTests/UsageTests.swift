@@ -81,6 +81,7 @@ extension ProgramSuite {
             let attach = try await program("attach", "--help")
             #expect(!attach.contains("`up`"))
             #expect(!attach.contains("--supervise"))
+            #expect(attach.contains("(default: 30; with --stay"))
         }
 
         @Test("gets completion scripts for shells", arguments: ["bash", "zsh", "fish"])

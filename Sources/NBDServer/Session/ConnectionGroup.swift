@@ -40,7 +40,9 @@ package final class ConnectionGroup: Sendable {
     /// kernel gets its other end.
     func join(_ socket: SocketHandle) -> Membership? {
         let taken = (0..<Self.capacity).filter { slots.load($0) != 0 }
-        guard let free = (0..<Self.capacity).first(where: { slots.load($0) == 0 }) else { return nil }
+        guard let free = (0..<Self.capacity).first(where: { slots.load($0) == 0 }) else {
+            return nil
+        }
         slots.store(free, socket.groupSlot)
         if !taken.isEmpty { slots.store(Self.sharedIndex, 1) }
         return Membership(group: self, slot: free)

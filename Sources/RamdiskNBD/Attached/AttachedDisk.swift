@@ -134,7 +134,8 @@ final class AttachedDisk {
         }.compactMap { $0.device?.path }
         guard let other = mounts.last, !own.contains(other.source) else { return }
         throw .unavailable(
-            "\(other.source) is mounted at \(point) already: take it down first, or choose another --mount")
+            "\(other.source) is mounted at \(point) already: take it down first, or choose another --mount"
+        )
     }
 
     /// A supervisor that is killed or swapped out cannot start the next worker.
@@ -159,7 +160,9 @@ final class AttachedDisk {
             return try OrphanedDisk.find(backend.identifier, dead, plan, logger)
         }
         // A remote export may be attached to any number of devices: only the one that is named is attached again.
-        guard let device = plan.device, device.isAttached(as: backend.identifier) else { return nil }
+        guard let device = plan.device, device.isAttached(as: backend.identifier) else {
+            return nil
+        }
         return OrphanedDisk(device: device, record: nil)
     }
 
@@ -216,7 +219,8 @@ final class AttachedDisk {
             try DeviceEnd.disconnect(device, &driver)
             record.device = nil
             throw .unavailable(
-                "this kernel does not tell what \(device) is attached to: Linux 5.14 or later is needed")
+                "this kernel does not tell what \(device) is attached to: Linux 5.14 or later is needed"
+            )
         }
         return device
     }

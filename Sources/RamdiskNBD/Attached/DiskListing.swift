@@ -17,8 +17,10 @@ struct DiskRow: Sendable, Equatable {
         case watched
         /// Its server is gone: `up` with the same backing goes on with it, `down` takes it away.
         case orphaned
-        /// Attached by somebody else.
+        /// Attached by another program, or by `attach` without a process that stays.
         case attached
+        /// Served to clients, and not attached here by `up`.
+        case served
     }
 
     var device: String?
@@ -44,11 +46,33 @@ struct DiskRow: Sendable, Equatable {
         let others = NBDDevice.all.filter {
             (try? $0.isConnected()) == true && !devices.contains($0.path)
         }
-        return (ours + others.map(DiskRow.init(device:))).sorted {
+        let attached = (ours + others.map(DiskRow.init(device:))).sorted {
             let first = $0.device.flatMap(NBDDevice.init(path:))?.index ?? .max
             let second = $1.device.flatMap(NBDDevice.init(path:))?.index ?? .max
             return first < second
         }
+        let known = Set(records.flatMap { [$0.owner.number, $0.worker?.number ?? 0] })
+        return attached + served(besides: known)
+    }
+
+    /// The disks of servers that can be asked, without those of the processes named.
+    private static func served(besides known: Set<Int32>) -> [DiskRow] {
+        ControlSearch().sockets.flatMap { socket -> [DiskRow] in
+            guard let stats = try? ControlClient(path: socket).get("/stats", as: Stats.self),
+                !known.contains(stats.server.pid)
+            else { return [] }
+            return stats.disks.map { DiskRow(disk: $0, of: stats.server) }
+        }
+    }
+
+    private init(disk: DiskStats, of server: ServerStats) {
+        self.init(device: nil, size: disk.sizeBytes)
+        used = disk.residentBytes
+        self.server = server.addresses.map { address in
+            disk.export.isEmpty || address.contains("?") ? address : "\(address)/\(disk.export)"
+        }.joined(separator: ", ")
+        process = server.pid
+        state = .served
     }
 
     private init(record: DiskRecord) {
@@ -91,7 +115,7 @@ extension DiskRow {
     /// A table with a head; columns are as wide as what is in them.
     static func table(_ rows: [DiskRow]) -> String {
         guard !rows.isEmpty else { return "No disk is up, and no device is attached.\n" }
-        let head = ["DEVICE", "SIZE", "USED", "FILESYSTEM", "MOUNTED AT", "BACKING", "STATE"]
+        let head = ["DEVICE", "SIZE", "USED", "FILESYSTEM", "MOUNTED AT", "BACKING OR SERVER", "STATE"]
         let lines = [head] + rows.map(\.cells)
         let widths = head.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
         return lines.map { line in
@@ -138,7 +162,8 @@ extension DiskRow {
             + [
                 "\"device\": \(text(device))", "\"size\": \(size)", "\"used\": \(number(used))",
                 "\"filesystem\": \(text(fileSystem))", "\"mount\": \(text(mountPoint))",
-                "\"backing\": \(text(backing))", "\"server\": \(text(server))", "\"state\": \(text(state.rawValue))",
+                "\"backing\": \(text(backing))", "\"server\": \(text(server))",
+                "\"state\": \(text(state.rawValue))",
                 "\"pid\": \(number(process))", "\"worker\": \(number(worker))",
             ].joined(separator: ", ") + "}"
     }

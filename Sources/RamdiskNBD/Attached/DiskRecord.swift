@@ -69,7 +69,8 @@ extension DiskRecord {
     /// A line for each thing: its name, a space, its value.
     var text: String {
         var lines = [
-            ("owner", "\(owner.number) \(owner.start)"), ("size", "\(size)"), ("queues", "\(queues)"),
+            ("owner", "\(owner.number) \(owner.start)"), ("size", "\(size)"),
+            ("queues", "\(queues)"),
         ]
         func add(_ name: String, _ value: String?) {
             if let value { lines.append((name, value)) }

@@ -44,7 +44,9 @@ struct RuntimeDirectory: Sendable {
 
     /// The record as it is now; nil when it has been removed.
     func current(_ record: DiskRecord) -> DiskRecord? {
-        TextFile.read(recordPath(record.token)).flatMap { DiskRecord(text: $0, token: record.token) }
+        TextFile.read(recordPath(record.token)).flatMap {
+            DiskRecord(text: $0, token: record.token)
+        }
     }
 
     /// Writes a record in the place of the one before.

@@ -52,10 +52,12 @@ struct TakeDown {
         var closingDeadline: MonotonicTime?
         while .now() < deadline {
             if try hasEnded(watch, record) { return }
-            guard let now = directory.current(record), now.isDetaching, let device = now.device else {
+            guard let now = directory.current(record), now.isDetaching, let device = now.device
+            else {
                 continue
             }
-            let end = closingDeadline ?? MonotonicTime.now().adding(milliseconds: Self.closingPatience)
+            let end =
+                closingDeadline ?? MonotonicTime.now().adding(milliseconds: Self.closingPatience)
             closingDeadline = end
             if .now() >= end {
                 let reason = DeviceEnd.reason(whyHeld: device)

@@ -74,7 +74,8 @@ struct Attach: ParsableCommand {
         }
         if stay, timeouts.timeout == 0 {
             throw ValidationError(
-                "--timeout is 0, but --stay needs one: without it a dead connection is never replaced.")
+                "--timeout is 0, but --stay needs one: without it a dead connection is never replaced."
+            )
         }
     }
 

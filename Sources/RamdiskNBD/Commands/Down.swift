@@ -71,7 +71,9 @@ struct Down: ParsableCommand {
         // One disk, though a device, a mount point and a backing may have the same name: the surest sign counts.
         var attached: [DiskRecord] = []
         if let device {
-            for record in records where try record.attachedDevice() == device { attached.append(record) }
+            for record in records where try record.attachedDevice() == device {
+                attached.append(record)
+            }
         }
         for found in [
             attached, records.filter { $0.mountPoint == path },

@@ -4,10 +4,13 @@ internal import ArgumentParser
 
 struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show disks that are up, and what else is attached to /dev/nbdN.",
+        abstract: "Show disks that are up or served, and what is attached to /dev/nbdN.",
         discussion: """
-            A disk is "up", "starting", "orphaned" when its server is gone, or "attached" by somebody \
-            else.
+            The states of a disk of `up` are "starting", "up", "detaching" when only something that has the \
+            device open keeps it, and "orphaned" when its server is gone. A device of \
+            `attach --stay` is "watched", any other is "attached". A disk of `serve` is "served", if its \
+            server has a control socket. For those, USED is what memory they take up; for mounted disks it is \
+            what the file system has in use.
 
             EXAMPLES
               A table, and the same for programs:

@@ -43,15 +43,16 @@ struct DiskTimeouts: ParsableArguments {
 
 /// Of the device of another server's export.
 struct AttachTimeouts: ParsableArguments {
-    /// Seconds where nobody says otherwise.
-    static let usual: (request: UInt32, deadConnection: UInt32) = (0, 0)
+    private static let staying = AttachedPlan.attachTimeouts(stays: true)
+    private static let passing = AttachedPlan.attachTimeouts(stays: false)
 
     @Option(
         name: .long,
         help: ArgumentHelp(
             """
             Seconds that a request may take before its connection is given up; with several, it is sent \
-            again over another. 0 waits for ever. (default: \(usual.request))
+            again over another. 0: no limit. (default: \(passing.request); with --stay \
+            \(staying.request))
             """, valueName: "seconds"))
     var timeout: UInt32?
 
@@ -60,7 +61,7 @@ struct AttachTimeouts: ParsableArguments {
         help: ArgumentHelp(
             """
             Seconds that requests wait for a server that is gone before they fail. (default: \
-            \(usual.deadConnection))
+            \(passing.deadConnection); with --stay \(staying.deadConnection))
             """, valueName: "seconds"))
     var deadConnectionTimeout: UInt32?
 
