@@ -26,9 +26,7 @@ package final class ConnectionGroup: Sendable {
 
     /// Most members at a time: twice the most queues that a device gets, since an ended connection and
     /// its replacement can overlap.
-    package static var capacity: Int { 64 }
-    /// The word behind the slots: whether there have been two members at a time.
-    fileprivate static var sharedIndex: Int { capacity }
+    package static var capacity: Int { sharedIndex }
 
     /// A group without members. Throws when there is no memory for it.
     package init() throws(Errno) {
@@ -44,7 +42,7 @@ package final class ConnectionGroup: Sendable {
             return nil
         }
         slots.store(free, socket.groupSlot)
-        if !taken.isEmpty { slots.store(Self.sharedIndex, 1) }
+        if !taken.isEmpty { slots.store(sharedIndex, 1) }
         return Membership(group: self, slot: free)
     }
 
@@ -89,7 +87,7 @@ struct SiblingConnections: Sendable, BitwiseCopyable {
 
     /// Whether there is, or has been, another member.
     @inline(__always)
-    var areThere: Bool { slots.load(ConnectionGroup.sharedIndex) != 0 }
+    var areThere: Bool { slots.load(sharedIndex) != 0 }
 
     /// Which members' sockets are shut down at this moment.
     @_semantics("no_performance_analysis")
@@ -111,3 +109,7 @@ struct SiblingConnections: Sendable, BitwiseCopyable {
         }
     }
 }
+
+/// The word behind the slots: whether there have been two members at a time. Not a member of the class: to name
+/// a class may allocate its metadata, which the loop of a connection may not.
+private var sharedIndex: Int { 64 }
