@@ -78,8 +78,8 @@ ramdisk attach "$uri" /dev/nbd5 >/dev/null || fail "attach to a device with dead
 load_ended_well
 state_is /dev/nbd5 attached || fail "list says: $(ramdisk list)"
 
-checking "a device that is alive is refused, and one of another server too"
-refused "in use" attach "$uri" /dev/nbd5
+checking "a device that is alive is refused"
+refused "alive" attach "$uri" /dev/nbd5
 ramdisk detach /dev/nbd5 || fail "detach failed"
 
 kill -TERM "$(pgrep -f 'serve --size 64M --listen 192.0.2.2' | tail -n 1)"
