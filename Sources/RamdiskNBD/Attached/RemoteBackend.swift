@@ -9,6 +9,8 @@ final class RemoteBackend: DiskBackend {
     /// Connects at most once in this time, in milliseconds.
     private static var interval: Int { 500 }
     private var notBefore = MonotonicTime.now()
+    /// What the server had when it was connected to first.
+    private var export: RemoteExport?
 
     /// Looks the server up.
     init(_ uri: NBDURI) throws(Failure) {
@@ -27,12 +29,23 @@ final class RemoteBackend: DiskBackend {
 
     func connect() throws(Failure) -> BackendConnection {
         guard .now() >= notBefore else { throw .unavailable("the server was not there just now") }
+        let connection: NBDConnection
         do throws(RemoteServer.Failure) {
-            return BackendConnection(connection: try server.connect(), number: 0, generation: 0)
+            connection = try server.connect()
         } catch {
             notBefore = MonotonicTime.now().adding(milliseconds: Self.interval)
             throw Failure(error)
         }
+        let expected = export ?? connection.export
+        guard connection.export.size == expected.size, connection.export.flags == expected.flags else {
+            notBefore = MonotonicTime.now().adding(milliseconds: Self.interval)
+            connection.cut()
+            throw .unavailable(
+                "\(uri) is another disk now: it has \(connection.export.size) bytes where it had "
+                    + "\(expected.size), or can do something else than before")
+        }
+        export = expected
+        return BackendConnection(connection: connection, number: 0, generation: 0)
     }
 
     /// A server elsewhere does not say when it is done with a dead connection. NBD has no way to ask.

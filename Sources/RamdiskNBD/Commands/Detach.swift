@@ -6,6 +6,7 @@ internal import NBDKernel
 struct Detach: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Detach a device of the kernel from its server.",
+        usage: "ramdisk-nbd detach [--force] [<options>] <device>",
         discussion: """
             What the kernel still has to write is written first. A device that is mounted, used as swap, or a \
             part of another device stays attached. A device whose server is gone is detached if nothing is \

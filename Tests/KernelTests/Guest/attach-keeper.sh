@@ -44,6 +44,14 @@ for ((round = 0; round < 3; round++)); do
 done
 ! dmesg | grep -q 'I/O error' || fail "the kernel saw an error"
 
+checking "a server that comes back with another disk is not taken"
+kill_server
+serve --size 16M --unix "$scratch/sock"
+wait_until 20 grep -q "is another disk now" "$up_log" || fail "the log has: $(tail -n 5 "$up_log")"
+stop
+serve_disk
+dd if="$up_device" of=/dev/null bs=4096 count=1 iflag=direct status=none || fail "it cannot be read"
+
 checking "its device is detached by detach, once it is not in use"
 quietly "mkfs.ext4 did not work" mkfs.ext4 -q "$up_device"
 mount_disk "$up_device"
