@@ -20,9 +20,9 @@ everything_is_there() {
     mountpoint -q /mnt/ramdisk || fail "/mnt/ramdisk is not mounted"
     swapon --show=NAME --noheadings | grep -qx /dev/nbd7 || fail "/dev/nbd7 is no swap"
     [[ $(systemctl is-system-running) == running ]] || { systemctl --failed >&2; fail "units have failed"; }
-    # A stalled request costs 30 seconds.
-    started_within "$unit" 20
-    started_within "$swap_unit" 20
+    # A stalled request alone costs 30 seconds; on a busy machine all else may take 20.
+    started_within "$unit" 30
+    started_within "$swap_unit" 30
     # A connection that the kernel did not read has been replaced, which the kernel notes as retrying.
     ! dmesg | grep -E "$kernel_errors" | grep -v "timed out, retrying" >&2 || fail "errors in the kernel log"
 }
