@@ -115,7 +115,9 @@ extension DiskRow {
     /// A table with a head; columns are as wide as what is in them.
     static func table(_ rows: [DiskRow]) -> String {
         guard !rows.isEmpty else { return "No disk is up, and no device is attached.\n" }
-        let head = ["DEVICE", "SIZE", "USED", "FILESYSTEM", "MOUNTED AT", "BACKING OR SERVER", "STATE"]
+        let head = [
+            "DEVICE", "SIZE", "USED", "FILESYSTEM", "MOUNTED AT", "BACKING OR SERVER", "STATE",
+        ]
         let lines = [head] + rows.map(\.cells)
         let widths = head.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
         return lines.map { line in

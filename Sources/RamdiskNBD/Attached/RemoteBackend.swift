@@ -37,7 +37,8 @@ final class RemoteBackend: DiskBackend {
             throw Failure(error)
         }
         let expected = export ?? connection.export
-        guard connection.export.size == expected.size, connection.export.flags == expected.flags else {
+        guard connection.export.size == expected.size, connection.export.flags == expected.flags
+        else {
             notBefore = MonotonicTime.now().adding(milliseconds: Self.interval)
             connection.cut()
             throw .unavailable(

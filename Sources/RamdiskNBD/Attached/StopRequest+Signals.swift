@@ -11,7 +11,11 @@ extension StopRequest {
         do throws(Errno) {
             let request = try StopRequest()
             try AwaitedSignals([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).handle { number in
-                if number == SIGUSR1 { request.requestFigures() } else { request.request(signal: number) }
+                if number == SIGUSR1 {
+                    request.requestFigures()
+                } else {
+                    request.request(signal: number)
+                }
             }
             return request
         } catch {
