@@ -37,6 +37,7 @@ extension DiskService {
     /// exit status says so.
     private func endAtOnce(_ received: Int32) -> Never {
         removeFiles()
+        Protection.end()
         _exit(128 + received)
     }
 }
