@@ -57,7 +57,7 @@ extension ProgramSuite {
             let address = socket.hasPrefix("[") ? socket : directory.file(socket)
             let ending = try await Program("sh", package: "dash").run(
                 ["-c", passing(address), "sh", Program.ramdiskNBD.name, "serve", "--size", "4K"]
-                    + options, within: .seconds(20))
+                    + options)
             #expect(ending.status == .exited(64))
             #expect(ending.isOneSentence(naming: named), "\(ending.errors)")
         }
