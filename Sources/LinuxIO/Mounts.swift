@@ -44,7 +44,9 @@ public struct Mount: Sendable, Equatable {
             }
             return Mount(
                 point: unescaped(words[4]), type: unescaped(words[dash + 1]),
-                source: unescaped(words[dash + 2]), options: unescaped(words[5]),
+                source: unescaped(words[dash + 2]),
+                options: ([words[5]] + words[(dash + 3)...].prefix(1)).map(unescaped)
+                    .joined(separator: ","),
                 peerGroup: group("shared:"), master: group("master:"))
         }
     }

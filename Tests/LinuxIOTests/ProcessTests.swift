@@ -188,9 +188,9 @@ struct MountTests {
             """
         let expected = [
             Mount(
-                point: "/mnt/a b", type: "ext4", source: "/dev/nbd0", options: "rw,noatime",
+                point: "/mnt/a b", type: "ext4", source: "/dev/nbd0", options: "rw,noatime,rw",
                 peerGroup: 2, master: 1),
-            Mount(point: "/run", type: "tmpfs", source: "tmpfs", options: "rw"),
+            Mount(point: "/run", type: "tmpfs", source: "tmpfs", options: "rw,rw"),
         ]
         #expect(Mount.parse(text) == expected)
         #expect(Mount.all.contains { $0.point == "/proc" })

@@ -91,6 +91,15 @@ extension ProgramSuite {
             #expect(!exists(memory.file("disk")))
         }
 
+        @Test("that is found stays when the command of `run` cannot be run")
+        func failingCommand() async throws {
+            try await withServer(options + ["--keep"]) { _ in }
+            let ending = try await Program.ramdiskNBD.run(
+                ["run"] + options + ["--", "no-such-command"])
+            #expect(ending.status == .exited(127))
+            #expect(exists(memory.file("disk")))
+        }
+
         @Test("that is not what it should be is refused, and not touched", arguments: Damage.all)
         func damaged(damage: Damage) async throws {
             try await withServer(options + ["--keep", "--sparse"]) { _ in }

@@ -289,19 +289,24 @@ static inline int clinux_wait_readable(const int *fds, uint8_t *marks, size_t co
 /// is (also when poll(2) fails, since then nothing is known), else 0.
 static inline int clinux_hang_ups(const uint64_t *slots, size_t count, size_t own) {
     struct pollfd polls[64];
+    size_t places[64];
+    nfds_t members = 0;
     if (count > 64) return 1;
+    // Members only: poll(2) refuses more entries than the process may have descriptors.
     for (size_t i = 0; i < count; i++) {
         uint64_t slot = __atomic_load_n(&slots[i], __ATOMIC_ACQUIRE);
-        // poll(2) passes over negative descriptors.
-        polls[i] = (struct pollfd){ .fd = (int)slot - 1, .events = 0 };
+        if (slot == 0) continue;
+        places[members] = i;
+        polls[members++] = (struct pollfd){ .fd = (int)slot - 1, .events = 0 };
     }
-    if (poll(polls, count, 0) < 0) return 1;
+    int ready = poll(polls, members, 0);
+    if (ready <= 0) return ready < 0 ? 1 : 0;
     int others = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (nfds_t i = 0; i < members; i++) {
         if (!(polls[i].revents & (POLLHUP | POLLERR))) continue;
-        if (i == own) return 2;
+        if (places[i] == own) return 2;
         // A member that has left meanwhile has nothing more to change.
-        if (__atomic_load_n(&slots[i], __ATOMIC_ACQUIRE) == (uint64_t)polls[i].fd + 1) others = 1;
+        if (__atomic_load_n(&slots[places[i]], __ATOMIC_ACQUIRE) == (uint64_t)polls[i].fd + 1) others = 1;
     }
     return others;
 }

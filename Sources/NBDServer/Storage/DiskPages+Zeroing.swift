@@ -51,6 +51,8 @@ extension DiskPages {
     ) -> ZeroingResult {
         guard keepSpace else { return trim(at: offset, count: count, stop: stop) }
         let pages = pages(touchedAt: offset, count: count)
+        // More pages than there can ever be are not even counted: the counts would take memory.
+        if shared != nil, pages.count > mostMemory / Self.pageSize { return .noMemory }
         if shared != nil { claims.beginUsing(pages) }
         defer { if shared != nil { claims.endUsing(pages) } }
         if let shared, !provision(pages, from: shared) { return .noMemory }

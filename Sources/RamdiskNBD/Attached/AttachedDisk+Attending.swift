@@ -21,7 +21,7 @@ extension AttachedDisk {
             wait(for: [stop.item], atMost: deadline.milliseconds(from: .now()))
             stop.clear()
             attendOnce()
-            if stop.take() { return }
+            if stop.isSet { return }
         }
     }
 
@@ -83,6 +83,10 @@ extension AttachedDisk {
         guard let backend else { return }
         do throws(Errno) {
             try links.attend(backend, &driver)
+            // Without a new connection to offer, the kernel is not asked, and says nothing.
+            if !links.areAllLive, try links.device.backend() != record.identifier {
+                throw Errno.invalidArgument
+            }
         } catch .invalidArgument {
             // The kernel has no configuration for the device any more, or another one's.
             lose(links.device)

@@ -13,11 +13,15 @@ extension AttachedDisk {
             do throws(Failure) {
                 return try takeDown()
             } catch {
+                // A disk that has to stay is looked after, and its log with it.
+                LogHold.end()
                 if error.sentence != told {
                     logger.error("\(error.sentence); this is tried again every second")
                     told = error.sentence
                 }
             }
+            // The wish is known. Another one is a reason to try again at once.
+            _ = stop.take()
             attend(milliseconds: 1_000)
         }
     }
@@ -44,7 +48,9 @@ extension AttachedDisk {
         links = nil
         backend?.stop(isKept: true)
         backend = nil
-        if record.device != takenOver?.device { directory.remove(record, living: takenOver) }
+        if takenOver == nil || record.device != takenOver?.device {
+            directory.remove(record, living: takenOver)
+        }
     }
 
     private func detach(_ device: NBDDevice) throws(Failure) {
@@ -56,7 +62,7 @@ extension AttachedDisk {
         do throws(Failure) {
             try DeviceEnd.disconnect(device, &driver)
         } catch {
-            DeviceEnd.restore(claim, logger)
+            try? whileAttending { () throws(Failure) in DeviceEnd.restore(claim, logger) }
             throw error
         }
         // From here on the disk is down, whoever has the device open.
@@ -73,10 +79,14 @@ extension AttachedDisk {
     private func awaitClosing(_ device: NBDDevice) {
         var told = ""
         _ = stop.take()
+        let deadline = closingPatience.map { MonotonicTime.now().adding(milliseconds: $0) }
         while !DeviceEnd.awaitEnd(of: device, milliseconds: 0), !stop.take() {
+            if let deadline, deadline < .now() { return }
             let reason = DeviceEnd.reason(whyHeld: device)
+            LogHold.end()
             if reason != told {
-                logger.notice(
+                logger.log(
+                    level: closingPatience == nil ? .notice : .warning,
                     "the device is detached, and stays \(reason)",
                     metadata: ["device": "\(device)"])
                 told = reason
@@ -88,9 +98,9 @@ extension AttachedDisk {
 
     private func stopBackend() {
         // What was found before a start that failed is not this process's to free.
-        let isKept = plan.disk.backing?.isKept ?? false
-        let wasFound = !isUp && backend?.start.wasFound == true
-        backend?.stop(isKept: isKept || wasFound)
+        let wasFound = backend?.start.wasFound == true
+        let isWanted = plan.disk.backing?.isKept == true
+        backend?.stop(isKept: isUp ? isWanted : wasFound)
         backend = nil
     }
 

@@ -23,6 +23,8 @@ final class AttachedDisk {
     private var isKeeper = true
     /// Whether the start has come to its end.
     var isUp = false
+    /// Milliseconds to wait for users of the device when it is detached; nil: until they have closed it.
+    var closingPatience: Int?
     /// Whether another program has detached the device, or the kernel has given it up.
     var isLost = false
 
@@ -173,7 +175,8 @@ final class AttachedDisk {
     ) throws(Failure) -> NBDDevice {
         let began = MonotonicTime.now()
         var connections: [BackendConnection] = []
-        for _ in 0..<(left?.queues ?? plan.queues) { connections.append(try backend.connect()) }
+        let count = plan.remote == nil ? left?.queues ?? plan.queues : plan.queues
+        for _ in 0..<count { connections.append(try backend.connect()) }
         var options = NBDDeviceOptions(
             connections[0].connection.export, requestTimeout: plan.requestTimeout,
             deadConnectionTimeout: plan.deadConnectionTimeout, backend: backend.identifier,
@@ -236,8 +239,11 @@ final class AttachedDisk {
         }
         takenOver = left.record ?? DiskRecord(owner: .current)
         takenOver?.device = left.device
+        // Without a timeout the kernel does not mark what it takes.
+        var offered = options
+        offered.requestTimeout = max(1, options.requestTimeout)
         let links = DeviceLinks(
-            left.device, connections, options, isOffered: true, logger: logger)
+            left.device, connections, offered, isOffered: true, logger: logger)
         let deadline = MonotonicTime.now().adding(milliseconds: plan.takeOverMilliseconds)
         while links.liveCount < connections.count, .now() < deadline {
             try attend(links)
@@ -264,6 +270,7 @@ final class AttachedDisk {
         try writeRecord()
         if let old = left.record { directory.remove(old, living: record) }
         self.links = links
+        if options.requestTimeout == 0 { try setTimeout(0) }
     }
 
     /// Has every connection carry a request, and replaces those that do not; then gives the device the timeout
@@ -282,15 +289,19 @@ final class AttachedDisk {
                 metadata: ["device": "\(device)"])
             attend(milliseconds: 100)
         }
+        try setTimeout(plan.requestTimeout)
+    }
+
+    /// Gives the device and its connections the request timeout in seconds that is wanted, after another one.
+    private func setTimeout(_ seconds: UInt64) throws(Failure) {
         guard let links else { return }
-        var options = links.options
-        options.requestTimeout = plan.requestTimeout
+        links.options.requestTimeout = seconds
         do throws(Errno) {
-            try driver.setTimeouts(of: device, options)
-            links.options = options
+            try driver.setTimeouts(of: links.device, links.options)
         } catch {
-            throw .attaching(device, error)
+            throw .attaching(links.device, error)
         }
+        links.setSendTimeouts(seconds: seconds)
     }
 
     /// Only a blank disk gets a new file system; only one that is not mounted is mounted.

@@ -155,9 +155,20 @@ enum DeviceEnd {
         _ device: NBDDevice, _ claim: BlockDevice?
     ) throws(Failure) {
         do throws(Errno) {
+            try claim?.writeDirtyPages()
+        } catch {
+            throw .unavailable(
+                "\(device) has data that its server does not take (\(error)): bring the server back, or lose "
+                    + "the data with --force")
+        }
+        do throws(Errno) {
             try claim?.flush()
         } catch {
-            throw .system("cannot write out what is kept for \(device): \(error)")
+            // A server that is gone has nothing to flush, and there is no page left to write. One that answers
+            // reads is there, and has refused.
+            guard (try? BlockDevice.readPage(of: device.path, at: 0)) == nil else {
+                throw .system("cannot write out what is kept for \(device): \(error)")
+            }
         }
     }
 
@@ -172,15 +183,7 @@ enum DeviceEnd {
         try requireUnused(device, except: nil)
         awaitQuiet(device)
         let claimed = try claim(device)
-        do throws(Errno) {
-            try claimed?.writeDirtyPages()
-        } catch {
-            throw .unavailable(
-                "\(device) has data that its server does not take (\(error)): bring the server back and "
-                    + "attach again, or lose the data with --force")
-        }
-        // With no page left to write, an error means that the server is gone, and nothing more.
-        try? claimed?.flush()
+        try writeOut(device, claimed)
         return Claim(claimed, mount: nil)
     }
 

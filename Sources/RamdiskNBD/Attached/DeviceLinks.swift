@@ -74,6 +74,15 @@ final class DeviceLinks {
     /// Whether the kernel uses all of them.
     var areAllLive: Bool { liveCount == slots.count }
 
+    /// Gives up a send on a connection that the kernel uses after as long as a request may take; 0 never does. The
+    /// kernel sets that when it takes a socket, and not when the device's timeout changes later.
+    func setSendTimeouts(seconds: UInt64) {
+        for slot in slots {
+            guard case .live = slot.state else { continue }
+            slot.link.connection.handle.setSendTimeout(milliseconds: Int(seconds) * 1000)
+        }
+    }
+
     /// Takes the connections out that the kernel has no use for.
     func dropOffered() {
         for slot in slots {

@@ -33,6 +33,7 @@ final class EmbeddedServer: Sendable {
         _ plan: DiskPlan, _ serving: ServingPlan, logger: Logger,
         onEnd: @escaping @Sendable (UInt64) -> Void
     ) throws(Failure) {
+        Descriptor.raiseLimit()
         serving.protection.begin(logger: logger)
         try Placement.begin(on: serving.options.processors)
         let export = try plan.makeExport(logger: logger)

@@ -32,6 +32,19 @@ struct OrphanedDisk {
                     : "the disk is up already, at \(device) (process \(living.owner.number)): take it "
                         + "down first, or choose another --backing")
         }
+        // What cannot be, is refused while the worker of a dead owner still serves.
+        for record in records {
+            guard let device = try record.attachedDevice() else { continue }
+            if let size = plan.disk.size, size / 512 != record.size / 512 {
+                throw .noInput(
+                    "the disk that is attached to \(device) has \(record.size) bytes, not \(size)")
+            }
+            if let wanted = plan.device, wanted != device {
+                throw .unavailable(
+                    "the disk is attached to \(device) already, not to \(wanted): "
+                        + "choose that, or take it down first")
+            }
+        }
         for record in records { try endWorker(of: record) }
         return records
     }
@@ -45,9 +58,8 @@ struct OrphanedDisk {
     static func find(
         _ identifier: String, _ records: [DiskRecord], _ plan: AttachedPlan, _ logger: Logger
     ) throws(Failure) -> OrphanedDisk? {
-        if let stale = records.first(where: { $0.identifier != identifier }),
-            let device = try stale.attachedDevice()
-        {
+        for stale in records where stale.identifier != identifier {
+            guard let device = try stale.attachedDevice() else { continue }
             throw .unavailable(
                 "the memory of the disk that is attached to \(device) is gone: take it down first, with "
                     + "ramdisk-nbd down --force \(device)")

@@ -41,7 +41,9 @@ struct TakeDown {
             try DeviceEnd.requireUnused(
                 device, except: record.mountPoint, owner: record.owner.number)
             do throws(Failure) {
-                try DeviceEnd.release(device, mountedAt: record.mountPoint, logger).end()
+                if isInOurNamespace(record.owner) {
+                    try DeviceEnd.release(device, mountedAt: record.mountPoint, logger).end()
+                }
             } catch {
                 // Another `down` may have been quicker.
                 guard directory.current(record)?.isDetaching != false else { throw error }
@@ -51,7 +53,11 @@ struct TakeDown {
         let deadline = MonotonicTime.now().adding(milliseconds: Self.patience)
         var closingDeadline: MonotonicTime?
         while .now() < deadline {
-            if try hasEnded(watch, record) { return }
+            if try hasEnded(watch, record) {
+                // Killed before it was done, perhaps.
+                if let left = directory.current(record) { try cleanUp(left) }
+                return
+            }
             guard let now = directory.current(record), now.isDetaching, let device = now.device
             else {
                 continue
@@ -69,6 +75,12 @@ struct TakeDown {
             "process \(record.owner.number) does not take its disk down; its log says why")
     }
 
+    /// What is mounted in another mount namespace only its owner can unmount.
+    private func isInOurNamespace(_ owner: ProcessIdentity) -> Bool {
+        let own = BlockDeviceUse.mountNamespace(of: CurrentProcess.number)
+        return own == nil || BlockDeviceUse.mountNamespace(of: owner.number) == own
+    }
+
     private func hasEnded(
         _ watch: borrowing ProcessWatch, _ record: DiskRecord
     ) throws(Failure) -> Bool {
@@ -84,7 +96,8 @@ struct TakeDown {
         guard let device = try record.attachedDevice() else { return try remove(record) }
         if record.backing != nil {
             do throws(Failure) {
-                return try serveAgain(record)
+                return record.worker?.isRunning == true
+                    ? try detach(device, record) : try serveAgain(record)
             } catch {
                 guard isForced else {
                     throw Failure(
@@ -108,6 +121,20 @@ struct TakeDown {
         try remove(record)
     }
 
+    /// A worker still serves the disk: it does so until the device is detached.
+    private func detach(_ device: NBDDevice, _ record: DiskRecord) throws(Failure) {
+        let claim = try DeviceEnd.release(device, mountedAt: record.mountPoint, logger)
+        var driver = try openDriver()
+        do throws(Failure) {
+            try DeviceEnd.disconnect(device, &driver)
+        } catch {
+            DeviceEnd.restore(claim, logger)
+            throw error
+        }
+        claim.end()
+        try remove(record)
+    }
+
     /// The disk is in its backing, and the kernel may have more to write to it: it is served once
     /// more, to be taken down in order.
     private func serveAgain(_ record: DiskRecord) throws(Failure) {
@@ -125,12 +152,17 @@ struct TakeDown {
             throw .system("cannot make a descriptor: \(error)")
         }
         let disk = try AttachedDisk(plan, logger: logger, stop: stop)
+        disk.closingPatience = Self.closingPatience
         do throws(Failure) {
             try disk.bringUp()
             try disk.takeDown()
         } catch {
-            disk.leaveAsFound()
+            if disk.takenOver == nil { disk.takeDownEventually() } else { disk.leaveAsFound() }
             throw error
+        }
+        if disk.isLost {
+            throw .unavailable(
+                "\(record.device?.path ?? "the device") was detached by another program")
         }
     }
 

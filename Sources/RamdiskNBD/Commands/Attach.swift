@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Glibc
 internal import LinuxIO
 internal import NBDKernel
 internal import NBDProtocol
@@ -80,6 +81,8 @@ struct Attach: ParsableCommand {
     }
 
     func run() throws {
+        // A reader of the log that goes away must not take the device's keeper with it.
+        signal(SIGPIPE, SIG_IGN)
         let stop = try StopRequest.fromSignals()
         if stay {
             try AttachedDisk(plan, logger: log.logger, stop: stop).run { device, _ in

@@ -43,9 +43,7 @@ struct Detach: ParsableCommand {
         }
         guard Privileges.canAdminister else { throw .driver(.notPermitted) }
         if let directory = RuntimeDirectory(),
-            let record = directory.records.first(where: {
-                $0.identifier == identifier && $0.device == device
-            })
+            let record = keeper(of: device, identifier, in: directory)
         {
             guard record.remote != nil || force else {
                 throw .unavailable(
@@ -63,6 +61,16 @@ struct Detach: ParsableCommand {
         guard !DeviceEnd.awaitEnd(of: device, milliseconds: 2_000) else { return }
         log.quietLogger.warning(
             "\(device) is detached; the device stays \(DeviceEnd.reason(whyHeld: device))")
+    }
+
+    /// The record of the process that looks after the device, or else of one that did.
+    private func keeper(
+        of device: NBDDevice, _ identifier: String, in directory: RuntimeDirectory
+    ) -> DiskRecord? {
+        let records = directory.records.filter {
+            $0.identifier == identifier && $0.device == device
+        }
+        return records.first(where: \.owner.isRunning) ?? records.first
     }
 
     /// A device that another program has attached without a text.

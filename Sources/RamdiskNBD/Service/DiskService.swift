@@ -55,6 +55,8 @@ struct DiskService: Sendable {
         if configuration.protection == .none { ResidentMemory.forgetStart() }
         try running.control.start()
         try begin(running)
+        // Only now: a start that fails or is interrupted leaves what it has found.
+        noteForRemoval(running.exports) { $0.inheritance != .none }
         over.wait()
     }
 
@@ -78,6 +80,7 @@ struct DiskService: Sendable {
     /// A server, and what is around it.
     private struct Running: Sendable {
         var server: Server
+        var exports: [Export]
         /// Where it listens, but for sockets that were passed: who passed them knows.
         var addresses: [SocketAddress]
         var log: EventLog
@@ -102,7 +105,6 @@ struct DiskService: Sendable {
         if let path = configuration.pidFile { leftovers.note(try PidFile(path: path)) }
         var running = try publish(exports) { try serve(exports, listeners, doors, tls) }
         figures.show(exports)
-        noteForRemoval(exports) { $0.inheritance != .none }
         if let client {
             running.relay = client.relay
             running.server.serve(client.socket)
@@ -121,7 +123,8 @@ struct DiskService: Sendable {
             server: server, exports: exports, addresses: uris(of: listeners.map(\.address)),
             maximumConnections: configuration.options.maximumConnections)
         return Running(
-            server: server, addresses: listeners.filter { !$0.isPassed }.map(\.address), log: log,
+            server: server, exports: exports,
+            addresses: listeners.filter { !$0.isPassed }.map(\.address), log: log,
             control: try ControlPoint(
                 control: doors.control, metrics: doors.metrics, watched: watched, logger: logger))
     }

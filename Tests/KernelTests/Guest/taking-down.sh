@@ -101,6 +101,47 @@ wait "$opener" 2>/dev/null || true
 up_ends 0
 nothing_left
 
+checking "a refused down of a disk whose owner is dead leaves the worker that serves it"
+up --size 32M --mount "$mount_point" --supervise
+worker=$(worker_pid)
+kill -KILL "$up_pid"
+wait "$up_pid" 2>/dev/null || true
+exec 5>"$mount_point/open"
+refused 69 "$mount_point is in use" down "$mount_point"
+kill -0 "$worker" || fail "down has ended the worker"
+echo "still here" >&5
+sync -f "$mount_point" || fail "the file system does not work"
+exec 5>&-
+down "$mount_point"
+nothing_left
+
+checking "down of a disk whose owner has a mount namespace of its own"
+: >"$up_output"
+unshare --mount --propagation private "$RAMDISK_NBD" up --size 32M --mount "$mount_point" \
+    </dev/null >"$up_output" 2>>"$up_log" &
+up_pid=$!
+wait_until 60 up_ready_or_gone || fail "up does not get ready"
+up_ready || fail "up ended before it was ready"
+down "$mount_point"
+up_ends 0
+nothing_left
+
+checking "a device of several queues gives its connections the timeout that was asked for"
+up --size 16M --mount "$mount_point" --queues 2
+dmesg --clear
+head -c 2M /dev/zero >"$mount_point/file"
+kill -STOP "$up_pid"
+timeout 30 dd if=/dev/zero of="$mount_point/file" bs=1M count=8 conv=fsync status=none &
+writer=$!
+sleep 6
+kill -CONT "$up_pid"
+wait "$writer" || fail "a write failed"
+! dmesg | grep -qE "nbd0: (Send control|Receive control|Connection timed out)" ||
+    fail "a connection was given up: $(dmesg | tail -n 5)"
+down "$mount_point"
+up_ends 0
+nothing_left
+
 checking "two downs at once: both say that it is down"
 for ((round = 0; round < 8; round++)); do
     up --size 16M --mount "$mount_point"
