@@ -37,8 +37,8 @@ final class DeviceLinks {
     var options: NBDDeviceOptions
     /// How many connections have been replaced so far.
     private(set) var replacedCount = 0
-    /// Whether it has been told that there is no new connection.
-    private var isWaitTold = false
+    /// Why there is no new connection, as it was logged last.
+    private var toldReason = ""
     private let logger: Logger
     private var slots: [Slot]
 
@@ -121,12 +121,11 @@ final class DeviceLinks {
     private func replace(_ index: Int, _ backend: any DiskBackend) {
         do throws(Failure) {
             slots[index] = Slot(link: try backend.connect(), state: .offered)
-            isWaitTold = false
+            toldReason = ""
         } catch {
-            logger.log(
-                level: isWaitTold ? .debug : .warning,
-                "no new connection yet, which is tried on: \(error.sentence)")
-            isWaitTold = true
+            guard error.sentence != toldReason else { return }
+            logger.warning("no new connection yet, which is tried on: \(error.sentence)")
+            toldReason = error.sentence
         }
     }
 

@@ -9,6 +9,7 @@ final class RemoteBackend: DiskBackend {
     /// Connects at most once in this time, in milliseconds.
     private static var interval: Int { 500 }
     private var notBefore = MonotonicTime.now()
+    private var lastFailure: Failure?
     /// What the server had when it was connected to first.
     private var export: RemoteExport?
 
@@ -28,25 +29,31 @@ final class RemoteBackend: DiskBackend {
     var worker: ProcessIdentity? { nil }
 
     func connect() throws(Failure) -> BackendConnection {
-        guard .now() >= notBefore else { throw .unavailable("the server was not there just now") }
+        if let lastFailure, .now() < notBefore { throw lastFailure }
         let connection: NBDConnection
         do throws(RemoteServer.Failure) {
             connection = try server.connect()
         } catch {
-            notBefore = MonotonicTime.now().adding(milliseconds: Self.interval)
-            throw Failure(error)
+            throw failed(Failure(error))
         }
         let expected = export ?? connection.export
         guard connection.export.size == expected.size, connection.export.flags == expected.flags
         else {
-            notBefore = MonotonicTime.now().adding(milliseconds: Self.interval)
             connection.cut()
-            throw .unavailable(
-                "\(uri) is another disk now: it has \(connection.export.size) bytes where it had "
-                    + "\(expected.size), or can do something else than before")
+            throw failed(
+                .unavailable(
+                    "\(uri) is another disk now: it has \(connection.export.size) bytes where it had "
+                        + "\(expected.size), or can do something else than before"))
         }
         export = expected
         return BackendConnection(connection: connection, number: 0, generation: 0)
+    }
+
+    /// For a while this failure is the result of every attempt.
+    private func failed(_ failure: Failure) -> Failure {
+        notBefore = MonotonicTime.now().adding(milliseconds: Self.interval)
+        lastFailure = failure
+        return failure
     }
 
     /// A server elsewhere does not say when it is done with a dead connection. NBD has no way to ask.

@@ -1,6 +1,7 @@
 // `ramdisk-nbd down`: a disk that `up` has brought up, back to nothing.
 
 internal import ArgumentParser
+internal import LinuxIO
 internal import NBDKernel
 
 struct Down: ParsableCommand {
@@ -59,6 +60,8 @@ struct Down: ParsableCommand {
                 failures.append(error)
             }
         }
+        // A start that was killed before it wrote its record has made this, and nothing else.
+        Directory.removeEmpty(directory.path)
         for failure in failures.dropLast() { failure.tell() }
         if let failure = failures.last { throw failure }
     }
