@@ -23,11 +23,12 @@ checking "what was not written out: detach refuses and names --force, which does
 serve_disk b 32M
 device=$(attach_disk b) || fail "attach failed"
 udevadm settle --timeout=60
-# Held open: the last close writes everything out.
+# Held open: the last close writes everything out. Written when the server is gone: before, udev may have it
+# written out when it reads the partitions.
 exec 8>"$device"
-dd if=/dev/urandom of=/dev/fd/8 bs=64k count=8 conv=notrunc status=none
 end_job "$server"
 sleep 0.5
+dd if=/dev/urandom of=/dev/fd/8 bs=64k count=8 conv=notrunc status=none
 refused "--force" detach "$device"
 exec 8>&-
 ramdisk detach --force "$device" || fail "detach --force ended with status $?"

@@ -41,6 +41,15 @@ exec 5>&-
 up_ends 143
 nothing_left
 
+checking "SIGTERM to up --daemon before it is ready: it ends the start, and says so"
+PATH=$scratch/bin:$PATH setsid "$RAMDISK_NBD" up --size 32M --mount "$mount_point" --daemon \
+    </dev/null >"$up_output" 2>>"$up_log" &
+up_pid=$!
+wait_until 60 is_up || fail "up does not mount"
+kill -TERM "$up_pid"
+up_ends 143
+nothing_left
+
 checking "what cannot be read is not gone: without descriptors the disk stays, then goes in order"
 up --size 32M --mount "$mount_point"
 exec 5>"$mount_point/open"
@@ -158,6 +167,19 @@ for ((round = 0; round < 8; round++)); do
         fail "the first down ended with $status: $(<"$scratch/first")"
     up_ends 0
 done
+nothing_left
+
+checking "a name that is a device and a backing means the device"
+up --size 16M
+first=$up_pid
+up --size 16M --backing nbd0
+down nbd0
+ramdisk list | grep -q "^/dev/nbd1 .* nbd0 " || fail "list says: $(ramdisk list)"
+second=$up_pid up_pid=$first
+up_ends 0
+down /dev/nbd1
+up_pid=$second
+up_ends 0
 nothing_left
 
 checking "a device that another program detaches is an error"
