@@ -112,8 +112,12 @@ extension ProgramSuite {
         @Test("a server that goes away ends with a sentence on a terminal that is as it was")
         func gone() async throws {
             try await withServer("--control", control) { server in
-                async let said = Program("script", package: "bsdutils").run([
-                    "-qec", "'\(program.name)' top --interval 100ms --control '\(control)'",
+                // Where its input has ended, script(1) types Ctrl-D, which is a key that ends `top`. A FIFO that is
+                // open for writing too has no end.
+                async let said = Program("sh", package: "dash").run([
+                    "-c", "mkfifo \"$1\" && exec script -qec \"$2\" \"$3\" <>\"$1\"", "sh",
+                    directory.file("keys"),
+                    "'\(program.name)' top --interval 100ms --control '\(control)'",
                     directory.file("typescript"),
                 ])
                 try await eventually("it shows something") {
