@@ -165,7 +165,15 @@ final class AttachedDisk {
         guard let device = plan.device, device.isAttached(as: backend.identifier) else {
             return nil
         }
-        return OrphanedDisk(device: device, record: nil)
+        let records = directory.records.filter {
+            $0.device == device && $0.identifier == backend.identifier
+        }
+        if let keeper = records.first(where: \.owner.isRunning) {
+            throw .unavailable(
+                "\(device) is looked after by process \(keeper.owner.number) already, which makes its "
+                    + "connections again")
+        }
+        return OrphanedDisk(device: device, record: records.first)
     }
 
     /// Attaches the first free device or the one that is wanted; or again the one that another server
