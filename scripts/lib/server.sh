@@ -24,6 +24,8 @@ start_server() {
     fi
     server_output=$1/server.out
     server_log=$1/server.log
+    # Emptied here and not only by the child, which may run later than the first look for the URI.
+    : >"$server_output"
     # In a session of its own, so that Ctrl-C in a terminal does not take the disk away from under
     # a mounted file system.
     setsid "$program" serve "${@:2}" </dev/null >"$server_output" 2>"$server_log" &

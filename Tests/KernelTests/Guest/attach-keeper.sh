@@ -30,6 +30,7 @@ checking "attach --stay: the server is killed and comes back under fio; no error
 serve_disk
 keep "$uri" --timeout 2
 ramdisk list | grep -q " watched$" || fail "list says: $(ramdisk list)"
+refused 69 "looked after by process $up_pid already" attach "$uri" "$up_device"
 dmesg --clear
 for ((round = 0; round < 3; round++)); do
     fio --name=load --filename="$up_device" --ioengine=libaio --direct=1 --rw=randwrite --bs=4k \
@@ -60,6 +61,20 @@ unmount_disk
 ramdisk detach "$up_device" || fail "detach ended with status $?"
 up_ends 0
 device_detached "$up_device" || fail "the device is still attached"
+
+checking "a keeper that was killed: the same command looks after the device again"
+keep "$uri" --timeout 2
+kill -KILL "$up_pid"
+wait "$up_pid" 2>/dev/null || true
+device=$up_device
+kill_server
+serve_disk
+keep "$uri" "$device" --timeout 2
+[[ $up_device == "$device" ]] || fail "it took $up_device instead of $device"
+[[ $(ramdisk list | grep -c "^$device") == 1 ]] || fail "list says: $(ramdisk list)"
+dd if="$device" of=/dev/null bs=4096 count=1 iflag=direct status=none || fail "it cannot be read"
+ramdisk detach "$device" || fail "detach ended with status $?"
+up_ends 0
 
 checking "without --stay: the same command with the device makes the connections again"
 device=$(ramdisk attach "$uri") || fail "attach ended with status $?"
