@@ -45,6 +45,14 @@ let package = Package(
             // For a span of a memory region that is not lent through a closure.
             swiftSettings: settings + [.enableExperimentalFeature("Lifetimes")]),
 
+        // Services of the host that the engine does not need: processes, mounts, terminals, systemd.
+        .target(
+            name: "LinuxHost",
+            dependencies: [
+                "CLinux", "LinuxIO", .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings),
+
         // TLS, from the system.
         .systemLibrary(
             name: "CGnuTLS", pkgConfig: "gnutls", providers: [.apt(["libgnutls28-dev"])]),
@@ -53,7 +61,7 @@ let package = Package(
         .target(
             name: "NBDServer",
             dependencies: [
-                "NBDProtocol", "LinuxIO", "CGnuTLS",
+                "NBDProtocol", "LinuxIO", "CGnuTLS", "CLinux",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings),
@@ -62,7 +70,7 @@ let package = Package(
         .target(
             name: "NBDKernel",
             dependencies: [
-                "NBDProtocol", "LinuxIO",
+                "NBDProtocol", "LinuxIO", "LinuxHost", "CLinux",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings),
@@ -72,7 +80,7 @@ let package = Package(
             name: "RamdiskNBD",
             dependencies: [
                 "NBDServer", "NBDKernel", "CGnuTLS",
-                "NBDProtocol", "LinuxIO",
+                "NBDProtocol", "LinuxIO", "LinuxHost",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -98,12 +106,14 @@ let package = Package(
             name: "NBDProtocolTests", dependencies: ["NBDProtocol"], swiftSettings: settings),
         .testTarget(
             name: "LinuxIOTests",
-            dependencies: ["LinuxIO", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: [
+                "LinuxIO", "LinuxHost", .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "NBDKernelTests",
             dependencies: [
-                "NBDKernel", "NBDProtocol", "LinuxIO",
+                "NBDKernel", "NBDProtocol", "LinuxIO", "LinuxHost",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings),
@@ -113,7 +123,7 @@ let package = Package(
         .testTarget(
             name: "RamdiskNBDTests",
             dependencies: [
-                "RamdiskNBD", "NBDServer", "NBDProtocol", "LinuxIO",
+                "RamdiskNBD", "NBDServer", "NBDProtocol", "LinuxIO", "LinuxHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SystemPackage", package: "swift-system"),
@@ -122,7 +132,7 @@ let package = Package(
         .testTarget(
             name: "NBDServerTests",
             dependencies: [
-                "Harness", "NBDServer", "NBDProtocol", "LinuxIO", "CGnuTLS",
+                "Harness", "NBDServer", "NBDProtocol", "LinuxIO", "LinuxHost", "CGnuTLS",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings),
@@ -138,7 +148,8 @@ let package = Package(
             path: "Tests/Harness",
             swiftSettings: settings),
         .testTarget(
-            name: "ProgramTests", dependencies: ["Harness", "RamdiskNBD", "LinuxIO", "NBDKernel"],
+            name: "ProgramTests",
+            dependencies: ["Harness", "RamdiskNBD", "LinuxIO", "LinuxHost", "NBDKernel"],
             swiftSettings: settings),
         .testTarget(
             name: "InteropTests", dependencies: ["Harness", "RamdiskNBD"], swiftSettings: settings),

@@ -1,5 +1,3 @@
-// What went wrong, in one sentence.
-
 /// Why there are no figures.
 struct Failure: Error, CustomStringConvertible {
     /// One sentence, without a full stop.

@@ -1,5 +1,3 @@
-// The client's half of the handshake over a socket: what comes before the kernel gets it.
-
 public import LinuxIO
 public import NBDProtocol
 public import SystemPackage

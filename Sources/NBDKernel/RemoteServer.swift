@@ -1,5 +1,3 @@
-// Connections to the server that a URI names.
-
 internal import LinuxIO
 public import NBDProtocol
 public import SystemPackage

@@ -1,5 +1,3 @@
-// Every limit of the protocol half, each with its reason, in one place.
-
 /// What a peer may ask for before the answer is no. Sizes in bytes.
 public enum Limits {
     /// Length of a name or other string (specification: "Conventions").

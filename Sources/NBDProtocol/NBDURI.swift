@@ -1,5 +1,3 @@
-// Where an export is, in one line (specification: doc/uri.md, "The NBD URI format"; RFC 3986).
-
 /// An NBD URI: `nbd://host:10809/export` or `nbd+unix:///export?socket=/path`.
 ///
 /// All parts are as people mean them: percent-encoding is undone here, and done by ``description``.

@@ -1,5 +1,3 @@
-// One sentence of the specification, as something that can be tried on a server.
-
 /// How strongly the specification says it (RFC 2119).
 public enum Level: String, Sendable, CaseIterable {
     /// Every server has to.

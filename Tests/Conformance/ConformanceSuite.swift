@@ -1,5 +1,3 @@
-// All cases there are.
-
 /// The suite: every rule that can be tried on a server from outside.
 public enum ConformanceSuite {
     /// All cases, in the order of the specification.
@@ -41,7 +39,7 @@ public enum ConformanceSuite {
 // MARK: - Ways to begin
 
 /// A case about options: the client flags have been sent.
-func haggling(
+func negotiating(
     _ name: String, _ level: Level, _ section: String, _ rule: String, needs: [Need] = [],
     body: @escaping @Sendable (Dialogue) throws -> Void
 ) -> ConformanceCase {
@@ -49,7 +47,7 @@ func haggling(
 }
 
 /// A case about options that need structured replies first.
-func haggling(
+func negotiating(
     structured name: String, _ level: Level, _ section: String, _ rule: String,
     needs: [Need] = [.structuredReplies, .allocationContext],
     body: @escaping @Sendable (Dialogue) throws -> Void

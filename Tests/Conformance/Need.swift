@@ -1,5 +1,3 @@
-// What a rule needs before it applies.
-
 /// Something that a server may or may not offer, or be.
 public enum Need: Sendable, Hashable {
     /// Options are answered without TLS. Every case needs this, unless it is about TLS itself.

@@ -1,5 +1,3 @@
-// What a server offers, found out once before the cases are tried.
-
 /// A server's answers to a few harmless questions.
 public struct Offer: Sendable {
     var requiresTLS = false

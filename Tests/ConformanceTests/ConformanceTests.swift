@@ -1,5 +1,3 @@
-// The suite, tried on this repository's server in each of its shapes.
-
 import Conformance
 import Harness
 import Testing

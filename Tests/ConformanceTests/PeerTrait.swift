@@ -1,5 +1,3 @@
-// A server for a whole suite of tests: started before the first, stopped after the last.
-
 import Conformance
 import Foundation
 import Harness

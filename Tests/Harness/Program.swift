@@ -1,5 +1,3 @@
-// Runs a program to its end, within a limit of time.
-
 internal import Glibc
 internal import Subprocess
 internal import SystemPackage
@@ -42,7 +40,7 @@ public struct Program: Sendable {
     ) async throws -> String {
         let ending = try await run(arguments, within: limit)
         guard ending.status.isSuccess else {
-            throw Mishap(
+            throw TestError(
                 "\(name) \(arguments.joined(separator: " ")): \(ending.status)\n"
                     + ending.output + ending.errors)
         }
@@ -66,7 +64,7 @@ public struct Program: Sendable {
             }
             defer { group.cancelAll() }
             guard case .some(.some(let ending)) = try await group.next() else {
-                throw Mishap("\(name) \(arguments.joined(separator: " ")) took over \(limit)")
+                throw TestError("\(name) \(arguments.joined(separator: " ")) took over \(limit)")
             }
             return ending
         }
@@ -126,10 +124,10 @@ public enum User: Sendable {
 
 /// The path of a program that a test cannot do without. A test fails where it is missing: what is
 /// not tested must not look as if it were.
-public func requires(_ name: String, package: String) throws(Mishap) -> String {
+public func requires(_ name: String, package: String) throws(TestError) -> String {
     guard !name.contains("/") else {
         guard unsafe access(name, X_OK) == 0 else {
-            throw Mishap("\(name) is missing; install Debian's package \(package)")
+            throw TestError("\(name) is missing; install Debian's package \(package)")
         }
         return name
     }
@@ -138,5 +136,5 @@ public func requires(_ name: String, package: String) throws(Mishap) -> String {
     {
         return "\(folder)/\(name)"
     }
-    throw Mishap("\(name) is missing; install Debian's package \(package)")
+    throw TestError("\(name) is missing; install Debian's package \(package)")
 }

@@ -53,7 +53,7 @@ extension RawClient {
     public func receiveReply() throws -> Reply {
         let bytes = try receive(16)
         guard Array(bytes.prefix(4)) == Self.big(UInt32(0x6744_6698)) else {
-            throw Mishap("a reply does not begin with its magic number: \(bytes)")
+            throw TestError("a reply does not begin with its magic number: \(bytes)")
         }
         return Reply(
             error: bytes[4..<8].reduce(0) { $0 << 8 | UInt32($1) },
@@ -77,7 +77,7 @@ extension RawClient {
     private func expectSuccess(cookie: UInt64) throws {
         let reply = try receiveReply()
         guard reply == Reply(error: 0, cookie: cookie) else {
-            throw Mishap("a request failed: \(reply)")
+            throw TestError("a request failed: \(reply)")
         }
     }
 

@@ -36,7 +36,7 @@ public final class RawClient: Sendable {
         unsafe hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV
         var list: UnsafeMutablePointer<addrinfo>?
         guard unsafe getaddrinfo(host, String(port), &hints, &list) == 0, let found = unsafe list
-        else { throw Mishap("\(host) is no address") }
+        else { throw TestError("\(host) is no address") }
         defer { unsafe freeaddrinfo(list) }
         descriptor = try unsafe Self.connect(found.pointee.ai_family) {
             unsafe Glibc.connect($0, found.pointee.ai_addr, found.pointee.ai_addrlen)
@@ -52,7 +52,7 @@ public final class RawClient: Sendable {
         guard body(socket) == 0 else {
             let reason = errno
             close(socket)
-            throw Mishap("cannot connect: errno \(reason)")
+            throw TestError("cannot connect: errno \(reason)")
         }
         return socket
     }
@@ -68,7 +68,7 @@ public final class RawClient: Sendable {
                 return unsafe Glibc.send(
                     descriptor, rest.baseAddress, rest.count, CInt(MSG_NOSIGNAL))
             }
-            guard count > 0 else { throw Mishap("cannot send: errno \(errno)") }
+            guard count > 0 else { throw TestError("cannot send: errno \(errno)") }
             sent += count
         }
     }
@@ -83,7 +83,7 @@ public final class RawClient: Sendable {
                 return unsafe recv(descriptor, rest.baseAddress, rest.count, 0)
             }
             if result == 0 || (result < 0 && errno == ECONNRESET) { throw Ended() }
-            guard result > 0 else { throw Mishap("cannot receive: errno \(errno)") }
+            guard result > 0 else { throw TestError("cannot receive: errno \(errno)") }
             received += result
         }
         return bytes

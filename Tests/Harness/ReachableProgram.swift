@@ -1,5 +1,3 @@
-// A program where every user can execute it.
-
 internal import Foundation
 internal import Glibc
 

@@ -1,5 +1,3 @@
-// `ramdisk-nbd serve` as a process, for as long as a test needs it.
-
 internal import Foundation
 internal import Glibc
 

@@ -1,5 +1,3 @@
-// A directory for one test, short enough for the path of a Unix socket.
-
 internal import Foundation
 internal import Glibc
 
@@ -12,7 +10,7 @@ public final class TemporaryDirectory: Sendable {
     public init(in parent: String = "/tmp") throws {
         var template = Array("\(parent)/ramdisk-nbd-XXXXXX".utf8CString)
         guard unsafe mkdtemp(&template) != nil, unsafe chmod(template, 0o755) == 0 else {
-            throw Mishap("cannot make a directory in \(parent): errno \(errno)")
+            throw TestError("cannot make a directory in \(parent): errno \(errno)")
         }
         path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
@@ -24,7 +22,7 @@ public final class TemporaryDirectory: Sendable {
     public func randomFile(_ name: String = "random", bytes: Int) throws -> String {
         let source = try FileHandle(forReadingFrom: URL(filePath: "/dev/urandom"))
         guard let data = try source.read(upToCount: bytes), data.count == bytes else {
-            throw Mishap("/dev/urandom gave too little")
+            throw TestError("/dev/urandom gave too little")
         }
         try data.write(to: URL(filePath: file(name)))
         return file(name)

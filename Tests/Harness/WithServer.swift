@@ -1,5 +1,3 @@
-// Starts `ramdisk-nbd serve` for one test, and sees it to its end.
-
 internal import Glibc
 internal import Subprocess
 internal import SystemPackage
@@ -78,7 +76,7 @@ public func withServer<Result: Sendable>(
     }
     let ending = Exit(run.terminationStatus)
     guard ending == start.ending else {
-        throw Mishap(
+        throw TestError(
             "the server ended with \(ending), not \(start.ending); its log:\n"
                 + text(of: directory.file("log")))
     }
@@ -87,7 +85,7 @@ public func withServer<Result: Sendable>(
 
 private func configuration(
     _ arguments: [String], _ start: ServerStart, _ directory: TemporaryDirectory
-) throws(Mishap) -> Configuration {
+) throws(TestError) -> Configuration {
     let address =
         switch start.address {
         case .unix: ["--unix", directory.file("nbd.sock")]
@@ -112,7 +110,7 @@ private func waitUntilReady(
     let log = directory.file("log")
     try await eventually("the server is ready; its log:\n\(text(of: log))") {
         guard !hasEnded(process) else {
-            throw Mishap("the server has ended before it was ready; its log:\n\(text(of: log))")
+            throw TestError("the server has ended before it was ready; its log:\n\(text(of: log))")
         }
         guard start.isSilent else { return text(of: directory.file("output")).hasSuffix("\n") }
         return (try? RawClient(unix: directory.file("nbd.sock"))) != nil

@@ -1,5 +1,3 @@
-// The server against programs that others wrote.
-
 import Testing
 
 /// Their programs are fast, and a machine may be small: one test at a time.

@@ -131,7 +131,7 @@ extension Interop {
             switch try await nbdinfo.run([question, what, uri]).status {
             case .exited(0): true
             case .exited(2): false
-            case let other: throw Mishap("nbdinfo \(question) \(what): \(other)")
+            case let other: throw TestError("nbdinfo \(question) \(what): \(other)")
             }
         }
 

@@ -1,5 +1,3 @@
-// libnbd from Python, as `nbdsh` runs it, with every check of its own turned off.
-
 import Harness
 import Testing
 
@@ -12,10 +10,10 @@ func nbdsh(_ uri: String, _ script: String) async throws -> String {
     let python = Program("/usr/bin/python3", package: "python3-libnbd")
     let ending = try await python.run(["-c", prelude + script, uri])
     guard !ending.errors.contains("No module named 'nbd'") else {
-        throw Mishap("Python's module nbd is missing; install Debian's package python3-libnbd")
+        throw TestError("Python's module nbd is missing; install Debian's package python3-libnbd")
     }
     guard ending.status.isSuccess else {
-        throw Mishap("\(ending.status) from this script:\n\(script)\n\(ending.errors)")
+        throw TestError("\(ending.status) from this script:\n\(script)\n\(ending.errors)")
     }
     return ending.output
 }

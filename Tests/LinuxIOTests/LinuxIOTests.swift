@@ -219,7 +219,7 @@ struct ThreadTests {
 
     @Test("a wake-up wakes who waits, once for any number of signals")
     func wakeUp() throws {
-        let wakeUp = try WakeUp()
+        let wakeUp = try EventFD()
         wakeUp.signal()
         wakeUp.signal()
         let start = MonotonicTime.now()

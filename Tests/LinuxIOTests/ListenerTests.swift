@@ -6,6 +6,7 @@ import Synchronization
 import SystemPackage
 import Testing
 
+@testable import LinuxHost
 @testable import LinuxIO
 
 @Suite("Listeners")

@@ -113,7 +113,7 @@ struct PeerTests {
 extension Listener {
     /// The next connection, which comes soon.
     func acceptWhenThere() throws -> StreamSocket {
-        _ = try Listener.wait(for: [self], or: try WakeUp(), milliseconds: 10_000)
+        _ = try Listener.wait(for: [self], or: try EventFD(), milliseconds: 10_000)
         return try accept()
     }
 }

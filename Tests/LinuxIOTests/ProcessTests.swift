@@ -4,6 +4,7 @@ import Glibc
 import SystemPackage
 import Testing
 
+@testable import LinuxHost
 @testable import LinuxIO
 
 @Suite("Processes", .timeLimit(.minutes(1)))
@@ -32,7 +33,7 @@ struct ProcessTests {
 
     @Test("a child has the descriptors that it was given, and no others")
     func descriptors() throws {
-        let pair = try ControlSocket.pair()
+        let pair = try DescriptorChannel.pair()
         let other = try SharedMemory(name: "other", size: 4096)
         let script =
             "echo hello >&3; for d in 4 5 6 7 8 9; do [ -e /proc/$$/fd/$d ] && exit 1; done; exit 0"
@@ -46,26 +47,26 @@ struct ProcessTests {
     @Test("the end of a child can be waited for together with other things")
     func waiting() throws {
         let child = try ChildProcess("sleep", ["60"], streams: [.null, .null, .null])
-        let wakeUp = try WakeUp()
-        let items = [WaitItem.end(child), .signal(wakeUp)]
-        #expect(try WaitItem.wait(for: items, milliseconds: 0) == [false, false])
+        let wakeUp = try EventFD()
+        let items = [PollSource.end(child), .signal(wakeUp)]
+        #expect(try PollSource.wait(for: items, milliseconds: 0) == [false, false])
         wakeUp.signal()
-        #expect(try WaitItem.wait(for: items, milliseconds: 5000) == [false, true])
+        #expect(try PollSource.wait(for: items, milliseconds: 5000) == [false, true])
         wakeUp.clear()
         child.signal(SIGKILL)
-        #expect(try WaitItem.wait(for: items, milliseconds: 5000) == [true, false])
+        #expect(try PollSource.wait(for: items, milliseconds: 5000) == [true, false])
         #expect(try child.wait() == .killed(SIGKILL))
     }
 
     @Test("a hang-up is seen, input is not taken for one")
     func hangUp() throws {
         let pair = try StreamSocket.pair()
-        let items = [WaitItem.hangUp(pair.first.handle)]
+        let items = [PollSource.hangUp(pair.first.handle)]
         let bytes = try MemoryMapping(privateBytes: 16)
         _ = pair.second.handle.send(bytes.region)
-        #expect(try WaitItem.wait(for: items, milliseconds: 0) == [false])
+        #expect(try PollSource.wait(for: items, milliseconds: 0) == [false])
         pair.second.handle.shutdownBoth()
-        #expect(try WaitItem.wait(for: items, milliseconds: 5000) == [true])
+        #expect(try PollSource.wait(for: items, milliseconds: 5000) == [true])
     }
 
     @Test("a process is known by its number and its start")
@@ -97,7 +98,7 @@ struct ProcessTests {
 
     @Test("a message carries a socket to the other end")
     func handOver() throws {
-        let control = try ControlSocket.pair()
+        let control = try DescriptorChannel.pair()
         let pair = try StreamSocket.pair()
         try control.first.send([1, 2], socket: pair.second.handle)
         try control.first.send([3])
@@ -116,7 +117,7 @@ struct ProcessTests {
     }
 
     /// The next message's text.
-    private func text(_ socket: borrowing ControlSocket) throws -> String {
+    private func text(_ socket: borrowing DescriptorChannel) throws -> String {
         guard let message = try socket.receive() else { return "" }
         return String(decoding: message.bytes, as: UTF8.self)
     }

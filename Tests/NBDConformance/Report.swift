@@ -1,5 +1,3 @@
-// What came of the cases, for people and for programs.
-
 internal import Conformance
 
 /// Takes results as they come, and prints them.

@@ -1,5 +1,6 @@
 // What sysfs says of a device, and what it means when sysfs says nothing.
 
+import LinuxHost
 import LinuxIO
 import SystemPackage
 import Testing

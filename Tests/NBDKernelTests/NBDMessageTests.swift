@@ -1,5 +1,3 @@
-// The driver's commands against tables of their bytes, and answers that are malformed.
-
 import LinuxIO
 import NBDProtocol
 import Testing

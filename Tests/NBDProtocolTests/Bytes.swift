@@ -1,5 +1,3 @@
-// Bytes as a table, one field a line, and messages decoded from them.
-
 @testable import NBDProtocol
 
 /// Bytes written as hexadecimal, with spaces where one likes.
@@ -50,6 +48,6 @@ extension SimpleReply {
 /// What a handshake leads to that agrees on no more than an export, or on more.
 func agreed(
     _ export: Int, _ format: HeaderFormat = .simple, hasContext: Bool = false
-) -> ServerNegotiation.Agreement {
-    ServerNegotiation.Agreement(export: export, format: format, hasContext: hasContext)
+) -> ServerNegotiation.NegotiatedSession {
+    ServerNegotiation.NegotiatedSession(export: export, format: format, hasContext: hasContext)
 }

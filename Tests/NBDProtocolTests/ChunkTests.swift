@@ -59,10 +59,10 @@ struct ChunkTests {
 
     @Test("every explanation is ASCII and fits where it goes")
     func explanations() {
-        for refusal in RequestFault.allCases {
+        for refusal in RequestError.allCases {
             let text = "\(refusal.explanation)"
             #expect(!text.isEmpty)
-            #expect(text.utf8.count <= RequestFault.longestExplanation)
+            #expect(text.utf8.count <= RequestError.longestExplanation)
             #expect(text.utf8.allSatisfy { 32..<127 ~= $0 })
             #expect(refusal.error(for: .read) != .none)
         }

@@ -1,5 +1,3 @@
-// A client's half of a handshake as bytes, and what the server makes of it.
-
 @testable import NBDProtocol
 
 /// What the tests' server has.

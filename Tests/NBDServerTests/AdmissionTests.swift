@@ -57,7 +57,7 @@ struct AdmissionTests {
 
     @Test("who has most in the handshake makes room, with the oldest of them")
     func crowd() throws {
-        var crowd = Crowd()
+        var crowd = HandshakeEviction()
         #expect(crowd.first == nil)
         let many = try host("192.0.2.1").source
         let few = try host("192.0.2.2").source
@@ -74,7 +74,7 @@ struct AdmissionTests {
 
     @Test("who comes with many that are quick does not make room for those who hold one each")
     func quick() throws {
-        var crowd = Crowd()
+        var crowd = HandshakeEviction()
         for number in 1...100 as ClosedRange<UInt64> {
             let source = try host("198.51.100.\(number)").source
             crowd.add(number, from: source, milliseconds: 9_000)
@@ -88,7 +88,7 @@ struct AdmissionTests {
 
     @Test("who fills the room at any speed does not crowd out somebody else who is slow")
     func flood() throws {
-        var crowd = Crowd()
+        var crowd = HandshakeEviction()
         crowd.add(1, from: try host("192.0.2.1").source, milliseconds: 5_000)
         let flood = try host("192.0.2.2").source
         for number in 2...256 as ClosedRange<UInt64> {
@@ -101,7 +101,7 @@ struct AdmissionTests {
 @Suite("A crowd in the handshake")
 struct CrowdTests {
     @Test("makes room for who comes, oldest first, and leaves those who are served alone")
-    func crowdedOut() throws {
+    func evicted() throws {
         var options = ServerOptions()
         options.maximumHandshakes = 2
         options.maximumConnections = 1
@@ -113,7 +113,7 @@ struct CrowdTests {
         _ = try second.receive(Greeting.encodedSize)
         let served = try TestClient(to: server, export: "disk")
         #expect(try first.isClosed())
-        #expect(events.ends == [.crowdedOut])
+        #expect(events.ends == [.evicted])
         try served.write([1, 2, 3], at: 0)
         // It has left the handshake: there is room for one beside the second.
         #expect(try second.isSilent(milliseconds: 50))
@@ -182,6 +182,6 @@ struct CrowdTests {
             }
         }
         server.stop()
-        #expect(events.ends.count { $0 == .crowdedOut } >= 1000 - 4)
+        #expect(events.ends.count { $0 == .evicted } >= 1000 - 4)
     }
 }

@@ -9,11 +9,11 @@ import Testing
 
 @Suite("A backing")
 struct BackingTests {
-    private let place: BackingPlace
+    private let place: BackingLocation
 
     init() {
         let name = "ramdisk-nbd-test-\(UInt64.random(in: 0...(.max)))"
-        place = BackingPlace(name: "disk", directory: "/dev/shm/\(name)")
+        place = BackingLocation(name: "disk", directory: "/dev/shm/\(name)")
     }
 
     private func removeDirectory() {
@@ -52,13 +52,13 @@ struct BackingTests {
     @Test("cannot be called what is no file's name")
     func names() {
         for name in ["", ".", "..", ".hidden", "a/b", "/", "a\0b", "a\nb"] {
-            #expect(!BackingPlace.isName(name))
+            #expect(!BackingLocation.isName(name))
             #expect(throws: BackingError.badName(name)) {
                 try RamDisk(
-                    backing: BackingPlace(name: name, directory: place.directory), size: nil)
+                    backing: BackingLocation(name: name, directory: place.directory), size: nil)
             }
         }
-        #expect(BackingPlace.isName("disk-1.ext4"))
+        #expect(BackingLocation.isName("disk-1.ext4"))
     }
 
     @Test("is not there before it is published, and not after it is removed")

@@ -1,5 +1,3 @@
-// Structured replies and extended headers over a real socket.
-
 import NBDProtocol
 import NBDServer
 import Testing

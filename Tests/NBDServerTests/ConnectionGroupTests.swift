@@ -1,5 +1,3 @@
-// What keeps a request that the kernel has moved to another connection from being applied late.
-
 import LinuxIO
 import NBDProtocol
 @testable import NBDServer

@@ -53,10 +53,10 @@ struct EmbeddingTests {
 
     @Test("figures and requests are printed in a line")
     func descriptions() throws {
-        let figures = ActivityFigures()
+        let figures = ActivityStatistics()
         #expect("\(figures)" == "0 requests, 0 errors, 0 bytes read, 0 bytes written")
         #expect(String(reflecting: figures).utf8.count < 100)
-        #expect("\(ServerFigures.self)" == "ServerFigures")
+        #expect("\(ServerStatistics.self)" == "ServerStatistics")
         #expect(
             "\(Command.writeZeroes), \(Command(rawValue: 99))" == "NBD_CMD_WRITE_ZEROES, command 99"
         )

@@ -1,5 +1,3 @@
-// What a server has told, for tests to look at.
-
 import NBDServer
 import Synchronization
 
@@ -12,7 +10,7 @@ final class EventRecord: Sendable {
     }
 
     /// Why connections ended, in that order.
-    var ends: [SessionEnd] {
+    var ends: [DisconnectReason] {
         events.withLock { events in
             events.compactMap { event in
                 if case .ended(_, let end, _) = event { end } else { nil }

@@ -81,8 +81,8 @@ struct HandshakeTests {
                 [0, 0, 0, 3] + OptionHeader(code: .exportName, length: 1).encoded + [0x3f],
                 .handshake(.exportName)
             ),
-        ] as [([UInt8], SessionEnd)])
-    func violations(input: [UInt8], end: SessionEnd) throws {
+        ] as [([UInt8], DisconnectReason)])
+    func violations(input: [UInt8], end: DisconnectReason) throws {
         let events = EventRecord()
         let server = try makeServer(events: events)
         let bystander = try TestClient(to: server, export: "disk")

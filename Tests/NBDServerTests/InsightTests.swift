@@ -104,7 +104,7 @@ struct InsightTests {
         let server = try makeServer(options: options)
         let client = try TestClient(to: server, export: "disk")
         _ = try client.read(at: 0, count: 512)
-        #expect(server.figures().activity == ActivityFigures())
+        #expect(server.figures().activity == ActivityStatistics())
         #expect(!server.figures().isCounting)
         let isTracing = server.trace() != nil
         #expect(!isTracing)
@@ -189,7 +189,7 @@ struct InsightTests {
         let server = try makeServer()
         var follower = try follow(server)
         let client = try TestClient(to: server, export: "disk")
-        let count = UInt64(InsightLayout.ringCapacity) + 1000
+        let count = UInt64(CounterLayout.ringCapacity) + 1000
         let batch = (0..<100).map { Request(.flush, cookie: $0) }.flatMap(\.encoded)
         for _ in 0..<count / 100 {
             try client.send(batch)
@@ -203,7 +203,7 @@ struct InsightTests {
             if records.isEmpty { break }
             told += UInt64(records.count)
         }
-        #expect(told == UInt64(InsightLayout.ringCapacity))
+        #expect(told == UInt64(CounterLayout.ringCapacity))
         #expect(told + follower.droppedRequests == sent)
     }
 

@@ -34,6 +34,6 @@ struct LatencyScaleTests {
         #expect(LatencyScale.bucket(of: 0) == 0)
         #expect(LatencyScale.bucket(of: .max) == LatencyScale.bucketCount - 1)
         #expect(LatencyScale.upperBound(of: LatencyScale.bucketCount - 1) == .max)
-        #expect(LatencyScale.bucketCount <= InsightLayout.wordsOfLatency)
+        #expect(LatencyScale.bucketCount <= CounterLayout.wordsOfLatency)
     }
 }

@@ -1,5 +1,3 @@
-// Waiting in a test, on a thread of the test's own.
-
 import LinuxIO
 
 /// Waits on a socket where nothing will come.

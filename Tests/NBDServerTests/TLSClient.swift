@@ -1,5 +1,3 @@
-// A client that encrypts with the same library, and misbehaves where a test wants it to.
-
 import CGnuTLS
 import LinuxIO
 import NBDProtocol

@@ -35,7 +35,7 @@ struct TLSTests {
         }
 
         /// The end of the one connection that has ended, or will soon.
-        func end() throws -> SessionEnd? {
+        func end() throws -> DisconnectReason? {
             for _ in 0..<500 where events.ends.isEmpty { try pause(milliseconds: 20) }
             return events.ends.first
         }

@@ -1,5 +1,3 @@
-// Replies in chunks, put together and judged.
-
 import NBDProtocol
 import Testing
 

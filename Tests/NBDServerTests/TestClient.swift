@@ -1,5 +1,3 @@
-// A client that does just what a test tells it, byte by byte if need be.
-
 import LinuxIO
 import NBDProtocol
 import NBDServer

@@ -66,8 +66,8 @@ struct ZeroingTests {
 
     @Test("the first and the last pages of the largest disk fit into a slot")
     func largest() throws {
-        let memory = try MemoryMapping(privateBytes: ZeroingClaims.byteCount)
-        let zeroing = ZeroingClaims(memory: memory.region)
+        let memory = try MemoryMapping(privateBytes: ZeroingRanges.byteCount)
+        let zeroing = ZeroingRanges(memory: memory.region)
         let count = DiskPages.count(of: RamDisk.largestSize)
         let first = try #require(zeroing.begin(0..<1024))
         let last = try #require(zeroing.begin(count - 1024..<count))

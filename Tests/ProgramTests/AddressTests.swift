@@ -27,7 +27,7 @@ extension ProgramSuite {
                 let port = try #require(server.ports.first)
                 #expect(server.readyLines == ["nbd://[::1]:\(port)"])
                 try RawClient(host: "::1", port: port).enter()
-                #expect(throws: Mishap.self) { try RawClient(host: "127.0.0.1", port: port) }
+                #expect(throws: TestError.self) { try RawClient(host: "127.0.0.1", port: port) }
             }
         }
 

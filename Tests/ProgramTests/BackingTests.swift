@@ -207,7 +207,7 @@ struct Damage: Sendable, CustomTestStringConvertible {
         guard unsafe fstat(file, &status) == 0,
             ftruncate(file, status.st_size + growth) == 0,
             unsafe pwrite(file, bytes, bytes.count, offset) == bytes.count
-        else { throw Mishap("cannot damage \(path): errno \(errno)") }
+        else { throw TestError("cannot damage \(path): errno \(errno)") }
     }
 
     static let all = [

@@ -232,7 +232,7 @@ extension ProgramSuite {
 
         private func mode(of path: String) throws -> mode_t {
             var status = stat()
-            guard unsafe lstat(path, &status) == 0 else { throw Mishap("\(path) is not there") }
+            guard unsafe lstat(path, &status) == 0 else { throw TestError("\(path) is not there") }
             return status.st_mode
         }
     }

@@ -1,5 +1,3 @@
-// A service manager for tests: opens sockets and becomes the server that they are passed to.
-
 /// A shell's command that starts the server with listening sockets: an address in brackets is a TCP one
 /// with any free port, of both families if it is IPv6; anything else is a Unix socket's path.
 func passing(_ sockets: String..., names: String = "", to process: String = "os.getpid()") -> String

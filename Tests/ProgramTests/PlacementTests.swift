@@ -185,7 +185,7 @@ final class HugePagePool: Sendable {
         let wanted = (Int(before.filter(\.isNumber)) ?? 0) + pages
         try Data("\(wanted)".utf8).write(to: URL(filePath: Self.file))
         guard unsafe mount("none", directory, "hugetlbfs", 0, "mode=700") == 0 else {
-            throw Mishap("cannot mount a hugetlbfs: errno \(errno)")
+            throw TestError("cannot mount a hugetlbfs: errno \(errno)")
         }
     }
 

@@ -1,5 +1,3 @@
-// The program as a process: its command line, its addresses, its signals, and what it leaves behind.
-
 import Testing
 
 /// Servers come and go quickly, and a machine may be small: one test at a time.

@@ -169,7 +169,7 @@ private final class NotifyReceiver: Sendable {
                 unsafe bind(descriptor, $0, length)
             }
         }
-        guard result == 0 else { throw Mishap("cannot bind \(name): errno \(errno)") }
+        guard result == 0 else { throw TestError("cannot bind \(name): errno \(errno)") }
         var limit = timeval(tv_sec: 10, tv_usec: 0)
         unsafe setsockopt(
             descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit,
@@ -182,7 +182,7 @@ private final class NotifyReceiver: Sendable {
     func next() throws -> String {
         var bytes = [UInt8](repeating: 0, count: 4096)
         let count = unsafe recv(descriptor, &bytes, bytes.count, 0)
-        guard count >= 0 else { throw Mishap("nothing is told: errno \(errno)") }
+        guard count >= 0 else { throw TestError("nothing is told: errno \(errno)") }
         return String(decoding: bytes.prefix(count), as: UTF8.self)
     }
 }

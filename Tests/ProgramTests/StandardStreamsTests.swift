@@ -1,5 +1,6 @@
 // One client on standard input and output.
 
+internal import LinuxHost
 import Harness
 import Testing
 

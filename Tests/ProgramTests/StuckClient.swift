@@ -1,5 +1,3 @@
-// A client that asks for much and reads nothing, so that its connection cannot finish.
-
 import Harness
 
 /// A connection whose replies nobody reads.
@@ -21,7 +19,7 @@ struct StuckClient {
         try client.send(requests.flatMap { $0 })
         // The first bytes: the server has the requests. The rest stays where it is.
         let first = try client.receiveReply()
-        guard first == .init(error: 0, cookie: 0) else { throw Mishap("the first read failed") }
+        guard first == .init(error: 0, cookie: 0) else { throw TestError("the first read failed") }
     }
 
     /// Sends more requests, which the server does not look at while it is sending.
@@ -33,7 +31,8 @@ struct StuckClient {
         for cookie in 1..<Self.requestCount {
             let reply = try client.receiveReply()
             guard reply == .init(error: 0, cookie: UInt64(cookie)) else {
-                throw Mishap("a read that was received before the stop was not finished: \(reply)")
+                throw TestError(
+                    "a read that was received before the stop was not finished: \(reply)")
             }
             _ = try client.receive(Self.requestLength)
         }

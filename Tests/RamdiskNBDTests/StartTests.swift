@@ -1,5 +1,6 @@
 // What the start of a server may remove again when it does not get to its end.
 
+import LinuxHost
 import LinuxIO
 import Logging
 import NBDServer
@@ -15,11 +16,12 @@ import Testing
         try DiskService(
             configuration: DiskService.Configuration(
                 disks: names.map { name in
-                    DiskPlan(
+                    DiskConfiguration(
                         name: name, size: 1 << 20, isSparse: true, isReadOnly: false,
-                        backing: BackingPlan(name: name, directory: directory, isKept: false))
-                }, addresses: ListenPlan(), options: ServerOptions(),
-                control: ControlPlan(socket: .none)),
+                        backing: BackingConfiguration(
+                            name: name, directory: directory, isKept: false))
+                }, addresses: ListenConfiguration(), options: ServerOptions(),
+                control: ControlConfiguration(socket: .none)),
             logger: logger)
     }
 

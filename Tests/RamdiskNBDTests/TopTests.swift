@@ -1,5 +1,6 @@
 // The picture of `top`, for figures that are known.
 
+internal import LinuxHost
 import LinuxIO
 import Testing
 

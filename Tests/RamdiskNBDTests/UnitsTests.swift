@@ -77,7 +77,7 @@ import Testing
 
     @Test("in ink have the width of their text")
     func ink() {
-        var line = InkedLine("ab", .red)
+        var line = StyledLine("ab", .red)
         line.add("cd")
         line.pad(to: 6)
         #expect(line.width == 6)

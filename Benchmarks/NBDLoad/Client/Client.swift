@@ -1,5 +1,3 @@
-// A connection to a server, with its handshake done.
-
 internal import LinuxIO
 internal import NBDProtocol
 internal import SystemPackage

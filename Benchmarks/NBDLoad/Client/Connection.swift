@@ -1,5 +1,3 @@
-// A connected socket that threads can share.
-
 internal import LinuxIO
 
 /// Keeps a socket open as long as somebody refers to it.

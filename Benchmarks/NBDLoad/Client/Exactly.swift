@@ -1,5 +1,3 @@
-// Sends and receives that are not done before every byte has moved.
-
 internal import LinuxIO
 internal import SystemPackage
 

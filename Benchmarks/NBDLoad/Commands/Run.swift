@@ -101,7 +101,7 @@ struct Run: ParsableCommand {
 
     // MARK: - Plans
 
-    private func makePlans(_ export: RemoteExport) throws(Failure) -> [LoadPlan] {
+    private func makePlans(_ export: RemoteExport) throws(Failure) -> [LoadConfiguration] {
         try checkExport(export)
         let bytes = min(export.size, UInt64(range?.bytes ?? .max))
         let blocks = Int(bytes / UInt64(blockSize.bytes))
@@ -113,7 +113,7 @@ struct Run: ParsableCommand {
             let share =
                 blocks * index / measuring.connections..<blocks * (index + 1)
                 / measuring.connections
-            var plan = LoadPlan()
+            var plan = LoadConfiguration()
             plan.workload = workload
             plan.readPercent = readPercent
             plan.isSequential = sequential
@@ -188,7 +188,7 @@ struct Run: ParsableCommand {
 /// The load of one thread.
 private struct LoadWork: Work {
     let client: Client
-    let plan: LoadPlan
+    let plan: LoadConfiguration
     let runNumber: UInt64
 
     func run() throws(Failure) -> LoadFigures {

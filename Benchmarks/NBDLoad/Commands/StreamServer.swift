@@ -30,7 +30,7 @@ struct StreamServer: ParsableCommand {
         let listener = try listen()
         let size = size.bytes
         announce("ready")
-        let wakeUp = try WakeUp()
+        let wakeUp = try EventFD()
         while true {
             guard let client = try next(of: listener, wakeUp) else { continue }
             client.socket.handle.disableDelay()
@@ -48,7 +48,7 @@ struct StreamServer: ParsableCommand {
 
     /// The next client; nil when it was gone before it could be let in.
     private func next(
-        of listener: Listener, _ wakeUp: borrowing WakeUp
+        of listener: Listener, _ wakeUp: borrowing EventFD
     ) throws(Errno) -> Connection? {
         _ = try Listener.wait(for: [listener], or: wakeUp)
         do throws(Errno) {

@@ -21,7 +21,7 @@ struct LoadConnection: ~Copyable {
     private enum Phase { case fill, load, check }
 
     private let socket: SocketHandle
-    private let plan: LoadPlan
+    private let plan: LoadConfiguration
     private var figures = LoadFigures()
     private var isMeasuring = false
 
@@ -50,7 +50,7 @@ struct LoadConnection: ~Copyable {
     /// Replies one after the other that took the same time: recorded together.
     private var batch = (sent: UInt64(0), count: 0)
 
-    init(socket: SocketHandle, plan: LoadPlan, runNumber: UInt64) throws(Failure) {
+    init(socket: SocketHandle, plan: LoadConfiguration, runNumber: UInt64) throws(Failure) {
         let headers = try mapping(plan.depth * plan.format.requestSize)
         let source = try mapping(plan.blockSize)
         let input = try mapping(plan.receiveBuffer)

@@ -1,5 +1,3 @@
-// What a connection counted.
-
 internal import Histogram
 
 /// Figures of one connection, or of several put together.

@@ -1,5 +1,3 @@
-// The head of a reply, in whichever messages were agreed on: everything but the data.
-
 internal import LinuxIO
 internal import NBDProtocol
 

@@ -1,5 +1,3 @@
-// Several connections at work at the same time, a thread each.
-
 internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage

@@ -1,5 +1,3 @@
-// Blocks that say where they belong, so that a wrong one gives itself away.
-
 internal import LinuxIO
 internal import NBDProtocol
 

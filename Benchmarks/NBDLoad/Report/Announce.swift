@@ -1,5 +1,3 @@
-// A line that a waiting program sees at once.
-
 internal import Glibc
 
 /// Prints a line, also when standard output is a pipe and would be buffered.

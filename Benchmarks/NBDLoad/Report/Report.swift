@@ -1,5 +1,3 @@
-// The result as a table for people, or as JSON for programs.
-
 internal import Histogram
 
 /// One line of a report: its key in JSON, what people read, and the value.

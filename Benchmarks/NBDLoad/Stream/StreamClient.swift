@@ -1,5 +1,3 @@
-// The client's end of a stream.
-
 internal import Histogram
 internal import LinuxIO
 internal import NBDProtocol

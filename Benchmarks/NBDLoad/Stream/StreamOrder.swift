@@ -1,5 +1,3 @@
-// What a stream is to be, told to the stream-server in the first message.
-
 internal import ArgumentParser
 internal import NBDProtocol
 

@@ -1,5 +1,3 @@
-// The server's end of a stream: the same memory traffic as a RAM disk has, and nothing else.
-
 internal import LinuxIO
 internal import NBDProtocol
 

@@ -1,5 +1,3 @@
-// Whole connections to a running server: the input says what is sent, in which order.
-
 import NBDProtocol
 
 /// Most messages that one input may have.

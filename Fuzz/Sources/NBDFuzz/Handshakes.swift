@@ -1,5 +1,3 @@
-// Both halves of the handshake as pure state machines, fed with what nobody should send.
-
 import NBDProtocol
 
 /// A client's bytes to ``ServerNegotiation``. Magic numbers are put in, so that what is behind them

@@ -1,5 +1,3 @@
-// One connection to a server in this process, which all inputs share.
-
 import LinuxIO
 import NBDServer
 import SystemPackage

@@ -1,5 +1,3 @@
-// What libFuzzer calls: one input, for the target that NBD_FUZZ_TARGET names.
-
 import Foundation
 import NBDProtocol
 

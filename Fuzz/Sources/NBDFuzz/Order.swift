@@ -1,5 +1,3 @@
-// A request as an input asks for it, and its form on the wire.
-
 import NBDProtocol
 
 /// A request with its payload. The encoding is this file's own.

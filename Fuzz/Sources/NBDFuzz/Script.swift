@@ -1,5 +1,3 @@
-// Input bytes as a script: decisions are read from it until it is at its end.
-
 /// Takes decisions from an input. Past its end every answer is zero.
 struct Script {
     private var rest: ArraySlice<UInt8>

@@ -1,5 +1,3 @@
-// Requests to a running server: in lockstep against a model of the disk, or many at once.
-
 import NBDProtocol
 
 /// Most requests that one input may have.

@@ -1,5 +1,3 @@
-// A reply, whole, with everything checked that the specification says of its form.
-
 import NBDProtocol
 
 /// What came back for one order.

@@ -1,5 +1,3 @@
-// What a server tells of an export.
-
 /// A kind of information on an export (specification: `NBD_REP_INFO`).
 public struct InfoType: RawRepresentable, Sendable, Hashable {
     /// The number as it travels.

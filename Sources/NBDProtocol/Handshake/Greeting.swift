@@ -1,5 +1,3 @@
-// The first words of both sides, before any option.
-
 /// Handshake flags: what the server can do (specification: "Handshake flags").
 public struct HandshakeFlags: OptionSet, Sendable, Hashable {
     /// The flags as they travel.

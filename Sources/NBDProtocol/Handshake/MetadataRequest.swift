@@ -1,5 +1,3 @@
-// What a client asks for when it lists or chooses metadata contexts.
-
 /// The data of LIST_META_CONTEXT and SET_META_CONTEXT: an export, and queries for contexts
 /// (specification: `NBD_OPT_LIST_META_CONTEXT`).
 public struct MetadataRequest: Sendable, Hashable {

@@ -1,5 +1,3 @@
-// What the server answers to an option.
-
 /// The kind of an option reply (specification: "Option reply types").
 public struct OptionReplyCode: RawRepresentable, Sendable, Hashable {
     /// The number as it travels.

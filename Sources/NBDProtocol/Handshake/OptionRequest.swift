@@ -1,5 +1,3 @@
-// What a client asks for during the handshake.
-
 /// The number of an option (specification: "Option types").
 public struct OptionCode: RawRepresentable, Sendable, Hashable {
     /// The number as it travels.

@@ -1,5 +1,3 @@
-// What a client has been told of an export.
-
 /// An export of a server, as a client that uses it knows it.
 public struct RemoteExport: Sendable, Hashable {
     /// The name that was asked for.

@@ -25,7 +25,7 @@ public struct ServerNegotiation: Sendable {
         case startTLS
         /// The handshake is over: serve what was agreed on. If that cannot be done after all, do not
         /// send the output, but call ``ServerNegotiation/withdrawn()``.
-        case serve(Agreement)
+        case serve(NegotiatedSession)
         /// Close the connection: the client asked to.
         case finish
         /// Close the connection: the client cannot have what it wants, has done nothing wrong, and has
@@ -36,7 +36,7 @@ public struct ServerNegotiation: Sendable {
     }
 
     /// What both sides will keep to once the handshake is over.
-    public struct Agreement: Sendable, Hashable {
+    public struct NegotiatedSession: Sendable, Hashable {
         /// Index of the export that was chosen.
         public var export: Int
         /// The messages to speak.
@@ -335,8 +335,8 @@ public struct ServerNegotiation: Sendable {
         return exports[index].adding(flags)
     }
 
-    private func agreement(_ index: Int) -> Agreement {
-        Agreement(export: index, format: format, hasContext: contextExport == index)
+    private func agreement(_ index: Int) -> NegotiatedSession {
+        NegotiatedSession(export: index, format: format, hasContext: contextExport == index)
     }
 
     private func exportIndex(named name: String) -> Int? {

@@ -1,5 +1,3 @@
-// Whether a connection is encrypted (specification: "TLS support").
-
 /// What a server wants of TLS.
 public enum TLSPolicy: String, Sendable, Hashable, CaseIterable {
     /// There is none. The specification's NOTLS.

@@ -1,5 +1,3 @@
-// What BLOCK_STATUS tells: how the export's bytes are stored, extent by extent.
-
 /// Metadata contexts (specification: "Metadata querying").
 public enum MetadataContext {
     /// Which parts are holes, and which read as zeroes; the one context of this server.

@@ -1,5 +1,3 @@
-// Which of the three kinds of messages a connection speaks once the handshake is over.
-
 /// The messages of the transmission phase, as the handshake has agreed on them (specification:
 /// "Transmission").
 @frozen public enum HeaderFormat: UInt8, Sendable, Hashable, BitwiseCopyable {

@@ -1,5 +1,3 @@
-// What a client asks of a disk: 28 or 32 bytes, and for WRITE the data behind them.
-
 /// The number of a command (specification: "Request types").
 @frozen public struct Command: RawRepresentable, Sendable, Hashable, BitwiseCopyable {
     /// The number as it travels.

@@ -38,7 +38,7 @@
     /// DISC is not for here: it has no reply, and its other fields are ignored. Nor is a payload where
     /// only a WRITE has one: it has to be gone first.
     @inlinable @inline(__always)
-    public func check(_ request: Request) -> RequestFault? {
+    public func check(_ request: Request) -> RequestError? {
         // Nearly every request is a READ or a WRITE with few flags, inside the export: one compact
         // test lets these pass, and the reasons are sorted out for the others.
         if request.command.rawValue <= Command.write.rawValue,
@@ -63,7 +63,7 @@
         @_noAllocation @_noLocks
     #endif
     @usableFromInline
-    func explain(_ request: Request) -> RequestFault? {
+    func explain(_ request: Request) -> RequestError? {
         guard let allowedFlags = allowedFlags(of: request.command) else { return .unknownCommand }
         guard request.flags.isWithin(allowedFlags) else { return .flags }
         if request.command == .flush {

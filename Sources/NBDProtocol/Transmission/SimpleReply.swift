@@ -1,5 +1,3 @@
-// What a server answers: 16 bytes, and for a READ that went well the data behind them.
-
 /// An error as it travels (specification: "Error values"). Numbers resemble Linux's, but these are
 /// the only ones that may be sent.
 @frozen public struct WireError: RawRepresentable, Sendable, Hashable, BitwiseCopyable {

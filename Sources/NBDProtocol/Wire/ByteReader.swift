@@ -1,5 +1,3 @@
-// Reads the parts of a handshake message one after the other; what does not add up is nil.
-
 /// A cursor over the bytes of one message.
 ///
 /// Nothing is read past the end: each method answers nil when fewer bytes are left than it needs,

@@ -1,5 +1,3 @@
-// The one thread that takes clients in, and cleans up after them.
-
 internal import LinuxIO
 internal import NBDProtocol
 internal import Synchronization
@@ -10,7 +8,7 @@ struct Acceptor: ~Copyable {
     /// A connection and the thread that serves it.
     private struct Worker {
         let connection: Connection
-        let insight: ConnectionInsight
+        let insight: ConnectionCounters
         let thread: Thread
     }
 
@@ -90,12 +88,12 @@ struct Acceptor: ~Copyable {
             context.insights.refused()
             return context.onEvent(.refused(refusal, peer: connection.peer))
         }
-        if context.places.handshakes >= context.options.maximumHandshakes { _ = crowdOut() }
+        if context.places.handshakes >= context.options.maximumHandshakes { _ = evict() }
         start(connection)
     }
 
-    private func refusal(of connection: Connection) -> Refusal? {
-        if context.places.areTaken { return .connectionLimit(context.places.limit) }
+    private func refusal(of connection: Connection) -> RejectionReason? {
+        if context.places.isFull { return .connectionLimit(context.places.limit) }
         if let limit = context.options.maximumConnectionsPerSource, connection.peer != nil,
             sources[connection.source, default: 0] >= limit
         {
@@ -108,7 +106,7 @@ struct Acceptor: ~Copyable {
         let context = context
         context.places.enter()
         do throws(Errno) {
-            let insight = try ConnectionInsight(
+            let insight = try ConnectionCounters(
                 number: connection.number, peer: connection.peer, in: context.insights)
             let thread = try Thread(name: "nbd-\(connection.number)") {
                 // Seen by whoever looks before its first request is served.
@@ -133,7 +131,7 @@ struct Acceptor: ~Copyable {
             .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noMemory, .noBufferSpace,
             .resourceTemporarilyUnavailable,
         ]
-        guard wants.contains(error), crowdOut() else {
+        guard wants.contains(error), evict() else {
             _ = wait(for: [], milliseconds: Self.pause)
             return
         }
@@ -143,9 +141,9 @@ struct Acceptor: ~Copyable {
 
     /// Closes a connection that is in the handshake, and sees it to its end, so that there are never
     /// more threads than the limits allow. Says whether there was one.
-    private mutating func crowdOut() -> Bool {
+    private mutating func evict() -> Bool {
         while true {
-            var crowd = Crowd()
+            var crowd = HandshakeEviction()
             let now = MonotonicTime.now()
             for worker in workers.values where worker.connection.isInHandshake {
                 crowd.add(
@@ -154,7 +152,7 @@ struct Acceptor: ~Copyable {
             }
             guard let first = crowd.first, let worker = workers[first] else { return false }
             // It may have moved on since it was looked at.
-            guard worker.connection.crowdOut(context.places) else { continue }
+            guard worker.connection.evict(context.places) else { continue }
             join(worker)
             return true
         }
@@ -162,7 +160,7 @@ struct Acceptor: ~Copyable {
 
     /// Joins the threads of connections that have ended, which closes their sockets.
     private mutating func joinEnded() {
-        guard context.places.haveEndings() else { return }
+        guard context.places.takeEndedFlag() else { return }
         for worker in workers.values where worker.connection.hasEnded { join(worker) }
     }
 

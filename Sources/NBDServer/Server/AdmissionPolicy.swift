@@ -1,5 +1,3 @@
-// Who may connect.
-
 public import LinuxIO
 
 /// Which clients a server takes in, judged by where they come from before a byte is read from them.

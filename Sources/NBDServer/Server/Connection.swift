@@ -1,5 +1,3 @@
-// One client, from its first byte to its last, on a thread of its own.
-
 internal import LinuxIO
 internal import NBDProtocol
 internal import Synchronization
@@ -38,7 +36,7 @@ final class Connection: Sendable {
     var isInHandshake: Bool { phase.load(ordering: .acquiring) == .handshake }
 
     /// What the thread does: the handshake, then requests until there are no more.
-    func run(_ context: ServerContext, _ insight: ConnectionInsight) {
+    func run(_ context: ServerContext, _ insight: ConnectionCounters) {
         Probes.connectionOpen(number)
         // A processor that is gone by now is no reason to turn a client away.
         if let processor = context.options.processor(for: number) {
@@ -46,7 +44,7 @@ final class Connection: Sendable {
         }
         var end = serve(context, insight)
         membership?.leave()
-        if phase.load(ordering: .acquiring) == .crowdedOut { end = .crowdedOut }
+        if phase.load(ordering: .acquiring) == .evicted { end = .evicted }
         if end.isViolation { context.insights.violated() }
         insight.end()
         let figures = insight.figures(at: .now())
@@ -56,7 +54,7 @@ final class Connection: Sendable {
         switch phase.exchange(.ended, ordering: .acquiringAndReleasing) {
         case .handshake: context.places.leaveHandshake()
         case .serving: context.places.giveBack()
-        case .crowdedOut, .ended: break
+        case .evicted, .ended: break
         }
         context.places.noteEnd()
         socket.handle.shutdownBoth()
@@ -64,8 +62,8 @@ final class Connection: Sendable {
     }
 
     /// Closes it if it is still in the handshake, and says whether it was. Its thread ends at once.
-    func crowdOut(_ places: Places) -> Bool {
-        guard moveOn(to: .crowdedOut) else { return false }
+    func evict(_ places: ConnectionSlots) -> Bool {
+        guard moveOn(to: .evicted) else { return false }
         places.leaveHandshake()
         socket.handle.shutdownBoth()
         return true
@@ -73,7 +71,7 @@ final class Connection: Sendable {
 
     /// Takes a place, before the client is told that it has an export. Says whether there was one; who
     /// gets none stays in the handshake.
-    private func beginServing(_ context: ServerContext) throws(SessionEnd) -> Bool {
+    private func beginServing(_ context: ServerContext) throws(DisconnectReason) -> Bool {
         let places = context.places
         guard places.take() else {
             context.insights.refused()
@@ -82,11 +80,11 @@ final class Connection: Sendable {
         }
         guard moveOn(to: .serving) else {
             places.giveBack()
-            throw .crowdedOut
+            throw .evicted
         }
         places.leaveHandshake()
         // Not before: in the handshake are clients that have shown nothing yet, and may be many.
-        if context.options.usesMemoryReserve { try? MemoryPressure.useReserve() }
+        if context.options.usesMemoryReserve { try? MemoryPressure.enterRealTimeClass() }
         return true
     }
 
@@ -96,7 +94,8 @@ final class Connection: Sendable {
         ).exchanged
     }
 
-    private func serve(_ context: ServerContext, _ insight: ConnectionInsight) -> SessionEnd {
+    private func serve(_ context: ServerContext, _ insight: ConnectionCounters) -> DisconnectReason
+    {
         var stream: TLSStream?
         let end = serve(context, insight, &stream)
         guard let stream else { return end }
@@ -104,8 +103,8 @@ final class Connection: Sendable {
     }
 
     private func serve(
-        _ context: ServerContext, _ insight: ConnectionInsight, _ stream: inout TLSStream?
-    ) -> SessionEnd {
+        _ context: ServerContext, _ insight: ConnectionCounters, _ stream: inout TLSStream?
+    ) -> DisconnectReason {
         let handle = socket.handle
         handle.disableDelay()
         if handle.isUnix {
@@ -117,7 +116,7 @@ final class Connection: Sendable {
             // A client whose machine is gone gives its place back after some ten minutes.
             handle.keepAlive(idleSeconds: 300, everySeconds: 60, times: 5)
         }
-        do throws(SessionEnd) {
+        do throws(DisconnectReason) {
             let agreement = try negotiate(context, &stream)
             let export = context.exports[agreement.export]
             insight.choose(export: agreement.export)
@@ -144,7 +143,7 @@ final class Connection: Sendable {
     /// The handshake; answers what was agreed on.
     private func negotiate(
         _ context: ServerContext, _ stream: inout TLSStream?
-    ) throws(SessionEnd) -> ServerNegotiation.Agreement {
+    ) throws(DisconnectReason) -> ServerNegotiation.NegotiatedSession {
         let handshake: Handshake
         do throws(Errno) {
             handshake = try Handshake(
@@ -153,7 +152,7 @@ final class Connection: Sendable {
         } catch {
             throw .failed(error)
         }
-        return try handshake.run(stream: &stream) { () throws(SessionEnd) in
+        return try handshake.run(stream: &stream) { () throws(DisconnectReason) in
             try beginServing(context)
         }
     }

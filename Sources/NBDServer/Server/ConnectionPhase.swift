@@ -1,5 +1,3 @@
-// Where a connection is in its life.
-
 internal import Synchronization
 
 /// The phases of a connection, and who moves it on: its thread, but for one that the acceptor closes.
@@ -9,7 +7,7 @@ enum ConnectionPhase: UInt8, AtomicRepresentable {
     /// It has a place.
     case serving
     /// The acceptor has closed it in the handshake, to make room for another.
-    case crowdedOut
+    case evicted
     /// Its thread is done, or as good as.
     case ended
 }

@@ -1,5 +1,3 @@
-// A disk under a name.
-
 internal import NBDProtocol
 
 /// A disk that clients can ask for by name.
@@ -40,7 +38,7 @@ public struct Export: Sendable {
     }
 
     /// What clients' requests have to meet, with what their handshake has agreed on.
-    func rules(_ agreement: ServerNegotiation.Agreement) -> RequestRules {
+    func rules(_ agreement: ServerNegotiation.NegotiatedSession) -> RequestRules {
         RequestRules(
             exportSize: disk.size, isReadOnly: isReadOnly, format: agreement.format,
             hasContext: agreement.hasContext)

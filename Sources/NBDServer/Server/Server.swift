@@ -1,5 +1,3 @@
-// The engine as a library: disks under names, on sockets, until it is told to stop.
-
 public import LinuxIO
 internal import Synchronization
 public import SystemPackage
@@ -77,7 +75,7 @@ public final class Server: Sendable {
     }
 
     /// What the server and each of its connections have done so far. Asking costs clients nothing.
-    public func figures() -> ServerFigures { context.insights.figures() }
+    public func figures() -> ServerStatistics { context.insights.figures() }
 
     /// Begins to follow every request; nil when eight others do already, or nothing is counted.
     public func trace() -> TraceFollower? { TraceFollower(context.insights) }

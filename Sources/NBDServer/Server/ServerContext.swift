@@ -1,5 +1,3 @@
-// What all threads of a server share.
-
 internal import LinuxIO
 internal import NBDProtocol
 internal import Synchronization
@@ -13,10 +11,10 @@ final class ServerContext: Sendable {
     let options: ServerOptions
     let onEvent: @Sendable (ServerEvent) -> Void
     let stop: StopSignal
-    let wakeUp: WakeUp
-    let places: Places
+    let wakeUp: EventFD
+    let places: ConnectionSlots
     /// What others may look at.
-    let insights: InsightRegistry
+    let insights: StatisticsRegistry
     private let stopMemory: MemoryMapping
     private let connectionCount = Atomic<UInt64>(0)
     /// Connections that wait to be taken in; nil when none is any more.
@@ -30,11 +28,11 @@ final class ServerContext: Sendable {
         self.exports = exports
         exportInfos = exports.map(\.info)
         self.options = options
-        places = Places(limit: options.maximumConnections)
+        places = ConnectionSlots(limit: options.maximumConnections)
         self.onEvent = onEvent
         let stopMemory = try MemoryMapping(privateBytes: StopSignal.byteCount)
-        let wakeUp = try WakeUp()
-        let insights = try InsightRegistry(
+        let wakeUp = try EventFD()
+        let insights = try StatisticsRegistry(
             exportCount: exports.count, isCounting: options.isCounting)
         stop = StopSignal(memory: stopMemory.region)
         self.stopMemory = stopMemory

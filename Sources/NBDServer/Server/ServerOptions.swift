@@ -1,5 +1,3 @@
-// What a server can be told, each with its reason.
-
 /// Limits and habits of a server.
 public struct ServerOptions: Sendable {
     /// Who may connect.

@@ -1,5 +1,3 @@
-// Does what the negotiation's state machine says, within a deadline.
-
 internal import LinuxIO
 internal import NBDProtocol
 internal import SystemPackage
@@ -30,9 +28,9 @@ struct Handshake: ~Copyable {
     /// it has it, `claim` says whether there is a place for it. If TLS is started on the way, `stream`
     /// is what it goes on with.
     consuming func run(
-        stream: inout TLSStream?, claim: () throws(SessionEnd) -> Bool
-    ) throws(SessionEnd) -> ServerNegotiation.Agreement {
-        do throws(SessionEnd) {
+        stream: inout TLSStream?, claim: () throws(DisconnectReason) -> Bool
+    ) throws(DisconnectReason) -> ServerNegotiation.NegotiatedSession {
+        do throws(DisconnectReason) {
             return try talk(&stream, claim)
         } catch {
             let isGone = [.disconnected, .closed, .failed(.connectionReset)].contains(error)
@@ -41,12 +39,12 @@ struct Handshake: ~Copyable {
     }
 
     private mutating func talk(
-        _ stream: inout TLSStream?, _ claim: () throws(SessionEnd) -> Bool
-    ) throws(SessionEnd) -> ServerNegotiation.Agreement {
+        _ stream: inout TLSStream?, _ claim: () throws(DisconnectReason) -> Bool
+    ) throws(DisconnectReason) -> ServerNegotiation.NegotiatedSession {
         var step = negotiation.start()
         while true {
             if case .serve = step.next, try !claim() { step = negotiation.withdrawn() }
-            do throws(SessionEnd) {
+            do throws(DisconnectReason) {
                 try send(step.output, stream)
             } catch {
                 // Who has asked to abort need not wait for the answer.
@@ -73,7 +71,7 @@ struct Handshake: ~Copyable {
         }
     }
 
-    private func startTLS() throws(SessionEnd) -> TLSStream {
+    private func startTLS() throws(DisconnectReason) -> TLSStream {
         guard let tls else { preconditionFailure("the negotiation knows that there is no TLS") }
         do throws(TLSHandshakeError) {
             return try TLSStream(tls, on: socket, deadline: deadline)
@@ -86,7 +84,7 @@ struct Handshake: ~Copyable {
         }
     }
 
-    private func discard(_ count: Int, _ stream: TLSStream?) throws(SessionEnd) {
+    private func discard(_ count: Int, _ stream: TLSStream?) throws(DisconnectReason) {
         var left = count
         while left > 0 {
             let part = min(left, buffer.region.count)
@@ -98,7 +96,7 @@ struct Handshake: ~Copyable {
     /// Receives exactly so many bytes, and not one that follows them.
     private func receive(
         _ count: Int, _ stream: TLSStream?
-    ) throws(SessionEnd) -> MemoryRegion {
+    ) throws(DisconnectReason) -> MemoryRegion {
         let channel = stream?.channel ?? Channel(socket)
         var received = 0
         while received < count {
@@ -115,7 +113,7 @@ struct Handshake: ~Copyable {
         return buffer.region.slice(at: 0, count: count)
     }
 
-    private func waitForInput() throws(SessionEnd) {
+    private func waitForInput() throws(DisconnectReason) {
         let milliseconds = try millisecondsLeft()
         do throws(Errno) {
             _ = try socket.waitReadable(milliseconds: milliseconds)
@@ -125,7 +123,7 @@ struct Handshake: ~Copyable {
     }
 
     /// Waits for room to send: who takes an answer byte by byte has no more time than who is silent.
-    private func waitForRoom() throws(SessionEnd) {
+    private func waitForRoom() throws(DisconnectReason) {
         let milliseconds = try millisecondsLeft()
         do throws(Errno) {
             _ = try socket.waitWritable(milliseconds: milliseconds)
@@ -134,13 +132,13 @@ struct Handshake: ~Copyable {
         }
     }
 
-    private func millisecondsLeft() throws(SessionEnd) -> Int {
+    private func millisecondsLeft() throws(DisconnectReason) -> Int {
         let milliseconds = deadline.milliseconds(from: .now())
         guard milliseconds > 0 else { throw .handshakeTimeout }
         return milliseconds
     }
 
-    private func send(_ bytes: [UInt8], _ stream: TLSStream?) throws(SessionEnd) {
+    private func send(_ bytes: [UInt8], _ stream: TLSStream?) throws(DisconnectReason) {
         let channel = stream?.channel ?? Channel(socket)
         var list = VectorList(capacity: 1)
         var sent = 0

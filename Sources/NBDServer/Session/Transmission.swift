@@ -17,13 +17,13 @@ struct Transmission: ~Copyable {
     private var input: ReceiveBuffer
     private var replies: ReplyBatch
     /// What these are going to be sent from.
-    private var claims: ReadClaims
+    private var claims: ReadPins
     private var polling: AdaptivePolling
     private var meter: Meter
     /// The connections that the client may move requests to and from; nil when it has only this one.
     private let siblings: SiblingConnections?
     /// Whether nothing may change before the siblings have been looked at: something was received since.
-    private var mustLook = false
+    private var mustCheckSiblings = false
     /// Requests served since something was received.
     private var batchSize = 0
     /// Whether what was received last came after the server had been told to stop.
@@ -35,7 +35,7 @@ struct Transmission: ~Copyable {
     ) throws(Errno) {
         let input = try ReceiveBuffer()
         let replies = try ReplyBatch(format: format)
-        let claims = try ReadClaims(disk.claims)
+        let claims = try ReadPins(disk.claims)
         self.channel = channel
         self.disk = disk
         self.rules = rules
@@ -50,8 +50,8 @@ struct Transmission: ~Copyable {
     }
 
     /// Serves until the connection ends, and answers why it did.
-    consuming func run() -> SessionEnd {
-        do throws(SessionEnd) {
+    consuming func run() -> DisconnectReason {
+        do throws(DisconnectReason) {
             while true { try serveAndReceive() }
         } catch {
             // What was served before the end is answered: "finish what is outstanding".
@@ -67,7 +67,7 @@ struct Transmission: ~Copyable {
     #if !DEBUG
         @_noAllocation @_noLocks
     #endif
-    private mutating func serveAndReceive() throws(SessionEnd) {
+    private mutating func serveAndReceive() throws(DisconnectReason) {
         try serveBatch()
         try sendReplies()
         try receiveBatch()
@@ -76,7 +76,7 @@ struct Transmission: ~Copyable {
     // MARK: - Requests
 
     /// Serves every request that has arrived whole.
-    private mutating func serveBatch() throws(SessionEnd) {
+    private mutating func serveBatch() throws(DisconnectReason) {
         while input.count >= format.requestSize {
             guard let request = input.peekRequest(format) else { throw .requestMagic }
             input.take(format.requestSize)
@@ -93,7 +93,7 @@ struct Transmission: ~Copyable {
     }
 
     @inline(__always)
-    private mutating func serve(_ request: Request) throws(SessionEnd) {
+    private mutating func serve(_ request: Request) throws(DisconnectReason) {
         if request.command == .disconnect {
             meter.disconnected()
             throw .disconnected
@@ -114,7 +114,7 @@ struct Transmission: ~Copyable {
         }
     }
 
-    private mutating func read(_ request: Request) throws(SessionEnd) {
+    private mutating func read(_ request: Request) throws(DisconnectReason) {
         if format == .simple || request.flags.contains(.dontFragment) {
             try readInOnePiece(request)
         } else {
@@ -124,7 +124,7 @@ struct Transmission: ~Copyable {
 
     /// One header and all the bytes, zeroes too.
     @inline(__always)
-    private mutating func readInOnePiece(_ request: Request) throws(SessionEnd) {
+    private mutating func readInOnePiece(_ request: Request) throws(DisconnectReason) {
         replies.append(
             dataAt: request.offset, count: request.length, isLast: true, answering: request)
         var offset = request.offset
@@ -141,7 +141,7 @@ struct Transmission: ~Copyable {
 
     /// A chunk for each extent: data with its bytes, a hole without.
     @inline(__always)
-    private mutating func readInChunks(_ request: Request) throws(SessionEnd) {
+    private mutating func readInChunks(_ request: Request) throws(DisconnectReason) {
         var offset = request.offset
         var left = request.length
         while true {
@@ -162,8 +162,8 @@ struct Transmission: ~Copyable {
     }
 
     @inline(__always)
-    private mutating func write(_ request: Request) throws(SessionEnd) {
-        if mustLook { try awaitSiblings() }
+    private mutating func write(_ request: Request) throws(DisconnectReason) {
+        if mustCheckSiblings { try awaitSiblings() }
         guard let target = disk.beginWrite(at: request.offset, count: request.length) else {
             return try refuse(request, .noMemory)
         }
@@ -175,7 +175,7 @@ struct Transmission: ~Copyable {
     @inline(__always)
     private mutating func receive(
         _ target: MemoryRegion, of request: Request
-    ) throws(SessionEnd) {
+    ) throws(DisconnectReason) {
         // Also when the rest does not come: others may need the place.
         defer { disk.endWrite(at: request.offset, count: request.length) }
         let arrived = min(input.count, target.count)
@@ -184,8 +184,8 @@ struct Transmission: ~Copyable {
         if arrived < target.count { try receive(target.suffix(from: arrived)) }
     }
 
-    private mutating func zero(_ request: Request) throws(SessionEnd) {
-        if mustLook { try awaitSiblings() }
+    private mutating func zero(_ request: Request) throws(DisconnectReason) {
+        if mustCheckSiblings { try awaitSiblings() }
         // On a sparse disk, pages that replies wait to be sent from would not be given back.
         if disk.shared != nil, !replies.isEmpty { try sendReplies() }
         let result =
@@ -204,23 +204,23 @@ struct Transmission: ~Copyable {
     }
 
     /// To be called before a request that was just received changes the disk; see ``ConnectionGroup``.
-    private mutating func awaitSiblings() throws(SessionEnd) {
+    private mutating func awaitSiblings() throws(DisconnectReason) {
         if let siblings, siblings.look() != .none {
             // What has been served is not repeated on another connection if its reply gets there in time.
             if !replies.isEmpty { try sendReplies() }
             guard siblings.awaitDead() else { throw .closed }
         }
-        mustLook = false
+        mustCheckSiblings = false
     }
 
     /// Notes that there are requests which the siblings may have received before.
     @inline(__always)
     private mutating func noteReceived() {
-        if let siblings { mustLook = siblings.areThere }
+        if let siblings { mustCheckSiblings = siblings.areThere }
     }
 
     /// Tells of the range's extents, of as many as there is room for: at least one.
-    private mutating func blockStatus(_ request: Request) throws(SessionEnd) {
+    private mutating func blockStatus(_ request: Request) throws(DisconnectReason) {
         if !replies.hasRoomForExtents { try sendReplies() }
         var extents = replies.makeExtentList()
         var offset = request.offset
@@ -236,7 +236,8 @@ struct Transmission: ~Copyable {
     }
 
     /// Answers with an error, after a WRITE's payload has been read away.
-    private mutating func refuse(_ request: Request, _ fault: RequestFault) throws(SessionEnd) {
+    private mutating func refuse(_ request: Request, _ fault: RequestError) throws(DisconnectReason)
+    {
         if request.command == .write {
             guard request.length <= rules.drainedPayload else {
                 throw .payloadTooLong(request.length)
@@ -257,7 +258,7 @@ struct Transmission: ~Copyable {
 
     /// A BLOCK_STATUS may choose among contexts; anything else is read away and refused. Answers the
     /// request without its payload.
-    private mutating func serveWithPayload(_ request: Request) throws(SessionEnd) -> Request {
+    private mutating func serveWithPayload(_ request: Request) throws(DisconnectReason) -> Request {
         guard request.length <= Limits.maximumPayload else { throw .payloadTooLong(request.length) }
         guard request.command == .blockStatus, rules.hasContext, !isStopping,
             request.length == ContextSelection.encodedSize
@@ -281,7 +282,7 @@ struct Transmission: ~Copyable {
         return plain
     }
 
-    private func payloadFault(of request: Request) -> RequestFault {
+    private func payloadFault(of request: Request) -> RequestError {
         if isStopping { return .shuttingDown }
         guard request.command == .blockStatus else { return .payload }
         if !rules.hasContext { return .noContext }
@@ -289,7 +290,7 @@ struct Transmission: ~Copyable {
         return request.length % 4 == 0 && request.length > 8 ? .unknownContext : .payload
     }
 
-    private mutating func drain(_ count: Int) throws(SessionEnd) {
+    private mutating func drain(_ count: Int) throws(DisconnectReason) {
         var left = count
         while left > 0 {
             try receive(atLeast: 1)
@@ -301,7 +302,7 @@ struct Transmission: ~Copyable {
 
     // MARK: - Receiving and sending
 
-    private mutating func sendReplies() throws(SessionEnd) {
+    private mutating func sendReplies() throws(DisconnectReason) {
         switch replies.send(to: channel) {
         case nil:
             claims.release()
@@ -313,7 +314,7 @@ struct Transmission: ~Copyable {
     }
 
     /// Waits for the next requests. All replies have been sent.
-    private mutating func receiveBatch() throws(SessionEnd) {
+    private mutating func receiveBatch() throws(DisconnectReason) {
         let isBetweenMessages = input.count == 0
         switch lookOrSleep() {
         case .bytes:
@@ -329,7 +330,7 @@ struct Transmission: ~Copyable {
     }
 
     /// Looks for the next requests as long as that is likely to pay, then sleeps until they come.
-    private mutating func lookOrSleep() -> Transfer {
+    private mutating func lookOrSleep() -> IOResult {
         polling.begin(afterBatchOf: batchSize)
         batchSize = 0
         while polling.goesOn {
@@ -344,7 +345,7 @@ struct Transmission: ~Copyable {
     }
 
     /// Waits in the kernel, and lets the polling know for how long.
-    private mutating func sleep() -> Transfer {
+    private mutating func sleep() -> IOResult {
         guard polling.isOn else { return input.receive(from: channel, wait: true) }
         let start = MonotonicTime.now()
         let transfer = input.receive(from: channel, wait: true)
@@ -353,7 +354,7 @@ struct Transmission: ~Copyable {
     }
 
     /// Receives the rest of a payload into its place, and what follows it into the buffer.
-    private mutating func receive(_ rest: MemoryRegion) throws(SessionEnd) {
+    private mutating func receive(_ rest: MemoryRegion) throws(DisconnectReason) {
         var rest = rest
         while rest.count > 0 {
             let isIdle = replies.isEmpty
@@ -372,7 +373,7 @@ struct Transmission: ~Copyable {
     }
 
     /// Receives more until so many bytes are in the buffer, if they are not yet.
-    private mutating func receive(atLeast count: Int) throws(SessionEnd) {
+    private mutating func receive(atLeast count: Int) throws(DisconnectReason) {
         while input.count < count {
             let isIdle = replies.isEmpty
             switch input.receive(from: channel, wait: isIdle) {

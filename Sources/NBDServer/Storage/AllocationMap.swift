@@ -8,8 +8,8 @@
 //   cleared in between is set once more. A fence stands between the bytes and the second look, so
 //   that the look cannot be done before the bytes are there.
 // - A thread that zeroes whole pages clears their bits first, and zeroes then. Between the two a 0
-//   promises too much. So it publishes the pages (``ZeroingClaims``), or on a sparse disk counts itself
-//   (``PageClaims``); a thread that has passed a page over because of a 0, and has to be sure, looks
+//   promises too much. So it publishes the pages (``ZeroingRanges``), or on a sparse disk counts itself
+//   (``PagePins``); a thread that has passed a page over because of a 0, and has to be sure, looks
 //   there afterwards.
 //
 // Whichever way two of these meet, data that a finished write has left in a page has a 1 above it.

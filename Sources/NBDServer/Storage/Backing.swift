@@ -1,5 +1,3 @@
-// Memory with a name, which outlives the server that serves it.
-
 internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage
@@ -22,7 +20,7 @@ final class Backing: Sendable {
     let wasFound: Bool
     /// Whether that one kept it on purpose, and did not die.
     let wasClean: Bool
-    private let place: BackingPlace
+    private let place: BackingLocation
     private let header: MemoryMapping
     private let isNamed: Atomic<Bool>
 
@@ -35,9 +33,9 @@ final class Backing: Sendable {
     ///   - size: in bytes; nil for whatever is found.
     ///   - newSize: in bytes, for what is made when nothing is found and no size is wanted.
     static func open(
-        _ place: BackingPlace, size: UInt64?, newSize: UInt64
+        _ place: BackingLocation, size: UInt64?, newSize: UInt64
     ) throws(BackingError) -> Backing {
-        guard BackingPlace.isName(place.name) else { throw .badName(place.name) }
+        guard BackingLocation.isName(place.name) else { throw .badName(place.name) }
         do throws(Errno) {
             try MemoryFile.makeDirectory(place.directory)
         } catch {
@@ -58,7 +56,7 @@ final class Backing: Sendable {
         throw .inUse(path: place.path, pid: nil)
     }
 
-    private init(making place: BackingPlace, size: UInt64) throws(BackingError) {
+    private init(making place: BackingLocation, size: UInt64) throws(BackingError) {
         guard size >= RamDisk.smallestSize, size <= RamDisk.largestSize else {
             throw .memory(.sizeOutOfRange(size))
         }
@@ -88,7 +86,7 @@ final class Backing: Sendable {
     }
 
     private init(
-        found file: consuming MemoryFile, _ place: BackingPlace, wanted: UInt64?
+        found file: consuming MemoryFile, _ place: BackingLocation, wanted: UInt64?
     ) throws(BackingError) {
         let bytes = try Self.headerBytes(file, place)
         let layout = try Self.check(bytes, of: file, place, wanted: wanted)
@@ -144,7 +142,7 @@ final class Backing: Sendable {
 
 extension Backing {
     /// The file of that name; nil when there is none.
-    private static func find(_ place: BackingPlace) throws(BackingError) -> MemoryFile? {
+    private static func find(_ place: BackingLocation) throws(BackingError) -> MemoryFile? {
         do throws(Errno) {
             return try MemoryFile(path: place.path)
         } catch .noSuchFileOrDirectory {
@@ -159,7 +157,7 @@ extension Backing {
     }
 
     private static func lock(
-        _ file: borrowing MemoryFile, _ place: BackingPlace
+        _ file: borrowing MemoryFile, _ place: BackingLocation
     ) throws(BackingError) {
         do throws(Errno) {
             try file.lock()
@@ -180,7 +178,7 @@ extension Backing {
     }
 
     private static func headerBytes(
-        _ file: borrowing MemoryFile, _ place: BackingPlace
+        _ file: borrowing MemoryFile, _ place: BackingLocation
     ) throws(BackingError) -> [UInt8] {
         do throws(Errno) {
             return try file.bytes(count: BackingHeader.byteCount)
@@ -191,7 +189,7 @@ extension Backing {
 
     /// The header of a file, if the file is what it says and what is wanted.
     private static func check(
-        _ bytes: [UInt8], of file: borrowing MemoryFile, _ place: BackingPlace, wanted: UInt64?
+        _ bytes: [UInt8], of file: borrowing MemoryFile, _ place: BackingLocation, wanted: UInt64?
     ) throws(BackingError) -> BackingHeader {
         let header: BackingHeader
         do throws(BackingHeader.Flaw) {

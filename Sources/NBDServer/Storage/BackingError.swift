@@ -1,5 +1,3 @@
-// Why a named memory could not be had.
-
 public import SystemPackage
 
 /// Why a disk could not be had from a backing; its description is one sentence for people. Whatever
@@ -34,7 +32,7 @@ public enum BackingError: Error, Sendable, Equatable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .badName(let name):
-            "\"\(name)\" is no name for a backing: one is up to \(BackingPlace.longestName) bytes "
+            "\"\(name)\" is no name for a backing: one is up to \(BackingLocation.longestName) bytes "
                 + "long, has no slash, and does not begin with a dot"
         case .notMemory(let directory):
             "\(directory) is not memory: a backing has to be in a tmpfs or a hugetlbfs"

@@ -1,5 +1,3 @@
-// The memory of a disk, wherever it comes from.
-
 internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage

@@ -1,5 +1,3 @@
-// Zeroing a disk's pages, and giving the memory of a sparse disk back.
-
 internal import LinuxIO
 internal import SystemPackage
 
@@ -30,7 +28,7 @@ extension DiskPages {
         var page = map.first(marked: true, from: touched.lowerBound, limit: touched.upperBound)
         while page < touched.upperBound {
             if let stop, stop.isSet { return .stopped }
-            let runEnd = PageClaims.endOfRun(with: page)
+            let runEnd = PagePins.endOfRun(with: page)
             let start = max(offset, bytes(page))
             guard giveBack(from: start, to: min(end, bytes(runEnd)), to: shared) else {
                 return .noMemory
@@ -53,8 +51,8 @@ extension DiskPages {
         let pages = pages(touchedAt: offset, count: count)
         // More pages than there can ever be are not even counted: the counts would take memory.
         if shared != nil, pages.count > mostMemory / Self.pageSize { return .noMemory }
-        if shared != nil { claims.beginUsing(pages) }
-        defer { if shared != nil { claims.endUsing(pages) } }
+        if shared != nil { claims.pin(pages) }
+        defer { if shared != nil { claims.unpin(pages) } }
         if let shared, !provision(pages, from: shared) { return .noMemory }
         let none = pages.lowerBound..<pages.lowerBound
         let result = zeroMarked(at: offset, count: count, clearing: none, stop: stop)
@@ -70,15 +68,15 @@ extension DiskPages {
         let touched = pages(touchedAt: start, count: end - start)
         let inside = pages(inside: start, count: end - start)
         var isRefused = false
-        if claims.beginTaking(touched) {
-            defer { claims.endTaking(touched) }
+        if claims.tryBeginRelease(touched) {
+            defer { claims.endRelease(touched) }
             map.clear(inside)
             // The kernel zeroes what is less than a page, where there is a page.
             if punch(from: start, to: end, out: shared) { return true }
             isRefused = true
         }
-        claims.beginUsing(touched)
-        defer { claims.endUsing(touched) }
+        claims.pin(touched)
+        defer { claims.unpin(touched) }
         // No file system that disks are in refuses to. What has lost its mark may hold data, or be no page.
         if isRefused, !provision(inside, from: shared) {
             map.mark(inside)
@@ -110,7 +108,7 @@ extension DiskPages {
         var page = map.first(marked: true, from: touched.lowerBound, limit: touched.upperBound)
         while page < touched.upperBound {
             if let stop, stop.isSet { return .stopped }
-            let limit = min(touched.upperBound, page + ZeroingClaims.longestPiece)
+            let limit = min(touched.upperBound, page + ZeroingRanges.longestPiece)
             // From the next page on: this one's mark may be gone again by now.
             let end = map.first(marked: false, from: page + 1, limit: limit)
             let piece = part(page..<end, ofRangeAt: offset, count: count)

@@ -1,5 +1,3 @@
-// What is done with a disk's pages: reading and writing. Zeroing is in DiskPages+Zeroing.swift.
-
 internal import LinuxIO
 internal import SystemPackage
 
@@ -28,9 +26,9 @@ struct DiskPages: Sendable, BitwiseCopyable {
     let zeroes: MemoryRegion
     let map: AllocationMap
     /// Which threads use pages of a sparse disk, and which give them back.
-    let claims: PageClaims
+    let claims: PagePins
     /// Which pages of a plain disk are being zeroed.
-    let zeroing: ZeroingClaims
+    let zeroing: ZeroingRanges
     /// Bytes of memory that a sparse disk takes at most.
     let mostMemory: Int
 
@@ -51,14 +49,14 @@ struct DiskPages: Sendable, BitwiseCopyable {
     /// Empty pages of a sparse disk are answered from shared zeroes, so reading takes no memory.
     @inline(__always)
     func readable(
-        at offset: UInt64, count: UInt64, claims: inout ReadClaims
+        at offset: UInt64, count: UInt64, claims: inout ReadPins
     ) -> MemoryRegion {
         if shared == nil { return slice(at: offset, count: count) }
         return readableSparse(at: offset, count: count, claims: &claims)
     }
 
     private func readableSparse(
-        at offset: UInt64, count: UInt64, claims: inout ReadClaims
+        at offset: UInt64, count: UInt64, claims: inout ReadPins
     ) -> MemoryRegion {
         let extent = extentToRead(at: offset, count: count, claims: &claims)
         guard extent.isEmpty else { return data(at: offset, count: extent.count) }
@@ -69,7 +67,7 @@ struct DiskPages: Sendable, BitwiseCopyable {
     /// claims are released.
     @inline(__always)
     func extentToRead(
-        at offset: UInt64, count: UInt64, claims: inout ReadClaims
+        at offset: UInt64, count: UInt64, claims: inout ReadPins
     ) -> DiskExtent {
         let extent = extent(at: offset, count: count)
         if shared == nil || extent.isEmpty { return extent }
@@ -78,12 +76,12 @@ struct DiskPages: Sendable, BitwiseCopyable {
 
     /// Claims a range for a reader, and looks at it once more: until then its memory could be taken away.
     private func claim(
-        at offset: UInt64, count: UInt64, claims: inout ReadClaims
+        at offset: UInt64, count: UInt64, claims: inout ReadPins
     ) -> DiskExtent {
         let pages = pages(touchedAt: offset, count: count)
-        self.claims.beginUsing(pages)
+        self.claims.pin(pages)
         let extent = extent(at: offset, count: count)
-        if extent.isEmpty { self.claims.endUsing(pages) } else { claims.keep(pages) }
+        if extent.isEmpty { self.claims.unpin(pages) } else { claims.keep(pages) }
         return extent
     }
 
@@ -112,9 +110,9 @@ struct DiskPages: Sendable, BitwiseCopyable {
     func beginWrite(at offset: UInt64, count: UInt64) -> MemoryRegion? {
         let pages = pages(touchedAt: offset, count: count)
         if let shared {
-            claims.beginUsing(pages)
+            claims.pin(pages)
             guard provision(pages, from: shared) else {
-                claims.endUsing(pages)
+                claims.unpin(pages)
                 return nil
             }
         }
@@ -128,7 +126,7 @@ struct DiskPages: Sendable, BitwiseCopyable {
     func endWrite(at offset: UInt64, count: UInt64) {
         let pages = pages(touchedAt: offset, count: count)
         map.markAgain(pages)
-        if shared != nil { claims.endUsing(pages) }
+        if shared != nil { claims.unpin(pages) }
     }
 
     // MARK: - Pages

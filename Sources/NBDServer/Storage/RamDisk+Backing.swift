@@ -25,7 +25,7 @@ extension RamDisk {
     ///     other the next.
     /// - Throws: ``BackingError``; whatever was there has not been changed then.
     public convenience init(
-        backing place: BackingPlace, size: UInt64?, newSize: UInt64 = 40 << 20,
+        backing place: BackingLocation, size: UInt64?, newSize: UInt64 = 40 << 20,
         isSparse: Bool = false
     ) throws(BackingError) {
         let backing = try Backing.open(place, size: size, newSize: newSize)

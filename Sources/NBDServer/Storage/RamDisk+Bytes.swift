@@ -29,7 +29,7 @@ extension RamDisk {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(count)
         do throws(Errno) {
-            var claims = try ReadClaims(pages.claims)
+            var claims = try ReadPins(pages.claims)
             while bytes.count < count {
                 let part = pages.readable(
                     at: offset + UInt64(bytes.count), count: UInt64(count - bytes.count),

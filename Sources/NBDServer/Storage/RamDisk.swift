@@ -1,5 +1,3 @@
-// The disk: who owns its memory, and what it is made of.
-
 internal import LinuxIO
 public import SystemPackage
 
@@ -64,8 +62,8 @@ public final class RamDisk: Sendable {
         if !isSparse { try memory.populate(size: size) }
         do throws(Errno) {
             mapMemory = try MemoryMapping(privateBytes: AllocationMap.byteCount(of: pageCount))
-            claimMemory = try MemoryMapping(privateBytes: PageClaims.byteCount(of: pageCount))
-            zeroingMemory = try MemoryMapping(privateBytes: ZeroingClaims.byteCount)
+            claimMemory = try MemoryMapping(privateBytes: PagePins.byteCount(of: pageCount))
+            zeroingMemory = try MemoryMapping(privateBytes: ZeroingRanges.byteCount)
             zeroes = try MemoryMapping(privateBytes: Self.zeroRunLength, writable: false)
         } catch {
             throw .cannotAllocate(size: size, error)
@@ -75,8 +73,8 @@ public final class RamDisk: Sendable {
         pages = DiskPages(
             size: size, shared: isSparse ? memory.handle : nil, region: region,
             zeroes: zeroes.region, map: map,
-            claims: PageClaims(pageCount: pageCount, memory: claimMemory.region),
-            zeroing: ZeroingClaims(memory: zeroingMemory.region),
+            claims: PagePins(pageCount: pageCount, memory: claimMemory.region),
+            zeroing: ZeroingRanges(memory: zeroingMemory.region),
             mostMemory: isSparse ? memory.mostOfSparse : .max)
         lockFailure = isSparse ? nil : Self.lock(memory.mapping, mapMemory)
         self.size = size

@@ -1,5 +1,3 @@
-// Why a disk could not be made.
-
 public import SystemPackage
 
 /// Why a disk could not be made; its description is one sentence for people.

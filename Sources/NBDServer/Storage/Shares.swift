@@ -1,5 +1,3 @@
-// Work on a whole disk, before it is served: every processor takes a share.
-
 internal import LinuxIO
 internal import SystemPackage
 

@@ -1,5 +1,3 @@
-// How threads that serve or zero a disk learn that the server is being stopped.
-
 internal import LinuxIO
 
 /// A flag that is set once, as the threads see it. They look at it after each receive and between the

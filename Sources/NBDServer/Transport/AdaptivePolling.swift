@@ -1,5 +1,3 @@
-// Whether to look again before going to sleep.
-
 internal import LinuxIO
 
 /// How long a connection's thread looks for the next request before it sleeps.

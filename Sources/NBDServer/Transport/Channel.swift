@@ -1,5 +1,3 @@
-// How bytes travel between a client and the code that speaks NBD with it.
-
 internal import LinuxIO
 
 /// A connection's way in and out: its socket, or TLS on that.
@@ -27,14 +25,14 @@ internal import LinuxIO
     /// Receives what there is into the regions, in order; waits for the first byte if that is wanted.
     /// The list itself is not changed.
     @inline(__always)
-    func receive(into list: borrowing VectorList, wait: Bool) -> Transfer {
+    func receive(into list: borrowing VectorList, wait: Bool) -> IOResult {
         if let tls = unsafe tls { return unsafe Self.receive(tls, list, wait) }
         return socket.receive(into: list, wait: wait)
     }
 
     /// Receives what there is into one region.
     @inline(__always)
-    func receive(into region: MemoryRegion, wait: Bool) -> Transfer {
+    func receive(into region: MemoryRegion, wait: Bool) -> IOResult {
         if let tls = unsafe tls { return unsafe Self.receive(tls, region, wait) }
         return socket.receive(into: region, wait: wait)
     }
@@ -44,7 +42,7 @@ internal import LinuxIO
     ///
     /// TLS always takes the whole list, and waits: in the handshake for as long as that may last.
     @inline(__always)
-    func send(_ list: borrowing VectorList, wait: Bool = true) -> Transfer {
+    func send(_ list: borrowing VectorList, wait: Bool = true) -> IOResult {
         if let tls = unsafe tls { return unsafe Self.send(tls, list) }
         return socket.send(list, wait: wait)
     }
@@ -55,21 +53,21 @@ internal import LinuxIO
     @_semantics("no_performance_analysis") @inline(never)
     private static func receive(
         _ tls: Unmanaged<TLSStream>, _ list: borrowing VectorList, _ wait: Bool
-    ) -> Transfer {
+    ) -> IOResult {
         unsafe tls.takeUnretainedValue().receive(into: list, wait: wait)
     }
 
     @_semantics("no_performance_analysis") @inline(never)
     private static func receive(
         _ tls: Unmanaged<TLSStream>, _ region: MemoryRegion, _ wait: Bool
-    ) -> Transfer {
+    ) -> IOResult {
         unsafe tls.takeUnretainedValue().receive(into: region, wait: wait)
     }
 
     @_semantics("no_performance_analysis") @inline(never)
     private static func send(
         _ tls: Unmanaged<TLSStream>, _ list: borrowing VectorList
-    ) -> Transfer {
+    ) -> IOResult {
         unsafe tls.takeUnretainedValue().send(list)
     }
 }

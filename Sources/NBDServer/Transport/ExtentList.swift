@@ -1,5 +1,3 @@
-// Extents on their way into a reply.
-
 internal import LinuxIO
 internal import NBDProtocol
 

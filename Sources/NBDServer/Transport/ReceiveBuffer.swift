@@ -1,5 +1,3 @@
-// Where requests arrive, and are looked at where they lie.
-
 internal import LinuxIO
 internal import NBDProtocol
 internal import SystemPackage
@@ -56,7 +54,7 @@ struct ReceiveBuffer: ~Copyable {
     }
 
     /// Receives what there is, behind what is left over.
-    mutating func receive(from channel: Channel, wait: Bool) -> Transfer {
+    mutating func receive(from channel: Channel, wait: Bool) -> IOResult {
         makeRoom()
         let transfer = channel.receive(into: memory.region.suffix(from: end), wait: wait)
         if case .bytes(let count) = transfer { end &+= count }
@@ -67,7 +65,7 @@ struct ReceiveBuffer: ~Copyable {
     /// has to be empty. Answers for the region alone: it may be filled with more to come.
     mutating func receive(
         from channel: Channel, into target: MemoryRegion, wait: Bool
-    ) -> Transfer {
+    ) -> IOResult {
         precondition(count == 0)
         start = 0
         end = 0

@@ -43,7 +43,7 @@ extension ReplyBatch {
     ///
     /// Not analysed: the text is a constant, which the compiler does not see through.
     @_semantics("no_performance_analysis") @inline(never)
-    mutating func append(fault: RequestFault, of request: Request, exportSize: UInt64) {
+    mutating func append(fault: RequestError, of request: Request, exportSize: UInt64) {
         let error = fault.error(for: request.command)
         guard format != .simple else {
             return append(SimpleReply(error: error, cookie: request.cookie))

@@ -1,5 +1,3 @@
-// Replies that go out together: headers of our own, data from where it lies.
-
 internal import LinuxIO
 internal import NBDProtocol
 internal import SystemPackage
@@ -16,7 +14,7 @@ struct ReplyBatch: ~Copyable {
     /// are 4 KiB, and a block status of some thousand extents is all of it.
     private static var ownMemory: Int { 64 << 10 }
     /// The longest thing that goes there in one piece, but for extents: an error with its text.
-    private static var longestHeader: Int { 32 + 6 + RequestFault.longestExplanation + 8 }
+    private static var longestHeader: Int { 32 + 6 + RequestError.longestExplanation + 8 }
     /// Room below which a list of extents is not begun.
     private static var leastExtentRoom: Int { 8 << 10 }
 
@@ -73,7 +71,7 @@ struct ReplyBatch: ~Copyable {
     }
 
     /// Sends everything, and waits as long as the client does not read. Nil when it is done.
-    mutating func send(to channel: Channel) -> Transfer? {
+    mutating func send(to channel: Channel) -> IOResult? {
         while !vectors.isEmpty {
             let transfer = channel.send(vectors)
             guard case .bytes(let count) = transfer else { return transfer }

@@ -1,3 +1,4 @@
+internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 

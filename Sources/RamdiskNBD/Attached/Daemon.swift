@@ -1,6 +1,5 @@
-// `up` in the background: started here, ready before this process ends.
-
 internal import Glibc
+internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
@@ -9,7 +8,7 @@ enum Daemon {
     /// Starts it, waits until it is ready, and prints what it prints. Its failure is this one's.
     ///
     /// - Parameter stop: a wish to stop before it is ready is passed on to it.
-    static func start(_ stop: StopRequest) throws {
+    static func start(_ stop: SupervisorMailbox) throws {
         let directory = try RuntimeDirectory.make()
         let path = directory.logPath(of: getpid())
         let log = try LogFile(path)
@@ -17,7 +16,7 @@ enum Daemon {
         let process: ChildProcess
         do throws(Errno) {
             process = try ChildProcess(
-                OwnProgram.path, OwnProgram.arguments(role: .daemon),
+                SelfExecution.path, SelfExecution.arguments(role: .daemon),
                 streams: [.null, .socket(pair.second.handle), .file(log.handle)],
                 ownSession: true)
         } catch {
@@ -53,12 +52,12 @@ enum Daemon {
 
     /// What comes until the other end is closed. Meanwhile, signals that end this process are the daemon's.
     private static func readAll(
-        _ socket: SocketHandle, _ stop: StopRequest, _ process: ChildProcess
+        _ socket: SocketHandle, _ stop: SupervisorMailbox, _ process: ChildProcess
     ) -> String {
         guard let buffer = try? MemoryMapping(privateBytes: 8192) else { return "" }
         var bytes: [UInt8] = []
         while true {
-            let ready = try? WaitItem.wait(for: [.input(socket), stop.item])
+            let ready = try? PollSource.wait(for: [.input(socket), stop.item])
             stop.clear()
             if stop.take() { process.signal(SIGTERM) }
             guard ready?[0] == true else { continue }

@@ -1,5 +1,4 @@
-// What `list` shows: this program's disks, and what else is attached to the kernel's devices.
-
+internal import LinuxHost
 internal import LinuxIO
 internal import NBDKernel
 

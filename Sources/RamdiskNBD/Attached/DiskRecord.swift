@@ -1,6 +1,7 @@
 // What is written down of a disk that is up, so that others can find it, also when nobody looks after
 // it any more.
 
+internal import LinuxHost
 internal import LinuxIO
 internal import NBDKernel
 internal import SystemPackage
@@ -29,7 +30,7 @@ struct DiskRecord: Sendable, Equatable {
     /// The kind of the file system.
     var fileSystem: String?
     /// The memory, when that outlives the server.
-    var backing: BackingPlan?
+    var backing: BackingConfiguration?
     /// Whether that is of the machine's reserved large pages.
     var usesReservedPages = false
     /// The server, when it is not this program's own.
@@ -110,7 +111,7 @@ extension DiskRecord {
         isDetaching = values["detaching"] == "yes"
         fileSystem = values["filesystem"]
         backing = values["backing"].map { name in
-            BackingPlan(
+            BackingConfiguration(
                 name: name, directory: values["backing-directory"],
                 isKept: values["keep"] == "yes")
         }

@@ -1,5 +1,3 @@
-// A server of one disk without addresses: connections are handed to it.
-
 internal import Glibc
 internal import LinuxIO
 internal import Logging
@@ -7,9 +5,9 @@ internal import NBDServer
 internal import SystemPackage
 
 /// How a disk is served, besides what it is.
-struct ServingPlan: Sendable {
+struct ServingConfiguration: Sendable {
     var options = ServerOptions()
-    var control = ControlPlan(socket: .none)
+    var control = ControlConfiguration(socket: .none)
     /// The kernel that such a disk is attached to is the one that gives memory back through it.
     var protection = Protection.writeBack
 }
@@ -17,12 +15,12 @@ struct ServingPlan: Sendable {
 /// The server, its disk, and the ways to ask it about itself.
 final class EmbeddedServer: Sendable {
     /// What the disk was like before it was served.
-    let start: DiskStart
+    let start: InitialDiskState
     private let server: Server
     /// All connections are the kernel's, which moves requests between them.
     private let group: ConnectionGroup
     private let disk: RamDisk
-    private let control: ControlPoint
+    private let control: ControlEndpoint
     private let controlFile: SocketFile?
     private let log: EventLog
     private let logger: Logger
@@ -30,7 +28,7 @@ final class EmbeddedServer: Sendable {
     /// Makes the disk, and serves it to whoever is handed over; `onEnd` is told the numbers of connections
     /// that have ended.
     init(
-        _ plan: DiskPlan, _ serving: ServingPlan, logger: Logger,
+        _ plan: DiskConfiguration, _ serving: ServingConfiguration, logger: Logger,
         onEnd: @escaping @Sendable (UInt64) -> Void
     ) throws(Failure) {
         Descriptor.raiseLimit()
@@ -40,7 +38,7 @@ final class EmbeddedServer: Sendable {
         serving.protection.disksAreThere(logger: logger)
         let doors = try serving.control.open(logger: logger)
         controlFile = doors.control?.file
-        let start = DiskStart(export.disk, plan)
+        let start = InitialDiskState(export.disk, plan)
         let log = EventLog(logger: logger, isQuiet: true)
         do throws(BackingError) {
             try export.disk.publish()
@@ -56,9 +54,9 @@ final class EmbeddedServer: Sendable {
                 log.record(event)
                 if case .ended(let number, _, _) = event { onEnd(number) }
             }
-            control = try ControlPoint(
+            control = try ControlEndpoint(
                 control: doors.control, metrics: doors.metrics,
-                watched: WatchedServer(
+                watched: MonitoredServer(
                     server: server, exports: [export], addresses: [],
                     maximumConnections: options.maximumConnections),
                 logger: logger)

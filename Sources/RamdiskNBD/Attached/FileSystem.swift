@@ -1,5 +1,4 @@
-// Making a file system on a device, mounting it, and taking it off.
-
+internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
@@ -20,7 +19,7 @@ enum FileSystemKind: String, CaseIterable, Sendable {
 }
 
 /// Which file system a disk is to have, and where it is to be seen.
-struct FileSystemPlan: Sendable {
+struct FileSystemConfiguration: Sendable {
     var kind: FileSystemKind
     /// More arguments for the program that makes it.
     var makeOptions: [String]
@@ -31,8 +30,8 @@ struct FileSystemPlan: Sendable {
     var isReadOnly: Bool
 
     /// None, nowhere.
-    static var none: FileSystemPlan {
-        FileSystemPlan(
+    static var none: FileSystemConfiguration {
+        FileSystemConfiguration(
             kind: .none, makeOptions: [], mountPoint: nil, mountOptions: nil, isReadOnly: false)
     }
 

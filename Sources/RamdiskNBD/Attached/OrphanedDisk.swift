@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxHost
 internal import LinuxIO
 internal import Logging
 internal import NBDKernel
@@ -20,7 +21,7 @@ struct OrphanedDisk {
     ///
     /// - Throws: when the server of that backing, or a mount at the wanted mount point, lives.
     static func endDeadServers(
-        of plan: AttachedPlan, _ directory: RuntimeDirectory
+        of plan: KernelDiskConfiguration, _ directory: RuntimeDirectory
     ) throws(Failure) -> [DiskRecord] {
         guard let place = plan.disk.backingPath else { return [] }
         let records = directory.records.filter { $0.backingPath == place }
@@ -56,7 +57,8 @@ struct OrphanedDisk {
     ///   - records: of owners that are dead.
     /// - Throws: when the device is not known to be an orphan, or is not the one that is wanted.
     static func find(
-        _ identifier: String, _ records: [DiskRecord], _ plan: AttachedPlan, _ logger: Logger
+        _ identifier: String, _ records: [DiskRecord], _ plan: KernelDiskConfiguration,
+        _ logger: Logger
     ) throws(Failure) -> OrphanedDisk? {
         for stale in records where stale.identifier != identifier {
             guard let device = try stale.attachedDevice() else { continue }

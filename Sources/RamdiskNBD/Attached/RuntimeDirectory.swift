@@ -1,5 +1,4 @@
-// Where running disks leave their records for `down` and `list`.
-
+internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
@@ -12,14 +11,14 @@ struct RuntimeDirectory: Sendable {
 
     /// Nil when others may have put something there: that is not to be believed.
     init?() {
-        let places = RuntimePlaces()
+        let places = RuntimeDirectories()
         path = places.standard
         guard places.isSafe(path) else { return nil }
     }
 
     /// Makes the directory if it is not there.
     static func make() throws(Failure) -> RuntimeDirectory {
-        let places = RuntimePlaces()
+        let places = RuntimeDirectories()
         try places.make(places.standard)
         guard let directory = RuntimeDirectory() else {
             throw .notPermitted("the directory \(places.standard) is not this user's alone")
@@ -66,7 +65,7 @@ struct RuntimeDirectory: Sendable {
         Directory.removeFile(recordPath(record.token))
         if let log = record.log, log != living?.log { Directory.removeFile(log) }
         if record.owner.number != living?.owner.number {
-            Directory.removeFile(ControlPlan.path(in: path, of: record.owner.number))
+            Directory.removeFile(ControlConfiguration.path(in: path, of: record.owner.number))
         }
         Directory.removeEmpty(path)
     }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxHost
 internal import LinuxIO
 internal import Logging
 internal import NBDKernel
@@ -38,11 +39,11 @@ struct TakeDown {
         _ watch: borrowing ProcessWatch, _ record: DiskRecord
     ) throws(Failure) {
         if !record.isDetaching, let device = try record.attachedDevice() {
-            try DeviceEnd.requireUnused(
+            try DeviceTeardown.requireUnused(
                 device, except: record.mountPoint, owner: record.owner.number)
             do throws(Failure) {
                 if isInOurNamespace(record.owner) {
-                    try DeviceEnd.release(device, mountedAt: record.mountPoint, logger).end()
+                    try DeviceTeardown.release(device, mountedAt: record.mountPoint, logger).end()
                 }
             } catch {
                 // Another `down` may have been quicker.
@@ -66,7 +67,7 @@ struct TakeDown {
                 closingDeadline ?? MonotonicTime.now().adding(milliseconds: Self.closingPatience)
             closingDeadline = end
             if .now() >= end {
-                let reason = DeviceEnd.reason(whyHeld: device)
+                let reason = DeviceTeardown.reason(whyHeld: device)
                 return logger.warning(
                     "\(device) is detached and its memory is free; the device stays \(reason)")
             }
@@ -112,23 +113,23 @@ struct TakeDown {
         var driver = try openDriver()
         let claim =
             record.remote == nil
-            ? nil : try DeviceEnd.claimAfterServer(device, isForced: isForced)
-        try DeviceEnd.disconnect(device, &driver)
+            ? nil : try DeviceTeardown.claimAfterServer(device, isForced: isForced)
+        try DeviceTeardown.disconnect(device, &driver)
         claim?.end()
         for mount in Mount.all(of: device.path) {
-            DeviceEnd.abandon(device, mountPoint: mount.point)
+            DeviceTeardown.abandon(device, mountPoint: mount.point)
         }
         try remove(record)
     }
 
     /// A worker still serves the disk: it does so until the device is detached.
     private func detach(_ device: NBDDevice, _ record: DiskRecord) throws(Failure) {
-        let claim = try DeviceEnd.release(device, mountedAt: record.mountPoint, logger)
+        let claim = try DeviceTeardown.release(device, mountedAt: record.mountPoint, logger)
         var driver = try openDriver()
         do throws(Failure) {
-            try DeviceEnd.disconnect(device, &driver)
+            try DeviceTeardown.disconnect(device, &driver)
         } catch {
-            DeviceEnd.restore(claim, logger)
+            DeviceTeardown.restore(claim, logger)
             throw error
         }
         claim.end()
@@ -138,20 +139,20 @@ struct TakeDown {
     /// The disk is in its backing, and the kernel may have more to write to it: it is served once
     /// more, to be taken down in order.
     private func serveAgain(_ record: DiskRecord) throws(Failure) {
-        let timeouts = AttachedPlan.timeouts(outlivesServer: true)
-        let plan = AttachedPlan(
-            disk: DiskPlan(
+        let timeouts = KernelDiskConfiguration.timeouts(outlivesServer: true)
+        let plan = KernelDiskConfiguration(
+            disk: DiskConfiguration(
                 name: "", size: nil, isSparse: !record.usesReservedPages, isReadOnly: false,
                 load: nil, usesReservedPages: record.usesReservedPages, backing: record.backing),
             fileSystem: .none, device: nil, queues: record.queues,
             requestTimeout: timeouts.request, deadConnectionTimeout: timeouts.deadConnection)
-        let stop: StopRequest
+        let stop: SupervisorMailbox
         do throws(Errno) {
-            stop = try StopRequest()
+            stop = try SupervisorMailbox()
         } catch {
             throw .system("cannot make a descriptor: \(error)")
         }
-        let disk = try AttachedDisk(plan, logger: logger, stop: stop)
+        let disk = try KernelDisk(plan, logger: logger, stop: stop)
         disk.closingPatience = Self.closingPatience
         do throws(Failure) {
             try disk.bringUp()
@@ -178,7 +179,7 @@ struct TakeDown {
 
     /// Takes the memory's name away. A worker that nobody has heard of yet, because its supervisor was
     /// killed in that moment, may have it for a little while more.
-    private func free(_ backing: BackingPlan, _ record: DiskRecord) throws(Failure) {
+    private func free(_ backing: BackingConfiguration, _ record: DiskRecord) throws(Failure) {
         let deadline = MonotonicTime.now().adding(milliseconds: Self.strayPatience)
         while true {
             do throws(Failure) {

@@ -1,6 +1,5 @@
-// The process that serves a supervised disk. It may die at any time; another one takes its place.
-
 internal import Glibc
+internal import LinuxHost
 internal import LinuxIO
 internal import Logging
 internal import NBDServer
@@ -13,19 +12,19 @@ internal import SystemPackage
 /// SIGTERM. It does not free the disk's memory unless its supervisor says so, or nobody but itself can
 /// know of it.
 struct Worker {
-    let plan: DiskPlan
-    let serving: ServingPlan
+    let plan: DiskConfiguration
+    let serving: ServingConfiguration
     let logger: Logger
-    let stop: StopRequest
+    let stop: SupervisorMailbox
 
     /// Number of the control socket in the worker: the first after the standard ones.
     static var controlDescriptor: CInt { 3 }
 
     /// Serves until it is told to stop, or gets a signal.
     func run() throws(Failure) {
-        CurrentProcess.markAsStorage()
-        let socket = ControlSocket(Descriptor(adopting: Self.controlDescriptor))
-        let control = WorkerControl(socket, stop)
+        CurrentProcess.markAsRootStorageDaemon()
+        let socket = DescriptorChannel(Descriptor(adopting: Self.controlDescriptor))
+        let control = WorkerChannel(socket, stop)
         let server = try EmbeddedServer(plan, serving, logger: logger) { number in
             control.hasEnded(number)
         }
@@ -36,10 +35,10 @@ struct Worker {
     }
 
     /// Answers the message that ended it; nil when a signal did, or there is nothing left to serve.
-    private func obey(_ control: WorkerControl, _ server: EmbeddedServer) -> WorkerMessage? {
-        var items = [stop.item, WaitItem.input(control.socket.handle)]
+    private func obey(_ control: WorkerChannel, _ server: EmbeddedServer) -> WorkerMessage? {
+        var items = [stop.item, PollSource.input(control.socket.handle)]
         while !stop.isSet {
-            guard let ready = try? WaitItem.wait(for: items) else { continue }
+            guard let ready = try? PollSource.wait(for: items) else { continue }
             stop.clear()
             if stop.takeFigures() { server.logFigures() }
             if ready.count > 1, ready[1] {
@@ -59,7 +58,7 @@ struct Worker {
     }
 
     private func serve(
-        _ message: consuming ControlMessage, _ control: WorkerControl, _ server: EmbeddedServer
+        _ message: consuming DescriptorMessage, _ control: WorkerChannel, _ server: EmbeddedServer
     ) {
         guard let socket = message.socket else { return }
         control.begins()
@@ -68,13 +67,13 @@ struct Worker {
 }
 
 /// The way to the supervisor, for the server's threads too, and how many connections there are.
-private final class WorkerControl: Sendable {
-    let socket: ControlSocket
-    private let stop: StopRequest
+private final class WorkerChannel: Sendable {
+    let socket: DescriptorChannel
+    private let stop: SupervisorMailbox
     private let begun = Atomic<Int>(0)
     private let ended = Atomic<Int>(0)
 
-    init(_ socket: consuming ControlSocket, _ stop: StopRequest) {
+    init(_ socket: consuming DescriptorChannel, _ stop: SupervisorMailbox) {
         self.socket = socket
         self.stop = stop
     }

@@ -1,5 +1,3 @@
-// What a supervisor and its worker tell each other, a message each.
-
 internal import NBDServer
 
 /// Messages over the control socket: a letter, and for some of them a number. Both ends are the same
@@ -12,7 +10,7 @@ enum WorkerMessage: Equatable {
     /// To the worker: stop, and free the memory.
     case stopAndRemove
     /// From the worker: ready for sockets.
-    case ready(DiskStart)
+    case ready(InitialDiskState)
     /// From the worker: a connection has ended; they are numbered in the order of their coming.
     case ended(UInt64)
 
@@ -46,7 +44,7 @@ enum WorkerMessage: Equatable {
         case (UInt8(ascii: "K"), 1): self = .stopAndKeep
         case (UInt8(ascii: "R"), 1): self = .stopAndRemove
         case (UInt8(ascii: "r"), 20):
-            var start = DiskStart(isBlank: bytes[1] != 0, wasFound: bytes[2] != 0)
+            var start = InitialDiskState(isBlank: bytes[1] != 0, wasFound: bytes[2] != 0)
             start.sectorSize = Int(bytes[3]) * 512
             start.identity = DiskIdentity(
                 high: Self.word(bytes[4..<12]), low: Self.word(bytes[12..<20]))

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Glibc
+internal import LinuxHost
 internal import LinuxIO
 internal import NBDKernel
 internal import NBDProtocol
@@ -83,22 +84,23 @@ struct Attach: ParsableCommand {
     func run() throws {
         // A reader of the log that goes away must not take the device's keeper with it.
         signal(SIGPIPE, SIG_IGN)
-        let stop = try StopRequest.fromSignals()
+        let stop = try SupervisorMailbox.fromSignals()
         if stay {
-            try AttachedDisk(plan, logger: log.logger, stop: stop).run { device, _ in
+            try KernelDisk(plan, logger: log.logger, stop: stop).run { device, _ in
                 standardOutput(device.path + "\n")
                 NotifySocket.tell("READY=1")
             }
         } else {
-            let disk = try AttachedDisk(plan, logger: log.quietLogger, stop: stop)
+            let disk = try KernelDisk(plan, logger: log.quietLogger, stop: stop)
             standardOutput(try disk.attachOnly().path + "\n")
         }
     }
 
-    private var plan: AttachedPlan {
-        let usual = AttachedPlan.attachTimeouts(stays: stay)
-        return AttachedPlan(
-            disk: DiskPlan(name: "", size: nil, isSparse: false, isReadOnly: false, load: nil),
+    private var plan: KernelDiskConfiguration {
+        let usual = KernelDiskConfiguration.attachTimeouts(stays: stay)
+        return KernelDiskConfiguration(
+            disk: DiskConfiguration(
+                name: "", size: nil, isSparse: false, isReadOnly: false, load: nil),
             fileSystem: .none, device: device?.device, queues: connections,
             requestTimeout: timeouts.timeout.map(UInt64.init) ?? usual.request,
             deadConnectionTimeout: timeouts.deadConnectionTimeout.map(UInt64.init)

@@ -1,3 +1,4 @@
+internal import LinuxHost
 internal import ArgumentParser
 internal import LinuxIO
 internal import Logging
@@ -54,13 +55,13 @@ struct Detach: ParsableCommand {
                     record)
             }
         }
-        let claim = try DeviceEnd.claimAfterServer(device, isForced: force)
+        let claim = try DeviceTeardown.claimAfterServer(device, isForced: force)
         var driver = try openDriver()
-        try DeviceEnd.disconnect(device, &driver)
+        try DeviceTeardown.disconnect(device, &driver)
         claim.end()
-        guard !DeviceEnd.awaitEnd(of: device, milliseconds: 2_000) else { return }
+        guard !DeviceTeardown.awaitEnd(of: device, milliseconds: 2_000) else { return }
         log.quietLogger.warning(
-            "\(device) is detached; the device stays \(DeviceEnd.reason(whyHeld: device))")
+            "\(device) is detached; the device stays \(DeviceTeardown.reason(whyHeld: device))")
     }
 
     /// The record of the process that looks after the device, or else of one that did.

@@ -1,6 +1,7 @@
 // `ramdisk-nbd down`: a disk that `up` has brought up, back to nothing.
 
 internal import ArgumentParser
+internal import LinuxHost
 internal import LinuxIO
 internal import NBDKernel
 

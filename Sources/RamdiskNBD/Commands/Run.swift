@@ -54,7 +54,7 @@ struct Run: ParsableCommand {
         let directory = try PrivateDirectory()
         let service = try DiskService(
             configuration: DiskService.Configuration(
-                disks: disks.plans, addresses: ListenPlan(unix: [directory.socketPath]),
+                disks: disks.plans, addresses: ListenConfiguration(unix: [directory.socketPath]),
                 options: options, control: insight.plan, purpose: .command(command)),
             logger: log)
         service.removeLater(directory)

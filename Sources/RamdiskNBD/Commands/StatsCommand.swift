@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import FoundationEssentials
+internal import LinuxHost
 internal import LinuxIO
 
 struct StatsCommand: ParsableCommand {
@@ -26,7 +27,7 @@ struct StatsCommand: ParsableCommand {
             """)
 
     @OptionGroup(title: "Server")
-    var server: WatchedServerOptions
+    var server: MonitoredServerOptions
 
     @Flag(name: .long, help: "Print JSON, one line, as GET /stats answers it.")
     var json = false

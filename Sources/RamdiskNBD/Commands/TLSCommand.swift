@@ -76,7 +76,7 @@ struct TLSInit: ParsableCommand {
     }
 
     func run() throws {
-        let kit = TLSKit(
+        let kit = CredentialGenerator(
             directory: directory, hosts: host.map(TLSHost.init), user: user, days: days)
         standardOutput(psk ? try kit.makeKey() : try kit.makeCertificates())
     }

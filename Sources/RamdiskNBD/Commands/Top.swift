@@ -3,6 +3,7 @@
 internal import ArgumentParser
 internal import FoundationEssentials
 internal import Glibc
+internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
@@ -37,7 +38,7 @@ struct Top: ParsableCommand {
             """)
 
     @OptionGroup(title: "Server")
-    var server: WatchedServerOptions
+    var server: MonitoredServerOptions
 
     @Option(
         name: .long,
@@ -59,13 +60,13 @@ struct Top: ParsableCommand {
         let environment = ProcessInfo.processInfo.environment
         // One that calls itself dumb knows no codes: it gets lines.
         let isTerminal = Terminal.isThere && environment["TERM"] != "dumb"
-        let plan = TopPlan(
+        let plan = TopConfiguration(
             client: try server.client(),
             intervalMilliseconds: interval.milliseconds, isDecimal: decimal,
             isColoured: wantsColour(isTerminal: output ?? false, environment: environment))
         let heard = TopSignals()
         do throws(Errno) {
-            try AwaitedSignals([SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGCONT]).handle { received in
+            try SignalWaiter([SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGCONT]).handle { received in
                 if received == SIGWINCH || received == SIGCONT {
                     heard.change()
                 } else {

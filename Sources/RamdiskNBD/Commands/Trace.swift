@@ -3,6 +3,7 @@
 internal import ArgumentParser
 internal import FoundationEssentials
 internal import Glibc
+internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
@@ -37,7 +38,7 @@ struct Trace: ParsableCommand {
             """)
 
     @OptionGroup(title: "Server")
-    var server: WatchedServerOptions
+    var server: MonitoredServerOptions
 
     @OptionGroup(title: "Which requests")
     var filter: TraceFilterOptions
@@ -46,7 +47,7 @@ struct Trace: ParsableCommand {
     var output: TraceOutputOptions
 
     func run() throws {
-        let signals = AwaitedSignals([SIGINT, SIGTERM])
+        let signals = SignalWaiter([SIGINT, SIGTERM])
         let client = try server.client()
         let plan = try plan(client)
         if filter.export != nil || filter.connection != nil,
@@ -69,13 +70,13 @@ struct Trace: ParsableCommand {
         try TraceSession(plan).run(stream)
     }
 
-    private func plan(_ client: ControlClient) throws -> TracePlan {
+    private func plan(_ client: ControlClient) throws -> TraceConfiguration {
         let disks: [DiskStats]? =
             output.summary
             ? try client.get("/disks", as: [DiskStats].self) : nil
         let isTerminal = try? OutputFile(standardOutput: ()).isTerminal
         let environment = ProcessInfo.processInfo.environment
-        return TracePlan(
+        return TraceConfiguration(
             path: output.path, format: output.fileFormat, summary: disks,
             isColoured: wantsColour(isTerminal: isTerminal ?? false, environment: environment),
             width: Terminal.size.columns)

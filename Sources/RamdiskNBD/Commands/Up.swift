@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import Glibc
+internal import LinuxHost
 internal import LinuxIO
 internal import NBDKernel
 internal import NBDServer
@@ -143,7 +144,7 @@ struct Up: ParsableCommand {
 
     func run() throws {
         signal(SIGPIPE, SIG_IGN)
-        let stop = try StopRequest.fromSignals()
+        let stop = try SupervisorMailbox.fromSignals()
         switch role {
         case nil where daemon: try Daemon.start(stop)
         case .worker: try serve(stop)
@@ -152,17 +153,17 @@ struct Up: ParsableCommand {
     }
 
     /// A worker: serves, and knows nothing of the kernel.
-    private func serve(_ stop: StopRequest) throws {
+    private func serve(_ stop: SupervisorMailbox) throws {
         // It is found under its supervisor's number, whichever worker it is.
         let serving = serving(under: getppid())
         try Worker(plan: disk.plans[0], serving: serving, logger: log.logger, stop: stop).run()
     }
 
     /// The owner of the device, the mount and the record.
-    private func own(_ stop: StopRequest) throws {
+    private func own(_ stop: SupervisorMailbox) throws {
         let isDaemon = role == .daemon
         LogHold.begin(log.logger)
-        let disk = try AttachedDisk(plan, logger: log.logger, stop: stop)
+        let disk = try KernelDisk(plan, logger: log.logger, stop: stop)
         try disk.run { device, mountPoint in
             LogHold.end()
             standardOutput(device.path + (mountPoint.map { " \($0)" } ?? "") + "\n")
@@ -171,8 +172,8 @@ struct Up: ParsableCommand {
         }
     }
 
-    private func serving(under process: Int32) -> ServingPlan {
-        var plan = ServingPlan()
+    private func serving(under process: Int32) -> ServingConfiguration {
+        var plan = ServingConfiguration()
         threads.apply(to: &plan.options)
         plan.options.isCounting = !insight.noStats
         plan.control = insight.plan
@@ -183,23 +184,24 @@ struct Up: ParsableCommand {
     }
 
     /// What is asked for. To be read before the process goes to another directory.
-    var plan: AttachedPlan {
+    var plan: KernelDiskConfiguration {
         var plan = disk.plans[0]
-        var worker: SupervisedBackend.Command?
+        var worker: SupervisedDiskServer.Command?
         if supervise {
             // A worker may be started when this process has left the directory that it was started in.
             var more = disk.pathArguments + insight.pathArguments
             if plan.backing == nil {
                 // A name for this time alone: the memory is the next worker's too.
                 let name = "up-\(String(UInt64.random(in: .min ... .max), radix: 36))"
-                plan.backing = BackingPlan(name: name, directory: nil, isKept: false)
+                plan.backing = BackingConfiguration(name: name, directory: nil, isKept: false)
                 more += ["--backing", name]
             }
-            worker = SupervisedBackend.Command(
-                program: OwnProgram.path, arguments: OwnProgram.arguments(role: .worker) + more)
+            worker = SupervisedDiskServer.Command(
+                program: SelfExecution.path,
+                arguments: SelfExecution.arguments(role: .worker) + more)
         }
-        let usual = AttachedPlan.timeouts(outlivesServer: plan.backing != nil)
-        return AttachedPlan(
+        let usual = KernelDiskConfiguration.timeouts(outlivesServer: plan.backing != nil)
+        return KernelDiskConfiguration(
             disk: plan, serving: serving(under: getpid()),
             fileSystem: fileSystem.plan(isReadOnly: disk.readOnly),
             device: device?.device, queues: queues ?? max(1, min(8, Processor.onlineCount)),

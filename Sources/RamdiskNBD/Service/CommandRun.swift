@@ -1,6 +1,5 @@
-// A command that is run for as long as it needs a disk.
-
 internal import Glibc
+internal import LinuxHost
 internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage
@@ -18,7 +17,7 @@ final class CommandRun: Sendable {
     var exitCode: Int32 { status.withLock { $0 } }
 
     /// Starts it, with the disk's place in its environment; `done` is told when it has ended.
-    func start(socketPath: String, uri: String, done: Completion) throws(Failure) {
+    func start(socketPath: String, uri: String, done: OneShotEvent) throws(Failure) {
         let started: ForegroundCommand
         do throws(Errno) {
             started = try ForegroundCommand(

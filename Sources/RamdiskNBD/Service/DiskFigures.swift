@@ -1,5 +1,3 @@
-// What each disk takes up, told when asked for with SIGUSR1.
-
 internal import Logging
 internal import NBDServer
 internal import Synchronization

@@ -1,5 +1,4 @@
-// From a configuration to a running server, and back to nothing.
-
+internal import LinuxHost
 internal import LinuxIO
 internal import Logging
 internal import NBDServer
@@ -12,13 +11,13 @@ internal import SystemPackage
 struct DiskService: Sendable {
     /// What to serve, and where.
     struct Configuration: Sendable {
-        var disks: [DiskPlan]
-        var addresses: ListenPlan
+        var disks: [DiskConfiguration]
+        var addresses: ListenConfiguration
         var options: ServerOptions
         var encryption: TLSConfiguration?
-        var control: ControlPlan
+        var control: ControlConfiguration
         var pidFile: String?
-        var purpose = Purpose.clients
+        var purpose = ServingMode.clients
         /// What this machine may do with the disks, so that the server must not have to wait for memory.
         var protection = Protection.none
     }
@@ -29,18 +28,18 @@ struct DiskService: Sendable {
     let configuration: Configuration
     let logger: Logger
     private let figures = DiskFigures()
-    private let leftovers = Leftovers()
+    private let leftovers = CleanupStack()
     /// The client on standard input and output, if it is there for one, is done.
-    private let clientIsDone: Completion
+    private let clientIsDone: OneShotEvent
     /// It is to end, for whatever reason.
-    private let over: Completion
+    private let over: OneShotEvent
 
     init(configuration: Configuration, logger: Logger) throws(Failure) {
         self.configuration = configuration
         self.logger = logger
         do throws(Errno) {
-            clientIsDone = try Completion()
-            over = try Completion()
+            clientIsDone = try OneShotEvent()
+            over = try OneShotEvent()
         } catch {
             throw .system("cannot make a descriptor to wait on: \(error)")
         }
@@ -52,7 +51,7 @@ struct DiskService: Sendable {
         LogHold.begin(logger)
         let running = try start()
         defer { stop(running) }
-        if configuration.protection == .none { ResidentMemory.forgetStart() }
+        if configuration.protection == .none { ResidentMemory.releaseStartupPages() }
         try running.control.start()
         try begin(running)
         // Only now: a start that fails or is interrupted leaves what it has found.
@@ -84,7 +83,7 @@ struct DiskService: Sendable {
         /// Where it listens, but for sockets that were passed: who passed them knows.
         var addresses: [SocketAddress]
         var log: EventLog
-        var control: ControlPoint
+        var control: ControlEndpoint
         var relay: StreamRelay?
     }
 
@@ -119,13 +118,13 @@ struct DiskService: Sendable {
     ) throws -> Running {
         let log = EventLog(logger: logger)
         let server = try makeServer(exports, listeners, tls, log)
-        let watched = WatchedServer(
+        let watched = MonitoredServer(
             server: server, exports: exports, addresses: uris(of: listeners.map(\.address)),
             maximumConnections: configuration.options.maximumConnections)
         return Running(
             server: server, exports: exports,
             addresses: listeners.filter { !$0.isPassed }.map(\.address), log: log,
-            control: try ControlPoint(
+            control: try ControlEndpoint(
                 control: doors.control, metrics: doors.metrics, watched: watched, logger: logger))
     }
 

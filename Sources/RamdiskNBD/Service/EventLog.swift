@@ -48,7 +48,9 @@ struct EventLog: Sendable {
     /// Writes what has been counted and not been told yet.
     func flush() { throttle.flush() }
 
-    private func ended(_ number: UInt64, _ end: SessionEnd, _ connection: ConnectionFigures) {
+    private func ended(
+        _ number: UInt64, _ end: DisconnectReason, _ connection: ConnectionStatistics
+    ) {
         let activity = connection.activity
         let errors = CountedCommand.allCases.reduce(0) { $0 + activity.errors(of: $1) }
         let line = Throttle.Line(
@@ -69,10 +71,10 @@ struct EventLog: Sendable {
     }
 
     /// Few kinds, whatever clients do: what they make different is not told apart.
-    private func kind(of end: SessionEnd) -> String {
+    private func kind(of end: DisconnectReason) -> String {
         switch end {
         case .handshakeTimeout: "ended late"
-        case .crowdedOut: "ended for others"
+        case .evicted: "ended for others"
         case .noPlace: "ended without a place"
         case .handshake: "ended for a violation"
         case .tls: "ended by TLS"
@@ -82,10 +84,10 @@ struct EventLog: Sendable {
         }
     }
 
-    private func level(of end: SessionEnd) -> Logger.Level {
+    private func level(of end: DisconnectReason) -> Logger.Level {
         if end.isViolation { return .warning }
         return switch end {
-        case .failed, .closedInMessage, .handshakeTimeout, .crowdedOut, .stalled, .tlsRequired:
+        case .failed, .closedInMessage, .handshakeTimeout, .evicted, .stalled, .tlsRequired:
             .notice
         default: usual
         }
@@ -94,7 +96,7 @@ struct EventLog: Sendable {
 
 extension Throttle.Line {
     /// A client was turned away.
-    fileprivate static func refused(_ refusal: Refusal, _ peer: String?) -> Self {
+    fileprivate static func refused(_ refusal: RejectionReason, _ peer: String?) -> Self {
         var figures: [String: Logger.Metadata.Value?] = ["peer": peer.map { "\($0)" }]
         let reason: String
         switch refusal {

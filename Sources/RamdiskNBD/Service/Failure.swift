@@ -1,5 +1,3 @@
-// How the program tells that something went wrong: one sentence, and an exit code that means it.
-
 internal import Glibc
 
 /// Why the program cannot go on.

@@ -1,11 +1,10 @@
-// Opens the addresses that were asked for, or says which could not be and why.
-
+internal import LinuxHost
 internal import LinuxIO
 internal import Logging
 internal import SystemPackage
 
 /// Addresses to listen on.
-struct ListenPlan: Sendable {
+struct ListenConfiguration: Sendable {
     var tcp: [ListenAddress] = []
     /// Paths of Unix sockets.
     var unix: [String] = []

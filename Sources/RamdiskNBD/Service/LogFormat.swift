@@ -1,5 +1,3 @@
-// How a log line is written: for people, for programs, for the journal.
-
 internal import Logging
 
 /// The form of log lines.

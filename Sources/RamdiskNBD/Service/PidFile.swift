@@ -1,5 +1,3 @@
-// A file with the process's number, for scripts.
-
 internal import Glibc
 internal import SystemPackage
 

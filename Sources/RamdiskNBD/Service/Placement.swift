@@ -1,5 +1,3 @@
-// Which processors do the work.
-
 internal import LinuxIO
 internal import SystemPackage
 

@@ -1,5 +1,3 @@
-// A directory that is nobody else's, for a socket.
-
 internal import Glibc
 internal import SystemPackage
 

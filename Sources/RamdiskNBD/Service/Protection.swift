@@ -1,5 +1,4 @@
-// Keeps the server going when the machine runs out of memory.
-
+internal import LinuxHost
 internal import LinuxIO
 internal import Logging
 internal import NBDServer
@@ -21,17 +20,17 @@ enum Protection: Sendable, Equatable {
     func begin(logger: Logger) {
         guard self != .none else { return }
         attempt("the process may be killed for want of memory", logger) { () throws(Errno) in
-            try MemoryPressure.neverKill()
+            try MemoryPressure.disableOOMKill()
         }
         attempt("the process is no I/O flusher", logger) { () throws(Errno) in
-            try MemoryPressure.becomeFlusher()
+            try MemoryPressure.setIOFlusher()
         }
         attempt("the process's memory is not locked", logger) { () throws(Errno) in
             try MemoryPressure.lockProcess()
         }
         guard self == .swap else { return }
         attempt("the server has no reserve of memory", logger) { () throws(Errno) in
-            try MemoryPressure.useReserve()
+            try MemoryPressure.enterRealTimeClass()
             try MemoryPressure.leaveReserve()
         }
         attempt("vm.watermark_boost_factor may not be 0", logger) { () throws(Errno) in
@@ -59,7 +58,7 @@ enum Protection: Sendable, Equatable {
     func disksAreThere(logger: Logger) {
         guard self != .none else { return }
         attempt("the server's buffers are not locked", logger) { () throws(Errno) in
-            try MemoryPressure.lockWhatComes()
+            try MemoryPressure.lockFutureMappings()
         }
     }
 

@@ -1,6 +1,7 @@
 // What signals do: stop, stop at once, tell figures.
 
 internal import Glibc
+internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
@@ -12,7 +13,7 @@ extension DiskService {
         var numbers = [SIGTERM, SIGINT, SIGHUP, SIGUSR1]
         if configuration.purpose.command != nil { numbers.append(SIGQUIT) }
         do throws(Errno) {
-            try AwaitedSignals(numbers).handle { obey($0) }
+            try SignalWaiter(numbers).handle { obey($0) }
         } catch {
             throw Failure.system("cannot start a thread: \(error)")
         }

@@ -1,5 +1,3 @@
-// Log lines on standard error.
-
 internal import Glibc
 internal import Logging
 internal import Synchronization

@@ -1,5 +1,3 @@
-// Log lines that others can cause as often as they like.
-
 internal import LinuxIO
 internal import Logging
 internal import Synchronization

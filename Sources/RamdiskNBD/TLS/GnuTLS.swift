@@ -1,5 +1,3 @@
-// Calls of the library's, and what to say when they fail.
-
 internal import CGnuTLS
 
 /// Calls of the library's by the program; the server has its own.

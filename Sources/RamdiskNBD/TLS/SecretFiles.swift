@@ -1,5 +1,3 @@
-// Files that others may not read, and that are never written twice.
-
 internal import Glibc
 internal import SystemPackage
 

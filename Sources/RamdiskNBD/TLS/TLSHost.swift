@@ -1,5 +1,3 @@
-// What a server's certificate is for.
-
 internal import Glibc
 
 /// A host by name or by address.

@@ -1,5 +1,3 @@
-// What the program's user reads, or another program.
-
 internal import Glibc
 internal import Synchronization
 internal import SystemPackage

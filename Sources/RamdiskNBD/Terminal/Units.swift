@@ -1,5 +1,3 @@
-// Numbers as people read them: three digits that count, and a unit.
-
 /// How figures are written.
 enum Units {
     /// `0`, `7.25`, `72.5`, `725`: three digits, whatever there is before the point.

@@ -4,13 +4,13 @@ extension ConformanceSuite {
     private static let section = "Size constraints"
 
     static let blockSizeCases: [ConformanceCase] = [
-        haggling(
+        negotiating(
             "info-block-size-length", .must, "NBD_INFO_BLOCK_SIZE", "length MUST be 14",
             needs: [.blockSizes]
         ) { dialogue in
             _ = try sizes(dialogue)
         },
-        haggling(
+        negotiating(
             "info-block-size-minimum", .must, section,
             "the minimum block size MUST be a power of 2, not larger than 2^16",
             needs: [.blockSizes]
@@ -19,7 +19,7 @@ extension ConformanceSuite {
             try expect(
                 minimum.nonzeroBitCount == 1 && minimum <= 1 << 16, "the minimum is \(minimum)")
         },
-        haggling(
+        negotiating(
             "info-block-size-preferred", .must, section,
             "the preferred size MUST be a power of 2, at least the minimum and 512",
             needs: [.blockSizes]
@@ -30,7 +30,7 @@ extension ConformanceSuite {
                     && sizes.preferred >= max(sizes.minimum, 512),
                 "minimum \(sizes.minimum), preferred \(sizes.preferred)")
         },
-        haggling(
+        negotiating(
             "info-block-size-maximum", .must, section,
             "the maximum payload MUST be at least as large as the preferred size",
             needs: [.blockSizes]
@@ -40,7 +40,7 @@ extension ConformanceSuite {
                 sizes.maximumPayload >= sizes.preferred,
                 "preferred \(sizes.preferred), maximum \(sizes.maximumPayload)")
         },
-        haggling(
+        negotiating(
             "info-block-size-megabyte", .should, section,
             "the maximum payload SHOULD be at least 2^20 if the export is that large",
             needs: [.blockSizes, .size(1 << 20)]
@@ -48,7 +48,7 @@ extension ConformanceSuite {
             let maximum = try sizes(dialogue).sizes.maximumPayload
             try expect(maximum >= 1 << 20, "the maximum is \(maximum)")
         },
-        haggling(
+        negotiating(
             "info-block-size-multiple", .should, section,
             "the export's size SHOULD be a multiple of the minimum block size",
             needs: [.blockSizes]
@@ -58,7 +58,7 @@ extension ConformanceSuite {
                 sizes.minimum > 0 && size.isMultiple(of: UInt64(sizes.minimum)),
                 "\(size) bytes in blocks of \(sizes.minimum)")
         },
-        haggling(
+        negotiating(
             "info-block-size-not-required", .must, "NBD_OPT_INFO and NBD_OPT_GO",
             "ERR_BLOCK_SIZE_REQD MUST NOT be sent if size constraints were requested"
         ) { dialogue in
@@ -69,7 +69,7 @@ extension ConformanceSuite {
                 try expect(end.code != Reply.blockSizeRequired, "it is answered \(end)")
             }
         },
-        haggling(
+        negotiating(
             "info-block-size-optional", .should, "NBD_OPT_INFO and NBD_OPT_GO",
             "ERR_BLOCK_SIZE_REQD SHOULD NOT be sent where sizes are the default ones",
             needs: [.anyAlignment]

@@ -32,10 +32,10 @@ extension ConformanceSuite {
         },
         ConformanceCase(
             "opt-export-name-after-options", .must, section,
-            "EXPORT_NAME ends option haggling, whatever options came before"
+            "EXPORT_NAME ends option negotiating, whatever options came before"
         ) { peer in
             let dialogue = try peer.haggle()
-            try dialogue.expectHaggling()
+            try dialogue.expectNegotiating()
             _ = try dialogue.ask(Option.info, information(peer.exportName))
             try choose(dialogue)
             try dialogue.expectAlive()

@@ -4,15 +4,15 @@ extension ConformanceSuite {
     private static let section = "NBD_OPT_EXTENDED_HEADERS"
 
     static let extendedOptionCases: [ConformanceCase] = [
-        haggling(
+        negotiating(
             "opt-extended-headers", .must, section,
             "it is answered with NBD_REP_ACK or a permitted error"
         ) { dialogue in
             let end = try dialogue.ask(Option.extendedHeaders).end
             try expect(end.isFinal, "it is answered \(end)")
-            try dialogue.expectHaggling()
+            try dialogue.expectNegotiating()
         },
-        haggling(
+        negotiating(
             "opt-extended-headers-alone", .should, section,
             "a server SHOULD support it even if structured replies are not negotiated",
             needs: [.extendedHeaders]
@@ -21,7 +21,7 @@ extension ConformanceSuite {
             try dialogue.go(dialogue.exportName)
             try dialogue.expectAlive()
         },
-        haggling(
+        negotiating(
             "opt-extended-headers-after-structured", .must, section,
             "a client MAY request structured replies first; extended headers take precedence",
             needs: [.extendedHeaders, .structuredReplies]
@@ -31,16 +31,16 @@ extension ConformanceSuite {
             try dialogue.go(dialogue.exportName)
             try dialogue.expectAlive()
         },
-        haggling(
+        negotiating(
             "opt-extended-headers-with-data", .should, section,
             "the server SHOULD reject a request with data with NBD_REP_ERR_INVALID",
             needs: [.extendedHeaders]
         ) { dialogue in
             let end = try dialogue.ask(Option.extendedHeaders, [1]).end
             try expect(end.code == Reply.invalid, "it is answered \(end)")
-            try dialogue.expectHaggling()
+            try dialogue.expectNegotiating()
         },
-        haggling(
+        negotiating(
             "opt-extended-headers-twice", .must, "Fixed newstyle negotiation",
             "a repeated message MAY fail with NBD_REP_ERR_INVALID; the handshake goes on",
             needs: [.extendedHeaders]
@@ -51,7 +51,7 @@ extension ConformanceSuite {
             try dialogue.go(dialogue.exportName)
             try dialogue.expectAlive()
         },
-        haggling(
+        negotiating(
             "opt-structured-reply-after-extended", .should, "NBD_OPT_STRUCTURED_REPLY",
             "NBD_REP_ERR_EXT_HEADER_REQD: extended headers take precedence over this option",
             needs: [.extendedHeaders]
@@ -62,7 +62,7 @@ extension ConformanceSuite {
             try dialogue.go(dialogue.exportName)
             try dialogue.expectAlive()
         },
-        haggling(
+        negotiating(
             "opt-go-extended", .must, "NBD_OPT_INFO and NBD_OPT_GO",
             "with extended headers negotiated, the server MUST NOT fail GO with ERR_UNSUP",
             needs: [.extendedHeaders]
@@ -71,7 +71,7 @@ extension ConformanceSuite {
             let end = try dialogue.ask(Option.go, information(dialogue.exportName)).end
             try expect(end.code == Reply.ack, "it is answered \(end)")
         },
-        haggling(
+        negotiating(
             "opt-set-meta-extended", .must, "NBD_OPT_SET_META_CONTEXT",
             "contexts can be selected with structured replies or extended headers",
             needs: [.extendedHeaders, .allocationContext]
@@ -81,7 +81,7 @@ extension ConformanceSuite {
             try expect(answer.end.code == Reply.ack, "it is answered \(answer.end)")
             try expect(dialogue.contexts.count == 1, "nothing is selected")
         },
-        haggling(
+        negotiating(
             "opt-go-status-payload-needs-contexts", .should, "Transmission flags",
             "BLOCK_STATUS_PAYLOAD SHOULD NOT be advertised if no contexts were negotiated",
             needs: [.extendedHeaders]

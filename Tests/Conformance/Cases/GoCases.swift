@@ -5,7 +5,7 @@ extension ConformanceSuite {
     private static let flagsSection = "Transmission flags"
 
     static let goCases: [ConformanceCase] = [
-        haggling(
+        negotiating(
             "opt-go", .must, "Baseline",
             "GO MUST be implemented, and leads to the transmission phase"
         ) { dialogue in
@@ -20,7 +20,7 @@ extension ConformanceSuite {
             try dialogue.go(peer.exportName)
             try dialogue.expectAlive()
         },
-        haggling(
+        negotiating(
             "opt-go-after-refusal", .must, section,
             "after a final reply that is an error, further options may be sent",
             needs: [.refusedNames]
@@ -30,14 +30,14 @@ extension ConformanceSuite {
             try dialogue.go(dialogue.exportName)
             try dialogue.expectAlive()
         },
-        haggling(
+        negotiating(
             "opt-go-unknown-type", .must, section,
             "the server MUST ignore any information requests it does not understand"
         ) { dialogue in
             try dialogue.go(dialogue.exportName, ask: [Information.unknown, 0xffff])
             try dialogue.expectAlive()
         },
-        haggling(
+        negotiating(
             "opt-go-has-flags", .must, flagsSection, "NBD_FLAG_HAS_FLAGS MUST always be 1"
         ) { dialogue in
             try dialogue.go(dialogue.exportName)
@@ -45,7 +45,7 @@ extension ConformanceSuite {
                 dialogue.export.flags.contains(.hasFlags),
                 "the flags are \(hex(dialogue.export.flags.rawValue))")
         },
-        haggling(
+        negotiating(
             "opt-go-no-df", .must, flagsSection,
             "NBD_FLAG_SEND_DF MUST be clear if structured replies have not been negotiated"
         ) { dialogue in
@@ -53,7 +53,7 @@ extension ConformanceSuite {
             try expect(
                 !dialogue.export.flags.contains(.dontFragment), "GO tells NBD_FLAG_SEND_DF")
         },
-        haggling(
+        negotiating(
             "opt-go-fast-zero-flag", .must, flagsSection,
             "FAST_ZERO MUST be 0 if NBD_FLAG_SEND_WRITE_ZEROES is not set"
         ) { dialogue in
@@ -63,7 +63,7 @@ extension ConformanceSuite {
                 !flags.contains(.fastZero) || flags.contains(.writeZeroes),
                 "the flags are \(hex(flags.rawValue))")
         },
-        haggling(
+        negotiating(
             "opt-go-no-status-payload", .must, flagsSection,
             "NBD_FLAG_BLOCK_STATUS_PAYLOAD MUST NOT be set without extended headers"
         ) { dialogue in
@@ -75,24 +75,24 @@ extension ConformanceSuite {
     ]
 
     static let structuredReplyCases: [ConformanceCase] = [
-        haggling(
+        negotiating(
             "opt-structured-reply", .must, "NBD_OPT_STRUCTURED_REPLY",
             "it is answered with NBD_REP_ACK or a permitted error"
         ) { dialogue in
             let end = try dialogue.ask(Option.structuredReply).end
             try expect(end.isFinal, "it is answered \(end)")
-            try dialogue.expectHaggling()
+            try dialogue.expectNegotiating()
         },
-        haggling(
+        negotiating(
             "opt-structured-reply-with-data", .should, "NBD_OPT_STRUCTURED_REPLY",
             "the server SHOULD reject a request with data with NBD_REP_ERR_INVALID",
             needs: [.structuredReplies]
         ) { dialogue in
             let end = try dialogue.ask(Option.structuredReply, [1]).end
             try expect(end.code == Reply.invalid, "it is answered \(end)")
-            try dialogue.expectHaggling()
+            try dialogue.expectNegotiating()
         },
-        haggling(
+        negotiating(
             "opt-structured-reply-twice", .must, "Fixed newstyle negotiation",
             "a repeated message MAY fail with NBD_REP_ERR_INVALID; the handshake goes on",
             needs: [.structuredReplies]
@@ -103,7 +103,7 @@ extension ConformanceSuite {
             try dialogue.go(dialogue.exportName)
             try dialogue.expectAlive()
         },
-        haggling(
+        negotiating(
             "opt-structured-reply-export-name", .must, "NBD_OPT_STRUCTURED_REPLY",
             "with it negotiated, READ gets structured replies, also after EXPORT_NAME",
             needs: [.structuredReplies]

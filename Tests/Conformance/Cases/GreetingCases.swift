@@ -53,7 +53,7 @@ extension ConformanceSuite {
             "client-flags-fixed-only", .must, "Client flags",
             "a client may take up NBD_FLAG_C_FIXED_NEWSTYLE alone"
         ) { peer in
-            try peer.haggle(flags: 1).expectHaggling()
+            try peer.haggle(flags: 1).expectNegotiating()
         },
         ConformanceCase(
             "client-may-leave", .should, "NBD_OPT_ABORT",
@@ -63,7 +63,7 @@ extension ConformanceSuite {
                 let dialogue = try peer.connect()
                 try dialogue.channel.send([UInt8](repeating: 0, count: count))
             }
-            try peer.haggle().expectHaggling()
+            try peer.haggle().expectNegotiating()
         },
     ]
 }

@@ -6,51 +6,51 @@ extension ConformanceSuite {
     private static let section = "NBD_OPT_INFO and NBD_OPT_GO"
 
     static let infoCases: [ConformanceCase] = [
-        haggling(
+        negotiating(
             "opt-info", .must, "Baseline",
             "INFO MUST be implemented, with at least NBD_INFO_EXPORT before NBD_REP_ACK"
         ) { dialogue in
             let answer = try info(dialogue)
             try expect(answer.information[Information.export] != nil, "there is no INFO_EXPORT")
         },
-        haggling(
+        negotiating(
             "opt-info-stays", .must, section, "INFO does not move to the transmission phase"
         ) { dialogue in
             _ = try info(dialogue)
-            try dialogue.expectHaggling()
+            try dialogue.expectNegotiating()
         },
-        haggling(
+        negotiating(
             "opt-info-export-length", .must, "NBD_INFO_EXPORT", "length MUST be 12"
         ) { dialogue in
             for data in try info(dialogue).information[Information.export] ?? [] {
                 try expect(data.count == 10, "length is \(data.count + 2)")
             }
         },
-        haggling(
+        negotiating(
             "opt-info-has-flags", .must, "Transmission flags", "NBD_FLAG_HAS_FLAGS MUST always be 1"
         ) { dialogue in
             let flags = try info(dialogue).facts?.flags ?? []
             try expect(flags.contains(.hasFlags), "the flags are \(hex(flags.rawValue))")
         },
-        haggling(
+        negotiating(
             "opt-info-no-requests", .must, section,
             "the client MAY specify an empty list of information requests"
         ) { dialogue in
             _ = try info(dialogue, [])
         },
-        haggling(
+        negotiating(
             "opt-info-unknown-type", .must, section,
             "the server MUST ignore any information requests it does not understand"
         ) { dialogue in
             _ = try info(dialogue, [Information.unknown, Information.blockSize, 0xffff])
         },
-        haggling(
+        negotiating(
             "opt-info-many-types", .must, section,
             "the server MUST ignore any information requests it does not understand, all of them"
         ) { dialogue in
             _ = try info(dialogue, (0..<200).map { 0x4000 + $0 })
         },
-        haggling(
+        negotiating(
             "opt-info-once", .should, "NBD_REP_INFO",
             "an information type SHOULD only appear once for an export"
         ) { dialogue in
@@ -58,7 +58,7 @@ extension ConformanceSuite {
                 try expect(all.count == 1, "information \(type) comes \(all.count) times")
             }
         },
-        haggling(
+        negotiating(
             "opt-info-texts", .must, "NBD_REP_INFO",
             "name and description are strings: UTF-8 without NUL, at most 4096 bytes"
         ) { dialogue in
@@ -70,7 +70,7 @@ extension ConformanceSuite {
                 }
             }
         },
-        haggling(
+        negotiating(
             "opt-info-name-as-listed", .must, "NBD_INFO_NAME",
             "the name is the one that appears in the reply to LIST", needs: [.list]
         ) { dialogue in
@@ -82,7 +82,7 @@ extension ConformanceSuite {
                 listed.contains(String(decoding: name, as: UTF8.self)),
                 "the name \(name) is none of \(listed)")
         },
-        haggling(
+        negotiating(
             "opt-info-description-as-listed", .must, "NBD_INFO_DESCRIPTION",
             "the description is the one that may follow the name in the reply to LIST",
             needs: [.list]
@@ -96,7 +96,7 @@ extension ConformanceSuite {
                 listed.contains { Array($0.description.utf8) == text[0] },
                 "the description \(text[0]) is not in the list")
         },
-        haggling(
+        negotiating(
             "opt-info-twice", .must, section,
             "asked the same again, the server MUST reply with the same set of information"
         ) { dialogue in
@@ -104,7 +104,7 @@ extension ConformanceSuite {
             let second = try info(dialogue, everything)
             try expect(Set(first.replies) == Set(second.replies), "the second answer differs")
         },
-        haggling(
+        negotiating(
             "opt-info-then-go", .must, section,
             "GO after INFO with the same parameters MUST tell the same"
         ) { dialogue in
@@ -116,14 +116,14 @@ extension ConformanceSuite {
                 Set(first.replies.map(\.data)) == Set(second.replies.map(\.data)),
                 "GO tells something else than INFO")
         },
-        haggling(
+        negotiating(
             "opt-info-default-export", .must, section,
             "the empty name means the default export, if there is any"
         ) { dialogue in
             let end = try dialogue.ask(Option.info, information("")).end
             try expect(
                 [Reply.ack, Reply.unknownExport].contains(end.code), "it is answered \(end)")
-            try dialogue.expectHaggling()
+            try dialogue.expectNegotiating()
         },
     ]
 

@@ -10,15 +10,15 @@ extension ConformanceSuite {
 
     private static func unknownCases(_ option: UInt32, _ name: String) -> [ConformanceCase] {
         [
-            haggling(
+            negotiating(
                 "\(name)-unknown-export", .must, section,
                 "NBD_REP_ERR_UNKNOWN: the chosen export does not exist", needs: [.refusedNames]
             ) { dialogue in
                 let end = try dialogue.ask(option, information(stranger)).end
                 try expect(end.code == Reply.unknownExport, "it is answered \(end)")
-                try dialogue.expectHaggling()
+                try dialogue.expectNegotiating()
             },
-            haggling(
+            negotiating(
                 "\(name)-unknown-export-tells-nothing", .should, section,
                 "the server SHOULD NOT send NBD_REP_INFO for an export that does not exist",
                 needs: [.refusedNames]
@@ -26,22 +26,22 @@ extension ConformanceSuite {
                 let answer = try dialogue.ask(option, information(stranger, everything))
                 try expect(answer.replies.isEmpty, "\(answer.replies.count) replies come first")
             },
-            haggling(
+            negotiating(
                 "\(name)-longest-name", .must, "Conventions",
                 "a name of 4096 bytes is a string like any other: it is answered"
             ) { dialogue in
                 let name = String(repeating: "x", count: 4096)
                 let end = try dialogue.ask(option, information(name)).end
                 // A server that serves every name is in the transmission phase now.
-                if option == Option.info || end.isError { try dialogue.expectHaggling() }
+                if option == Option.info || end.isError { try dialogue.expectNegotiating() }
             },
-            haggling(
+            negotiating(
                 "\(name)-no-string", .must, "Conventions",
                 "a name MUST NOT contain NUL: no export is chosen by it", needs: [.refusedNames]
             ) { dialogue in
                 try expectRefused(dialogue, option, information(bytes: [0x61, 0, 0x62]))
             },
-            haggling(
+            negotiating(
                 "\(name)-no-utf8", .must, "Conventions",
                 "a name is a sequence of UTF-8 code points: no export is chosen by another",
                 needs: [.refusedNames]
@@ -72,7 +72,7 @@ extension ConformanceSuite {
             ),
         ]
         return lies.map { lie, words, data in
-            haggling(
+            negotiating(
                 // The MUST is the client's; what a server does about it is its own choice, but to
                 // wait for bytes that are no part of the option is none.
                 "\(name)-lies-\(lie)", .should, section,
@@ -90,7 +90,7 @@ extension ConformanceSuite {
         do {
             let end = try dialogue.ask(option, data).end
             try expect(end.isError, "it is answered \(end)")
-            try dialogue.expectHaggling()
+            try dialogue.expectNegotiating()
         } catch is Closed {}
     }
 }

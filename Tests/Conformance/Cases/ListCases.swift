@@ -6,16 +6,16 @@ extension ConformanceSuite {
     private static let section = "NBD_OPT_LIST"
 
     static let listCases: [ConformanceCase] = [
-        haggling(
+        negotiating(
             "opt-list", .must, "Baseline", "NBD_OPT_LIST MUST be implemented"
         ) { dialogue in
             let end = try dialogue.ask(Option.list).end
             try expect(
                 end.code == Reply.ack || end.code == Reply.policy || end.code == Reply.tlsRequired,
                 "LIST is answered \(end)")
-            try dialogue.expectHaggling()
+            try dialogue.expectNegotiating()
         },
-        haggling(
+        negotiating(
             "opt-list-entries", .must, "NBD_REP_SERVER",
             "an entry is a name whose length fits into the reply, and a string for people",
             needs: [.list]
@@ -25,15 +25,15 @@ extension ConformanceSuite {
                 try expect(reply.listing != nil, "an entry is malformed: \(reply.data)")
             }
         },
-        haggling(
+        negotiating(
             "opt-list-with-data", .should, section,
             "the server SHOULD reject a request with data with NBD_REP_ERR_INVALID"
         ) { dialogue in
             let answer = try dialogue.ask(Option.list, [0, 0, 0, 0])
             try expect(answer.end.code == Reply.invalid, "it is answered \(answer.end)")
-            try dialogue.expectHaggling()
+            try dialogue.expectNegotiating()
         },
-        haggling(
+        negotiating(
             "opt-list-names", .must, "NBD_REP_SERVER",
             "names are those that INFO and GO expect", needs: [.list]
         ) { dialogue in
@@ -45,14 +45,14 @@ extension ConformanceSuite {
                     "INFO of the listed name \"\(name)\" is answered \(end)")
             }
         },
-        haggling(
+        negotiating(
             "opt-list-once", .must, section,
             "zero or more NBD_REP_SERVER replies, one for each export", needs: [.list]
         ) { dialogue in
             let replies = try dialogue.ask(Option.list).replies
             try expect(Set(replies).count == replies.count, "an export is listed twice")
         },
-        haggling(
+        negotiating(
             "opt-list-twice", .should, section,
             "asked again, the list comes again: LIST changes nothing, so it may be repeated",
             needs: [.list]

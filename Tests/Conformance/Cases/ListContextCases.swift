@@ -7,7 +7,7 @@ extension ConformanceSuite {
 
     static let listContextCases: [ConformanceCase] =
         [
-            haggling(
+            negotiating(
                 structured: "opt-list-meta-all", .must, section,
                 "if zero queries are sent, the server MUST return all contexts, or wildcards"
             ) { dialogue in
@@ -16,35 +16,35 @@ extension ConformanceSuite {
                     names.contains("base:allocation") || names.contains("base:"),
                     "\(names) has no base:allocation")
             },
-            haggling(
+            negotiating(
                 structured: "opt-list-meta-wildcard", .must, "The base: metadata namespace",
                 "`base:` MUST be supported as a wildcard when listing"
             ) { dialogue in
                 let names = try list(dialogue, ["base:"]).contexts.map(\.name)
                 try expect(names.contains("base:allocation"), "\(names) has no base:allocation")
             },
-            haggling(
+            negotiating(
                 structured: "opt-list-meta-exact", .must, section,
                 "contexts that match a query MUST be returned, and no others"
             ) { dialogue in
                 let names = try list(dialogue, ["base:allocation"]).contexts.map(\.name)
                 try expect(names == ["base:allocation"], "the list is \(names)")
             },
-            haggling(
+            negotiating(
                 structured: "opt-list-meta-unknown-namespace", .must, section,
                 "the server MUST ignore queries of an unknown namespace: a single NBD_REP_ACK"
             ) { dialogue in
                 let answer = try list(dialogue, ["x-nobody:anything"])
                 try expect(answer.replies.isEmpty, "the list is \(answer.contexts)")
             },
-            haggling(
+            negotiating(
                 structured: "opt-list-meta-unknown-leaf", .must, "The base: metadata namespace",
                 "a leaf-name that is not recognized MUST be ignored rather than be an error"
             ) { dialogue in
                 let answer = try list(dialogue, ["base:no-such-leaf"])
                 try expect(answer.replies.isEmpty, "the list is \(answer.contexts)")
             },
-            haggling(
+            negotiating(
                 structured: "opt-list-meta-mixed", .must, section,
                 "unknown queries are ignored, and the others answered"
             ) { dialogue in
@@ -52,7 +52,7 @@ extension ConformanceSuite {
                 let names = answer.contexts.map(\.name)
                 try expect(names == ["base:allocation"], "the list is \(names)")
             },
-            haggling(
+            negotiating(
                 structured: "opt-list-meta-id", .should, section,
                 "the context ID in these replies SHOULD be zero"
             ) { dialogue in
@@ -60,7 +60,7 @@ extension ConformanceSuite {
                     try expect(context.id == 0, "\(context.name) has ID \(context.id)")
                 }
             },
-            haggling(
+            negotiating(
                 structured: "opt-list-meta-names", .must, section,
                 "each name MUST begin with a namespace and a colon, and be a string"
             ) { dialogue in
@@ -72,7 +72,7 @@ extension ConformanceSuite {
                         "\(reply.data) is no context")
                 }
             },
-            haggling(
+            negotiating(
                 structured: "opt-list-meta-changes-nothing", .must, "NBD_OPT_SET_META_CONTEXT",
                 "only SET replaces the selection: a LIST after it leaves it alone"
             ) { dialogue in
@@ -81,13 +81,13 @@ extension ConformanceSuite {
                 try dialogue.go(dialogue.exportName)
                 _ = try dialogue.succeed(.blockStatus(0, 4096))
             },
-            haggling(
+            negotiating(
                 "opt-list-meta-too-early", .must, section,
                 "before structured replies it MAY be refused; the handshake goes on"
             ) { dialogue in
                 _ = try dialogue.ask(
                     Option.listMetaContext, contextQuery(dialogue.exportName, []))
-                try dialogue.expectHaggling()
+                try dialogue.expectNegotiating()
             },
         ] + lyingQueries(Option.listMetaContext, "opt-list-meta", .must, section)
 
@@ -127,14 +127,14 @@ extension ConformanceSuite {
             ),
         ]
         return lies.map { lie, words, data in
-            haggling(
+            negotiating(
                 structured: "\(name)-lies-\(lie)", level, section,
                 "a syntactically invalid request (here one \(words)) fails with "
                     + "NBD_REP_ERR_INVALID"
             ) { dialogue in
                 let end = try dialogue.ask(option, data(dialogue.exportName)).end
                 try expect(end.code == Reply.invalid, "it is answered \(end)")
-                try dialogue.expectHaggling()
+                try dialogue.expectNegotiating()
             }
         }
     }

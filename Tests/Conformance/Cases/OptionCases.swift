@@ -11,7 +11,7 @@ extension ConformanceSuite {
             unknown("opt-unknown-peek-export", Option.peekExport, 0),
             unknown("opt-unknown-with-data", Option.unknown, 24),
             unknown("opt-unknown-with-long-data", Option.unknown, 60_000),
-            haggling(
+            negotiating(
                 "opt-error-text", .must, "Option reply types",
                 "an error's data is a string: UTF-8 without NUL, at most 4096 bytes"
             ) { dialogue in
@@ -26,7 +26,7 @@ extension ConformanceSuite {
                         "the data of \(end) is no string")
                 }
             },
-            haggling(
+            negotiating(
                 "opt-ack-without-data", .must, "Option reply types", "NBD_REP_ACK has no data",
                 needs: [.list]
             ) { dialogue in
@@ -37,7 +37,7 @@ extension ConformanceSuite {
 
     /// An option that nobody has defined, with so many bytes of data.
     private static func unknown(_ name: String, _ option: UInt32, _ count: Int) -> ConformanceCase {
-        haggling(
+        negotiating(
             name, .must, "Baseline",
             "an option that is not implemented MUST be answered with NBD_REP_ERR_UNSUP, and the "
                 + "next message parsed"
@@ -45,18 +45,18 @@ extension ConformanceSuite {
             let answer = try dialogue.ask(option, [UInt8](repeating: 0x49, count: count))
             try expect(
                 answer.end.code == Reply.unsupported, "option \(option) is answered \(answer.end)")
-            try dialogue.expectHaggling()
+            try dialogue.expectNegotiating()
         }
     }
 
     private static let abortCases: [ConformanceCase] = [
-        haggling(
+        negotiating(
             "opt-abort", .must, "NBD_OPT_ABORT", "the server MUST reply with NBD_REP_ACK"
         ) { dialogue in
             let answer = try dialogue.ask(Option.abort)
             try expect(answer.end.code == Reply.ack, "ABORT is answered \(answer.end)")
         },
-        haggling(
+        negotiating(
             "opt-abort-with-data", .should, "NBD_OPT_ABORT",
             "a server SHOULD ignore data that comes with ABORT"
         ) { dialogue in
@@ -68,7 +68,7 @@ extension ConformanceSuite {
             "the server SHOULD gracefully handle a client that does not wait for the reply"
         ) { peer in
             for _ in 0..<4 { try peer.haggle().send(option: Option.abort) }
-            try peer.haggle().expectHaggling()
+            try peer.haggle().expectNegotiating()
         },
     ]
 }

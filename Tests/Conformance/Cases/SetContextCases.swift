@@ -8,38 +8,38 @@ extension ConformanceSuite {
 
     static let setContextCases: [ConformanceCase] =
         [
-            haggling(
+            negotiating(
                 structured: "opt-set-meta", .must, section,
                 "a reply for each selected context, then NBD_REP_ACK"
             ) { dialogue in
                 let names = try set(dialogue, [allocation]).contexts.map(\.name)
                 try expect(names == [allocation], "\(names) is selected")
             },
-            haggling(
+            negotiating(
                 structured: "opt-set-meta-none", .must, section,
                 "if zero queries are sent, the server MUST select no contexts"
             ) { dialogue in
                 try expectNothing(dialogue, [])
             },
-            haggling(
+            negotiating(
                 structured: "opt-set-meta-wildcard", .must, "The base: metadata namespace",
                 "the server MUST ignore `base:` when contexts are selected"
             ) { dialogue in
                 try expectNothing(dialogue, ["base:"])
             },
-            haggling(
+            negotiating(
                 structured: "opt-set-meta-unknown-leaf", .must, "The base: metadata namespace",
                 "a leaf-name that is not recognized MUST be ignored rather than be an error"
             ) { dialogue in
                 try expectNothing(dialogue, ["base:no-such-leaf", "base:allocation2"])
             },
-            haggling(
+            negotiating(
                 structured: "opt-set-meta-unknown-namespace", .must, section,
                 "queries of an unknown namespace MUST be ignored"
             ) { dialogue in
                 try expectNothing(dialogue, ["x-nobody:anything"])
             },
-            haggling(
+            negotiating(
                 structured: "opt-set-meta-mixed", .must, section,
                 "unknown queries are ignored, and the others selected"
             ) { dialogue in
@@ -47,14 +47,14 @@ extension ConformanceSuite {
                 let names = answer.contexts.map(\.name)
                 try expect(names == [allocation], "\(names) is selected")
             },
-            haggling(
+            negotiating(
                 structured: "opt-set-meta-unique-ids", .must, section,
                 "each selected context has a unique ID"
             ) { dialogue in
                 let ids = try set(dialogue, [allocation, allocation]).contexts.map(\.id)
                 try expect(!ids.isEmpty && Set(ids).count == ids.count, "the IDs are \(ids)")
             },
-            haggling(
+            negotiating(
                 "opt-set-meta-too-early", .should, section,
                 "before structured replies a server SHOULD send NBD_REP_ERR_INVALID",
                 needs: [.allocationContext]
@@ -65,9 +65,9 @@ extension ConformanceSuite {
                 try expect(
                     [Reply.invalid, Reply.extendedHeadersRequired].contains(end.code),
                     "it is answered \(end)")
-                try dialogue.expectHaggling()
+                try dialogue.expectNegotiating()
             },
-            haggling(
+            negotiating(
                 structured: "opt-set-meta-replaces", .must, section,
                 "it replaces all previously set contexts"
             ) { dialogue in
@@ -75,7 +75,7 @@ extension ConformanceSuite {
                 _ = try set(dialogue, [])
                 try expectNoStatus(dialogue, dialogue.exportName)
             },
-            haggling(
+            negotiating(
                 structured: "opt-set-meta-again", .must, section,
                 "the last selection counts: nothing first, then base:allocation"
             ) { dialogue in
@@ -84,7 +84,7 @@ extension ConformanceSuite {
                 try dialogue.go(dialogue.exportName)
                 try dialogue.succeed(.blockStatus(0, 4096))
             },
-            haggling(
+            negotiating(
                 structured: "opt-set-meta-failure-forgets", .must, section,
                 "it replaces all previously set contexts, including when it fails"
             ) { dialogue in
@@ -104,7 +104,7 @@ extension ConformanceSuite {
                 try dialogue.setContexts([allocation])
                 try expectNoStatus(dialogue, peer.offer.secondExport ?? "")
             },
-            haggling(
+            negotiating(
                 structured: "opt-set-meta-id-in-status", .must, "Metadata querying",
                 "BLOCK_STATUS is answered with one chunk for each selected context"
             ) { dialogue in

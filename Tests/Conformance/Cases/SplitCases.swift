@@ -10,7 +10,7 @@ extension ConformanceSuite {
                 let dialogue = try peer.connect()
                 dialogue.channel.cut = .at(position)
                 try dialogue.sendFlags(UInt32(dialogue.handshakeFlags & 3))
-                try dialogue.expectHaggling()
+                try dialogue.expectNegotiating()
             }
         },
         ConformanceCase("split-opt-export-name", .must, "Newstyle negotiation", rule) { peer in
@@ -67,7 +67,7 @@ extension ConformanceSuite {
             let dialogue = try peer.connect()
             dialogue.channel.cut = .bytes
             try dialogue.sendFlags(UInt32(dialogue.handshakeFlags & 3))
-            try dialogue.expectHaggling()
+            try dialogue.expectNegotiating()
             _ = try dialogue.ask(Option.list)
             _ = try info(dialogue, everything)
             _ = try dialogue.ask(Option.structuredReply, [1])
@@ -104,7 +104,7 @@ extension ConformanceSuite {
                         && answer.replies.count == whole.replies.count,
                     "cut at \(position), it is answered \(answer.end) instead of \(whole.end)")
                 dialogue.channel.cut = .whole
-                try dialogue.expectHaggling()
+                try dialogue.expectNegotiating()
             }
         }
     }

@@ -5,23 +5,23 @@ extension ConformanceSuite {
     private static let forcedTLS = "FORCEDTLS mode"
 
     static let tlsCases: [ConformanceCase] = [
-        haggling(
+        negotiating(
             "opt-starttls-refused", .must, noTLS,
             "STARTTLS MUST be answered with an error where there is no TLS", needs: [.noTLS]
         ) { dialogue in
             let end = try dialogue.ask(Option.startTLS).end
             try expect(end.isError && end.code != Reply.tlsRequired, "it is answered \(end)")
-            try dialogue.expectHaggling()
+            try dialogue.expectNegotiating()
         },
-        haggling(
+        negotiating(
             "opt-starttls-with-data", .must, "NBD_OPT_STARTTLS",
             "STARTTLS with data MUST get an error that the specification knows", needs: [.noTLS]
         ) { dialogue in
             let end = try dialogue.ask(Option.startTLS, [1, 2, 3]).end
             try expect(end.isError && end.code != Reply.tlsRequired, "it is answered \(end)")
-            try dialogue.expectHaggling()
+            try dialogue.expectNegotiating()
         },
-        haggling(
+        negotiating(
             "notls-never-tls-reqd", .must, noTLS,
             "the server MUST NOT respond to any option with NBD_REP_ERR_TLS_REQD", needs: [.noTLS]
         ) { dialogue in
@@ -39,7 +39,7 @@ extension ConformanceSuite {
         required("forcedtls-go", Option.go, information("")),
         required("forcedtls-structured-reply", Option.structuredReply),
         required("forcedtls-unknown", Option.unknown, [1, 2, 3]),
-        haggling(
+        negotiating(
             "forcedtls-export-name", .must, forcedTLS,
             "EXPORT_NAME before TLS cannot be answered, so the server MUST terminate the session",
             needs: [.requiredTLS]
@@ -47,14 +47,14 @@ extension ConformanceSuite {
             try dialogue.send(option: Option.exportName)
             try dialogue.channel.expectClosed("EXPORT_NAME before TLS")
         },
-        haggling(
+        negotiating(
             "forcedtls-abort", .must, "NBD_OPT_ABORT",
             "ABORT is acknowledged before TLS as well", needs: [.requiredTLS]
         ) { dialogue in
             let end = try dialogue.ask(Option.abort).end
             try expect(end.code == Reply.ack, "it is answered \(end)")
         },
-        haggling(
+        negotiating(
             "forcedtls-handshake-fails", .must, forcedTLS,
             "after a TLS handshake that fails the server MUST terminate the session",
             needs: [.requiredTLS]
@@ -76,7 +76,7 @@ extension ConformanceSuite {
     private static func required(
         _ name: String, _ option: UInt32, _ data: [UInt8] = []
     ) -> ConformanceCase {
-        haggling(
+        negotiating(
             name, .must, forcedTLS,
             "any option but STARTTLS and ABORT MUST be answered with NBD_REP_ERR_TLS_REQD",
             needs: [.requiredTLS]

@@ -1,5 +1,3 @@
-// What a server says to a request, taken apart.
-
 internal import NBDProtocol
 
 /// One reply chunk; a simple reply is taken for one too.

@@ -1,5 +1,3 @@
-// Bytes to a server and back, in the pieces that a case wants, and never for ever.
-
 internal import LinuxIO
 internal import SystemPackage
 

@@ -1,5 +1,3 @@
-// A conversation with a server: the handshake's half of it.
-
 internal import NBDProtocol
 
 /// One connection, from the greeting on. A case says what is sent, and looks at what comes back.
@@ -104,7 +102,7 @@ final class Dialogue {
     }
 
     /// Whether the connection is still where options are answered: an unknown one is refused.
-    func expectHaggling() throws {
+    func expectNegotiating() throws {
         let answer = try ask(Option.unknown)
         try expect(
             answer.end.code == Reply.unsupported,

@@ -1,5 +1,3 @@
-// What a server says to an option, taken apart.
-
 internal import NBDProtocol
 
 /// One option reply.

@@ -1,5 +1,3 @@
-// The server that is tried, and the ways to begin a conversation with it.
-
 internal import LinuxIO
 public import NBDProtocol
 internal import SystemPackage

@@ -1,5 +1,3 @@
-// A request, in each of its two forms on the wire.
-
 internal import NBDProtocol
 
 /// What is asked of a disk.

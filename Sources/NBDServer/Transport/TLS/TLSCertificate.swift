@@ -1,5 +1,3 @@
-// Who the server is, and whose clients it takes.
-
 internal import CGnuTLS
 internal import Glibc
 

@@ -1,5 +1,3 @@
-// What encryption is wanted, and with which files.
-
 public import NBDProtocol
 
 /// What a server is told about TLS. At least one of ``certificates`` and ``keys`` is needed.

@@ -1,5 +1,3 @@
-// What all encrypted connections of a server share: credentials, and the rules for clients.
-
 internal import CGnuTLS
 public import NBDProtocol
 

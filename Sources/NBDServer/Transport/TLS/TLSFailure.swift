@@ -1,5 +1,3 @@
-// What went wrong with TLS, in a sentence.
-
 internal import CGnuTLS
 
 /// Why credentials are of no use, or a connection could not be encrypted.

@@ -1,5 +1,3 @@
-// Looks at files of credentials before the library does, which says little about what is wrong.
-
 internal import LinuxIO
 internal import SystemPackage
 

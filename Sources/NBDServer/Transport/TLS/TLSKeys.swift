@@ -1,5 +1,3 @@
-// Clients known by a key that both sides have.
-
 internal import CGnuTLS
 internal import LinuxIO
 internal import SystemPackage

@@ -1,5 +1,3 @@
-// Who the client is, as far as TLS tells.
-
 internal import CGnuTLS
 
 /// How a client has shown who it is.

@@ -1,11 +1,9 @@
-// Handing a session over to the kernel, where that is sound.
-
 internal import CGnuTLS
 internal import LinuxIO
 internal import SystemPackage
 
 /// Who encrypts and decrypts after the handshake.
-enum RecordKeeper {
+enum RecordLayer {
     /// The library, through the buffers of a ``TLSStream``.
     case library
     /// The kernel, as the library has arranged it.
@@ -24,7 +22,7 @@ extension TLSSession {
     ///
     /// The library does so by itself if it was built for that and its configuration wants it. Otherwise
     /// it is done here, where ``suitsKernel``.
-    func handToKernel(_ socket: SocketHandle) throws(TLSFailure) -> RecordKeeper {
+    func handToKernel(_ socket: SocketHandle) throws(TLSFailure) -> RecordLayer {
         if unsafe cgnutls_kernel_does_records(pointer) != 0 { return .kernelByLibrary }
         guard suitsKernel else { return .library }
         do throws(Errno) {

@@ -1,5 +1,3 @@
-// One client's TLS, from its first byte to the moment when data can flow.
-
 internal import CGnuTLS
 internal import LinuxIO
 internal import SystemPackage

@@ -11,7 +11,7 @@ internal import SystemPackage
 
 /// The data of one encrypted connection, after its handshake. Used by the connection's thread alone.
 ///
-/// It says what a socket says: ``LinuxIO/Transfer``. What the library allocates for each record is
+/// It says what a socket says: ``LinuxIO/IOResult``. What the library allocates for each record is
 /// not our affair; nothing here allocates.
 final class TLSStream {
     /// Bytes in each of the two buffers: some records, of 16 KiB and a little more each.
@@ -22,7 +22,7 @@ final class TLSStream {
     /// How the connection is encrypted, and for whom.
     let summary: TLSSummary
     /// Who does the records.
-    private let keeper: RecordKeeper
+    private let keeper: RecordLayer
     private let session: TLSSession
     private let socket: SocketHandle
     private let memory: MemoryMapping
@@ -41,7 +41,7 @@ final class TLSStream {
     /// Whether the last receive took all that was there, so that another would find nothing.
     private var isDrained = false
     /// What the socket said last that was no bytes.
-    private var obstacle: Transfer?
+    private var obstacle: IOResult?
     /// Whether the client has said that there is no more to come.
     private var hasEnded = false
     /// What is wrong with the client's records, if that is what ended the connection.
@@ -94,7 +94,7 @@ final class TLSStream {
 
     /// Receives what there is into the regions, in order. What the library has decrypted already
     /// comes first, so a look that does not wait sees it.
-    func receive(into list: borrowing VectorList, wait: Bool) -> Transfer {
+    func receive(into list: borrowing VectorList, wait: Bool) -> IOResult {
         isDrained = false
         var received = 0
         for index in 0..<list.count {
@@ -107,12 +107,12 @@ final class TLSStream {
     }
 
     /// Receives what there is into one region.
-    func receive(into region: MemoryRegion, wait: Bool) -> Transfer {
+    func receive(into region: MemoryRegion, wait: Bool) -> IOResult {
         isDrained = false
         return result(fill(region, wait: wait))
     }
 
-    private func result(_ received: Int) -> Transfer {
+    private func result(_ received: Int) -> IOResult {
         if received > 0 { return .bytes(received) }
         if let failure = obstacle { return failure }
         return hasEnded ? .endOfStream : .failed(.badMessage)
@@ -167,7 +167,7 @@ final class TLSStream {
     ///
     /// All is copied before it is encrypted: a disk's memory may change at any moment, and some
     /// ciphers look at what they encrypt twice.
-    func send(_ list: borrowing VectorList) -> Transfer {
+    func send(_ list: borrowing VectorList) -> IOResult {
         obstacle = nil
         var filled = 0
         for index in 0..<list.count {
@@ -326,7 +326,7 @@ final class TLSStream {
         return count
     }
 
-    private func refill() -> Transfer {
+    private func refill() -> IOResult {
         if isDrained, !mayWait { return .wouldBlock }
         // New keys of ours may have been made on the way; the client must not wait for them.
         if mayWait, outgoingCount > 0, !flush() { return obstacle ?? .wouldBlock }

@@ -1,6 +1,7 @@
 // Who may connect.
 
 internal import ArgumentParser
+internal import LinuxHost
 internal import LinuxIO
 internal import NBDServer
 

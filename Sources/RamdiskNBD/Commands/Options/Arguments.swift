@@ -1,5 +1,3 @@
-// Values of options that are more than a number or a text.
-
 internal import ArgumentParser
 internal import LinuxIO
 internal import Logging

@@ -48,15 +48,15 @@ struct BackingOptions: ParsableArguments {
             return
         }
         let names = exports.count > 1 ? exports.map { "\(backing)-\($0)" } : [backing]
-        if let wrong = names.first(where: { !BackingPlace.isName($0) }) {
+        if let wrong = names.first(where: { !BackingLocation.isName($0) }) {
             throw ValidationError("\(BackingError.badName(wrong)).")
         }
     }
 
     /// The backing of a disk, which has a name of its own when there is more than one disk.
-    func plan(for disk: String?) -> BackingPlan? {
+    func plan(for disk: String?) -> BackingConfiguration? {
         backing.map { name in
-            BackingPlan(
+            BackingConfiguration(
                 name: disk.map { "\(name)-\($0)" } ?? name, directory: backingDirectory?.path,
                 isKept: keep)
         }

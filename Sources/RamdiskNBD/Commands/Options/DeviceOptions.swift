@@ -1,5 +1,3 @@
-// The kernel's device: which one, and how patient it is with its server.
-
 internal import ArgumentParser
 internal import NBDKernel
 
@@ -15,8 +13,8 @@ struct DevicePath: ExpressibleByArgument, Equatable {
 
 /// Of the device of a disk that `up` makes.
 struct DiskTimeouts: ParsableArguments {
-    private static let lasting = AttachedPlan.timeouts(outlivesServer: true)
-    private static let passing = AttachedPlan.timeouts(outlivesServer: false)
+    private static let lasting = KernelDiskConfiguration.timeouts(outlivesServer: true)
+    private static let passing = KernelDiskConfiguration.timeouts(outlivesServer: false)
 
     @Option(
         name: .long,
@@ -43,8 +41,8 @@ struct DiskTimeouts: ParsableArguments {
 
 /// Of the device of another server's export.
 struct AttachTimeouts: ParsableArguments {
-    private static let staying = AttachedPlan.attachTimeouts(stays: true)
-    private static let passing = AttachedPlan.attachTimeouts(stays: false)
+    private static let staying = KernelDiskConfiguration.attachTimeouts(stays: true)
+    private static let passing = KernelDiskConfiguration.attachTimeouts(stays: false)
 
     @Option(
         name: .long,

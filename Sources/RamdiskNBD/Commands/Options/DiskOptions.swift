@@ -63,12 +63,12 @@ struct DiskOptions: ParsableArguments {
     }
 
     /// The one disk that is asked for.
-    var plans: [DiskPlan] { [plan(name: "", size: nil, backing: nil)] }
+    var plans: [DiskConfiguration] { [plan(name: "", size: nil, backing: nil)] }
 
     /// A disk under a name, of a size of its own if it has one; `backing` is its own part of the backing's
     /// name.
-    func plan(name: String, size own: ByteCount?, backing part: String?) -> DiskPlan {
-        DiskPlan(
+    func plan(name: String, size own: ByteCount?, backing part: String?) -> DiskConfiguration {
+        DiskConfiguration(
             name: name, size: (own ?? size)?.bytes, isSparse: sparse, isReadOnly: readOnly,
             load: load?.path, usesReservedPages: backing.hugePages,
             backing: backing.plan(for: part))

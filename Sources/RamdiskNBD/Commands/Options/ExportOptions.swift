@@ -22,7 +22,7 @@ struct ExportOptions: ParsableArguments {
         help: ArgumentHelp(
             "What clients are told that the disks are, as nbdinfo --list shows it.",
             valueName: "text"))
-    var description = DiskPlan.standardDescription
+    var description = DiskConfiguration.standardDescription
 
     func validate() throws {
         for size in export.compactMap(\.size) { try DiskOptions.check(size) }
@@ -42,7 +42,7 @@ struct ExportOptions: ParsableArguments {
     }
 
     /// The disks that are asked for.
-    var plans: [DiskPlan] {
+    var plans: [DiskConfiguration] {
         let requests = export.isEmpty ? [ExportRequest(name: "", size: nil)] : export
         return requests.map { request in
             var plan = disk.plan(

@@ -48,8 +48,8 @@ struct FileSystemOptions: ParsableArguments {
     private var kind: FileSystemKind { filesystem ?? (mount == nil ? .none : .ext4) }
 
     /// The same as a plan.
-    func plan(isReadOnly: Bool) -> FileSystemPlan {
-        FileSystemPlan(
+    func plan(isReadOnly: Bool) -> FileSystemConfiguration {
+        FileSystemConfiguration(
             kind: kind,
             makeOptions: (mkfsOptions ?? "").split(separator: " ").map(String.init),
             mountPoint: mount.map(absolutePath), mountOptions: mountOptions,

@@ -38,8 +38,8 @@ struct InsightOptions: ParsableArguments {
     var pathArguments: [String] { control.map { ["--control", $0.path] } ?? [] }
 
     /// What is asked for.
-    var plan: ControlPlan {
-        ControlPlan(
+    var plan: ControlConfiguration {
+        ControlConfiguration(
             socket: noControl ? .none : control.map { .at($0.path) } ?? .standard,
             metrics: metricsListen)
     }

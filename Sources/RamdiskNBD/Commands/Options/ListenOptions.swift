@@ -1,6 +1,7 @@
 // Where clients come from.
 
 internal import ArgumentParser
+internal import LinuxHost
 internal import LinuxIO
 
 struct ListenOptions: ParsableArguments {
@@ -64,10 +65,10 @@ struct ListenOptions: ParsableArguments {
     var isTCP: Bool { !listen.isEmpty || unix.isEmpty }
 
     /// The addresses that are asked for.
-    var plan: ListenPlan {
+    var plan: ListenConfiguration {
         var access = unixOwner ?? Listener.FileAccess()
         access.mode = unixMode
-        return ListenPlan(tcp: listen, unix: unix.map(\.path), unixAccess: access)
+        return ListenConfiguration(tcp: listen, unix: unix.map(\.path), unixAccess: access)
     }
 }
 

@@ -1,5 +1,3 @@
-// Paths that users give, from the root on.
-
 internal import ArgumentParser
 internal import Glibc
 internal import LinuxIO

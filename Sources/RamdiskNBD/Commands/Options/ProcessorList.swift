@@ -1,5 +1,3 @@
-// Processors by number, as Linux's tools write them.
-
 internal import ArgumentParser
 internal import LinuxIO
 

@@ -1,5 +1,3 @@
-// A time as people give it.
-
 internal import ArgumentParser
 
 /// A number of seconds, down to a thousandth: `10`, `0.5`.

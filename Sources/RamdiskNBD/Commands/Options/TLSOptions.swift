@@ -1,5 +1,6 @@
 // Encryption, and who clients have to be to get it.
 
+internal import LinuxHost
 internal import ArgumentParser
 internal import NBDProtocol
 internal import NBDServer

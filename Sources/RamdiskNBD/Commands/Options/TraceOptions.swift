@@ -1,5 +1,3 @@
-// Which requests a trace shows, and what becomes of them.
-
 internal import ArgumentParser
 
 /// Which requests are wanted.

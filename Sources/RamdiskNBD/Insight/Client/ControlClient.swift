@@ -1,5 +1,3 @@
-// The other end of a server's control socket: asks for figures, and reads a stream.
-
 internal import FoundationEssentials
 internal import Glibc
 internal import LinuxIO

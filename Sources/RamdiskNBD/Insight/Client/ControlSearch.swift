@@ -1,15 +1,14 @@
-// Finds the control socket of a server that nobody has named.
-
+internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
 /// Looks where servers put their control sockets when they are told nothing else.
 struct ControlSearch {
-    var places = RuntimePlaces()
+    var places = RuntimeDirectories()
 
     /// The socket of the server with this process number; nil when there is none in the directories.
     func socket(of pid: Int32) -> String? {
-        places.searched.map { ControlPlan.path(in: $0, of: pid) }.first(where: isAnswered)
+        places.searched.map { ControlConfiguration.path(in: $0, of: pid) }.first(where: isAnswered)
     }
 
     /// The one server that is running.

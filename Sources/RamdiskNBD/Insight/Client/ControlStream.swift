@@ -1,5 +1,3 @@
-// One answer of the control socket, as it comes.
-
 internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage

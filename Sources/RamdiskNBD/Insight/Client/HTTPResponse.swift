@@ -1,5 +1,3 @@
-// What comes back from the control socket, taken apart as it arrives. It does no I/O.
-
 /// Reads one HTTP/1.1 response out of bytes in pieces of any size: RFC 9112, as much of it as one
 /// request on a connection of its own can meet.
 struct HTTPResponseReader {

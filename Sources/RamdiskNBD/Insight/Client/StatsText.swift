@@ -1,5 +1,4 @@
-// A server's figures as tables for people.
-
+internal import LinuxHost
 internal import LinuxIO
 internal import NBDKernel
 

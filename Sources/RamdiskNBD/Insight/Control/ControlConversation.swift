@@ -1,5 +1,3 @@
-// One connection to the control socket: HTTP/1.1, request after request.
-
 internal import LinuxIO
 internal import NBDServer
 internal import NIOCore
@@ -8,7 +6,7 @@ internal import NIOPosix
 
 /// Answers the requests of one client.
 struct ControlConversation: Sendable {
-    let watched: WatchedServer
+    let watched: MonitoredServer
     let isMetricsOnly: Bool
 
     private typealias Client = NIOAsyncChannel<HTTPServerRequestPart, HTTPServerResponsePart>
@@ -48,12 +46,12 @@ struct ControlConversation: Sendable {
     private func answer(
         _ head: HTTPRequestHead, _ channel: any Channel, _ output: Output
     ) async throws {
-        let answer = ControlAnswer.to(head, of: watched, isMetricsOnly: isMetricsOnly)
+        let answer = ControlResponse.to(head, of: watched, isMetricsOnly: isMetricsOnly)
         switch answer.body {
         case .whole(let text): try await send(text, answer, head, output)
         case .trace(let selection):
             guard let follower = watched.server.trace() else {
-                let refusal = ControlAnswer.refusal(
+                let refusal = ControlResponse.refusal(
                     .serviceUnavailable,
                     "there are too many readers of traces, or the server runs with --no-stats")
                 guard case .whole(let text) = refusal.body else { return }
@@ -67,7 +65,7 @@ struct ControlConversation: Sendable {
     }
 
     private func send(
-        _ text: String, _ answer: ControlAnswer, _ head: HTTPRequestHead, _ output: Output
+        _ text: String, _ answer: ControlResponse, _ head: HTTPRequestHead, _ output: Output
     ) async throws {
         try await output.write(
             .head(response(answer, head, ("content-length", "\(text.utf8.count)"))))
@@ -77,7 +75,7 @@ struct ControlConversation: Sendable {
 
     /// Writes a piece after the other. Each write waits until the socket has taken the ones before it.
     private func send(
-        _ stream: consuming TraceStream, _ answer: ControlAnswer, _ head: HTTPRequestHead,
+        _ stream: consuming TraceStream, _ answer: ControlResponse, _ head: HTTPRequestHead,
         _ output: Output
     ) async throws {
         var stream = stream
@@ -90,7 +88,7 @@ struct ControlConversation: Sendable {
     }
 
     private func response(
-        _ answer: ControlAnswer, _ head: HTTPRequestHead, _ header: (String, String)
+        _ answer: ControlResponse, _ head: HTTPRequestHead, _ header: (String, String)
     ) -> HTTPResponseHead {
         var response = HTTPResponseHead(version: .http1_1, status: answer.status)
         response.headers.add(name: "content-type", value: answer.type)

@@ -1,5 +1,3 @@
-// `GET /metrics`: the figures in Prometheus' text format.
-
 internal import NBDServer
 
 /// Writes figures in the text format 0.0.4, with base units and names as Prometheus' conventions

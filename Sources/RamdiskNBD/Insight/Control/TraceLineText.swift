@@ -1,5 +1,3 @@
-// A traced request as a line of JSON, written by hand: there can be a hundred thousand a second.
-
 internal import NBDProtocol
 internal import NBDServer
 

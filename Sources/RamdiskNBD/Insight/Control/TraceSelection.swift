@@ -1,5 +1,3 @@
-// Which requests a reader of `/trace` wants to see: the query of its request.
-
 internal import NBDServer
 
 /// What passes. Nil lets everything pass.

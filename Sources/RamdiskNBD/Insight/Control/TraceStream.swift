@@ -1,5 +1,3 @@
-// The body of `GET /trace`, piece by piece, at the pace of whoever reads it.
-
 internal import FoundationEssentials
 internal import Glibc
 internal import LinuxIO

@@ -1,5 +1,3 @@
-// What was asked of a connection, a disk or the server, counted.
-
 /// Requests, errors, batches and polling of one connection, or of several put together.
 struct Activity: Codable, Sendable, Equatable {
     /// One entry for each command that came at all, in the order of ``CommandName``.

@@ -1,5 +1,3 @@
-// A histogram of times that can be asked for percentiles, and subtracted from a later one.
-
 internal import NBDServer
 
 /// Times in nanoseconds, in the buckets of ``NBDServer/LatencyScale``. In JSON the buckets that are

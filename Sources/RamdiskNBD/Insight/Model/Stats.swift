@@ -1,5 +1,3 @@
-// What `GET /stats` tells: the server, its disks, its connections.
-
 /// Everything at one moment. Figures of different connections are not taken at exactly the same
 /// nanosecond; each by itself is never torn.
 struct Stats: Codable, Sendable, Equatable {

@@ -1,5 +1,3 @@
-// What `GET /trace` streams: a line of JSON for each.
-
 /// One line of a trace: `{"type": "request", …}` and so on.
 enum TraceLine: Sendable, Equatable {
     /// The first line.

@@ -1,5 +1,3 @@
-// What happened between two looks at the same counters, per second.
-
 /// Rates of one command.
 struct CommandRate: Sendable, Equatable {
     /// Requests a second.

@@ -1,5 +1,3 @@
-// The table of `top`: a row for each connection.
-
 /// Connections of a ``TopModel``, in its order.
 struct TopConnections {
     let model: TopModel
@@ -8,22 +6,22 @@ struct TopConnections {
 
     /// The table in so many lines, or nothing where not even one row fits. The last line says how
     /// many there is no room for.
-    func lines(room: Int) -> [InkedLine] {
+    func lines(room: Int) -> [StyledLine] {
         guard room > 1 else { return [] }
         let rows = model.rows
-        guard !rows.isEmpty else { return [header, InkedLine("no connections", .dim)] }
+        guard !rows.isEmpty else { return [header, StyledLine("no connections", .dim)] }
         let shown = rows.count < room ? rows.count : room - 2
         let lines = [header] + rows.prefix(shown).map(line)
         guard shown < rows.count else { return lines }
-        return lines + [InkedLine("and \(rows.count - shown) more", .dim)]
+        return lines + [StyledLine("and \(rows.count - shown) more", .dim)]
     }
 
     // The client gets what the other columns leave.
     private static let otherColumns = 62
     private var clientWidth: Int { max(12, min(44, columns - Self.otherColumns)) }
 
-    private var header: InkedLine {
-        var line = InkedLine(
+    private var header: StyledLine {
+        var line = StyledLine(
             "CONN".right(5) + "  " + "CLIENT".left(clientWidth) + " " + "DISK".left(8), .dim)
         let columns: [(name: String, order: TopModel.Order, width: Int)] = [
             ("READ/s", .bytes, 9), ("WRITE/s", .bytes, 9), ("REQ/s", .requests, 7),
@@ -37,9 +35,9 @@ struct TopConnections {
         return line
     }
 
-    private func line(_ row: TopModel.Row) -> InkedLine {
+    private func line(_ row: TopModel.Row) -> StyledLine {
         let rates = row.rates
-        var line = InkedLine("\(row.connection.number)".right(5) + "  ")
+        var line = StyledLine("\(row.connection.number)".right(5) + "  ")
         let client = (row.connection.isTLS ? "TLS " : "") + row.connection.client
         line.add(client.left(clientWidth) + " ")
         line.add((row.connection.export ?? "-").left(8))

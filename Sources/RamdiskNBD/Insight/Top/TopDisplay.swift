@@ -1,5 +1,4 @@
-// The terminal while `top` has it: what is shown there changes at once and without a flicker.
-
+internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
@@ -20,7 +19,7 @@ struct TopDisplay: ~Copyable {
 
     /// Shows the lines in place of what was there. Nothing is cleared that is not written over in
     /// the same go; and mode 2026 has terminals that know it wait for the whole picture.
-    func show(_ lines: [InkedLine], size: Terminal.Size, coloured: Bool) {
+    func show(_ lines: [StyledLine], size: Terminal.Size, coloured: Bool) {
         var text = "\u{1B}[?2026h\u{1B}[H"
         for (number, line) in lines.prefix(size.rows).enumerated() {
             if number > 0 { text += "\r\n" }

@@ -1,15 +1,13 @@
-// The first lines of `top`: the server, and its disks.
-
 /// Two lines about what changes seldom.
 struct TopHead {
     let stats: Stats
     let model: TopModel
 
-    var lines: [InkedLine] { [title, disks] }
+    var lines: [StyledLine] { [title, disks] }
 
-    private var title: InkedLine {
+    private var title: StyledLine {
         let server = stats.server
-        var line = InkedLine("ramdisk-nbd", .bold)
+        var line = StyledLine("ramdisk-nbd", .bold)
         line.add(" \(server.version)  pid \(server.pid)")
         line.add("  up \(Units.age(seconds: server.uptimeSeconds))")
         line.add("  \(server.openConnections) of \(server.maximumConnections) connections")
@@ -20,11 +18,11 @@ struct TopHead {
         return line
     }
 
-    private var disks: InkedLine {
+    private var disks: StyledLine {
         let shown = stats.disks.filter { model.disk == nil || $0.export == model.disk }
         let size = shown.reduce(0.0) { $0 + Double($1.sizeBytes) }
         let resident = shown.reduce(0.0) { $0 + Double($1.residentBytes) }
-        var line = InkedLine(shown.count == 1 ? "disk " : "\(shown.count) disks, ")
+        var line = StyledLine(shown.count == 1 ? "disk " : "\(shown.count) disks, ")
         if shown.count == 1 {
             let disk = shown[0]
             if !disk.export.isEmpty { line.add(disk.export, .bold) }

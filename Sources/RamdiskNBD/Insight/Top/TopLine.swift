@@ -1,5 +1,3 @@
-// What `top` prints where there is no terminal: a line for each look, in columns.
-
 /// Plain lines for a ``TopModel``.
 enum TopLine {
     /// Over the columns, and again now and then.

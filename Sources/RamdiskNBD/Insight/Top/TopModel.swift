@@ -1,5 +1,3 @@
-// What `top` knows: the last two looks at the server, what happened in between, and before.
-
 /// The state of the view. It changes by samples and by keys, and does no I/O.
 struct TopModel: Sendable {
     /// How connections are ordered: the busiest first, but for numbers.

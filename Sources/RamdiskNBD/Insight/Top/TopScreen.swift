@@ -1,5 +1,4 @@
-// The picture that `top` shows: lines of text for a model and a size. Nothing here does I/O.
-
+internal import LinuxHost
 internal import LinuxIO
 
 /// The view of a ``TopModel`` on so many columns and rows.
@@ -12,23 +11,23 @@ struct TopScreen {
     var hasKeys = true
 
     /// What fits: at most as many lines as there are rows.
-    var lines: [InkedLine] {
-        guard let stats = model.stats else { return [InkedLine("waiting for the server")] }
+    var lines: [StyledLine] {
+        guard let stats = model.stats else { return [StyledLine("waiting for the server")] }
         var lines = TopHead(stats: stats, model: model).lines
-        lines += [InkedLine()] + throughput + [InkedLine()] + latencies + [InkedLine()]
+        lines += [StyledLine()] + throughput + [StyledLine()] + latencies + [StyledLine()]
         let room = size.rows - lines.count - (hasKeys ? 1 : 0)
         lines += TopConnections(model: model, columns: size.columns).lines(room: room)
         guard hasKeys else { return lines }
         let above = max(0, size.rows - 1)
         lines = Array(lines.prefix(above))
-        return lines + Array(repeating: InkedLine(), count: above - lines.count) + [keys]
+        return lines + Array(repeating: StyledLine(), count: above - lines.count) + [keys]
     }
 
     // What lines are made of here: a name, four figures, and a picture in the rest.
     private static let figuresWidth = 50
     private var pictureWidth: Int { max(0, min(size.columns, 160) - Self.figuresWidth) }
 
-    private var throughput: [InkedLine] {
+    private var throughput: [StyledLine] {
         let rates = model.rates
         let depth = rates.depth.map(Units.threeDigits) ?? ""
         let past = model.history
@@ -47,7 +46,7 @@ struct TopScreen {
         return [bytes(rate.bytes), Units.count(rate.requests), average, ""]
     }
 
-    private var latencies: [InkedLine] {
+    private var latencies: [StyledLine] {
         let rates = model.rates
         let past = model.history
         return [
@@ -65,8 +64,8 @@ struct TopScreen {
         }
     }
 
-    private func header(_ name: String, _ columns: String...) -> InkedLine {
-        var line = InkedLine(name.left(8), .dim)
+    private func header(_ name: String, _ columns: String...) -> StyledLine {
+        var line = StyledLine(name.left(8), .dim)
         for column in columns { line.add(column.right(10), .dim) }
         // Over the pictures: how long ago their left end is.
         let ages = "  last \(Units.age(seconds: Double(pictureWidth) * interval))"
@@ -75,9 +74,9 @@ struct TopScreen {
     }
 
     private func figures(
-        _ name: String, _ columns: [String], _ past: [Double?], _ ink: Ink
-    ) -> InkedLine {
-        var line = InkedLine(name.left(8), ink)
+        _ name: String, _ columns: [String], _ past: [Double?], _ ink: TextStyle
+    ) -> StyledLine {
+        var line = StyledLine(name.left(8), ink)
         for column in columns { line.add(column.right(10)) }
         line.pad(to: Self.figuresWidth)
         line.add(Bars.sparkline(past, width: pictureWidth), ink)
@@ -85,15 +84,15 @@ struct TopScreen {
     }
 
     /// What has no picture has its rate there.
-    private func seldom(_ name: String, _ rate: CommandRate, _ ink: Ink) -> InkedLine {
-        var line = InkedLine(name.left(8), ink)
+    private func seldom(_ name: String, _ rate: CommandRate, _ ink: TextStyle) -> StyledLine {
+        var line = StyledLine(name.left(8), ink)
         for column in times(rate) { line.add(column.right(10)) }
         if rate.requests > 0 { line.add("  \(Units.count(rate.requests))/s", .dim) }
         return line
     }
 
     /// The keys, in as many words as there is room for; how to get out of here is never left out.
-    private var keys: InkedLine {
+    private var keys: StyledLine {
         let units = model.isDecimal ? "kB" : "KiB"
         let pause = model.isPaused ? "go on" : "pause"
         let long = keys([
@@ -108,8 +107,8 @@ struct TopScreen {
         return keys([("q", "quit"), ("p", ""), ("s", ""), ("d", ""), ("u", "")])
     }
 
-    private func keys(_ choices: [(key: String, meaning: String)]) -> InkedLine {
-        var line = InkedLine()
+    private func keys(_ choices: [(key: String, meaning: String)]) -> StyledLine {
+        var line = StyledLine()
         for (key, meaning) in choices {
             line.add(" \(key) ", .inverse)
             line.add(meaning.isEmpty ? " " : " \(meaning)  ")

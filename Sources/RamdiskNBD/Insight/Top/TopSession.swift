@@ -1,11 +1,10 @@
-// Looks at the server every so often, and shows what it sees until somebody has seen enough.
-
+internal import LinuxHost
 internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage
 
 /// How `top` was asked to look.
-struct TopPlan: Sendable {
+struct TopConfiguration: Sendable {
     var client: ControlClient
     var intervalMilliseconds: Int
     var isDecimal: Bool
@@ -30,11 +29,11 @@ final class TopSignals: Sendable {
 
 /// `top`, on a thread that may block.
 struct TopSession {
-    private let plan: TopPlan
+    private let plan: TopConfiguration
     private let signals: TopSignals
     private var model = TopModel()
 
-    init(_ plan: TopPlan, signals: TopSignals) {
+    init(_ plan: TopConfiguration, signals: TopSignals) {
         self.plan = plan
         self.signals = signals
         model.isDecimal = plan.isDecimal

@@ -1,5 +1,3 @@
-// A trace as Chrome's trace events, in JSON: Perfetto (ui.perfetto.dev) and chrome://tracing open it.
-
 /// An array of events ("Trace Event Format", JSON Array Format). A connection is a thread there. Slices
 /// of one thread may not overlap, and requests of one connection do; so it has as many threads
 /// as it had requests at the same time.

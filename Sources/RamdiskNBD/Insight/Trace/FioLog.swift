@@ -1,5 +1,3 @@
-// A trace as fio's "iolog", which `fio --read_iolog=FILE` plays again.
-
 /// fio's text for what was done to files: fio(1), "TRACE FILE FORMAT".
 struct FioLog: TraceFormat {
     /// Version 3 has a time in microseconds before each action, version 2 has none.

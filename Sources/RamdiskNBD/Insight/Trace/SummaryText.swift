@@ -1,5 +1,3 @@
-// The summary of a trace, in the terminal.
-
 /// Lines for a ``TraceSummary``.
 struct SummaryText {
     let summary: TraceSummary
@@ -7,23 +5,23 @@ struct SummaryText {
     let width: Int
 
     /// All of it.
-    var lines: [InkedLine] {
+    var lines: [StyledLine] {
         var lines = [head]
         guard summary.requests > 0 else { return lines }
-        lines += [InkedLine()] + commandTable
+        lines += [StyledLine()] + commandTable
         for (export, disk) in summary.disks { lines += heatMap(export, disk) }
-        lines += [InkedLine()]
+        lines += [StyledLine()]
         lines += histogram("SIZE", summary.sizes, .cyan) { Units.bytes(Double($0)) }
-        lines += [InkedLine()]
+        lines += [StyledLine()]
         lines += histogram("DURATION", summary.times, .green) {
             Units.duration(nanoseconds: Double($0))
         }
         return lines
     }
 
-    private var head: InkedLine {
+    private var head: StyledLine {
         let seconds = Double(summary.lastNanoseconds) / 1e9
-        var line = InkedLine("\(summary.requests) requests", .bold)
+        var line = StyledLine("\(summary.requests) requests", .bold)
         line.add(" in \(Units.duration(nanoseconds: seconds * 1e9))")
         if summary.dropped > 0 {
             line.add(", and \(summary.dropped) more that came too fast to be told", .red)
@@ -31,15 +29,15 @@ struct SummaryText {
         return line
     }
 
-    private var commandTable: [InkedLine] {
+    private var commandTable: [StyledLine] {
         var lines = [
-            InkedLine(
+            StyledLine(
                 "COMMAND".left(14) + "REQUESTS".right(10) + "BYTES".right(12) + "ERRORS".right(8)
                     + "MEDIAN".right(11) + "99 %".right(11) + "LONGEST".right(11), .dim)
         ]
         for name in CommandName.allCases {
             guard let command = summary.commands[name] else { continue }
-            var line = InkedLine(name.rawValue.left(14), name.ink)
+            var line = StyledLine(name.rawValue.left(14), name.ink)
             line.add("\(command.requests)".right(10))
             line.add((name.hasRange ? Units.bytes(Double(command.bytes)) : "").right(12))
             line.add("\(command.errors)".right(8), command.errors > 0 ? .red : .plain)
@@ -49,7 +47,7 @@ struct SummaryText {
             lines.append(line)
         }
         for (error, count) in summary.errors.sorted(by: { $0.key < $1.key }) {
-            lines.append(InkedLine("  \(error): \(count)", .red))
+            lines.append(StyledLine("  \(error): \(count)", .red))
         }
         return lines
     }
@@ -59,20 +57,20 @@ struct SummaryText {
     }
 
     /// Two rows, from the disk's first byte on the left to its last: what was read, what was written.
-    private func heatMap(_ export: String, _ disk: TraceSummary.Disk) -> [InkedLine] {
+    private func heatMap(_ export: String, _ disk: TraceSummary.Disk) -> [StyledLine] {
         guard disk.reads.contains(where: { $0 > 0 }) || disk.writes.contains(where: { $0 > 0 })
         else { return [] }
         let columns = max(16, min(width - 10, 128))
         let name = export.isEmpty ? "the disk" : "disk \(export)"
         let title = "OFFSET  \(name), \(Units.bytes(Double(disk.sizeBytes))), "
         let each = Units.bytes(Double(disk.sizeBytes) / Double(columns))
-        var lines = [InkedLine(), InkedLine(title + "each character \(each)", .dim)]
+        var lines = [StyledLine(), StyledLine(title + "each character \(each)", .dim)]
         for (label, counts, ink) in [
-            ("read", disk.reads, Ink.cyan), ("written", disk.writes, .magenta),
+            ("read", disk.reads, TextStyle.cyan), ("written", disk.writes, .magenta),
         ] {
             let folded = Self.fold(counts, into: columns)
             let highest = folded.max() ?? 0
-            var line = InkedLine(label.left(9))
+            var line = StyledLine(label.left(9))
             line.add(String(folded.map { Bars.shade($0, of: highest) }), ink)
             lines.append(line)
         }
@@ -89,21 +87,21 @@ struct SummaryText {
     }
 
     private func histogram(
-        _ title: String, _ powers: TraceSummary.Powers, _ ink: Ink, _ unit: (UInt64) -> String
-    ) -> [InkedLine] {
+        _ title: String, _ powers: TraceSummary.Powers, _ ink: TextStyle, _ unit: (UInt64) -> String
+    ) -> [StyledLine] {
         guard let first = powers.keys.min(), let last = powers.keys.max() else { return [] }
         let all = powers.values.reduce(0, +)
         let highest = Double(powers.values.max() ?? 1)
         let room = max(10, width - 34)
-        let rows = (first...last).map { power -> InkedLine in
+        let rows = (first...last).map { power -> StyledLine in
             let count = powers[power] ?? 0
-            var line = InkedLine("up to " + unit(1 << UInt64(min(power, 63))).right(9))
+            var line = StyledLine("up to " + unit(1 << UInt64(min(power, 63))).right(9))
             line.add("\(count)".right(9))
             let percent = Double(count) * 100 / Double(all)
             line.add((Units.fixed(percent, decimals: 1) + " %").right(8) + " ", .dim)
             line.add(Bars.bar(Double(count) / highest, width: room), ink)
             return line
         }
-        return [InkedLine(title, .dim)] + rows
+        return [StyledLine(title, .dim)] + rows
     }
 }

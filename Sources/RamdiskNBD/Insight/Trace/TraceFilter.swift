@@ -1,5 +1,3 @@
-// Which requests somebody wants to see: the server picks them, so that nothing else is sent.
-
 /// The query of `GET /trace`.
 struct TraceFilter: Sendable, Equatable {
     /// Empty for all.

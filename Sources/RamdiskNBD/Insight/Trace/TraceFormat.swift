@@ -1,5 +1,3 @@
-// A trace as text of some kind. Nothing here does I/O.
-
 /// Turns a trace into text, a piece at a time.
 protocol TraceFormat: Sendable {
     /// What comes before the first request.

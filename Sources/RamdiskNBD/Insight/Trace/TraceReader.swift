@@ -1,5 +1,3 @@
-// The stream of `GET /trace`, from bytes in pieces to lines.
-
 internal import FoundationEssentials
 
 /// Puts pieces of a stream together to lines.

@@ -1,10 +1,9 @@
-// Reads a trace to its end, and gives it to whoever wants it.
-
+internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
 /// What a trace is read for.
-struct TracePlan: Sendable {
+struct TraceConfiguration: Sendable {
     /// Lines go here: a file, or "-" for standard output; nil for a summary alone.
     var path: String?
     var format: TraceFileFormat
@@ -18,7 +17,7 @@ struct TracePlan: Sendable {
 
 /// One trace, from its first line to its last. One thread uses it.
 struct TraceSession: ~Copyable {
-    private let plan: TracePlan
+    private let plan: TraceConfiguration
     private let output: OutputFile
     private var format: any TraceFormat
     private var summary: TraceSummary?
@@ -27,7 +26,7 @@ struct TraceSession: ~Copyable {
     private var lastNanoseconds: UInt64 = 0
 
     /// Makes the file.
-    init(_ plan: TracePlan) throws(Failure) {
+    init(_ plan: TraceConfiguration) throws(Failure) {
         self.plan = plan
         let path = plan.path ?? "-"
         do throws(Errno) {

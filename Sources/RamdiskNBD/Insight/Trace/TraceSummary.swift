@@ -1,8 +1,6 @@
-// What a trace comes to: counts by command, a heat map of offsets, sizes and times.
-
 /// Requests added up, in memory that does not grow with them.
 struct TraceSummary: Sendable {
-    /// Places of a disk that are told apart.
+    /// ConnectionSlots of a disk that are told apart.
     static let places = 1024
 
     /// What there is about one disk.

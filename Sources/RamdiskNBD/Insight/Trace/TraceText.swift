@@ -1,5 +1,3 @@
-// A trace for people: a line for each request, in columns.
-
 /// Time, connection, command, offset, length, duration, flags, error.
 struct TraceText: TraceFormat {
     /// With codes for a terminal.
@@ -42,8 +40,8 @@ struct TraceText: TraceFormat {
 
     mutating func end() -> String { "" }
 
-    private func line(_ build: (inout InkedLine) -> Void) -> String {
-        var line = InkedLine()
+    private func line(_ build: (inout StyledLine) -> Void) -> String {
+        var line = StyledLine()
         build(&line)
         return line.text(coloured: isColoured) + "\n"
     }
@@ -51,7 +49,7 @@ struct TraceText: TraceFormat {
 
 extension CommandName {
     /// Its colour wherever commands are told apart.
-    var ink: Ink {
+    var ink: TextStyle {
         switch self {
         case .read: .cyan
         case .write: .magenta

@@ -1,0 +1,96 @@
+internal import CLinux
+internal import Glibc
+public import SystemPackage
+
+/// The other end of a connection, as the kernel knows it.
+public enum Peer: Sendable, Hashable {
+    /// A host and its port.
+    case host(SocketAddress)
+    /// A process on this machine, as it was when it connected.
+    case process(Credentials)
+
+    /// Whose a process is. unix(7), `SO_PEERCRED`
+    public struct Credentials: Sendable, Hashable {
+        /// The process's number; 0 when it is in another namespace.
+        public let process: Int32
+        /// Its user's number.
+        public let user: UInt32
+        /// Numbers of its group and of its supplementary groups.
+        public let groups: Set<UInt32>
+
+        /// Credentials, for those who have not got them from a socket.
+        public init(process: Int32, user: UInt32, groups: Set<UInt32>) {
+            self.process = process
+            self.user = user
+            self.groups = groups
+        }
+    }
+
+    /// Where connections come from that one and the same may have made.
+    public enum Source: Sendable, Hashable {
+        /// An IPv4 address, or the 64 bits of an IPv6 one that a single host usually has all of.
+        case network(IPNetwork)
+        /// A user of this machine.
+        case user(UInt32)
+        /// Something else.
+        case unknown
+    }
+
+    /// Where it comes from.
+    public var source: Source {
+        switch self {
+        case .host(let address):
+            guard let ip = address.ip else { return .unknown }
+            return .network(IPNetwork(ip, prefix: ip.isIPv4 ? 128 : 64))
+        case .process(let credentials): return .user(credentials.user)
+        }
+    }
+}
+
+extension Peer: CustomStringConvertible {
+    /// `192.0.2.1:4000`, or `user 1000 (process 4711)`.
+    public var description: String {
+        switch self {
+        case .host(let address): "\(address)"
+        case .process(let credentials):
+            "user \(credentials.user) (process \(credentials.process))"
+        }
+    }
+}
+
+extension StreamSocket {
+    /// Who is at the other end. Throws `notConnected` when nobody is any more.
+    /// getpeername(2); unix(7), `SO_PEERCRED` and `SO_PEERGROUPS`
+    public func peer() throws(Errno) -> Peer {
+        handle.isUnix
+            ? .process(try handle.peerCredentials()) : .host(try handle.peerAddress())
+    }
+}
+
+extension SocketHandle {
+    fileprivate func peerAddress() throws(Errno) -> SocketAddress {
+        try unsafe SocketAddress.asked { (address, length) in
+            unsafe getpeername(number, address, length)
+        }
+    }
+
+    fileprivate func peerCredentials() throws(Errno) -> Peer.Credentials {
+        var process: CInt = 0
+        var user: UInt32 = 0
+        var group: UInt32 = 0
+        try checked(unsafe clinux_peer_credentials(number, &process, &user, &group))
+        return Peer.Credentials(
+            process: process, user: user, groups: try peerGroups().union([group]))
+    }
+
+    private func peerGroups() throws(Errno) -> Set<UInt32> {
+        // More than a process can have: `NGROUPS_MAX` is 65536; nearly all have a few.
+        for capacity in [64, 65_536] {
+            var groups = [UInt32](repeating: 0, count: capacity)
+            let count = unsafe clinux_peer_groups(number, &groups, groups.count)
+            if count == -ERANGE, capacity < 65_536 { continue }
+            return Set(groups.prefix(Int(try checked(count))))
+        }
+        return []
+    }
+}

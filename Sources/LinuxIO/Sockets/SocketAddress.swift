@@ -1,0 +1,165 @@
+package import CLinux
+internal import Glibc
+public import SystemPackage
+
+/// An IPv4, IPv6 or Unix address as the kernel wants it.
+public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
+    /// The kernel's form, `sockaddr`, byte by byte.
+    package let bytes: [UInt8]
+
+    /// The address that the kernel has in this form: a whole `sockaddr`.
+    package init(bytes: [UInt8]) { self.bytes = bytes }
+
+    /// Why a host name led nowhere.
+    public struct LookupError: Error, CustomStringConvertible {
+        /// The name that was looked up.
+        public let host: String
+        /// What the resolver says.
+        public let reason: String
+        /// One sentence with both.
+        public var description: String { "cannot find the host \"\(host)\": \(reason)" }
+    }
+
+    /// Longest path of a Unix socket in bytes. unix(7)
+    public static var longestPath: Int { 107 }
+
+    /// The addresses of a host, in the resolver's order; "*" means every address of this machine.
+    /// getaddrinfo(3)
+    public static func resolve(
+        host: String, port: UInt16, passive: Bool = false
+    ) throws(LookupError) -> [SocketAddress] {
+        var hints = unsafe addrinfo()
+        unsafe hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
+        unsafe hints.ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0)
+        var list: UnsafeMutablePointer<addrinfo>?
+        let node: String? = host == "*" ? nil : host
+        let result = unsafe getaddrinfo(node, String(port), &hints, &list)
+        guard result == 0 else {
+            let reason = unsafe String(cString: gai_strerror(result))
+            throw LookupError(host: host, reason: reason)
+        }
+        defer { unsafe freeaddrinfo(list) }
+        var addresses: [SocketAddress] = []
+        var entry = unsafe list
+        while let info = unsafe entry {
+            // Sound: the list lives until freeaddrinfo, and says how long each address is.
+            let address = unsafe SocketAddress(
+                bytes: Array(
+                    UnsafeRawBufferPointer(
+                        start: info.pointee.ai_addr, count: Int(info.pointee.ai_addrlen))))
+            if !addresses.contains(address) { addresses.append(address) }
+            unsafe entry = info.pointee.ai_next
+        }
+        return addresses
+    }
+
+    /// A path in the file system; nil when it is empty, has a NUL or is over ``longestPath`` bytes.
+    public static func unix(path: String) -> SocketAddress? {
+        let name = Array(path.utf8)
+        guard !name.isEmpty, name.count <= longestPath, !name.contains(0) else { return nil }
+        let family = sa_family_t(AF_UNIX)
+        let head = unsafe withUnsafeBytes(of: family) { unsafe Array($0) }
+        return SocketAddress(bytes: head + name + [0])
+    }
+
+    var family: CInt {
+        // Sound: every sockaddr begins with it, in the machine's own byte order.
+        CInt(unsafe bytes.span.bytes.unsafeLoadUnaligned(as: sa_family_t.self))
+    }
+
+    /// Port of an IPv4 or IPv6 address.
+    public var port: UInt16? {
+        family == AF_UNIX ? nil : UInt16(bytes[2]) << 8 | UInt16(bytes[3])
+    }
+
+    /// The same address with another port.
+    public func with(port: UInt16) -> SocketAddress {
+        var bytes = bytes
+        bytes[2] = UInt8(port >> 8)
+        bytes[3] = UInt8(truncatingIfNeeded: port)
+        return SocketAddress(bytes: bytes)
+    }
+
+    /// Path of a Unix address; empty when it has none, or a name outside of the file system.
+    public var path: String? {
+        guard family == AF_UNIX else { return nil }
+        return String(decoding: bytes.dropFirst(2).prefix { $0 != 0 }, as: UTF8.self)
+    }
+
+    /// A Unix address's name outside of the file system. unix(7), "abstract"
+    public var abstractName: String? {
+        guard family == AF_UNIX, bytes.count > 3, bytes[2] == 0 else { return nil }
+        return String(decoding: bytes.dropFirst(3), as: UTF8.self)
+    }
+
+    /// `127.0.0.1:10809`, `[::1]:10809`, the path, or `@` and an abstract name. getnameinfo(3), numeric
+    public var description: String {
+        if let abstractName { return "@\(abstractName)" }
+        if let path { return path }
+        var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+        let size = socklen_t(host.count)
+        let result = unsafe withAddress { address, length in
+            unsafe getnameinfo(address, length, &host, size, nil, 0, NI_NUMERICHOST)
+        }
+        guard result == 0 else { return "?" }
+        let name = String(decoding: host.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self)
+        return (family == AF_INET6 ? "[\(name)]" : name) + ":\(port ?? 0)"
+    }
+
+    /// Lends the address in the form that system calls take.
+    package func withAddress<Result>(
+        _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
+    ) -> Result {
+        unsafe bytes.withUnsafeBytes { buffer in
+            // Sound: the bytes are those of a sockaddr of just this length, and never empty.
+            unsafe body(
+                buffer.baseAddress!.assumingMemoryBound(to: sockaddr.self),
+                socklen_t(buffer.count))
+        }
+    }
+
+    /// The address that a socket has been given. getsockname(2)
+    static func local(of descriptor: borrowing Descriptor) throws(Errno) -> SocketAddress {
+        let number = descriptor.rawValue
+        return try unsafe asked { (address, length) in unsafe getsockname(number, address, length) }
+    }
+
+    /// The address that a call of the kernel's fills in.
+    static func asked(
+        _ call: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> CInt
+    ) throws(Errno) -> SocketAddress {
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let result = unsafe withUnsafeMutablePointer(to: &storage) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                unsafe call(address, &length)
+            }
+        }
+        try checkedErrno(result)
+        let bytes = unsafe withUnsafeBytes(of: storage) { unsafe Array($0.prefix(Int(length))) }
+        return SocketAddress(bytes: bytes)
+    }
+}
+
+extension StreamSocket {
+    /// Connects to an address and waits until that is done or refused. connect(2)
+    ///
+    /// - Parameter milliseconds: throws `timedOut` when it takes longer; 0 for the system's own limit of some
+    ///   minutes.
+    public static func connect(
+        to address: SocketAddress, milliseconds: Int = 0
+    ) throws(Errno) -> StreamSocket {
+        let descriptor = Descriptor(adopting: try checked(clinux_stream_socket(address.family)))
+        let number = descriptor.rawValue
+        let socket = StreamSocket(descriptor)
+        // On Linux the send timeout is connect(2)'s, too.
+        socket.handle.setSendTimeout(milliseconds: milliseconds)
+        do throws(Errno) {
+            try checkedErrno(unsafe address.withAddress { unsafe Glibc.connect(number, $0, $1) })
+        } catch {
+            throw error == .nowInProgress ? .timedOut : error
+        }
+        socket.handle.setSendTimeout(milliseconds: 0)
+        return socket
+    }
+}

@@ -1,0 +1,50 @@
+internal import CLinux
+internal import Glibc
+public import SystemPackage
+
+/// A thread of its own that runs one function.
+public final class Thread: Sendable {
+    private let identifier: pthread_t
+
+    /// Stack of a thread, in bytes. The loops here are flat; what is large is in buffers.
+    public static var stackSize: Int { 256 << 10 }
+
+    /// Starts a thread; the name is at most 15 bytes long and is what `top -H` shows.
+    /// pthread_create(3), with all signals blocked
+    public init(name: String, _ body: @escaping @Sendable () -> Void) throws(Errno) {
+        let context = unsafe Unmanaged.passRetained(Body(name: name, run: body))
+        var identifier = pthread_t()
+        do throws(Errno) {
+            try checked(
+                unsafe clinux_thread_start(
+                    &identifier, Self.stackSize,
+                    { context in
+                        // Sound: retained for exactly this call, a few lines above.
+                        guard let context = unsafe context else { return nil }
+                        let body = unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue()
+                        unsafe clinux_thread_name(body.name)
+                        body.run()
+                        return nil
+                    }, context.toOpaque()))
+        } catch {
+            unsafe context.release()
+            throw error
+        }
+        self.identifier = identifier
+    }
+
+    /// Waits for its end; to be called once. pthread_join(3)
+    public func join() {
+        _ = pthread_join(identifier, nil)
+    }
+
+    private final class Body: Sendable {
+        let name: String
+        let run: @Sendable () -> Void
+
+        init(name: String, run: @escaping @Sendable () -> Void) {
+            self.name = name
+            self.run = run
+        }
+    }
+}

@@ -1,0 +1,96 @@
+internal import Glibc
+internal import LinuxHost
+internal import LinuxIO
+internal import NBDServer
+
+/// Whom the control socket answers for.
+struct MonitoredServer: Sendable {
+    let server: Server
+    /// In the order that the server has them.
+    let exports: [Export]
+    let addresses: [String]
+    let maximumConnections: Int
+
+    /// Everything at this moment.
+    func stats() -> Stats {
+        let figures = server.figures()
+        return Stats(
+            server: serverStats(figures),
+            disks: zip(exports, figures.exports).map { DiskStats($0, $1) },
+            connections: figures.connections.map { connection in
+                ConnectionStats(connection, export: connection.export.map { exports[$0].name })
+            })
+    }
+
+    private func serverStats(_ figures: ServerStatistics) -> ServerStats {
+        ServerStats(
+            version: Version.current, pid: getpid(),
+            uptimeSeconds: Double(figures.uptimeNanoseconds) / 1e9,
+            monotonicNanoseconds: figures.monotonicNanoseconds, isCounting: figures.isCounting,
+            addresses: addresses, residentBytes: ResidentMemory.bytes,
+            openConnections: figures.connections.count, maximumConnections: maximumConnections,
+            acceptedConnections: figures.accepted, refusedConnections: figures.refused,
+            violations: figures.violations, traceReaders: figures.traceReaders,
+            activity: Activity(figures.activity))
+    }
+}
+
+extension DiskStats {
+    init(_ export: Export, _ figures: ExportStatistics) {
+        self.init(
+            export: export.name, sizeBytes: export.disk.size,
+            residentBytes: export.disk.residentBytes, isSparse: export.disk.isSparse,
+            isReadOnly: export.isReadOnly,
+            isLocked: !export.disk.isSparse && export.disk.lockFailure == nil,
+            openConnections: figures.openConnections, activity: Activity(figures.activity))
+    }
+}
+
+extension ConnectionStats {
+    init(_ figures: ConnectionStatistics, export: String?) {
+        self.init(
+            number: figures.number, client: figures.client, export: export,
+            isTLS: figures.isEncrypted, openSeconds: Double(figures.openNanoseconds) / 1e9,
+            mappedBytes: UInt64(ConnectionStatistics.mappedBytes),
+            activity: Activity(figures.activity))
+    }
+}
+
+extension Activity {
+    init(_ figures: ActivityStatistics) {
+        commands = CountedCommand.allCases.filter { figures.requests(of: $0) > 0 }.map { command in
+            CommandActivity(
+                command: CommandName(command), requests: figures.requests(of: command),
+                bytes: figures.bytes(of: command), errors: figures.errors(of: command),
+                latency: LatencyHistogram(
+                    counts: figures.latencies(of: command),
+                    sumNanoseconds: figures.nanoseconds(of: command)))
+        }
+        errors = CountedError.allCases.compactMap { error in
+            let requests = figures.requests(answeredWith: error)
+            guard requests > 0 else { return nil }
+            return ErrorCount(error: error.wireError?.name ?? "other", requests: requests)
+        }
+        batches = Batches(
+            count: figures.batches, requests: figures.batchedRequests,
+            bySize: figures.batchesBySize)
+        polling = Polling(hits: figures.pollHits, sleeps: figures.pollSleeps)
+    }
+}
+
+extension CommandName {
+    init(_ command: CountedCommand) {
+        self =
+            switch command {
+            case .read: .read
+            case .write: .write
+            case .disconnect: .disconnect
+            case .flush: .flush
+            case .trim: .trim
+            case .cache: .cache
+            case .writeZeroes: .writeZeroes
+            case .blockStatus: .blockStatus
+            case .unknown: .unknown
+            }
+    }
+}
