@@ -75,18 +75,80 @@ let package = Package(
             ],
             swiftSettings: settings),
 
-        // The program.
-        .executableTarget(
-            name: "RamdiskNBD",
+        // What all of the program's modules share: errors as exit codes, addresses, directories, text for terminals.
+        .target(
+            name: "ProgramSupport",
             dependencies: [
-                "NBDServer", "NBDKernel", "CGnuTLS",
-                "NBDProtocol", "LinuxIO", "LinuxHost",
+                "LinuxIO", "LinuxHost",
                 .product(name: "SystemPackage", package: "swift-system"),
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+
+        // What a server says of itself: the model on the wire, and the control socket.
+        .target(
+            name: "Observability",
+            dependencies: [
+                "NBDServer", "NBDProtocol", "LinuxIO", "LinuxHost", "ProgramSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+
+        // What asks servers: stats, top, trace.
+        .target(
+            name: "ObservabilityClient",
+            dependencies: [
+                "Observability", "NBDProtocol", "LinuxIO", "LinuxHost", "ProgramSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings),
+
+        // A server with everything around it, from start to stop.
+        .target(
+            name: "ServerHost",
+            dependencies: [
+                "NBDServer", "NBDProtocol", "LinuxIO", "LinuxHost", "ProgramSupport",
+                "Observability",
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+
+        // Disks that are attached to this machine's kernel.
+        .target(
+            name: "KernelDisks",
+            dependencies: [
+                "ServerHost", "NBDServer", "NBDKernel", "NBDProtocol", "LinuxIO", "LinuxHost",
+                "ProgramSupport",
+                "Observability",
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+
+        // Certificates and keys for `ramdisk-nbd tls`.
+        .target(
+            name: "TLSCredentials",
+            dependencies: [
+                "CGnuTLS", "LinuxIO", "LinuxHost", "ProgramSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings),
+
+        // The command line, and nothing else.
+        .executableTarget(
+            name: "RamdiskNBD",
+            dependencies: [
+                "KernelDisks", "ServerHost", "Observability", "ObservabilityClient",
+                "TLSCredentials",
+                "ProgramSupport", "NBDServer", "NBDKernel", "NBDProtocol", "LinuxIO", "LinuxHost",
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings, linkerSettings: linker),
 
@@ -123,7 +185,9 @@ let package = Package(
         .testTarget(
             name: "RamdiskNBDTests",
             dependencies: [
-                "RamdiskNBD", "NBDServer", "NBDProtocol", "LinuxIO", "LinuxHost",
+                "RamdiskNBD", "KernelDisks", "ServerHost", "Observability", "ObservabilityClient",
+                "TLSCredentials", "ProgramSupport", "NBDServer", "NBDProtocol", "LinuxIO",
+                "LinuxHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SystemPackage", package: "swift-system"),
@@ -149,7 +213,11 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ProgramTests",
-            dependencies: ["Harness", "RamdiskNBD", "LinuxIO", "LinuxHost", "NBDKernel"],
+            dependencies: [
+                "Harness", "RamdiskNBD", "KernelDisks", "ServerHost", "Observability",
+                "ObservabilityClient", "TLSCredentials", "ProgramSupport", "LinuxIO", "LinuxHost",
+                "NBDKernel",
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "InteropTests", dependencies: ["Harness", "RamdiskNBD"], swiftSettings: settings),

@@ -1,5 +1,7 @@
 // The program: `ramdisk-nbd`.
 
+internal import ServerHost
+internal import ProgramSupport
 internal import ArgumentParser
 
 @main
@@ -79,9 +81,4 @@ struct RamdiskNBD: ParsableCommand {
         }
         return row[other.count]
     }
-}
-
-/// What `--version` says.
-enum Version {
-    static let current = "0.1.0"
 }

@@ -1,5 +1,9 @@
 // What processes of the program write down for each other, and what `list` makes of it.
 
+@testable import Observability
+@testable import ProgramSupport
+@testable import ServerHost
+@testable import KernelDisks
 import Glibc
 import LinuxHost
 import LinuxIO

@@ -1,5 +1,6 @@
 // Answers of the control socket, taken apart.
 
+@testable import ObservabilityClient
 import Testing
 
 @testable import RamdiskNBD

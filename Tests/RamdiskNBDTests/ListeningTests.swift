@@ -1,5 +1,6 @@
 // Addresses of families that a machine does not have.
 
+@testable import ProgramSupport
 import LinuxIO
 import SystemPackage
 import Testing

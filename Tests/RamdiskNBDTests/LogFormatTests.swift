@@ -1,5 +1,6 @@
 // Log lines: one form for each reader, and always one line.
 
+@testable import ServerHost
 import Logging
 import Testing
 

@@ -1,5 +1,6 @@
 // Where processes of the program find each other, and whom they trust there.
 
+@testable import ProgramSupport
 import Foundation
 import Glibc
 import Testing

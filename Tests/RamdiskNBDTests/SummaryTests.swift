@@ -1,5 +1,8 @@
 // What a trace comes to.
 
+@testable import ProgramSupport
+@testable import Observability
+@testable import ObservabilityClient
 import Testing
 
 @testable import RamdiskNBD

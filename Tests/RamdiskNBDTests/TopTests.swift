@@ -1,5 +1,8 @@
 // The picture of `top`, for figures that are known.
 
+@testable import ProgramSupport
+@testable import ObservabilityClient
+@testable import Observability
 internal import LinuxHost
 import LinuxIO
 import Testing

@@ -1,5 +1,7 @@
 // Requests for the tests of traces.
 
+@testable import ObservabilityClient
+@testable import Observability
 @testable import RamdiskNBD
 
 extension TraceEvent {

@@ -1,5 +1,7 @@
 // A trace as lines, as fio's log, as Chrome's events.
 
+@testable import ObservabilityClient
+@testable import Observability
 import FoundationEssentials
 import Testing
 

@@ -1,5 +1,8 @@
 // The stream of a trace, and what is asked for.
 
+@testable import Observability
+@testable import ProgramSupport
+@testable import ObservabilityClient
 import Testing
 
 @testable import RamdiskNBD

@@ -1,5 +1,6 @@
 // The query of `/trace`: what passes, and what is no query.
 
+@testable import Observability
 import NBDProtocol
 import Testing
 

@@ -1,5 +1,6 @@
 // Numbers as people read them.
 
+@testable import ProgramSupport
 import Testing
 
 @testable import RamdiskNBD

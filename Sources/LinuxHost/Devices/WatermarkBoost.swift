@@ -32,10 +32,9 @@ package final class WatermarkBoost: Sendable {
             let file = Descriptor(adopting: try checkedErrno(unsafe open(path, flags, 0o600)))
             // Waits for a process that puts the value back at this moment, which removes the file.
             try checkedErrno(flock(file.rawValue, LOCK_SH))
-            var status = stat()
-            guard unsafe fstat(file.rawValue, &status) == 0,
-                FileIdentity(path: path) == FileIdentity(status)
-            else { continue }
+            guard let identity = FileIdentity(of: file), FileIdentity(path: path) == identity else {
+                continue
+            }
             let factor = MemoryPressure.number(in: setting) ?? 0
             if factor != 0 {
                 try TextFile.write("\(factor)\n", to: file)

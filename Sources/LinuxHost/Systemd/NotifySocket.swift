@@ -15,11 +15,7 @@ package enum NotifySocket {
             AF_UNIX, CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
         guard number >= 0 else { return }
         let descriptor = Descriptor(adopting: number)
-        let bytes = Array(lines.utf8)
-        _ = unsafe address.withAddress { address, length in
-            unsafe sendto(
-                descriptor.rawValue, bytes, bytes.count, CInt(MSG_NOSIGNAL), address, length)
-        }
+        address.sendDatagram(Array(lines.utf8), on: descriptor)
     }
 }
 

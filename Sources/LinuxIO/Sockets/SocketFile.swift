@@ -1,4 +1,4 @@
-package import CLinux
+internal import CLinux
 internal import Glibc
 internal import Synchronization
 internal import SystemPackage
@@ -130,7 +130,14 @@ package struct FileIdentity: Equatable {
         self.init(status)
     }
 
-    package init(_ status: stat) {
+    /// The file that a descriptor is open on; nil when the kernel does not say. fstat(2)
+    package init?(of file: borrowing Descriptor) {
+        var status = stat()
+        guard unsafe fstat(file.rawValue, &status) == 0 else { return nil }
+        self.init(status)
+    }
+
+    init(_ status: stat) {
         device = status.st_dev
         number = status.st_ino
         isSocket = status.st_mode & S_IFMT == S_IFSOCK

@@ -1,3 +1,6 @@
+internal import ServerHost
+internal import ProgramSupport
+internal import KernelDisks
 internal import ArgumentParser
 internal import Glibc
 internal import LinuxHost

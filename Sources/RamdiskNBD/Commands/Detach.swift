@@ -1,3 +1,5 @@
+internal import ProgramSupport
+internal import KernelDisks
 internal import LinuxHost
 internal import ArgumentParser
 internal import LinuxIO

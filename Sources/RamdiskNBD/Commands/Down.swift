@@ -1,5 +1,8 @@
 // `ramdisk-nbd down`: a disk that `up` has brought up, back to nothing.
 
+internal import ServerHost
+internal import ProgramSupport
+internal import KernelDisks
 internal import ArgumentParser
 internal import LinuxHost
 internal import LinuxIO

@@ -1,5 +1,6 @@
 // `ramdisk-nbd list`: which disks are up.
 
+internal import ProgramSupport
 internal import ArgumentParser
 
 struct List: ParsableCommand {

@@ -1,5 +1,7 @@
 // `ramdisk-nbd run -- COMMAND`: a disk for as long as a command runs.
 
+internal import ServerHost
+internal import ProgramSupport
 internal import ArgumentParser
 internal import NBDServer
 

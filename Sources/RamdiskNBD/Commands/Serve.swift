@@ -1,5 +1,6 @@
 // `ramdisk-nbd serve`: memory as disks, until it is told to stop.
 
+internal import ServerHost
 internal import ArgumentParser
 internal import NBDServer
 

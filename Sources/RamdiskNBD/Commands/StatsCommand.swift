@@ -1,5 +1,9 @@
 // `ramdisk-nbd stats`: a running server's figures, once or again and again.
 
+internal import ProgramSupport
+internal import ObservabilityClient
+internal import KernelDisks
+internal import Observability
 internal import ArgumentParser
 internal import FoundationEssentials
 internal import LinuxHost
@@ -48,7 +52,12 @@ struct StatsCommand: ParsableCommand {
         while true {
             let stats = try client.get("/stats", as: Stats.self)
             let isRead = StandardOutput.print(
-                json ? try line(stats) : StatsText(stats, width: Terminal.outputWidth).text)
+                json
+                    ? try line(stats)
+                    : StatsText(
+                        stats, device: RuntimeDirectory.device(of: stats.server.pid),
+                        width: Terminal.outputWidth
+                    ).text)
             guard watch, isRead else { return }
             MonotonicTime.now().adding(milliseconds: interval.milliseconds).sleep()
             if !json { standardOutput("\n") }

@@ -1,5 +1,7 @@
 // `ramdisk-nbd tls`: what encryption needs, for who has nothing yet.
 
+internal import TLSCredentials
+internal import ProgramSupport
 internal import ArgumentParser
 
 struct TLSCommand: ParsableCommand {

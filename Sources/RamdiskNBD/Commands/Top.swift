@@ -1,5 +1,7 @@
 // `ramdisk-nbd top`: a running server, live.
 
+internal import ObservabilityClient
+internal import ProgramSupport
 internal import ArgumentParser
 internal import FoundationEssentials
 internal import Glibc

@@ -1,5 +1,8 @@
 // `ramdisk-nbd trace`: every request as it happens.
 
+internal import ProgramSupport
+internal import Observability
+internal import ObservabilityClient
 internal import ArgumentParser
 internal import FoundationEssentials
 internal import Glibc

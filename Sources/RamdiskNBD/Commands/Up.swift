@@ -1,5 +1,9 @@
 // `ramdisk-nbd up`: from memory to a mounted disk, until it is told to stop.
 
+internal import Observability
+internal import ServerHost
+internal import ProgramSupport
+internal import KernelDisks
 internal import ArgumentParser
 internal import Glibc
 internal import LinuxHost
@@ -42,11 +46,6 @@ struct Up: ParsableCommand {
                 ramdisk-nbd up --size 512M --device /dev/nbd3
                 ramdisk-nbd up --size 512M --protect
             """)
-
-    /// The part of the work that a process of this program does which was started by another.
-    enum Role: String, ExpressibleByArgument, Sendable {
-        case daemon, worker
-    }
 
     @OptionGroup(title: "Disk")
     var disk: DiskOptions
@@ -109,7 +108,7 @@ struct Up: ParsableCommand {
     var log: LogOptions
 
     @Option(name: .long, help: .private)
-    var role: Role?
+    var role: SelfExecution.Role?
 
     func validate() throws {
         guard !foreground || !daemon else {
@@ -211,3 +210,5 @@ struct Up: ParsableCommand {
             worker: worker, isForced: force, log: role == .daemon ? Daemon.ownLogPath : nil)
     }
 }
+
+extension SelfExecution.Role: ExpressibleByArgument {}

@@ -1,3 +1,4 @@
+internal import ProgramSupport
 internal import ArgumentParser
 internal import LinuxIO
 internal import Logging
@@ -77,46 +78,10 @@ struct ByteCount: ExpressibleByArgument, Equatable {
     }
 }
 
-/// Where to listen with TCP.
-struct ListenAddress: ExpressibleByArgument, Equatable {
-    /// NBD's own port (specification: "Newstyle negotiation").
-    static let standardPort: UInt16 = 10809
-    /// Both families' loopback.
-    static let standard = ListenAddress(host: "localhost", port: standardPort)
+extension ListenAddress: ExpressibleByArgument {
+    package init?(argument: String) { self.init(parsing: argument) }
 
-    var host: String
-    var port: UInt16
-
-    init(host: String, port: UInt16) {
-        self.host = host
-        self.port = port
-    }
-
-    /// `HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT`, `:PORT` for localhost.
-    init?(argument: String) {
-        var rest = argument[...]
-        if rest.hasPrefix("[") {
-            guard let end = rest.firstIndex(of: "]") else { return nil }
-            host = String(rest[rest.index(after: rest.startIndex)..<end])
-            rest = rest[rest.index(after: end)...]
-            guard rest.isEmpty || rest.hasPrefix(":") else { return nil }
-        } else {
-            let end = rest.firstIndex(of: ":") ?? rest.endIndex
-            host =
-                end == rest.startIndex && end != rest.endIndex ? "localhost" : String(rest[..<end])
-            rest = rest[end...]
-        }
-        guard !host.isEmpty else { return nil }
-        guard !rest.isEmpty else {
-            port = Self.standardPort
-            return
-        }
-        let digits = rest.dropFirst()
-        guard digits.allSatisfy(\.isASCIIDigit), let port = UInt16(digits) else { return nil }
-        self.port = port
-    }
-
-    var defaultValueDescription: String { "\(host):\(port)" }
+    package var defaultValueDescription: String { description }
 }
 
 /// A disk with a name: `NAME` or `NAME=SIZE`. A name may have equals signs: the last one counts, if what
@@ -146,10 +111,6 @@ struct ExportRequest: Equatable {
                 "A name has 1 to \(Limits.stringLength) bytes; a size may follow it, as in db=1G.")
         }
     }
-}
-
-extension Character {
-    fileprivate var isASCIIDigit: Bool { "0" <= self && self <= "9" }
 }
 
 /// How much to log; swift-log's levels by name.

@@ -1,5 +1,6 @@
 // Memory with a name, and memory in large pages.
 
+internal import ServerHost
 internal import ArgumentParser
 internal import NBDServer
 

@@ -1,3 +1,4 @@
+internal import KernelDisks
 internal import ArgumentParser
 internal import NBDKernel
 

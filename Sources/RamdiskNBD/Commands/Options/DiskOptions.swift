@@ -1,5 +1,6 @@
 // What a disk is to be: the same options for every command that makes one.
 
+internal import ServerHost
 internal import ArgumentParser
 internal import NBDServer
 

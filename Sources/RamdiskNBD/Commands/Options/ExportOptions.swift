@@ -1,5 +1,6 @@
 // Which disks a server has: one or more, under names.
 
+internal import ServerHost
 internal import ArgumentParser
 internal import NBDProtocol
 

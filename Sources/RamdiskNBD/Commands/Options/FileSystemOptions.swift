@@ -1,5 +1,7 @@
 // What is made on a disk, and where it is to be seen.
 
+internal import ProgramSupport
+internal import KernelDisks
 internal import ArgumentParser
 internal import Glibc
 
@@ -55,24 +57,4 @@ struct FileSystemOptions: ParsableArguments {
             mountPoint: mount.map(absolutePath), mountOptions: mountOptions,
             isReadOnly: isReadOnly)
     }
-}
-
-/// A path from the root on, as the kernel's table of mounts has it: without links, where it exists;
-/// without slashes at its end. realpath(3)
-func absolutePath(_ path: String) -> String {
-    if let real = unsafe realpath(path, nil) {
-        defer { unsafe free(real) }
-        return unsafe String(cString: real)
-    }
-    var path = path
-    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
-    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
-    // What is missing is its last part, or making it will fail.
-    guard let name = parts.last, !name.isEmpty else { return path }
-    let parent = parts.dropLast().joined(separator: "/")
-    let place = parts.count == 1 ? "." : parent.isEmpty ? "/" : parent
-    guard let real = unsafe realpath(place, nil) else { return path }
-    defer { unsafe free(real) }
-    let root = unsafe String(cString: real)
-    return root == "/" ? "/\(name)" : "\(root)/\(name)"
 }

@@ -1,5 +1,7 @@
 // How a server can be asked about itself.
 
+internal import ProgramSupport
+internal import Observability
 internal import ArgumentParser
 
 struct InsightOptions: ParsableArguments {

@@ -1,5 +1,6 @@
 // Where clients come from.
 
+internal import ProgramSupport
 internal import ArgumentParser
 internal import LinuxHost
 internal import LinuxIO

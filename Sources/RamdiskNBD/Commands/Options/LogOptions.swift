@@ -1,5 +1,6 @@
 // What the program tells while it runs.
 
+internal import ServerHost
 internal import ArgumentParser
 internal import Logging
 

@@ -1,5 +1,8 @@
 // Which running server a command is about.
 
+internal import ProgramSupport
+internal import ObservabilityClient
+internal import KernelDisks
 internal import ArgumentParser
 
 struct MonitoredServerOptions: ParsableArguments {
@@ -19,6 +22,7 @@ struct MonitoredServerOptions: ParsableArguments {
             return ControlClient(
                 path: Int32(control).flatMap(ControlSearch().socket(of:)) ?? control)
         }
-        return ControlClient(path: try ControlSearch().theOnlyServer())
+        return ControlClient(
+            path: try ControlSearch(device: RuntimeDirectory.device(of:)).theOnlyServer())
     }
 }

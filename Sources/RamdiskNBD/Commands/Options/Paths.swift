@@ -1,3 +1,4 @@
+internal import ProgramSupport
 internal import ArgumentParser
 internal import Glibc
 internal import LinuxIO
@@ -32,21 +33,4 @@ struct UnixPath: Equatable {
             "A socket's path can have up to \(SocketAddress.longestPath) bytes, and \(path) has "
                 + "\(path.utf8.count): choose a shorter one.")
     }
-}
-
-/// A path from the root on. Links in it stay as they are; the file need not exist. getcwd(3)
-func fromRoot(_ path: String, directory: String? = nil) -> String {
-    guard !path.hasPrefix("/") else { return path }
-    var rest = path[...]
-    while rest.hasPrefix("./") { rest = rest.dropFirst(2).drop { $0 == "/" } }
-    let directory = directory ?? currentDirectory()
-    let root = directory == "/" ? "" : directory
-    return rest.isEmpty || rest == "." ? directory : "\(root)/\(rest)"
-}
-
-/// Where the process runs; empty when that directory is gone. getcwd(3)
-private func currentDirectory() -> String {
-    guard let path = unsafe getcwd(nil, 0) else { return "" }
-    defer { unsafe free(path) }
-    return unsafe String(cString: path)
 }

@@ -1,7 +1,7 @@
 internal import ArgumentParser
 
 /// A number of seconds, down to a thousandth: `10`, `0.5`.
-struct Seconds: ExpressibleByArgument, Equatable, CustomStringConvertible {
+package struct Seconds: ExpressibleByArgument, Equatable, CustomStringConvertible {
     var milliseconds: Int
 
     init(_ seconds: Int) { milliseconds = seconds * 1_000 }
@@ -20,7 +20,7 @@ struct Seconds: ExpressibleByArgument, Equatable, CustomStringConvertible {
         milliseconds += rest
     }
 
-    var description: String {
+    package var description: String {
         milliseconds.isMultiple(of: 1_000)
             ? "\(milliseconds / 1_000)" : "\(Double(milliseconds) / 1_000)"
     }

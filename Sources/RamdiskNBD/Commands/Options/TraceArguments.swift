@@ -1,5 +1,8 @@
 // Values of the options of `ramdisk-nbd trace`.
 
+internal import ProgramSupport
+internal import Observability
+internal import ObservabilityClient
 internal import ArgumentParser
 
 extension CommandName: ExpressibleByArgument {
@@ -53,18 +56,13 @@ struct TimeSpan: ExpressibleByArgument, Equatable {
     }
 }
 
-/// Bytes of a disk, from the first to the last: `0-4095`, `1M-2M`, `1M-`.
-struct ByteRange: ExpressibleByArgument, Equatable {
-    var first: UInt64
-    /// Nil for all there are.
-    var last: UInt64?
-
-    init?(argument: String) {
+extension ByteRange: ExpressibleByArgument {
+    package init?(argument: String) {
         let parts = argument.split(separator: "-", omittingEmptySubsequences: false)
         guard parts.count == 2, let first = ByteCount(argument: String(parts[0])) else {
             return nil
         }
-        self.first = first.bytes
+        self.init(first: first.bytes, last: nil)
         guard !parts[1].isEmpty else { return }
         guard let last = ByteCount(argument: String(parts[1])), last.bytes >= first.bytes else {
             return nil
@@ -73,29 +71,4 @@ struct ByteRange: ExpressibleByArgument, Equatable {
     }
 }
 
-/// What a trace is written to a file as.
-enum TraceFileFormat: String, CaseIterable, ExpressibleByArgument {
-    /// fio's, with times (version 3, since fio 3.31).
-    case iolog
-    /// fio's without times, for older ones.
-    case iolog2
-    /// Chrome's trace events, which Perfetto opens.
-    case chrome
-    /// What the server says, a line of JSON each.
-    case json
-    /// What is shown in the terminal.
-    case text
-
-    /// By a file's name; nil when it says nothing.
-    init?(path: String) {
-        let name = path.split(separator: "/").last ?? ""
-        guard let dot = name.lastIndex(of: ".") else { return nil }
-        switch name[name.index(after: dot)...].lowercased() {
-        case "iolog", "fio": self = .iolog
-        case "json", "trace", "perfetto": self = .chrome
-        case "ndjson", "jsonl": self = .json
-        case "txt", "text", "log": self = .text
-        default: return nil
-        }
-    }
-}
+extension TraceFileFormat: ExpressibleByArgument {}

@@ -1,3 +1,6 @@
+internal import ProgramSupport
+internal import Observability
+internal import ObservabilityClient
 internal import ArgumentParser
 
 /// Which requests are wanted.

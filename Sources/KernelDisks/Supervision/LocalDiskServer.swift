@@ -1,0 +1,58 @@
+package import ServerHost
+package import ProgramSupport
+package import LinuxHost
+internal import LinuxIO
+package import Logging
+internal import NBDKernel
+internal import NBDServer
+internal import Synchronization
+internal import SystemPackage
+
+/// The embedded server, on sockets that are made here.
+package final class LocalDiskServer: DiskServer {
+    private let server: EmbeddedServer
+    private let ended = EndedConnections()
+
+    /// Makes the disk and starts serving it; `stop` is nudged when a connection ends.
+    package init(
+        _ plan: DiskConfiguration, _ serving: ServingConfiguration, logger: Logger,
+        stop: SupervisorMailbox
+    ) throws(Failure) {
+        let ended = ended
+        server = try EmbeddedServer(plan, serving, logger: logger) { number in
+            ended.insert(number)
+            stop.nudge()
+        }
+    }
+
+    package var start: InitialDiskState { server.start }
+
+    package var worker: ProcessIdentity? { nil }
+
+    package func connect() throws(Failure) -> ServerConnection {
+        let pair = try socketPair()
+        let number = server.serve(pair.second)
+        return ServerConnection(
+            connection: try handshake(pair.first), number: number, generation: 0)
+    }
+
+    package func hasEnded(_ connection: ServerConnection) -> Bool {
+        ended.contains(connection.number)
+    }
+
+    package var items: [PollSource] { [] }
+    package var patience: Int? { nil }
+    package func attend() -> Bool { false }
+    // The disk would go with the process.
+    package func endByForce() {}
+    package func logFigures() { server.logFigures() }
+    package func stop(isKept: Bool) { server.stop(isKept: isKept) }
+}
+
+/// The numbers of connections that have ended.
+package final class EndedConnections: Sendable {
+    private let numbers = Mutex<Set<UInt64>>([])
+
+    package func insert(_ number: UInt64) { numbers.withLock { _ = $0.insert(number) } }
+    package func contains(_ number: UInt64) -> Bool { numbers.withLock { $0.contains(number) } }
+}

@@ -1,0 +1,56 @@
+internal import NBDServer
+
+/// Messages over the control socket: a letter, and for some of them a number. Both ends are the same
+/// program, though perhaps not of the same version: what is not known is passed over.
+package enum WorkerMessage: Equatable {
+    /// To the worker, with a socket: serve it.
+    case serve
+    /// To the worker: stop, and keep the memory under its name.
+    case stopAndKeep
+    /// To the worker: stop, and free the memory.
+    case stopAndRemove
+    /// From the worker: ready for sockets.
+    case ready(InitialDiskState)
+    /// From the worker: a connection has ended; they are numbered in the order of their coming.
+    case ended(UInt64)
+
+    /// The message as it travels.
+    package var encoded: [UInt8] {
+        switch self {
+        case .serve: [UInt8(ascii: "S")]
+        case .stopAndKeep: [UInt8(ascii: "K")]
+        case .stopAndRemove: [UInt8(ascii: "R")]
+        case .ready(let start):
+            [
+                UInt8(ascii: "r"), start.isBlank ? 1 : 0, start.wasFound ? 1 : 0,
+                UInt8(start.sectorSize / 512),
+            ] + Self.bytes(of: start.identity.high) + Self.bytes(of: start.identity.low)
+        case .ended(let number): [UInt8(ascii: "e")] + Self.bytes(of: number)
+        }
+    }
+
+    private static func bytes(of word: UInt64) -> [UInt8] {
+        (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
+    }
+
+    private static func word(_ bytes: ArraySlice<UInt8>) -> UInt64 {
+        bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
+    /// Nil for what is none.
+    package init?(decoding bytes: [UInt8]) {
+        switch (bytes.first, bytes.count) {
+        case (UInt8(ascii: "S"), 1): self = .serve
+        case (UInt8(ascii: "K"), 1): self = .stopAndKeep
+        case (UInt8(ascii: "R"), 1): self = .stopAndRemove
+        case (UInt8(ascii: "r"), 20):
+            var start = InitialDiskState(isBlank: bytes[1] != 0, wasFound: bytes[2] != 0)
+            start.sectorSize = Int(bytes[3]) * 512
+            start.identity = DiskIdentity(
+                high: Self.word(bytes[4..<12]), low: Self.word(bytes[12..<20]))
+            self = .ready(start)
+        case (UInt8(ascii: "e"), 9): self = .ended(Self.word(bytes[1..<9]))
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,113 @@
+internal import NBDServer
+
+/// Times in nanoseconds, in the buckets of ``NBDServer/LatencyScale``. In JSON the buckets that are
+/// not empty, and percentiles for whoever does not want to work them out.
+package struct LatencyHistogram: Sendable, Equatable {
+    /// Times counted.
+    package private(set) var count: UInt64 = 0
+    /// Their sum.
+    package private(set) var sumNanoseconds: UInt64 = 0
+    /// Counts by the index of the bucket; zeroes at the end are left out.
+    package private(set) var counts: [UInt64] = []
+
+    /// An empty histogram.
+    package init() {}
+
+    /// A histogram from the engine's counters.
+    package init(counts: [UInt64], sumNanoseconds: UInt64) {
+        let used = counts.lastIndex { $0 != 0 }.map { $0 + 1 } ?? 0
+        self.counts = Array(counts.prefix(used))
+        self.sumNanoseconds = sumNanoseconds
+        count = counts.reduce(0, &+)
+    }
+
+    /// Average in nanoseconds; nil when it is empty.
+    package var meanNanoseconds: Double? {
+        count == 0 ? nil : Double(sumNanoseconds) / Double(count)
+    }
+
+    /// The time in nanoseconds that `percent` of all times do not exceed, as the bound of a bucket:
+    /// at most one eighth too long. Nil when it is empty.
+    package func percentile(_ percent: Double) -> UInt64? {
+        guard count > 0 else { return nil }
+        let wanted = max(1, UInt64((Double(count) * percent / 100).rounded(.up)))
+        var seen: UInt64 = 0
+        for (bucket, number) in counts.enumerated() {
+            seen += number
+            if seen >= wanted { return LatencyScale.upperBound(of: bucket) }
+        }
+        return LatencyScale.upperBound(of: max(0, counts.count - 1))
+    }
+
+    /// What came since an earlier look at the same histogram.
+    package func since(_ earlier: LatencyHistogram) -> LatencyHistogram {
+        let counts = counts.enumerated().map { bucket, number in
+            number &- (bucket < earlier.counts.count ? earlier.counts[bucket] : 0)
+        }
+        return LatencyHistogram(
+            counts: counts, sumNanoseconds: sumNanoseconds &- earlier.sumNanoseconds)
+    }
+
+    /// Counts one time.
+    package mutating func add(nanoseconds: UInt64) {
+        let bucket = LatencyScale.bucket(of: nanoseconds)
+        counts += [UInt64](repeating: 0, count: max(0, bucket + 1 - counts.count))
+        counts[bucket] += 1
+        count += 1
+        sumNanoseconds &+= nanoseconds
+    }
+
+    /// Puts another's times to these.
+    package mutating func add(_ other: LatencyHistogram) {
+        let length = max(counts.count, other.counts.count)
+        counts += [UInt64](repeating: 0, count: length - counts.count)
+        for (bucket, number) in other.counts.enumerated() { counts[bucket] += number }
+        count += other.count
+        sumNanoseconds += other.sumNanoseconds
+    }
+}
+
+extension LatencyHistogram: Codable {
+    private enum Key: String, CodingKey {
+        case count, sumNanoseconds, p50Nanoseconds, p90Nanoseconds, p99Nanoseconds
+        case p999Nanoseconds, buckets
+    }
+
+    /// A bucket that is not empty.
+    private struct Bucket: Codable {
+        package var index: Int
+        /// Times in it are below this.
+        package var belowNanoseconds: UInt64
+        package var count: UInt64
+    }
+
+    package init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: Key.self)
+        var counts = [UInt64](repeating: 0, count: LatencyScale.bucketCount)
+        for bucket in try values.decode([Bucket].self, forKey: .buckets) {
+            guard counts.indices.contains(bucket.index) else {
+                throw DecodingError.dataCorruptedError(
+                    forKey: .buckets, in: values, debugDescription: "no bucket \(bucket.index)")
+            }
+            counts[bucket.index] = bucket.count
+        }
+        self.init(
+            counts: counts,
+            sumNanoseconds: try values.decode(UInt64.self, forKey: .sumNanoseconds))
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: Key.self)
+        try values.encode(count, forKey: .count)
+        try values.encode(sumNanoseconds, forKey: .sumNanoseconds)
+        try values.encodeIfPresent(percentile(50), forKey: .p50Nanoseconds)
+        try values.encodeIfPresent(percentile(90), forKey: .p90Nanoseconds)
+        try values.encodeIfPresent(percentile(99), forKey: .p99Nanoseconds)
+        try values.encodeIfPresent(percentile(99.9), forKey: .p999Nanoseconds)
+        let buckets = counts.enumerated().filter { $0.element != 0 }.map { index, number in
+            Bucket(
+                index: index, belowNanoseconds: LatencyScale.upperBound(of: index), count: number)
+        }
+        try values.encode(buckets, forKey: .buckets)
+    }
+}

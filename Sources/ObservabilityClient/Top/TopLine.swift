@@ -1,0 +1,27 @@
+internal import Observability
+internal import ProgramSupport
+
+/// Plain lines for a ``TopModel``.
+package enum TopLine {
+    /// Over the columns, and again now and then.
+    package static let header =
+        "UPTIME".right(10) + "CONN".right(6) + "READ/s".right(10) + "REQ/s".right(8)
+        + "99 %".right(10) + "WRITE/s".right(10) + "REQ/s".right(8) + "99 %".right(10)
+        + "DEPTH".right(7)
+
+    /// A look; nil when there was none to compare with.
+    package static func line(_ model: TopModel) -> String? {
+        guard let stats = model.stats, model.seconds != nil else { return nil }
+        let columns = { (rate: CommandRate) -> String in
+            let slowest = rate.latency.percentile(99)
+            return Units.bytes(rate.bytes, decimal: model.isDecimal).right(10)
+                + Units.count(rate.requests).right(8)
+                + (slowest.map { Units.duration(nanoseconds: Double($0)) } ?? "-").right(10)
+        }
+        let rates = model.rates
+        return Units.age(seconds: stats.server.uptimeSeconds).right(10)
+            + "\(stats.server.openConnections)".right(6)
+            + columns(rates.read) + columns(rates.write)
+            + (rates.depth.map(Units.threeDigits) ?? "-").right(7)
+    }
+}

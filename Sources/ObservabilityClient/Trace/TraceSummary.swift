@@ -1,0 +1,79 @@
+package import Observability
+
+/// Requests added up, in memory that does not grow with them.
+package struct TraceSummary: Sendable {
+    /// ConnectionSlots of a disk that are told apart.
+    package static let places = 1024
+
+    /// What there is about one disk.
+    package struct Disk: Sendable {
+        /// Bytes that the places share out; never 0.
+        package var sizeBytes: UInt64
+        package var reads = [UInt64](repeating: 0, count: places)
+        package var writes = [UInt64](repeating: 0, count: places)
+    }
+
+    /// Powers of two, entry i for those of over 2^(i-1) and up to 2^i.
+    package typealias Powers = [Int: UInt64]
+
+    package private(set) var disks: [(export: String, disk: Disk)]
+    package private(set) var commands: [CommandName: CommandActivity] = [:]
+    package private(set) var sizes: Powers = [:]
+    package private(set) var times: Powers = [:]
+    package private(set) var errors: [String: UInt64] = [:]
+    package private(set) var requests: UInt64 = 0
+    package private(set) var dropped: UInt64 = 0
+    package private(set) var lastNanoseconds: UInt64 = 0
+
+    /// For these disks: the map has their whole size.
+    package init(disks: [(export: String, sizeBytes: UInt64)]) {
+        self.disks = disks.map { ($0.export, Disk(sizeBytes: max(1, $0.sizeBytes))) }
+    }
+
+    /// Adds a request.
+    package mutating func add(_ event: TraceEvent) {
+        requests += 1
+        lastNanoseconds = max(lastNanoseconds, event.timeNanoseconds &+ event.durationNanoseconds)
+        var command =
+            commands[event.command] ?? CommandActivity(command: event.command)
+        command.requests += 1
+        if let error = event.error {
+            command.errors += 1
+            errors[error, default: 0] += 1
+        } else {
+            command.bytes &+= event.lengthBytes
+        }
+        command.latency.add(nanoseconds: event.durationNanoseconds)
+        commands[event.command] = command
+        times[Self.power(event.durationNanoseconds), default: 0] += 1
+        guard event.command.hasRange, event.lengthBytes > 0 else { return }
+        sizes[Self.power(event.lengthBytes), default: 0] += 1
+        if event.error == nil { mark(event) }
+    }
+
+    /// Adds requests that nobody could look at.
+    package mutating func lose(_ count: UInt64) { dropped += count }
+
+    private mutating func mark(_ event: TraceEvent) {
+        guard let index = disks.firstIndex(where: { $0.export == event.export }) else { return }
+        let size = disks[index].disk.sizeBytes
+        guard event.offset < size else { return }
+        let end = event.offset + min(event.lengthBytes, size - event.offset) - 1
+        for place in Self.place(event.offset, of: size)...Self.place(end, of: size) {
+            switch event.command {
+            case .read: disks[index].disk.reads[place] += 1
+            case .write, .trim, .writeZeroes: disks[index].disk.writes[place] += 1
+            default: break
+            }
+        }
+    }
+
+    private static func place(_ offset: UInt64, of size: UInt64) -> Int {
+        let wide = offset.multipliedFullWidth(by: UInt64(places))
+        return Int(size.dividingFullWidth(wide).quotient)
+    }
+
+    private static func power(_ value: UInt64) -> Int {
+        value <= 1 ? 0 : 64 - (value - 1).leadingZeroBitCount
+    }
+}

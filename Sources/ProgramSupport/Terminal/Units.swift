@@ -1,0 +1,99 @@
+/// How figures are written.
+package enum Units {
+    /// `0`, `7.25`, `72.5`, `725`: three digits, whatever there is before the point.
+    package static func threeDigits(_ value: Double) -> String {
+        guard value.isFinite else { return "-" }
+        let rounded = value.rounded()
+        if value == rounded, rounded < 1000 { return "\(Int(rounded))" }
+        // Where rounding makes a digit more, that one counts.
+        let decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0
+        return fixed(value, decimals: decimals)
+    }
+
+    /// A number with so many digits after the point.
+    package static func fixed(_ value: Double, decimals: Int) -> String {
+        var scale = 1
+        for _ in 0..<decimals { scale *= 10 }
+        let scaled = Int((abs(value) * Double(scale)).rounded())
+        let sign = value < 0 && scaled > 0 ? "-" : ""
+        guard decimals > 0 else { return "\(sign)\(scaled)" }
+        let fraction = String(scaled % scale)
+        let zeroes = String(repeating: "0", count: decimals - fraction.count)
+        return "\(sign)\(scaled / scale).\(zeroes)\(fraction)"
+    }
+
+    /// Bytes: `4 KiB`, `1.25 GiB`; or in decimal units, `4.10 kB`, `1.34 GB`.
+    package static func bytes(_ value: Double, decimal: Bool = false) -> String {
+        let base = decimal ? 1000.0 : 1024.0
+        let names =
+            decimal
+            ? ["B", "kB", "MB", "GB", "TB", "PB"] : ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
+        let (scaled, name) = scale(value, base: base, names: names)
+        return "\(threeDigits(scaled)) \(name)"
+    }
+
+    /// How often: `7`, `12.5k`, `1.25M`.
+    package static func count(_ value: Double) -> String {
+        let (scaled, name) = scale(value, base: 1000, names: ["", "k", "M", "G", "T"])
+        return threeDigits(name.isEmpty ? scaled.rounded() : scaled) + name
+    }
+
+    /// Times: `850 ns`, `12.5 µs`, `3 ms`, `1.25 s`.
+    package static func duration(nanoseconds: Double) -> String {
+        let (scaled, name) = scale(nanoseconds, base: 1000, names: ["ns", "µs", "ms", "s"])
+        return "\(threeDigits(scaled)) \(name)"
+    }
+
+    /// Bytes where every one counts: `4096` is `4K`, `4097` itself.
+    package static func exactBytes(_ value: UInt64) -> String {
+        for (shift, letter) in [(40, "T"), (30, "G"), (20, "M"), (10, "K")] as [(UInt64, String)]
+        where value > 0 && value % (1 << shift) == 0 {
+            return "\(value >> shift)\(letter)"
+        }
+        return "\(value)"
+    }
+
+    /// How long something has been there: `42 s`, `3:07`, `5:03:07`, `2 d 5:03`.
+    package static func age(seconds: Double) -> String {
+        let whole = Int(max(0, seconds))
+        let (days, hours) = (whole / 86400, whole / 3600 % 24)
+        let (minutes, left) = (twoDigits(whole / 60 % 60), twoDigits(whole % 60))
+        if days > 0 { return "\(days) d \(hours):\(minutes)" }
+        if hours > 0 { return "\(hours):\(minutes):\(left)" }
+        return whole < 60 ? "\(whole) s" : "\(whole / 60):\(left)"
+    }
+
+    private static func twoDigits(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
+
+    private static func scale(
+        _ value: Double, base: Double, names: [String]
+    ) -> (value: Double, name: String) {
+        var value = value
+        var step = 0
+        // What would round up to the base is one of the next unit.
+        while value >= base - 0.5, step < names.count - 1 {
+            value /= base
+            step += 1
+        }
+        return (value, names[step])
+    }
+}
+
+extension String {
+    /// Without what nobody sees at its end.
+    package var withoutTrailingSpaces: String {
+        var rest = self[...]
+        while rest.last == " " { rest.removeLast() }
+        return String(rest)
+    }
+
+    /// With spaces before it, to be so many characters long.
+    package func right(_ width: Int) -> String {
+        String(repeating: " ", count: max(0, width - count)) + self
+    }
+    /// With spaces after it, to be so many characters long; cut, with a mark, when it is longer.
+    package func left(_ width: Int) -> String {
+        count > width
+            ? prefix(max(0, width - 1)) + "…" : self + String(repeating: " ", count: width - count)
+    }
+}

@@ -1,0 +1,46 @@
+/// Where to listen with TCP.
+package struct ListenAddress: Sendable, Equatable, CustomStringConvertible {
+    /// NBD's own port (specification: "Newstyle negotiation").
+    package static let standardPort: UInt16 = 10809
+    /// Both families' loopback.
+    package static let standard = ListenAddress(host: "localhost", port: standardPort)
+
+    package var host: String
+    package var port: UInt16
+
+    package init(host: String, port: UInt16) {
+        self.host = host
+        self.port = port
+    }
+
+    /// `HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT`, `:PORT` for localhost.
+    package init?(parsing argument: String) {
+        var rest = argument[...]
+        if rest.hasPrefix("[") {
+            guard let end = rest.firstIndex(of: "]") else { return nil }
+            host = String(rest[rest.index(after: rest.startIndex)..<end])
+            rest = rest[rest.index(after: end)...]
+            guard rest.isEmpty || rest.hasPrefix(":") else { return nil }
+        } else {
+            let end = rest.firstIndex(of: ":") ?? rest.endIndex
+            host =
+                end == rest.startIndex && end != rest.endIndex ? "localhost" : String(rest[..<end])
+            rest = rest[end...]
+        }
+        guard !host.isEmpty else { return nil }
+        guard !rest.isEmpty else {
+            port = Self.standardPort
+            return
+        }
+        let digits = rest.dropFirst()
+        guard digits.allSatisfy(\.isASCIIDigit), let port = UInt16(digits) else { return nil }
+        self.port = port
+    }
+
+    package var description: String { "\(host):\(port)" }
+}
+
+extension Character {
+    /// Whether this is a digit from 0 to 9. Unicode has others.
+    package var isASCIIDigit: Bool { "0" <= self && self <= "9" }
+}

@@ -1,0 +1,85 @@
+package import ProgramSupport
+internal import LinuxIO
+package import Logging
+package import NBDServer
+internal import SystemPackage
+
+/// Which named memory a disk is to be in.
+package struct BackingConfiguration: Sendable, Equatable {
+    /// What it is called.
+    package var name: String
+    /// Where; nil for the usual place.
+    package var directory: String?
+    /// Whether it stays when the server is stopped.
+    package var isKept: Bool
+
+    package init(name: String, directory: String? = nil, isKept: Bool) {
+        self.name = name
+        self.directory = directory
+        self.isKept = isKept
+    }
+
+    /// Takes the disk that is there, or makes one.
+    package func makeDisk(
+        size: UInt64?, newSize: UInt64 = DiskConfiguration.standardSize, isSparse: Bool,
+        usesReservedPages: Bool, logger: Logger
+    ) throws(Failure) -> RamDisk {
+        do throws(BackingError) {
+            let began = MonotonicTime.now()
+            let disk = try RamDisk(
+                backing: try place(usesReservedPages), size: size,
+                newSize: newSize, isSparse: isSparse)
+            let microseconds = (MonotonicTime.now().nanoseconds - began.nanoseconds) / 1_000
+            tell(disk, milliseconds: Double(microseconds) / 1_000, logger)
+            return disk
+        } catch {
+            throw Failure(error)
+        }
+    }
+
+    /// Its file, however its directory was spelled; nil when it would be in reserved pages and the machine has
+    /// none.
+    package func path(_ usesReservedPages: Bool) -> String? {
+        guard let place = try? place(usesReservedPages) else { return nil }
+        return "\(absolutePath(place.directory))/\(place.name)"
+    }
+
+    private func place(_ usesReservedPages: Bool) throws(BackingError) -> BackingLocation {
+        if let directory { return BackingLocation(name: name, directory: directory) }
+        guard usesReservedPages else { return BackingLocation(name: name) }
+        guard let directory = BackingLocation.reservedPagesDirectory else { throw .noReservedPages }
+        return BackingLocation(name: name, directory: directory)
+    }
+
+    private func tell(_ disk: RamDisk, milliseconds: Double, _ logger: Logger) {
+        let message: Logger.Message
+        switch disk.inheritance {
+        case .none: return
+        case .kept: message = "found the disk that was kept"
+        case .orphaned: message = "found the disk of a server that did not end in order"
+        }
+        logger.info(
+            message,
+            metadata: [
+                "backing": "\(name)", "size": "\(disk.size)", "resident": "\(disk.residentBytes)",
+                "milliseconds": "\(milliseconds)",
+            ])
+    }
+}
+
+extension Failure {
+    /// What is wrong with a backing, as the program's end.
+    package init(_ error: BackingError) {
+        let sentence = "\(error)"
+        self =
+            switch error {
+            case .badName: .usage(sentence)
+            case .notMemory, .notFile, .damaged, .otherVersion, .wrongLength, .otherSize:
+                .noInput(sentence)
+            case .inUse, .noReservedPages: .unavailable(sentence)
+            case .notOurs, .system(_, .permissionDenied), .system(_, .notPermitted):
+                .notPermitted(sentence)
+            case .memory, .system: .system(sentence)
+            }
+    }
+}

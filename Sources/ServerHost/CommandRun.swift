@@ -1,0 +1,65 @@
+package import ProgramSupport
+internal import Glibc
+package import LinuxHost
+internal import LinuxIO
+internal import Synchronization
+internal import SystemPackage
+
+/// A command, from its start to its exit status.
+package final class CommandRun: Sendable {
+    private let arguments: [String]
+    private let child = Mutex<ForegroundCommand?>(nil)
+    private let status = Mutex<Int32>(0)
+
+    /// A program and its arguments.
+    package init(_ arguments: [String]) { self.arguments = arguments }
+
+    /// What the shell would say of its end: its exit status, or 128 and the signal that ended it.
+    package var exitCode: Int32 { status.withLock { $0 } }
+
+    /// Starts it, with the disk's place in its environment; `done` is told when it has ended.
+    package func start(socketPath: String, uri: String, done: OneShotEvent) throws(Failure) {
+        let started: ForegroundCommand
+        do throws(Errno) {
+            started = try ForegroundCommand(
+                command: arguments,
+                // The names that nbdkit gives them, besides one that says what it is.
+                environment: [("NBD_URI", uri), ("uri", uri), ("unixsocket", socketPath)])
+        } catch {
+            throw .cannotRun(arguments[0], error)
+        }
+        child.withLock { $0 = started }
+        do throws(Errno) {
+            _ = try Thread(name: "command") {
+                let code: Int32 =
+                    switch started.wait() {
+                    case .exited(let code): code
+                    case .killed(let number): 128 + number
+                    }
+                self.status.withLock { $0 = code }
+                done.fulfil()
+            }
+        } catch {
+            started.signal(SIGTERM)
+            throw .system("cannot start a thread: \(error)")
+        }
+    }
+
+    /// Passes a signal on, and says whether there is a command yet. A key of the terminal's has reached
+    /// it already: then it is not told twice.
+    package func forward(_ number: Int32) -> Bool {
+        guard let child = child.withLock({ $0 }) else { return false }
+        let isKey = number == SIGINT || number == SIGQUIT
+        if !isKey || !ForegroundCommand.isInForeground { child.signal(number) }
+        return true
+    }
+}
+
+extension Failure {
+    /// A command cannot be started; the exit codes are a shell's.
+    fileprivate static func cannotRun(_ command: String, _ error: Errno) -> Failure {
+        Failure(
+            sentence: "cannot run \(command): \(error)",
+            exitCode: error == .noSuchFileOrDirectory ? 127 : 126)
+    }
+}

@@ -1,0 +1,21 @@
+// Credentials, as the service starts with them.
+
+package import ProgramSupport
+package import Logging
+package import NBDServer
+
+extension TLSContext {
+    /// Reads the credentials, or says which file is of no use and why.
+    package static func make(_ configuration: TLSConfiguration, logger: Logger) throws(Failure)
+        -> TLSContext
+    {
+        let context: TLSContext
+        do throws(TLSFailure) {
+            context = try TLSContext(configuration)
+        } catch {
+            throw .noInput("\(error)")
+        }
+        for warning in context.warnings { logger.warning("\(warning)") }
+        return context
+    }
+}

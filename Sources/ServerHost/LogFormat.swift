@@ -1,0 +1,83 @@
+package import Logging
+
+/// The form of log lines.
+package enum LogFormat: String, CaseIterable, Sendable {
+    /// `2026-11-23T03:12:45+0000 info serving a client connection=1 export="a"`
+    case text
+    /// An object: `time`, `level`, `message`, and each figure under its name, all texts.
+    case json
+    /// `<6>serving a client connection=1 export="a"`: the priority as syslog has it, and no time, which
+    /// the journal adds. sd-daemon(3)
+    case journal
+
+    /// A line, with its end. Whatever is in the texts, it is one line.
+    package func line(
+        _ message: String, level: Logger.Level, time: String, figures: Logger.Metadata
+    ) -> String {
+        let figures = figures.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value)") }
+        switch self {
+        case .text:
+            return "\(time) \(level) \(Self.visible(message))\(Self.text(figures))\n"
+        case .journal:
+            return "<\(level.priority)>\(Self.visible(message))\(Self.text(figures))\n"
+        case .json:
+            let members = [("time", time), ("level", "\(level)"), ("message", message)] + figures
+            return "{"
+                + members.map { "\(Self.quoted($0)):\(Self.quoted($1))" }
+                .joined(separator: ",") + "}\n"
+        }
+    }
+
+    private static func text(_ figures: [(key: String, value: String)]) -> String {
+        figures.map { key, value in
+            // Names that people give may be anything; other values are quoted if they have to be.
+            let isPlain =
+                key != "export" && key != "client" && !value.isEmpty
+                && value.unicodeScalars.allSatisfy { $0 != " " && $0 != "\"" && $0 != "=" }
+            return " \(key)=\(isPlain ? visible(value) : quoted(value))"
+        }.joined()
+    }
+
+    /// The text with what is not to be seen, such as the end of a line, written out.
+    private static func visible(_ text: String) -> String {
+        guard text.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7f }) else {
+            return text
+        }
+        return text.unicodeScalars.reduce(into: "") { result, scalar in
+            let isHidden = scalar.value < 0x20 || scalar.value == 0x7f
+            result += isHidden ? escaped(scalar) : String(scalar)
+        }
+    }
+
+    /// The text as JSON has it.
+    private static func quoted(_ text: String) -> String {
+        text.unicodeScalars.reduce(into: "\"") { result, scalar in
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case _ where scalar.value < 0x20 || scalar.value == 0x7f: result += escaped(scalar)
+            default: result.unicodeScalars.append(scalar)
+            }
+        } + "\""
+    }
+
+    private static func escaped(_ scalar: Unicode.Scalar) -> String {
+        let digits = String(scalar.value, radix: 16)
+        return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+    }
+}
+
+extension Logger.Level {
+    /// syslog(3)
+    fileprivate var priority: Int {
+        switch self {
+        case .trace, .debug: 7
+        case .info: 6
+        case .notice: 5
+        case .warning: 4
+        case .error: 3
+        case .critical: 2
+        }
+    }
+}

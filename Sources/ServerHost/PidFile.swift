@@ -1,0 +1,77 @@
+package import ProgramSupport
+internal import Glibc
+internal import SystemPackage
+
+/// A pid file that this process has written. It goes away with this value.
+package final class PidFile: Sendable {
+    private let path: FilePath
+    private let line = "\(getpid())\n"
+
+    /// Writes it: the number and a line's end. The file appears whole, in the place of an older one. What is
+    /// not a regular file is never replaced, and a symbolic link is never followed: either could be another
+    /// user's trap, or a device.
+    package init(path: String) throws(Failure) {
+        self.path = FilePath(path)
+        let draft = FilePath(path + ".\(getpid()).new")
+        do {
+            guard Self.isFree(path) else {
+                throw Failure.cannotCreate(
+                    "cannot write the pid file \(path): it is not a regular file; remove it, or choose "
+                        + "another path with --pid-file")
+            }
+            // Left by a process of this number that was killed.
+            Self.unlink(draft)
+            let file = try FileDescriptor.open(
+                draft, .writeOnly,
+                options: [.create, .exclusiveCreate, .noFollow, .closeOnExec],
+                permissions: [.ownerReadWrite, .groupRead, .otherRead])
+            try file.closeAfter { _ = try file.writeAll(line.utf8) }
+            try Self.rename(draft, to: self.path)
+        } catch let failure as Failure {
+            throw failure
+        } catch {
+            Self.unlink(draft)
+            throw .cannotCreate("cannot write the pid file \(path): \(error)")
+        }
+    }
+
+    /// Whether there is nothing at a path, or a regular file. lstat(2)
+    private static func isFree(_ path: String) -> Bool {
+        var status = stat()
+        guard unsafe lstat(path, &status) == 0 else { return true }
+        return status.st_mode & S_IFMT == S_IFREG
+    }
+
+    private static func unlink(_ path: FilePath) {
+        unsafe path.withPlatformString { _ = unsafe Glibc.unlink($0) }
+    }
+
+    private static func rename(_ path: FilePath, to other: FilePath) throws(Errno) {
+        let result = unsafe path.withPlatformString { old in
+            unsafe other.withPlatformString { new in unsafe Glibc.rename(old, new) }
+        }
+        guard result == 0 else { throw Errno(rawValue: errno) }
+    }
+
+    /// Removes it, unless another process has written its own number there.
+    package func remove() {
+        guard isOurs else { return }
+        Self.unlink(path)
+    }
+
+    private var isOurs: Bool {
+        var bytes = [UInt8](repeating: 0, count: 32)
+        guard
+            let file = try? FileDescriptor.open(
+                path, .readOnly, options: [.closeOnExec, .noFollow, .nonBlocking]),
+            let count = try? file.closeAfter({
+                try unsafe bytes.withUnsafeMutableBytes { buffer in
+                    try unsafe file.read(into: buffer)
+                }
+            })
+        else { return false }
+        return bytes.prefix(count).elementsEqual(line.utf8)
+    }
+
+    deinit { remove() }
+}

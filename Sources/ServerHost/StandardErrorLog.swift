@@ -1,0 +1,78 @@
+internal import Glibc
+package import Logging
+internal import Synchronization
+
+/// A log handler that writes each line with one call.
+package struct StandardErrorLog: LogHandler {
+    package var logLevel = Logger.Level.info
+    package var metadata: Logger.Metadata = [:]
+    private let format: LogFormat
+
+    package init(format: LogFormat = .text) { self.format = format }
+
+    package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    package func log(event: LogEvent) {
+        let line = format.line(
+            "\(event.message)", level: event.level, time: Self.timestamp(),
+            figures: metadata.merging(event.metadata ?? [:]) { $1 })
+        let bytes = Array(line.utf8)
+        // What is wrong is told at once.
+        if event.level < .error, LogHold.keep(bytes) { return }
+        Self.write(bytes)
+    }
+
+    fileprivate static func write(_ bytes: [UInt8]) {
+        _ = unsafe Glibc.write(STDERR_FILENO, bytes, bytes.count)
+    }
+
+    /// Whether standard error is the stream to the journal that systemd has made for this process, and not
+    /// something that it was led to since. systemd.exec(5), `JOURNAL_STREAM`
+    package static var leadsToJournal: Bool {
+        guard let stream = unsafe getenv("JOURNAL_STREAM") else { return false }
+        var status = stat()
+        guard unsafe fstat(STDERR_FILENO, &status) == 0 else { return false }
+        return unsafe String(cString: stream) == "\(status.st_dev):\(status.st_ino)"
+    }
+
+    /// Local time as `2026-11-23T03:12:45+0000`.
+    private static func timestamp() -> String {
+        var now = time(nil)
+        var parts = unsafe tm()
+        unsafe localtime_r(&now, &parts)
+        var text = [CChar](repeating: 0, count: 32)
+        let count = unsafe strftime(&text, text.count, "%Y-%m-%dT%H:%M:%S%z", &parts)
+        return String(decoding: text.prefix(count).map(UInt8.init), as: UTF8.self)
+    }
+}
+
+/// Log lines of a start, held back until it has succeeded. When it fails, the sentence that says why is all
+/// there is to read: a warning about a server that there will not be is none, and an error is never held.
+package enum LogHold {
+    private static let lines = Mutex<[[UInt8]]?>(nil)
+
+    /// Holds lines back from here on, unless somebody wants to know every step.
+    package static func begin(_ logger: Logger) {
+        guard logger.logLevel > .debug else { return }
+        lines.withLock { $0 = [] }
+    }
+
+    /// Writes what was held back, and holds nothing any more.
+    package static func end() {
+        lines.withLock { lines in
+            for line in lines ?? [] { StandardErrorLog.write(line) }
+            lines = nil
+        }
+    }
+
+    /// Keeps a line; false when it is to be written.
+    fileprivate static func keep(_ line: [UInt8]) -> Bool {
+        lines.withLock { lines in
+            lines?.append(line)
+            return lines != nil
+        }
+    }
+}

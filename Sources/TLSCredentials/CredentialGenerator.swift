@@ -1,0 +1,122 @@
+package import ProgramSupport
+internal import CGnuTLS
+internal import NBDProtocol
+
+/// What `ramdisk-nbd tls init` makes. Each function answers the text that tells of it.
+package struct CredentialGenerator {
+    package var directory: String
+    package var hosts: [TLSHost]
+    package var user: String
+    package var days: Int
+
+    package init(directory: String, hosts: [TLSHost], user: String, days: Int) {
+        self.directory = directory
+        self.hosts = hosts
+        self.user = user
+        self.days = days
+    }
+
+    /// Makes a CA, a server's certificate and a client's.
+    package func makeCertificates() throws(Failure) -> String {
+        let names = ["ca-cert", "ca-key", "server-cert", "server-key", "client-cert", "client-key"]
+        var files = SecretFiles(directory: directory)
+        try files.checkFree(names.map { $0 + ".pem" })
+        try GnuTLS.check(gnutls_global_init(), "use GnuTLS")
+        let authority = try CertificateGenerator.authority(days: days)
+        let server = try CertificateGenerator.server(
+            (hosts + TLSHost.local).uniqued, days: days, signedBy: authority)
+        let client = try CertificateGenerator.client(user, days: days, signedBy: authority)
+        try files.make()
+        try files.write(authority, "ca")
+        try files.write(server, "server")
+        try files.write(client, "client")
+        let path = files.absolutePath
+        return """
+            In \(path), valid for \(days) days:
+              ca-cert.pem                      whom both sides trust
+              ca-key.pem                       secret; signs more certificates, and is needed for nothing else
+              server-cert.pem, server-key.pem  the server; the key is secret
+              client-cert.pem, client-key.pem  the client "CN=\(user)"; the key is secret
+
+            The server, for clients with such a certificate alone:
+              ramdisk-nbd serve \(listenOption)--tls-certificates \(quoted(path)) --tls-verify-client
+
+            A client, on another machine with ca-cert.pem, client-cert.pem and client-key.pem in its directory:
+              nbdinfo \(uri("tls-certificates", path))
+              qemu-img info --object tls-creds-x509,id=tls,endpoint=client,dir=\(quoted(path)) --image-opts driver=nbd,host=\(firstHost),port=10809,tls-creds=tls
+              nbd-client -cacertfile \(quoted(path + "/ca-cert.pem")) -certfile \(quoted(path + "/client-cert.pem")) -keyfile \(quoted(path + "/client-key.pem")) \(firstHost) /dev/nbd0
+
+            """
+    }
+
+    /// Makes a key for one client.
+    package func makeKey() throws(Failure) -> String {
+        var files = SecretFiles(directory: directory)
+        try files.checkFree(["keys.psk"])
+        try GnuTLS.check(gnutls_global_init(), "use GnuTLS")
+        var key = [UInt8](repeating: 0, count: 32)
+        try GnuTLS.check(
+            unsafe gnutls_rnd(GNUTLS_RND_KEY, &key, key.count), "make a key")
+        let digits = key.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        try files.make()
+        try files.write(Array("\(user):\(digits)\n".utf8), to: "keys.psk", isSecret: true)
+        let path = files.absolutePath
+        return """
+            In \(path):
+              keys.psk  the key of the client "\(user)"; secret (psktool -u NAME -p keys.psk adds more)
+
+            The server:
+              ramdisk-nbd serve --tls-psk \(quoted(path + "/keys.psk"))
+
+            A client, on another machine with a copy of keys.psk in its directory:
+              nbdinfo \(uri("tls-psk-file", path + "/keys.psk", user: user))
+              qemu-img info --object tls-creds-psk,id=tls,endpoint=client,dir=\(quoted(path)),username=\(quoted(user)) --image-opts driver=nbd,host=localhost,port=10809,tls-creds=tls
+
+            """
+    }
+
+    // MARK: - Texts
+
+    private var firstHost: String { hosts.first?.text ?? "localhost" }
+    private var listenOption: String { hosts.isEmpty ? "" : "--listen '*' " }
+
+    /// The server for a client with these credentials, as a shell's word.
+    private func uri(_ parameter: String, _ path: String, user: String? = nil) -> String {
+        var uri = NBDURI(
+            .tcp(host: firstHost, port: NBDURI.standardPort), requiresTLS: true)
+        uri.userName = user
+        uri.tlsParameters[parameter] = path
+        return quoted("\(uri)")
+    }
+
+    /// A text as a shell's word.
+    private func quoted(_ text: String) -> String {
+        let isPlain = text.utf8.allSatisfy { byte in
+            let character = Character(UnicodeScalar(byte))
+            return byte < 0x80
+                && (character.isLetter || character.isNumber || "-_./:@%+=,".contains(character))
+        }
+        return isPlain && !text.isEmpty
+            ? text
+            : "'"
+                + text.split(separator: "'", omittingEmptySubsequences: false)
+                .joined(separator: #"'\''"#) + "'"
+    }
+}
+
+extension SecretFiles {
+    /// Writes a certificate and its key.
+    fileprivate mutating func write(
+        _ made: borrowing CertificateGenerator, _ name: String
+    ) throws(Failure) {
+        try write(try made.certificate(), to: name + "-cert.pem", isSecret: false)
+        try write(try made.key(), to: name + "-key.pem", isSecret: true)
+    }
+}
+
+extension [TLSHost] {
+    /// Each once, in the order of their first.
+    fileprivate var uniqued: [TLSHost] {
+        reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+    }
+}

@@ -1,0 +1,50 @@
+internal import ProgramSupport
+internal import Glibc
+internal import SystemPackage
+
+/// New files in a directory. Those that were made go away again when one of them cannot be.
+struct SecretFiles: ~Copyable {
+    private let directory: String
+    private var made: [String] = []
+
+    init(directory: String) {
+        self.directory = directory
+    }
+
+    /// Throws if one of these is there already.
+    func checkFree(_ names: [String]) throws(Failure) {
+        for name in names where unsafe access("\(directory)/\(name)", F_OK) == 0 {
+            throw .cannotCreate(
+                "\(directory)/\(name) is there already, and is not overwritten: "
+                    + "remove it, or choose another directory")
+        }
+    }
+
+    /// Makes the directory, if it is not there, for its owner alone.
+    func make() throws(Failure) {
+        guard unsafe mkdir(directory, 0o700) < 0, errno != EEXIST else { return }
+        throw .cannotCreate("cannot make the directory \(directory): \(Errno(rawValue: errno))")
+    }
+
+    /// Writes a new file.
+    mutating func write(_ bytes: [UInt8], to name: String, isSecret: Bool) throws(Failure) {
+        let path = "\(directory)/\(name)"
+        do {
+            let file = try FileDescriptor.open(
+                FilePath(path), .writeOnly, options: [.create, .exclusiveCreate, .closeOnExec],
+                permissions: FilePermissions(rawValue: isSecret ? 0o600 : 0o644))
+            made.append(path)
+            try file.closeAfter { _ = try file.writeAll(bytes) }
+        } catch {
+            for path in made { unsafe unlink(path) }
+            throw .cannotCreate("cannot write \(path): \(error)")
+        }
+    }
+
+    /// Where the directory is, for people in other directories. realpath(3)
+    var absolutePath: String {
+        guard let path = unsafe realpath(directory, nil) else { return directory }
+        defer { unsafe free(path) }
+        return unsafe String(cString: path)
+    }
+}
