@@ -190,7 +190,7 @@ package final class KernelDisk {
         var connections: [ServerConnection] = []
         let count = plan.remote == nil ? left?.queues ?? plan.queues : plan.queues
         for _ in 0..<count { connections.append(try backend.connect()) }
-        var options = NBDDeviceOptions(
+        let options = NBDDeviceOptions(
             connections[0].connection.export, requestTimeout: plan.requestTimeout,
             deadConnectionTimeout: plan.deadConnectionTimeout, backend: backend.identifier,
             sectorSize: backend.start.sectorSize)
@@ -199,12 +199,11 @@ package final class KernelDisk {
         if let left {
             device = left.device
             try attachAgain(left, connections, options)
+            if connections.count > 1 { try prove(device) }
+            if options.requestTimeout == 0 { try setTimeout(0) }
         } else {
-            // Until all connections are known to be read, a request on one that is not is soon sent again.
-            let isProved = connections.count > 1
-            if isProved { options.requestTimeout = ConnectionProof.requestTimeout }
             device = try attachNew(connections, options)
-            if isProved { try prove(device) }
+            if connections.count > 1 { try prove(device) }
         }
         let microseconds = (MonotonicTime.now().nanoseconds - began.nanoseconds) / 1000
         CurrentProcess.markAsRootStorageDaemon()
@@ -223,8 +222,10 @@ package final class KernelDisk {
     ) throws(Failure) -> NBDDevice {
         let device: NBDDevice
         do throws(Errno) {
+            // Until all connections are known to be read, a request on one that is not is soon sent again.
             device = try driver.connect(
-                connections.map(\.connection), to: plan.device, options)
+                connections.map(\.connection), to: plan.device,
+                connections.count > 1 ? options.whileProved : options)
         } catch {
             throw .attaching(plan.device, error)
         }
@@ -283,26 +284,37 @@ package final class KernelDisk {
         try writeRecord()
         if let old = left.record { directory.remove(old, living: record) }
         self.links = links
-        if options.requestTimeout == 0 { try setTimeout(0) }
     }
 
-    /// Has every connection carry a request, and replaces those that do not; then gives the device the timeout
-    /// that is wanted. See ``ConnectionProof``.
+    /// Waits until the kernel reads every connection, and replaces those that it does not read. See
+    /// ``ConnectionProof``.
     private func prove(_ device: NBDDevice) throws(Failure) {
-        let processors = device.queueProcessors
-        for _ in 0..<ConnectionProof.rounds {
-            let replaced = links?.replacedCount ?? 0
-            try runWhilePolling { () throws(Failure) in
-                ConnectionProof.readOnEachQueue(of: device.path, processors)
+        guard let links else { return }
+        let deadline = MonotonicTime.now().adding(milliseconds: ConnectionProof.longestStart)
+        while links.isBeingProved || !links.areAllLive {
+            if stop.isSet || deadline < .now() {
+                // The kernel uses the connections that it reads for all queues.
+                links.isOffering = false
+                guard links.isBeingProved else { break }
             }
-            try requireNoStop()
-            guard let links, links.replacedCount != replaced || !links.areAllLive else { break }
-            logger.notice(
-                "the kernel did not read a connection, which was replaced",
-                metadata: ["device": "\(device)"])
-            attend(milliseconds: 100)
+            attend(milliseconds: ConnectionProof.interval)
+            guard !isLost else {
+                throw .unavailable("\(device) has been detached by another program")
+            }
         }
-        try setTimeout(plan.requestTimeout)
+        try requireNoStop()
+        if !links.areAllLive {
+            logger.warning(
+                "the kernel does not read all connections yet",
+                metadata: ["device": "\(device)", "read": "\(links.liveCount)"])
+        }
+        // A process that stays goes on with the others.
+        links.isOffering = isKeeper
+        do throws(Errno) {
+            try links.restoreTimeouts(&driver)
+        } catch {
+            throw .attaching(device, error)
+        }
     }
 
     /// Gives the device and its connections the request timeout in seconds that is wanted, after another one.
