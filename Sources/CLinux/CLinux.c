@@ -384,6 +384,11 @@ int clinux_wait_process(int process) {
     return WIFSIGNALED(status) ? 256 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+int clinux_unread_bytes(int fd) {
+    int count;
+    return ioctl(fd, FIONREAD, &count) < 0 ? -errno : count;
+}
+
 int clinux_window_size(int fd, int *columns, int *rows) {
     struct winsize size;
     if (ioctl(fd, TIOCGWINSZ, &size) < 0) return -errno;

@@ -247,6 +247,10 @@ public struct StreamSocket: ~Copyable, Sendable {
             && domain == AF_UNIX
     }
 
+    /// Bytes that have been received and that nobody has read, on whichever descriptor of the socket; 0 when that is
+    /// not known. ioctl(2), `FIONREAD`
+    public var unreadBytes: Int { max(0, Int(clinux_unread_bytes(number))) }
+
     /// Asks for a send buffer of so many bytes; the kernel may give less. socket(7), `SO_SNDBUF`
     public func setSendBuffer(bytes: Int) {
         // As root, past the system's limit; else up to it.

@@ -37,6 +37,12 @@ public final class NBDConnection: Sendable {
     /// socket's send timeout then. It does not take one for which no dead one has to go.
     public var isAdopted: Bool { handle.sendTimeoutMilliseconds != 0 }
 
+    /// Bytes of replies that the kernel has not read yet.
+    public var unreadBytes: Int { handle.unreadBytes }
+
+    /// Sends no more requests. The server replies to what it has received, and the kernel reads that, then the end.
+    public func finish() { handle.shutdownSending() }
+
     /// Ends it for everybody.
     public func cut() { handle.shutdownBoth() }
 }

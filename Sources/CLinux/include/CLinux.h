@@ -196,6 +196,9 @@ static inline int clinux_set_waiting(int fd, int waits) {
     return fcntl(fd, F_SETFL, flags) < 0 ? -errno : 0;
 }
 
+/// ioctl(2), FIONREAD: bytes that a socket has received and nobody has read; a negative error number on failure.
+int clinux_unread_bytes(int fd);
+
 /// setsockopt(2), TCP_ULP: TLS by the kernel, which waits for its keys.
 int clinux_tls_attach(int fd);
 

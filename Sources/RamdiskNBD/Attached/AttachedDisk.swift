@@ -194,10 +194,19 @@ final class AttachedDisk {
         if let left {
             device = left.device
             try attachAgain(left, connections, options)
+            if connections.count > 1 {
+                try prove(device)
+            } else if options.requestTimeout == 0 {
+                try setTimeout(0)
+            }
         } else {
             // Until all connections are known to be read, a request on one that is not is soon sent again.
             let isProved = connections.count > 1
-            if isProved { options.requestTimeout = ConnectionProof.requestTimeout }
+            if isProved {
+                options.requestTimeout = ConnectionProof.requestTimeout
+                options.deadConnectionTimeout = max(
+                    options.deadConnectionTimeout, ConnectionProof.deadConnectionTimeout)
+            }
             device = try attachNew(connections, options)
             if isProved { try prove(device) }
         }
@@ -278,25 +287,33 @@ final class AttachedDisk {
         try writeRecord()
         if let old = left.record { directory.remove(old, living: record) }
         self.links = links
-        if options.requestTimeout == 0 { try setTimeout(0) }
     }
 
-    /// Has every connection carry a request, and replaces those that do not; then gives the device the timeout
-    /// that is wanted. See ``ConnectionProof``.
+    /// Waits until the kernel reads every connection, and replaces those that it does not read; then gives the
+    /// device the timeouts that are wanted. See ``ConnectionProof``.
     private func prove(_ device: NBDDevice) throws(Failure) {
-        let processors = device.queueProcessors
-        for _ in 0..<ConnectionProof.rounds {
-            let replaced = links?.replacedCount ?? 0
-            try whileAttending { () throws(Failure) in
-                ConnectionProof.readOnEachQueue(of: device.path, processors)
+        guard let links else { return }
+        let deadline = MonotonicTime.now().adding(milliseconds: ConnectionProof.longestStart)
+        while links.isBeingProved || !links.areAllLive {
+            if stop.isSet || deadline < .now() {
+                // The kernel uses the connections that it reads for all queues.
+                links.isOffering = false
+                guard links.isBeingProved else { break }
             }
-            try requireNoStop()
-            guard let links, links.replacedCount != replaced || !links.areAllLive else { break }
-            logger.notice(
-                "the kernel did not read a connection, which was replaced",
-                metadata: ["device": "\(device)"])
-            attend(milliseconds: 100)
+            attend(milliseconds: ConnectionProof.interval)
+            guard !isLost else {
+                throw .unavailable("\(device) has been detached by another program")
+            }
         }
+        try requireNoStop()
+        if !links.areAllLive {
+            logger.warning(
+                "the kernel does not read all connections yet",
+                metadata: ["device": "\(device)", "read": "\(links.liveCount)"])
+        }
+        // A process that stays goes on with the others.
+        links.isOffering = isKeeper
+        links.options.deadConnectionTimeout = plan.deadConnectionTimeout
         try setTimeout(plan.requestTimeout)
     }
 

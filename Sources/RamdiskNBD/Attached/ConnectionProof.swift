@@ -1,33 +1,66 @@
 internal import LinuxIO
+internal import Synchronization
 internal import SystemPackage
 
-/// Proves that the kernel reads each connection of a device that has just been attached.
+/// One read on each queue of a device: when all are finished, the kernel is known to read each connection.
 ///
 /// The driver queues one work item for each connection, which reads replies as long as the connection lives.
 /// When the kernel gets no new worker thread within 10 ms, as at boot or without memory, the work queue's single
-/// rescuer thread takes all items and runs them one after the other. The first one never returns, so the replies of
-/// the other connections are not read, and the first request on one of them hangs for the request timeout.
+/// rescuer thread takes all items and runs them one after the other. The first one does not return, so the replies of
+/// the other connections are not read, and a request on one of them hangs for the request timeout.
 ///
-/// So each queue gets a read of its own while the timeout is short. A connection that is not read is given up by the
-/// kernel then, and replaced: the new one gets a work item of its own, at a time when nothing else is queued.
-enum ConnectionProof {
-    /// Seconds that a request may take meanwhile: the kernel counts in whole seconds.
+/// While the reads run, ``ConnectionRotation`` looks for connections that are not read.
+final class ConnectionProof: Sendable {
+    /// Seconds that a request may take while a new device is proved, in case that looking at unread replies does
+    /// not help. The kernel counts in whole seconds.
     static let requestTimeout: UInt64 = 1
-    /// Most times that all queues are tried: connections that are not read after that get the full timeout.
-    static let rounds = 10
+    /// Seconds that requests wait meanwhile when the kernel has given up all connections.
+    static let deadConnectionTimeout: UInt64 = 10
+    /// Milliseconds until a new device is used with those connections that are read by then.
+    static let longestStart = 10_000
+    /// Milliseconds between two looks at unread replies.
+    static let interval = 10
 
-    /// Reads a page on a processor of each queue, all at the same time, and returns when all have been
-    /// read, or have failed. A queue without processors carries no requests of its own.
-    static func readOnEachQueue(of path: String, _ processors: [[Int]]) {
-        var threads: [Thread] = []
-        for processor in processors.compactMap(\.first) {
-            let thread = try? Thread(name: "proof") {
-                // On another processor the read would prove another queue, which is no harm.
-                try? Processor.bind(to: [processor])
-                try? BlockDevice.readPage(of: path, at: 0)
+    private let threads: [Thread]
+    private let unfinished: Unfinished
+
+    /// Starts reading a page on a processor of each queue, all at the same time. A queue without processors
+    /// carries no requests of its own.
+    init(of device: String, _ processors: [[Int]]) {
+        let firsts = processors.compactMap(\.first)
+        let unfinished = Unfinished(firsts.count)
+        self.unfinished = unfinished
+        threads = firsts.compactMap { processor in
+            do throws(Errno) {
+                return try Thread(name: "proof") {
+                    // On another processor the read would prove another queue, which is no harm.
+                    try? Processor.bind(to: [processor])
+                    try? BlockDevice.readPage(of: device, at: 0)
+                    unfinished.countDown()
+                }
+            } catch {
+                // Without memory for a thread the queue is used unproved.
+                unfinished.countDown()
+                return nil
             }
-            if let thread { threads.append(thread) }
         }
+    }
+
+    /// Whether all reads are finished or have failed.
+    var isOver: Bool { unfinished.isZero }
+
+    /// Waits for the end of the reads; to be called once.
+    func join() {
         for thread in threads { thread.join() }
+    }
+
+    /// How many reads are not finished.
+    private final class Unfinished: Sendable {
+        private let count: Atomic<Int>
+
+        init(_ count: Int) { self.count = Atomic(count) }
+
+        var isZero: Bool { count.load(ordering: .acquiring) == 0 }
+        func countDown() { count.subtract(1, ordering: .acquiringAndReleasing) }
     }
 }

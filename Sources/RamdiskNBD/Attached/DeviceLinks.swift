@@ -12,11 +12,16 @@ internal import SystemPackage
 /// otherwise be written after what the kernel sends again; and then the kernel gets a new one. The
 /// kernel does not say whether it took it, and takes none before it has noticed the death itself, but
 /// marks what it takes (see ``NBDKernel/NBDConnection/isAdopted``).
+///
+/// Where there are several, the kernel has to show that it reads those it has taken (see ``ConnectionProof``). If it
+/// does not read one, others end so that it can (see ``ConnectionRotation``), and are replaced.
 final class DeviceLinks {
     private struct Slot {
         enum State {
             /// The kernel uses it.
             case live
+            /// It sends no more requests since then, and the kernel reads the replies that are left.
+            case ending(since: MonotonicTime)
             /// Dead since then; the server may not be done with it.
             case dead(since: MonotonicTime)
             /// New, and offered to the kernel.
@@ -25,18 +30,33 @@ final class DeviceLinks {
 
         var link: BackendConnection
         var state: State
+        /// In which order the kernel has taken it.
+        var number = 0
     }
 
     /// Milliseconds after which the kernel is offered a connection again.
     private static var offerInterval: Int { 20 }
     /// Milliseconds after which a server that is not done with a dead connection is taken to hang.
     private static var endPatience: Int { 10_000 }
+    /// Milliseconds after which a server that does not close a connection without requests is not waited for.
+    private static var closingPatience: Int { 500 }
+    /// Milliseconds after which replies on a dead connection are taken to stay unread.
+    private static var readPatience: Int { 1_000 }
 
     let device: NBDDevice
     /// What the device is given again with each new connection.
     var options: NBDDeviceOptions
-    /// How many connections have been replaced so far.
-    private(set) var replacedCount = 0
+    /// Whether new connections are made though there are live ones.
+    var isOffering = true
+    /// Whether the kernel has taken connections since the last proof began.
+    private var isProofDue: Bool
+    private var proof: ConnectionProof?
+    private var rotation = ConnectionRotation()
+    /// How many rotations there have been since all connections were read.
+    private var rotationCount = 0
+    /// No connection is offered until then.
+    private var pauseEnd = MonotonicTime.now()
+    private var takenCount: Int
     /// Why there is no new connection, as it was logged last.
     private var toldReason = ""
     private let logger: Logger
@@ -50,20 +70,27 @@ final class DeviceLinks {
         self.device = device
         self.options = options
         self.logger = logger
-        slots = links.map { Slot(link: $0, state: isOffered ? .offered : .live) }
+        slots = links.enumerated().map {
+            Slot(link: $1, state: isOffered ? .offered : .live, number: $0)
+        }
+        takenCount = links.count
+        isProofDue = !isOffered
     }
 
     /// Hang-ups of the connections that are in use.
     var items: [WaitItem] {
         slots.compactMap { slot in
-            if case .live = slot.state { .hangUp(slot.link.connection.handle) } else { nil }
+            switch slot.state {
+            case .live, .ending: .hangUp(slot.link.connection.handle)
+            case .dead, .offered: nil
+            }
         }
     }
 
     /// Milliseconds after which ``attend(_:)`` has something to do in any case; nil: nothing.
     var patience: Int? {
-        slots.contains { if case .live = $0.state { false } else { true } }
-            ? Self.offerInterval : nil
+        if isBeingProved { return ConnectionProof.interval }
+        return areAllLive ? nil : Self.offerInterval
     }
 
     /// How many connections the kernel uses.
@@ -73,6 +100,9 @@ final class DeviceLinks {
 
     /// Whether the kernel uses all of them.
     var areAllLive: Bool { liveCount == slots.count }
+
+    /// Whether the kernel has yet to show that it reads those that it uses.
+    var isBeingProved: Bool { proof != nil || (isProofDue && slots.count > 1 && liveCount > 0) }
 
     /// Gives up a send on a connection that the kernel uses after as long as a request may take; 0 never does. The
     /// kernel sets that when it takes a socket, and not when the device's timeout changes later.
@@ -94,24 +124,85 @@ final class DeviceLinks {
     /// Does what can be done about connections that are dead.
     func attend(_ backend: any DiskBackend, _ driver: inout NBDDriver) throws(Errno) {
         bury()
+        prove()
+        let isWanted = mayOffer
         for index in slots.indices {
             guard case .dead(let since) = slots[index].state else { continue }
             if backend.hasEnded(slots[index].link) {
-                replace(index, backend)
+                if isWanted { replace(index, backend) }
             } else if since.adding(milliseconds: Self.endPatience) < .now() {
                 backend.endByForce()
                 slots[index].state = .dead(since: .now())
             }
         }
-        try offer(&driver)
+        if isWanted { try offer(&driver) }
+    }
+
+    /// Whether the kernel may get new connections. It gives one to the first dead one's place, whichever that is. If
+    /// it has not read that one to its end, it would read the new one twice, once for each.
+    private var mayOffer: Bool {
+        guard isOffering || liveCount == 0, pauseEnd <= .now() else { return false }
+        return slots.allSatisfy { slot in
+            switch slot.state {
+            case .live, .offered: true
+            case .ending: false
+            case .dead(let since):
+                slot.link.connection.unreadBytes == 0
+                    || since.adding(milliseconds: Self.readPatience) < .now()
+            }
+        }
+    }
+
+    /// Has the connections proved that the kernel has taken, and ends some if it does not read others.
+    private func prove() {
+        if let proof, proof.isOver {
+            proof.join()
+            self.proof = nil
+            if !isProofDue, areAllLive { rotationCount = 0 }
+        }
+        if proof == nil, isBeingProved {
+            isProofDue = false
+            proof = ConnectionProof(of: device.path, device.queueProcessors)
+        }
+        guard proof != nil else { return }
+        let samples = slots.compactMap { slot -> ConnectionRotation.Sample? in
+            guard case .live = slot.state else { return nil }
+            return .init(number: slot.number, unreadBytes: slot.link.connection.unreadBytes)
+        }
+        let ending = rotation.connectionsToEnd(samples, at: .now())
+        if !ending.isEmpty { end(ending) }
+    }
+
+    private func end(_ numbers: Set<Int>) {
+        for index in slots.indices {
+            guard case .live = slots[index].state, numbers.contains(slots[index].number) else {
+                continue
+            }
+            slots[index].link.connection.finish()
+            slots[index].state = .ending(since: .now())
+        }
+        rotationCount += 1
+        let pause = ConnectionRotation.pause(after: rotationCount)
+        pauseEnd = .now().adding(milliseconds: pause)
+        logger.notice(
+            "the kernel does not read a connection, so others are ended and replaced",
+            metadata: [
+                "device": "\(device)", "ended": "\(numbers.count)", "pause": "\(pause) ms",
+            ])
     }
 
     /// Finds those that have died, and cuts them.
     private func bury() {
         let items = slots.map { WaitItem.hangUp($0.link.connection.handle) }
         let marks = (try? WaitItem.wait(for: items, milliseconds: 0)) ?? []
-        for (index, isHungUp) in marks.enumerated() where isHungUp {
-            if case .dead = slots[index].state { continue }
+        for (index, isHungUp) in marks.enumerated() {
+            switch slots[index].state {
+            case .dead: continue
+            case .ending(let since) where since.adding(milliseconds: Self.closingPatience) < .now():
+                break
+            case .live, .ending, .offered:
+                guard isHungUp else { continue }
+            }
             slots[index].link.connection.cut()
             slots[index].state = .dead(since: .now())
         }
@@ -138,7 +229,9 @@ final class DeviceLinks {
             device, offered.map { slots[$0].link.connection }, options)
         for index in offered where slots[index].link.connection.isAdopted {
             slots[index].state = .live
-            replacedCount += 1
+            slots[index].number = takenCount
+            takenCount += 1
+            isProofDue = true
             logger.notice(
                 "a connection of the device has been replaced",
                 metadata: ["device": "\(device)"])
