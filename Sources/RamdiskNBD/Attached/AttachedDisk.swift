@@ -185,7 +185,7 @@ final class AttachedDisk {
         var connections: [BackendConnection] = []
         let count = plan.remote == nil ? left?.queues ?? plan.queues : plan.queues
         for _ in 0..<count { connections.append(try backend.connect()) }
-        var options = NBDDeviceOptions(
+        let options = NBDDeviceOptions(
             connections[0].connection.export, requestTimeout: plan.requestTimeout,
             deadConnectionTimeout: plan.deadConnectionTimeout, backend: backend.identifier,
             sectorSize: backend.start.sectorSize)
@@ -194,21 +194,11 @@ final class AttachedDisk {
         if let left {
             device = left.device
             try attachAgain(left, connections, options)
-            if connections.count > 1 {
-                try prove(device)
-            } else if options.requestTimeout == 0 {
-                try setTimeout(0)
-            }
+            if connections.count > 1 { try prove(device) }
+            if options.requestTimeout == 0 { try setTimeout(0) }
         } else {
-            // Until all connections are known to be read, a request on one that is not is soon sent again.
-            let isProved = connections.count > 1
-            if isProved {
-                options.requestTimeout = ConnectionProof.requestTimeout
-                options.deadConnectionTimeout = max(
-                    options.deadConnectionTimeout, ConnectionProof.deadConnectionTimeout)
-            }
             device = try attachNew(connections, options)
-            if isProved { try prove(device) }
+            if connections.count > 1 { try prove(device) }
         }
         let microseconds = (MonotonicTime.now().nanoseconds - began.nanoseconds) / 1000
         CurrentProcess.markAsStorage()
@@ -227,8 +217,10 @@ final class AttachedDisk {
     ) throws(Failure) -> NBDDevice {
         let device: NBDDevice
         do throws(Errno) {
+            // Until all connections are known to be read, a request on one that is not is soon sent again.
             device = try driver.connect(
-                connections.map(\.connection), to: plan.device, options)
+                connections.map(\.connection), to: plan.device,
+                connections.count > 1 ? options.whileProved : options)
         } catch {
             throw .attaching(plan.device, error)
         }
@@ -289,8 +281,8 @@ final class AttachedDisk {
         self.links = links
     }
 
-    /// Waits until the kernel reads every connection, and replaces those that it does not read; then gives the
-    /// device the timeouts that are wanted. See ``ConnectionProof``.
+    /// Waits until the kernel reads every connection, and replaces those that it does not read. See
+    /// ``ConnectionProof``.
     private func prove(_ device: NBDDevice) throws(Failure) {
         guard let links else { return }
         let deadline = MonotonicTime.now().adding(milliseconds: ConnectionProof.longestStart)
@@ -313,8 +305,11 @@ final class AttachedDisk {
         }
         // A process that stays goes on with the others.
         links.isOffering = isKeeper
-        links.options.deadConnectionTimeout = plan.deadConnectionTimeout
-        try setTimeout(plan.requestTimeout)
+        do throws(Errno) {
+            try links.restoreTimeouts(&driver)
+        } catch {
+            throw .attaching(device, error)
+        }
     }
 
     /// Gives the device and its connections the request timeout in seconds that is wanted, after another one.

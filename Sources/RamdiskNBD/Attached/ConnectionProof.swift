@@ -1,4 +1,5 @@
 internal import LinuxIO
+internal import NBDKernel
 internal import Synchronization
 internal import SystemPackage
 
@@ -11,11 +12,6 @@ internal import SystemPackage
 ///
 /// While the reads run, ``ConnectionRotation`` looks for connections that are not read.
 final class ConnectionProof: Sendable {
-    /// Seconds that a request may take while a new device is proved, in case that looking at unread replies does
-    /// not help. The kernel counts in whole seconds.
-    static let requestTimeout: UInt64 = 1
-    /// Seconds that requests wait meanwhile when the kernel has given up all connections.
-    static let deadConnectionTimeout: UInt64 = 10
     /// Milliseconds until a new device is used with those connections that are read by then.
     static let longestStart = 10_000
     /// Milliseconds between two looks at unread replies.
@@ -62,5 +58,17 @@ final class ConnectionProof: Sendable {
 
         var isZero: Bool { count.load(ordering: .acquiring) == 0 }
         func countDown() { count.subtract(1, ordering: .acquiringAndReleasing) }
+    }
+}
+
+extension NBDDeviceOptions {
+    /// The same for as long as connections are proved. A request that does not get its reply in spite of a rotation is
+    /// soon sent again; the kernel counts in whole seconds. If the kernel gives up all connections, requests wait
+    /// for new ones.
+    var whileProved: Self {
+        var options = self
+        options.requestTimeout = 1
+        options.deadConnectionTimeout = max(deadConnectionTimeout, 10)
+        return options
     }
 }

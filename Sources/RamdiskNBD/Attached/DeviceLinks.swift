@@ -32,6 +32,8 @@ final class DeviceLinks {
         var state: State
         /// In which order the kernel has taken it.
         var number = 0
+
+        var isOffered: Bool { if case .offered = state { true } else { false } }
     }
 
     /// Milliseconds after which the kernel is offered a connection again.
@@ -44,13 +46,15 @@ final class DeviceLinks {
     private static var readPatience: Int { 1_000 }
 
     let device: NBDDevice
-    /// What the device is given again with each new connection.
+    /// What the device is to be like when all its connections are proved.
     var options: NBDDeviceOptions
     /// Whether new connections are made though there are live ones.
     var isOffering = true
     /// Whether the kernel has taken connections since the last proof began.
     private var isProofDue: Bool
     private var proof: ConnectionProof?
+    /// Whether the device has the timeouts that it has while it is proved.
+    private var areTimeoutsShort: Bool
     private var rotation = ConnectionRotation()
     /// How many rotations there have been since all connections were read.
     private var rotationCount = 0
@@ -75,6 +79,7 @@ final class DeviceLinks {
         }
         takenCount = links.count
         isProofDue = !isOffered
+        areTimeoutsShort = !isOffered && links.count > 1
     }
 
     /// Hang-ups of the connections that are in use.
@@ -115,16 +120,13 @@ final class DeviceLinks {
 
     /// Takes the connections out that the kernel has no use for.
     func dropOffered() {
-        for slot in slots {
-            if case .offered = slot.state { slot.link.connection.cut() }
-        }
-        slots.removeAll { if case .offered = $0.state { true } else { false } }
+        for slot in slots where slot.isOffered { slot.link.connection.cut() }
+        slots.removeAll(where: \.isOffered)
     }
 
     /// Does what can be done about connections that are dead.
     func attend(_ backend: any DiskBackend, _ driver: inout NBDDriver) throws(Errno) {
         bury()
-        prove()
         let isWanted = mayOffer
         for index in slots.indices {
             guard case .dead(let since) = slots[index].state else { continue }
@@ -136,12 +138,22 @@ final class DeviceLinks {
             }
         }
         if isWanted { try offer(&driver) }
+        prove()
+        if !isBeingProved, !slots.contains(where: \.isOffered) { try restoreTimeouts(&driver) }
+    }
+
+    /// Gives the device the timeouts that are wanted, if it has others to be proved.
+    func restoreTimeouts(_ driver: inout NBDDriver) throws(Errno) {
+        guard areTimeoutsShort else { return }
+        try driver.setTimeouts(of: device, options)
+        setSendTimeouts(seconds: options.requestTimeout)
+        areTimeoutsShort = false
     }
 
     /// Whether the kernel may get new connections. It gives one to the first dead one's place, whichever that is. If
     /// it has not read that one to its end, it would read the new one twice, once for each.
     private var mayOffer: Bool {
-        guard isOffering || liveCount == 0, pauseEnd <= .now() else { return false }
+        guard liveCount == 0 || (isOffering && pauseEnd <= .now()) else { return false }
         return slots.allSatisfy { slot in
             switch slot.state {
             case .live, .offered: true
@@ -221,12 +233,12 @@ final class DeviceLinks {
     }
 
     private func offer(_ driver: inout NBDDriver) throws(Errno) {
-        let offered = slots.indices.filter {
-            if case .offered = slots[$0].state { true } else { false }
-        }
+        let offered = slots.indices.filter { slots[$0].isOffered }
         guard !offered.isEmpty else { return }
+        areTimeoutsShort = slots.count > 1
         try driver.reconfigure(
-            device, offered.map { slots[$0].link.connection }, options)
+            device, offered.map { slots[$0].link.connection },
+            areTimeoutsShort ? options.whileProved : options)
         for index in offered where slots[index].link.connection.isAdopted {
             slots[index].state = .live
             slots[index].number = takenCount
