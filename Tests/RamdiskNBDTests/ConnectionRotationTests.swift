@@ -32,11 +32,22 @@ import Testing
         #expect(end.milliseconds == ConnectionRotation.patience)
     }
 
-    @Test("are rotated until the last of them: all others end, whether they are read or not")
+    @Test("are rotated until the last of them: all before it end, whether they are read or not")
     func severalStuck() throws {
         let end = try #require(
             firstEnd(of: [0, 1, 2, 3]) { number, _ in number % 3 == 0 ? 0 : 16 })
-        #expect(end.ended == [0, 1, 3])
+        #expect(end.ended == [0, 1])
+    }
+
+    @Test("need not all be unread for as long") func late() throws {
+        let end = try #require(
+            firstEnd(of: [0, 1, 2]) { number, time in time >= number * 50 && number > 0 ? 16 : 0 })
+        #expect(end.ended == [0, 1])
+        #expect(end.milliseconds == ConnectionRotation.patience + 50)
+    }
+
+    @Test("wait for a thread of their own if there is none before them") func first() {
+        #expect(firstEnd(of: [0, 1]) { number, _ in number == 0 ? 16 : 0 } == nil)
     }
 
     @Test("are told by their age, not by their place") func order() throws {

@@ -2,10 +2,11 @@ internal import LinuxIO
 
 /// Finds connections that the kernel does not read, and says which others have to end so that it does.
 ///
-/// The rescuer thread of the driver's work queue reads one connection until that one ends, and the other connections
-/// wait behind it (see ``ConnectionProof``). Replies that stay unread show that. When every connection but one that
-/// waits is shut down for sending, each of them ends after its last reply, the rescuer goes through them within
-/// milliseconds, and it stays with the one that is left.
+/// The rescuer thread of the driver's work queue reads one connection until that one ends, and connections that the
+/// kernel has taken later wait behind it (see ``ConnectionProof``). Replies that stay unread show that. When every
+/// connection before the last unread one is shut down for sending, each of them ends after its last reply, the
+/// rescuer goes through them within milliseconds, and it stays with the unread one. Later ones, without anything
+/// unread, either have a thread of their own or carry no requests.
 ///
 /// Only the sending direction may be shut down. The server then sees the end of the requests, answers those it has
 /// received whole, and closes. The kernel reads these replies, so that no request waits for its timeout; a request
@@ -43,11 +44,14 @@ struct ConnectionRotation {
             current[sample.number] = backlog
         }
         backlogs = current
-        let stuck = current.filter { $0.value.since.adding(milliseconds: Self.patience) <= now }
-        // The rescuer comes to the last one last.
-        guard let left = stuck.keys.max(), samples.count > 1 else { return [] }
-        backlogs = [:]
-        return Set(samples.map(\.number)).subtracting([left])
+        let isStuck = current.values.contains {
+            $0.since.adding(milliseconds: Self.patience) <= now
+        }
+        guard isStuck, let last = current.keys.max() else { return [] }
+        let ending = samples.map(\.number).filter { $0 < last }
+        // The others get the same time again.
+        if !ending.isEmpty { backlogs = [:] }
+        return Set(ending)
     }
 
     /// Milliseconds to wait, after so many rotations in a row, before the kernel is offered new connections: it needs
