@@ -273,7 +273,7 @@ union clinux_rights {
     struct cmsghdr header;
 };
 
-ssize_t clinux_send_message(int fd, const void *bytes, size_t count, int descriptor, int wait) {
+ssize_t clinux_send_message(int fd, const void *bytes, size_t count, int descriptor, int blocking) {
     struct iovec vector = { .iov_base = (void *)bytes, .iov_len = count };
     struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
     union clinux_rights rights;
@@ -287,7 +287,7 @@ ssize_t clinux_send_message(int fd, const void *bytes, size_t count, int descrip
         header->cmsg_len = CMSG_LEN(sizeof descriptor);
         memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
     }
-    int flags = wait ? MSG_NOSIGNAL : MSG_NOSIGNAL | MSG_DONTWAIT;
+    int flags = blocking ? MSG_NOSIGNAL : MSG_NOSIGNAL | MSG_DONTWAIT;
     ssize_t result;
     do { result = sendmsg(fd, &message, flags); } while (result < 0 && errno == EINTR);
     return result < 0 ? -errno : result;

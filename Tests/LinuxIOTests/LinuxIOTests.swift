@@ -23,7 +23,7 @@ struct MemoryTests {
         #expect(memory.residentBytes == 0)
         try memory.handle.provision(offset: 0, count: 1 << 16)
         #expect(memory.residentBytes == 1 << 16)
-        try memory.handle.punch(offset: 4096, count: 8192)
+        try memory.handle.punchHole(offset: 4096, count: 8192)
         #expect(memory.residentBytes == 1 << 16 - 8192)
     }
 
@@ -95,13 +95,13 @@ struct VectorListTests {
         while received < 1 << 20 {
             let rest = target.region.slice(
                 at: received, count: min(70_001, (1 << 20) - received))
-            guard case .bytes(let count) = pair.second.handle.receive(into: rest, wait: true)
+            guard case .bytes(let count) = pair.second.handle.receive(into: rest, blocking: true)
             else { break }
             received += count
         }
         thread.join()
         #expect(target.region.bytes == bytes)
-        #expect(pair.second.handle.receive(into: target.region, wait: true) == .endOfStream)
+        #expect(pair.second.handle.receive(into: target.region, blocking: true) == .endOfStream)
     }
 }
 
@@ -111,7 +111,7 @@ struct SocketTests {
     func wouldBlock() throws {
         let pair = try StreamSocket.pair()
         let mapping = try MemoryMapping(privateBytes: 16)
-        #expect(pair.first.handle.receive(into: mapping.region, wait: false) == .wouldBlock)
+        #expect(pair.first.handle.receive(into: mapping.region, blocking: false) == .wouldBlock)
         #expect(try !pair.first.handle.waitReadable(milliseconds: 1))
     }
 
@@ -123,7 +123,7 @@ struct SocketTests {
             socket = pair.first
         }
         let mapping = try MemoryMapping(privateBytes: 16)
-        #expect(socket.handle.receive(into: mapping.region, wait: true) == .endOfStream)
+        #expect(socket.handle.receive(into: mapping.region, blocking: true) == .endOfStream)
         var list = VectorList(capacity: 1)
         list.append(mapping.region)
         #expect(socket.handle.send(list) == .failed(.brokenPipe))
@@ -149,7 +149,7 @@ struct SocketTests {
     private func noDelay(of handle: SocketHandle) -> CInt {
         var value: CInt = -1
         var length = socklen_t(MemoryLayout<CInt>.size)
-        unsafe getsockopt(handle.number, CInt(IPPROTO_TCP), TCP_NODELAY, &value, &length)
+        unsafe getsockopt(handle.rawValue, CInt(IPPROTO_TCP), TCP_NODELAY, &value, &length)
         return value
     }
 
@@ -214,7 +214,7 @@ struct ThreadTests {
         let thread = try Thread(name: "test") { handle.shutdownBoth() }
         thread.join()
         let mapping = try MemoryMapping(privateBytes: 1)
-        #expect(pair.second.handle.receive(into: mapping.region, wait: true) == .endOfStream)
+        #expect(pair.second.handle.receive(into: mapping.region, blocking: true) == .endOfStream)
     }
 
     @Test("a wake-up wakes who waits, once for any number of signals")
@@ -223,10 +223,10 @@ struct ThreadTests {
         wakeUp.signal()
         wakeUp.signal()
         let start = MonotonicTime.now()
-        #expect(try Listener.wait(for: [], or: wakeUp, milliseconds: 10_000).isEmpty)
+        #expect(try Listener.poll([], or: wakeUp, milliseconds: 10_000).isEmpty)
         #expect(MonotonicTime.now() < start.adding(milliseconds: 9_000))
         wakeUp.clear()
-        _ = try Listener.wait(for: [], or: wakeUp, milliseconds: 30)
+        _ = try Listener.poll([], or: wakeUp, milliseconds: 30)
         #expect(MonotonicTime.now() > start.adding(milliseconds: 29))
     }
 }

@@ -28,7 +28,7 @@ struct ListenerTests {
     @Test("a Unix socket's file belongs to whom it was given", .enabled(if: geteuid() == 0))
     func owner() throws {
         let address = try #require(SocketAddress.unix(path: path))
-        let listener = try Listener(unix: address, access: .init(user: 65_534, group: 12_345))
+        let listener = try Listener(unix: address, access: .init(uid: 65_534, gid: 12_345))
         var status = stat()
         unsafe lstat(path, &status)
         #expect(status.st_uid == 65_534)
@@ -160,14 +160,14 @@ struct ListenerTests {
 
     @Test("users and groups are found by name and by number")
     func accounts() {
-        #expect(Account.user("root") == Account.User(number: 0, group: 0))
-        #expect(Account.user("0") == Account.User(number: 0, group: 0))
-        #expect(Account.user("4000000000") == Account.User(number: 4_000_000_000, group: nil))
-        #expect(Account.group("root") == 0)
-        #expect(Account.group("4000000000") == 4_000_000_000)
+        #expect(Account.user("root") == Account.User(uid: 0, gid: 0))
+        #expect(Account.user("0") == Account.User(uid: 0, gid: 0))
+        #expect(Account.user("4000000000") == Account.User(uid: 4_000_000_000, gid: nil))
+        #expect(Account.gid("root") == 0)
+        #expect(Account.gid("4000000000") == 4_000_000_000)
         for text in ["", "nobody-of-this-name", "-1", "4294967295", "99999999999"] {
             #expect(Account.user(text) == nil)
-            #expect(Account.group(text) == nil)
+            #expect(Account.gid(text) == nil)
         }
     }
 }

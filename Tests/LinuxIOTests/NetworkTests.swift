@@ -94,9 +94,9 @@ struct PeerTests {
             Issue.record("no process")
             return
         }
-        #expect(credentials.process == getpid())
-        #expect(credentials.user == geteuid())
-        #expect(credentials.groups.contains(getegid()))
+        #expect(credentials.pid == getpid())
+        #expect(credentials.uid == geteuid())
+        #expect(credentials.gids.contains(getegid()))
     }
 
     @Test("that are IPv4 addresses mapped to IPv6 are the IPv4 addresses that they are")
@@ -113,7 +113,7 @@ struct PeerTests {
 extension Listener {
     /// The next connection, which comes soon.
     func acceptWhenThere() throws -> StreamSocket {
-        _ = try Listener.wait(for: [self], or: try EventFD(), milliseconds: 10_000)
+        _ = try Listener.poll([self], or: try EventFD(), milliseconds: 10_000)
         return try accept()
     }
 }

@@ -24,10 +24,10 @@ struct ProcessTests {
     func noDescriptor() throws {
         let child = try ChildProcess("sleep", ["1000"], streams: [.null, .null, .null])
         #expect(throws: Errno.tooManyOpenFiles) {
-            _ = try ChildProcess.descriptor(of: child.number) { _ in -EMFILE }
+            _ = try ChildProcess.descriptor(of: child.pid) { _ in -EMFILE }
         }
         // Not even as a zombie.
-        #expect(kill(child.number, 0) == -1)
+        #expect(kill(child.pid, 0) == -1)
         #expect(errno == ESRCH)
     }
 
@@ -48,13 +48,13 @@ struct ProcessTests {
     func waiting() throws {
         let child = try ChildProcess("sleep", ["60"], streams: [.null, .null, .null])
         let wakeUp = try EventFD()
-        let items = [PollSource.end(child), .signal(wakeUp)]
-        #expect(try PollSource.wait(for: items, milliseconds: 0) == [false, false])
+        let items = [PollSource.exit(child), .event(wakeUp)]
+        #expect(try PollSource.poll(items, milliseconds: 0) == [false, false])
         wakeUp.signal()
-        #expect(try PollSource.wait(for: items, milliseconds: 5000) == [false, true])
+        #expect(try PollSource.poll(items, milliseconds: 5000) == [false, true])
         wakeUp.clear()
         child.signal(SIGKILL)
-        #expect(try PollSource.wait(for: items, milliseconds: 5000) == [true, false])
+        #expect(try PollSource.poll(items, milliseconds: 5000) == [true, false])
         #expect(try child.wait() == .killed(SIGKILL))
     }
 
@@ -64,18 +64,18 @@ struct ProcessTests {
         let items = [PollSource.hangUp(pair.first.handle)]
         let bytes = try MemoryMapping(privateBytes: 16)
         _ = pair.second.handle.send(bytes.region)
-        #expect(try PollSource.wait(for: items, milliseconds: 0) == [false])
+        #expect(try PollSource.poll(items, milliseconds: 0) == [false])
         pair.second.handle.shutdownBoth()
-        #expect(try PollSource.wait(for: items, milliseconds: 5000) == [true])
+        #expect(try PollSource.poll(items, milliseconds: 5000) == [true])
     }
 
     @Test("a process is known by its number and its start")
     func identity() throws {
         #expect(ProcessIdentity.current.isRunning)
         let child = try ChildProcess("sleep", ["60"], streams: [.null, .null, .null])
-        let identity = try #require(ProcessIdentity(running: child.number))
+        let identity = try #require(ProcessIdentity(running: child.pid))
         #expect(identity.isRunning)
-        #expect(!ProcessIdentity(number: identity.number, start: identity.start + 1).isRunning)
+        #expect(!ProcessIdentity(pid: identity.pid, start: identity.start + 1).isRunning)
         let watch = ProcessWatch(identity)
         child.signal(SIGKILL)
         _ = try child.wait()
@@ -111,7 +111,7 @@ struct ProcessTests {
         sent.region.copy(from: [7, 8, 9])
         _ = socket.handle.send(sent.region)
         let received = try MemoryMapping(privateBytes: 3)
-        #expect(pair.first.handle.receive(into: received.region, wait: true) == .bytes(3))
+        #expect(pair.first.handle.receive(into: received.region, blocking: true) == .bytes(3))
         #expect(received.region.bytes == [7, 8, 9])
         #expect(try text(control.second) == "\u{3}")
     }
@@ -128,8 +128,8 @@ struct UnreadableTests {
     @Test("a process counts as running unless the kernel says that it is gone")
     func running() throws {
         #expect(ProcessIdentity.current.isRunning)
-        #expect(!ProcessIdentity(number: getpid(), start: 1).isRunning)
-        #expect(!ProcessIdentity(number: .max, start: 1).isRunning)
+        #expect(!ProcessIdentity(pid: getpid(), start: 1).isRunning)
+        #expect(!ProcessIdentity(pid: .max, start: 1).isRunning)
     }
 
     @Test("a text longer than a page is read whole, and a missing file has its reason")

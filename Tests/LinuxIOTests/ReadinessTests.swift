@@ -15,7 +15,7 @@ struct ReadinessTests {
         let byte = try MemoryMapping(privateBytes: 1)
         #expect(second.send(byte.region) == .bytes(1))
         #expect(try first.waitEither(milliseconds: 0) == [.input, .output])
-        #expect(first.receive(into: byte.region, wait: false) == .bytes(1))
+        #expect(first.receive(into: byte.region, blocking: false) == .bytes(1))
         #expect(try first.waitEither(milliseconds: 0) == .output)
         withExtendedLifetime(pair) {}
     }
@@ -27,9 +27,9 @@ struct ReadinessTests {
         let memory = try MemoryMapping(privateBytes: 1 << 20)
         var list = VectorList(capacity: 1)
         list.append(memory.region)
-        while case .bytes = first.send(list, wait: false) {}
-        #expect(first.send(list, wait: false) == .wouldBlock)
-        #expect(first.send(memory.region, wait: false) == .wouldBlock)
+        while case .bytes = first.send(list, blocking: false) {}
+        #expect(first.send(list, blocking: false) == .wouldBlock)
+        #expect(first.send(memory.region, blocking: false) == .wouldBlock)
         #expect(try first.waitEither(milliseconds: 1) == [])
         withExtendedLifetime(pair) {}
     }
@@ -47,7 +47,7 @@ struct ReadinessTests {
         let pair = try StreamSocket.pair()
         let memory = try MemoryMapping(privateBytes: 1)
         pair.first.handle.setReceiveTimeout(milliseconds: 5)
-        #expect(pair.first.handle.receive(into: memory.region, wait: true) == .wouldBlock)
+        #expect(pair.first.handle.receive(into: memory.region, blocking: true) == .wouldBlock)
         withExtendedLifetime(pair) {}
     }
 }

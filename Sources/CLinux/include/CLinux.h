@@ -169,18 +169,18 @@ static inline void clinux_copy_past_cache(void *target, const void *source, size
 
 /// recvmsg(2): bytes received, 0 at the end, or -errno: -EAGAIN when there is nothing and no wish to
 /// wait.
-static inline ssize_t clinux_receive(int fd, struct iovec *vectors, size_t count, int wait) {
+static inline ssize_t clinux_receive(int fd, struct iovec *vectors, size_t count, int blocking) {
     struct msghdr message = { .msg_iov = vectors, .msg_iovlen = count };
     ssize_t result;
-    do { result = recvmsg(fd, &message, wait ? 0 : MSG_DONTWAIT); } while (result < 0 && errno == EINTR);
+    do { result = recvmsg(fd, &message, blocking ? 0 : MSG_DONTWAIT); } while (result < 0 && errno == EINTR);
     return result < 0 ? -errno : result;
 }
 
 /// sendmsg(2) without SIGPIPE: bytes sent, or -errno: -EAGAIN when there is no room and no wish to
 /// wait.
-static inline ssize_t clinux_send(int fd, struct iovec *vectors, size_t count, int wait) {
+static inline ssize_t clinux_send(int fd, struct iovec *vectors, size_t count, int blocking) {
     struct msghdr message = { .msg_iov = vectors, .msg_iovlen = count };
-    int flags = wait ? MSG_NOSIGNAL : MSG_NOSIGNAL | MSG_DONTWAIT;
+    int flags = blocking ? MSG_NOSIGNAL : MSG_NOSIGNAL | MSG_DONTWAIT;
     ssize_t result;
     do {
         result = sendmsg(fd, &message, flags);
@@ -189,10 +189,10 @@ static inline ssize_t clinux_send(int fd, struct iovec *vectors, size_t count, i
 }
 
 /// fcntl(2), O_NONBLOCK: whether calls that name no wish about waiting wait.
-static inline int clinux_set_waiting(int fd, int waits) {
+static inline int clinux_set_blocking(int fd, int blocking) {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0) return -errno;
-    flags = waits ? flags & ~O_NONBLOCK : flags | O_NONBLOCK;
+    flags = blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK;
     return fcntl(fd, F_SETFL, flags) < 0 ? -errno : 0;
 }
 
@@ -364,7 +364,7 @@ static inline int clinux_control_pair(int *first, int *second) {
 
 /// sendmsg(2) of one message without SIGPIPE, with a descriptor (SCM_RIGHTS) unless it is -1. Waits
 /// for room if that is wanted.
-ssize_t clinux_send_message(int fd, const void *bytes, size_t count, int descriptor, int wait);
+ssize_t clinux_send_message(int fd, const void *bytes, size_t count, int descriptor, int blocking);
 
 /// recvmsg(2) of one message, and the descriptor that came with it, or -1 in its place.
 ssize_t clinux_receive_message(int fd, void *bytes, size_t count, int *descriptor);

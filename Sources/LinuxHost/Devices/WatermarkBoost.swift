@@ -32,11 +32,10 @@ package final class WatermarkBoost: Sendable {
             let file = Descriptor(adopting: try checkedErrno(unsafe open(path, flags, 0o600)))
             // Waits for a process that puts the value back at this moment, which removes the file.
             try checkedErrno(flock(file.rawValue, LOCK_SH))
-            var status = stat()
-            guard unsafe fstat(file.rawValue, &status) == 0,
-                FileIdentity(path: path) == FileIdentity(status)
-            else { continue }
-            let factor = MemoryPressure.number(in: setting) ?? 0
+            guard let identity = FileIdentity(file), FileIdentity(path: path) == identity else {
+                continue
+            }
+            let factor = MemoryPressure.integer(in: setting) ?? 0
             if factor != 0 {
                 try TextFile.write("\(factor)\n", to: file)
                 try MemoryPressure.write("0", to: setting)
@@ -51,7 +50,7 @@ package final class WatermarkBoost: Sendable {
         file.withLock { file in
             defer { file = nil }
             guard let number = file?.rawValue, flock(number, LOCK_EX | LOCK_NB) == 0 else { return }
-            if let factor = MemoryPressure.number(in: path), factor != 0 {
+            if let factor = MemoryPressure.integer(in: path), factor != 0 {
                 try? MemoryPressure.write("\(factor)", to: setting)
             }
             unsafe unlink(path)

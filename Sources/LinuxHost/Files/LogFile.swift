@@ -20,10 +20,10 @@ package struct LogFile: ~Copyable, Sendable {
     }
 
     /// A way to give it to a child, as long as this value lives.
-    package var handle: LogFileHandle { LogFileHandle(number: descriptor.rawValue) }
+    package var handle: LogFileHandle { LogFileHandle(rawValue: descriptor.rawValue) }
 }
 
 /// A log file that somebody else owns.
 package struct LogFileHandle: Sendable, BitwiseCopyable {
-    let number: CInt
+    let rawValue: CInt
 }

@@ -24,7 +24,7 @@ package struct Terminal: ~Copyable, Sendable {
     private let output: Descriptor
 
     /// Whether standard input and output are both terminals. isatty(3)
-    package static var isThere: Bool { isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1 }
+    package static var isPresent: Bool { isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1 }
 
     /// Takes the terminal over. What is typed comes as it is, Ctrl-C and Ctrl-Z too, and is not shown.
     /// tcsetattr(3)

@@ -14,7 +14,7 @@ package final class ChildProcess: Sendable {
     }
 
     /// Its number.
-    package let number: Int32
+    package let pid: Int32
     let descriptor: Descriptor
 
     /// What a child gets as one of its descriptors.
@@ -30,14 +30,14 @@ package final class ChildProcess: Sendable {
         /// Memory that what is written goes to.
         case memory(SharedMemoryHandle)
 
-        var number: CInt {
+        var descriptor: CInt {
             switch self {
             case .null: -1
             case .standardOutput: STDOUT_FILENO
             case .standardError: STDERR_FILENO
-            case .socket(let handle): handle.number
-            case .file(let handle): handle.number
-            case .memory(let handle): handle.number
+            case .socket(let handle): handle.rawValue
+            case .file(let handle): handle.rawValue
+            case .memory(let handle): handle.rawValue
             }
         }
     }
@@ -51,14 +51,14 @@ package final class ChildProcess: Sendable {
     package init(
         _ program: String, _ arguments: [String], streams: [Stream], ownSession: Bool = false
     ) throws(Errno) {
-        let numbers = streams.map(\.number)
+        let numbers = streams.map(\.descriptor)
         let words = unsafe ([program] + arguments).map { unsafe strdup($0) } + [nil]
         defer { unsafe words.forEach { unsafe free($0) } }
         // Sound: a list of C strings that ends with NULL, all alive until the call is back.
-        number = try checked(
+        pid = try checked(
             unsafe clinux_spawn(program, words, numbers, numbers.count, ownSession ? 1 : 0))
-        descriptor = try Self.descriptor(of: number)
-        MemoryPressure.restoreOOMScore(number)
+        descriptor = try Self.descriptor(of: pid)
+        MemoryPressure.restoreOOMScore(of: pid)
     }
 
     /// A descriptor for a child that has just been started. Without one it could not be waited for, so
@@ -75,11 +75,11 @@ package final class ChildProcess: Sendable {
     }
 
     /// Sends it a signal. kill(2)
-    package func signal(_ signal: Int32) { kill(number, signal) }
+    package func signal(_ signal: Int32) { kill(pid, signal) }
 
     /// Waits for its end; to be called once. waitpid(2)
     package func wait() throws(Errno) -> Ending {
-        let status = try checked(clinux_wait_process(number))
+        let status = try checked(clinux_wait_process(pid))
         return status < 256 ? .exited(status) : .killed(status - 256)
     }
 }

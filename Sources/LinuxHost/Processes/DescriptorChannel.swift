@@ -27,17 +27,17 @@ package struct DescriptorChannel: ~Copyable, Sendable {
     }
 
     /// A way to wait for it, or to hand it to a child, without owning it.
-    package var handle: SocketHandle { SocketHandle(number: descriptor.rawValue) }
+    package var handle: SocketHandle { SocketHandle(rawValue: descriptor.rawValue) }
 
     /// Sends a message, and a socket with it. Throws `wouldBlock` when there is no room and no wish
     /// to wait. sendmsg(2)
     package func send(
-        _ bytes: [UInt8], socket: SocketHandle? = nil, wait: Bool = true
+        _ bytes: [UInt8], socket: SocketHandle? = nil, blocking: Bool = true
     ) throws(Errno) {
         precondition(!bytes.isEmpty && bytes.count <= Self.longestMessage)
-        let number = socket?.number ?? -1
+        let number = socket?.rawValue ?? -1
         let count = unsafe clinux_send_message(
-            descriptor.rawValue, bytes, bytes.count, number, wait ? 1 : 0)
+            descriptor.rawValue, bytes, bytes.count, number, blocking ? 1 : 0)
         guard count >= 0 else { throw Errno(rawValue: CInt(-count)) }
     }
 

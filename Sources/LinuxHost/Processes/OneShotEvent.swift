@@ -12,7 +12,7 @@ package final class OneShotEvent: Sendable {
 
     /// It happens; answers false when it had before. Safe from any thread.
     @discardableResult
-    package func fulfil() -> Bool {
+    package func signal() -> Bool {
         wakeUp.signal()
         return !hasHappened.exchange(true, ordering: .relaxed)
     }
@@ -20,6 +20,6 @@ package final class OneShotEvent: Sendable {
     /// Comes back when it has happened.
     package func wait() {
         // The signal stays, for others who wait. Only want of memory can make it fail, and that ends.
-        while (try? PollSource.wait(for: [.signal(wakeUp)]).first) != true {}
+        while (try? PollSource.poll([.event(wakeUp)]).first) != true {}
     }
 }

@@ -6,34 +6,34 @@ package import SystemPackage
 /// A process's number, and when it was started.
 package struct ProcessIdentity: Sendable, Hashable {
     /// Its number.
-    package let number: Int32
+    package let pid: Int32
     /// When it was started, in the kernel's ticks since the machine was. proc(5), `starttime`
     package let start: UInt64
 
     /// This process.
     package static var current: ProcessIdentity {
-        ProcessIdentity(running: getpid()) ?? ProcessIdentity(number: getpid(), start: 0)
+        ProcessIdentity(running: getpid()) ?? ProcessIdentity(pid: getpid(), start: 0)
     }
 
     /// One that is known by both.
-    package init(number: Int32, start: UInt64) {
-        self.number = number
+    package init(pid: Int32, start: UInt64) {
+        self.pid = pid
         self.start = start
     }
 
     /// The process that has this number now; nil when none has, or it has ended.
-    package init?(running number: Int32) {
-        guard let text = TextFile.read("/proc/\(number)/stat"),
+    package init?(running pid: Int32) {
+        guard let text = TextFile.read("/proc/\(pid)/stat"),
             let (state, start) = Self.parse(text), state != "Z", state != "X"
         else { return nil }
-        self.init(number: number, start: start)
+        self.init(pid: pid, start: start)
     }
 
     /// Whether it is still running. A process that cannot be looked at, because this one has no descriptor
     /// or memory left for that, counts as running: only what is known to be gone is gone.
     package var isRunning: Bool {
         do throws(Errno) {
-            let text = try TextFile.contents(of: "/proc/\(number)/stat")
+            let text = try TextFile.contents(of: "/proc/\(pid)/stat")
             guard let (state, start) = Self.parse(text) else { return true }
             return state != "Z" && state != "X" && start == self.start
         } catch {
@@ -43,7 +43,7 @@ package struct ProcessIdentity: Sendable, Hashable {
 
     /// Sends it a signal, if it is still running. kill(2)
     package func signal(_ signal: Int32) {
-        if isRunning { kill(number, signal) }
+        if isRunning { kill(pid, signal) }
     }
 
     /// Its state and its start, out of the text of /proc/PID/stat. The name, which may have anything
@@ -62,7 +62,7 @@ package struct ProcessWatch: ~Copyable, Sendable {
 
     /// Watches a process; nil when it has ended already.
     package init?(_ process: ProcessIdentity) {
-        let number = clinux_process_descriptor(process.number)
+        let number = clinux_process_descriptor(process.pid)
         guard number >= 0 else { return nil }
         let descriptor = Descriptor(adopting: number)
         // Asked after the descriptor is had: from then on the number cannot mean another one.
@@ -72,6 +72,6 @@ package struct ProcessWatch: ~Copyable, Sendable {
 
     /// Waits for its end; false when the time is over before.
     package func wait(milliseconds: Int) throws(Errno) -> Bool {
-        try PollSource.wait(for: [.end(self)], milliseconds: milliseconds)[0]
+        try PollSource.poll([.exit(self)], milliseconds: milliseconds)[0]
     }
 }

@@ -63,7 +63,7 @@ package enum StandardStreams {
     private static func duplicate(_ number: CInt) throws(Errno) -> Descriptor {
         let copy = Descriptor(adopting: try checked(clinux_duplicate(number)))
         // Whoever had it before may have used it without waiting.
-        SocketHandle(number: copy.rawValue).setWaiting(true)
+        SocketHandle(rawValue: copy.rawValue).setBlocking(true)
         return copy
     }
 

@@ -31,7 +31,7 @@ package final class StreamRelay: Sendable {
     /// Waits until the socket's other end is closed and all that came through it has been written, or
     /// the time is over.
     package func finish(milliseconds: Int) {
-        _ = try? SocketHandle(number: finished.descriptor.rawValue)
+        _ = try? SocketHandle(rawValue: finished.descriptor.rawValue)
             .waitReadable(milliseconds: milliseconds)
     }
 
@@ -46,13 +46,13 @@ package final class StreamRelay: Sendable {
     }
 
     private func isSent(_ bytes: ArraySlice<UInt8>) -> Bool {
-        unsafe move(bytes) { unsafe send(socket.handle.number, $0, $1, CInt(MSG_NOSIGNAL)) }
+        unsafe move(bytes) { unsafe send(socket.handle.rawValue, $0, $1, CInt(MSG_NOSIGNAL)) }
     }
 
     private func copyOut() {
         var bytes = [UInt8](repeating: 0, count: Self.chunk)
         while true {
-            let count = unsafe recv(socket.handle.number, &bytes, bytes.count, 0)
+            let count = unsafe recv(socket.handle.rawValue, &bytes, bytes.count, 0)
             if count < 0, errno == EINTR { continue }
             guard count > 0, isWritten(bytes.prefix(count)) else { break }
         }

@@ -5,7 +5,7 @@ package import SystemPackage
 /// The listening sockets that came with the start of the process.
 package enum PassedListeners {
     /// Why they are of no use.
-    package enum Refused: Error, Equatable, CustomStringConvertible {
+    package enum Invalid: Error, Equatable, CustomStringConvertible {
         /// `LISTEN_FDS` is no number of descriptors.
         case count(String)
         /// A descriptor does not listen, or is not of TCP or Unix.
@@ -38,13 +38,13 @@ package enum PassedListeners {
     private static var most: Int { 1024 }
 
     /// Whether sockets were passed to this very process, and not to one that it comes from.
-    package static var areThere: Bool {
+    package static var arePresent: Bool {
         variable("LISTEN_PID") == String(getpid()) && variable("LISTEN_FDS") != nil
     }
 
     /// Takes them over; to be called once, since it becomes their owner.
-    package static func take() throws(Refused) -> [Named] {
-        guard areThere, let text = variable("LISTEN_FDS") else { return [] }
+    package static func take() throws(Invalid) -> [Named] {
+        guard arePresent, let text = variable("LISTEN_FDS") else { return [] }
         guard let count = Int(text), (0...most).contains(count) else { throw .count(text) }
         let names = (variable("LISTEN_FDNAMES") ?? "")
             .split(separator: ":", omittingEmptySubsequences: false).map(String.init)

@@ -3,10 +3,10 @@ internal import Glibc
 /// The process that asks.
 public enum CurrentProcess {
     /// The user whose rights it has; 0 is root. geteuid(2)
-    public static var user: UInt32 { geteuid() }
+    public static var uid: UInt32 { geteuid() }
 
     /// Its number. getpid(2)
-    public static var number: Int32 { getpid() }
+    public static var pid: Int32 { getpid() }
 
     /// Puts an @ in the place of the first letter of its command, as /proc shows it: systemd leaves a
     /// process of root that has one alone when it ends all others at the end of the machine, since file

@@ -30,9 +30,9 @@ public import Synchronization
 
     /// Adds to a word, modulo 2^64, and answers what it was before; a full barrier.
     @inlinable @inline(__always) @discardableResult
-    public func add(_ index: Int, _ number: UInt64) -> UInt64 {
+    public func add(_ index: Int, _ amount: UInt64) -> UInt64 {
         precondition(index >= 0 && index < count)
-        return unsafe base[index].wrappingAdd(number, ordering: .sequentiallyConsistent).oldValue
+        return unsafe base[index].wrappingAdd(amount, ordering: .sequentiallyConsistent).oldValue
     }
 
     /// Sets bits of a word; a full barrier.
@@ -94,14 +94,14 @@ public import Synchronization
 
     /// The word's value, in no order with other memory: for a word that stands for itself.
     @inlinable @inline(__always)
-    public func peek(_ index: Int) -> UInt64 {
+    public func loadRelaxed(_ index: Int) -> UInt64 {
         precondition(index >= 0 && index < count)
         return unsafe base[index].load(ordering: .relaxed)
     }
 
     /// Gives the word a value, in no order with other memory.
     @inlinable @inline(__always)
-    public func put(_ index: Int, _ value: UInt64) {
+    public func storeRelaxed(_ index: Int, _ value: UInt64) {
         precondition(index >= 0 && index < count)
         unsafe base[index].store(value, ordering: .relaxed)
     }
@@ -109,9 +109,9 @@ public import Synchronization
     /// Adds to a word that only this thread changes: a plain load and a plain store, which others may
     /// watch.
     @inlinable @inline(__always)
-    public func advance(_ index: Int, by number: UInt64) {
+    public func addRelaxed(_ index: Int, by amount: UInt64) {
         precondition(index >= 0 && index < count)
         let value = unsafe base[index].load(ordering: .relaxed)
-        unsafe base[index].store(value &+ number, ordering: .relaxed)
+        unsafe base[index].store(value &+ amount, ordering: .relaxed)
     }
 }

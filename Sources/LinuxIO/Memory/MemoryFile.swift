@@ -11,7 +11,7 @@ public struct MemoryFile: ~Copyable, Sendable {
     public private(set) var size: Int
     private let identity: FileIdentity
 
-    /// Makes an empty file in a directory. It has no name until ``SharedMemory/name(_:)``, and is gone
+    /// Makes an empty file in a directory. It has no name until ``SharedMemory/link(at:)``, and is gone
     /// without a trace if it never gets one. Throws `notSupported` where files are not memory.
     /// `O_TMPFILE`
     public init(unnamedIn directory: String) throws(Errno) {

@@ -36,7 +36,7 @@ public enum MemoryPressure {
     /// Bytes that the kernel keeps back for what must not wait for memory; 0 when it does not tell.
     /// `vm.min_free_kbytes`
     public static var reserveBytes: Int {
-        (number(in: "/proc/sys/vm/min_free_kbytes") ?? 0) << 10
+        (integer(in: "/proc/sys/vm/min_free_kbytes") ?? 0) << 10
     }
 
     /// Lets the calling thread have memory that the kernel keeps back from others when there is nearly
@@ -45,28 +45,28 @@ public enum MemoryPressure {
     public static func enterRealTimeClass() throws(Errno) { try checked(clinux_set_real_time(1)) }
 
     /// Takes that back.
-    public static func leaveReserve() throws(Errno) { try checked(clinux_set_real_time(0)) }
+    public static func leaveRealTimeClass() throws(Errno) { try checked(clinux_set_real_time(0)) }
 
     /// Has the kernel choose any other process when one must be killed for its memory. Needs
     /// `CAP_SYS_RESOURCE`. proc(5), `oom_score_adj`
     public static func disableOOMKill() throws(Errno) {
         let path = "/proc/self/oom_score_adj"
-        let former = number(in: path) ?? 0
+        let former = integer(in: path) ?? 0
         try write("-1000", to: path)
         scoreOfOthers.store(former, ordering: .relaxed)
     }
 
     /// What other programs that this one starts are to have: they would inherit its score.
-    package static func restoreOOMScore(_ process: Int32) {
+    package static func restoreOOMScore(of pid: Int32) {
         let score = scoreOfOthers.load(ordering: .relaxed)
         guard score != .min else { return }
-        try? write("\(score)", to: "/proc/\(process)/oom_score_adj")
+        try? write("\(score)", to: "/proc/\(pid)/oom_score_adj")
     }
 
     private static let scoreOfOthers = Atomic<Int>(.min)
 
     /// The number that one of the kernel's files has in its first line.
-    package static func number(in path: String) -> Int? {
+    package static func integer(in path: String) -> Int? {
         (TextFile.read(path)?.split(separator: "\n").first).flatMap { Int($0) }
     }
 

@@ -29,24 +29,24 @@ public struct SharedMemory: ~Copyable, Sendable {
 
     /// A way to use the memory without owning it; not to be used after this value is gone.
     public var handle: SharedMemoryHandle {
-        SharedMemoryHandle(number: descriptor.rawValue, start: offset)
+        SharedMemoryHandle(rawValue: descriptor.rawValue, start: offset)
     }
 
     /// Bytes that are taken up at this moment, with what lies before the part. fstat(2), `st_blocks`
     public var residentBytes: Int { handle.residentBytes }
 
     /// Gives the file it is in its name; throws `fileExists` when there is one of that name. linkat(2)
-    public func name(_ path: String) throws(Errno) {
+    public func link(at path: String) throws(Errno) {
         try checked(unsafe clinux_name(descriptor.rawValue, path))
     }
 
     /// Removes the name of the file it is in, unless it is another file's by now. unlink(2)
-    public func removeName(_ path: String) {
+    public func unlink(at path: String) {
         var status = stat()
         guard unsafe fstat(descriptor.rawValue, &status) == 0,
             FileIdentity(path: path) == FileIdentity(status)
         else { return }
-        unsafe unlink(path)
+        unsafe Glibc.unlink(path)
     }
 
     /// The next run of memory that has been written, at or after an offset; nil when there is none.
@@ -65,7 +65,7 @@ public struct SharedMemory: ~Copyable, Sendable {
 
 /// Shared memory that somebody else owns.
 public struct SharedMemoryHandle: Sendable, BitwiseCopyable {
-    package let number: CInt
+    package let rawValue: CInt
     /// Where the memory begins behind the descriptor.
     let start: Int
 
@@ -73,20 +73,20 @@ public struct SharedMemoryHandle: Sendable, BitwiseCopyable {
     /// first touch could only answer with a signal. fallocate(2)
     @_semantics("no_performance_analysis")
     public func provision(offset: Int, count: Int) throws(Errno) {
-        try checked(clinux_provision(number, off_t(start &+ offset), off_t(count)))
+        try checked(clinux_provision(rawValue, off_t(start &+ offset), off_t(count)))
     }
 
     /// Bytes that are taken up at this moment. fstat(2), `st_blocks`
     @_semantics("no_performance_analysis")
     public var residentBytes: Int {
         var status = stat()
-        return unsafe fstat(number, &status) == 0 ? Int(status.st_blocks) &* 512 : 0
+        return unsafe fstat(rawValue, &status) == 0 ? Int(status.st_blocks) &* 512 : 0
     }
 
     /// Gives the memory of a range of whole pages back; it reads as zeroes from then on.
     /// fallocate(2), `FALLOC_FL_PUNCH_HOLE`
     @_semantics("no_performance_analysis")
-    public func punch(offset: Int, count: Int) throws(Errno) {
-        try checked(clinux_punch(number, off_t(start &+ offset), off_t(count)))
+    public func punchHole(offset: Int, count: Int) throws(Errno) {
+        try checked(clinux_punch(rawValue, off_t(start &+ offset), off_t(count)))
     }
 }

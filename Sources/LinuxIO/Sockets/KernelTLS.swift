@@ -10,7 +10,7 @@ public import SystemPackage
 }
 
 /// A record that is not data.
-@frozen public enum OtherRecord: Sendable, Equatable {
+@frozen public enum NonDataRecord: Sendable, Equatable {
     /// What the two sides tell of the session itself, by number. RFC 5246, section 7.2
     case alert(isFatal: Bool, UInt8)
     /// A part of a handshake, or new keys.
@@ -31,7 +31,7 @@ extension SocketHandle {
     /// Prepares the socket for it; nothing changes until there are keys. Throws where there is none: on
     /// Unix sockets, and where the module is not there. tcp(7), `TCP_ULP`
     public func attachKernelTLS() throws(Errno) {
-        try checked(clinux_tls_attach(number))
+        try checked(clinux_tls_attach(rawValue))
     }
 
     /// Has the kernel go on with one direction of a TLS 1.2 session whose cipher is AES-GCM. No key is
@@ -51,7 +51,7 @@ extension SocketHandle {
             unsafe salt.withUnsafeBytes { salt in
                 // Sound: the shim reads as many bytes as there are.
                 unsafe clinux_tls_set_keys(
-                    number, isSending, key.baseAddress, key.count, salt.baseAddress, sequence)
+                    rawValue, isSending, key.baseAddress, key.count, salt.baseAddress, sequence)
             }
         }
         try checked(result)
@@ -60,15 +60,15 @@ extension SocketHandle {
     /// Tells the peer that there is no more to come, without waiting. RFC 5246, section 7.2.1
     public func sendCloseNotify() {
         // Who does not take it learns of the end from the socket.
-        _ = clinux_tls_close_notify(number)
+        _ = clinux_tls_close_notify(rawValue)
     }
 
     /// Takes the next record away, on a socket whose TLS the kernel does and that answered EIO: it is
     /// not one of data. Nil when there is none. `TLS_GET_RECORD_TYPE`
-    public func nextOtherRecord() -> OtherRecord? {
+    public func receiveNonDataRecord() -> NonDataRecord? {
         var start: [UInt8] = [0, 0]
-        let type = unsafe clinux_tls_other_record(number, &start)
+        let type = unsafe clinux_tls_other_record(rawValue, &start)
         guard type >= 0 else { return nil }
-        return OtherRecord(type: UInt8(truncatingIfNeeded: type), start: (start[0], start[1]))
+        return NonDataRecord(type: UInt8(truncatingIfNeeded: type), start: (start[0], start[1]))
     }
 }

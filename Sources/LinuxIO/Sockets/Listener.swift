@@ -18,16 +18,16 @@ public final class Listener: Sendable {
     /// Who may use a Unix socket's file: what is nil stays as it would be.
     public struct FileAccess: Sendable, Hashable {
         /// Number of the user that it is to belong to.
-        public var user: UInt32?
+        public var uid: UInt32?
         /// Number of the group that it is to belong to.
-        public var group: UInt32?
+        public var gid: UInt32?
         /// Permissions, up to 0o777. Whoever may write may connect.
         public var mode: UInt32?
 
         /// Nothing said, or what is said.
-        public init(user: UInt32? = nil, group: UInt32? = nil, mode: UInt32? = nil) {
-            self.user = user
-            self.group = group
+        public init(uid: UInt32? = nil, gid: UInt32? = nil, mode: UInt32? = nil) {
+            self.uid = uid
+            self.gid = gid
             self.mode = mode
         }
     }
@@ -102,8 +102,8 @@ public final class Listener: Sendable {
 
     /// Waits until a listener has a connection or the wake-up is signalled; answers the indices of
     /// the listeners that have one. poll(2)
-    public static func wait(
-        for listeners: [Listener], or wakeUp: borrowing EventFD, milliseconds: Int? = nil
+    public static func poll(
+        _ listeners: [Listener], or wakeUp: borrowing EventFD, milliseconds: Int? = nil
     ) throws(Errno) -> [Int] {
         let numbers = listeners.map { $0.descriptor.rawValue } + [wakeUp.descriptor.rawValue]
         var marks = [UInt8](repeating: 0, count: numbers.count)
@@ -112,7 +112,7 @@ public final class Listener: Sendable {
         return listeners.indices.filter { marks[$0] != 0 }
     }
 
-    /// Most listeners that ``wait(for:or:milliseconds:)`` can watch.
+    /// Most listeners that ``poll(_:or:milliseconds:)`` can watch.
     public static var maximumCount: Int { 63 }
 
     private static func socket(for address: SocketAddress) throws(Errno) -> Descriptor {
@@ -127,7 +127,7 @@ public final class Listener: Sendable {
     private static func give(_ access: FileAccess, to path: String) throws(Errno) {
         try checked(
             unsafe clinux_set_file_access(
-                path, access.user.map { Int64($0) } ?? -1, access.group.map { Int64($0) } ?? -1,
+                path, access.uid.map { Int64($0) } ?? -1, access.gid.map { Int64($0) } ?? -1,
                 access.mode.map { Int64($0) } ?? -1))
     }
 }

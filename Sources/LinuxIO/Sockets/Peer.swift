@@ -12,17 +12,17 @@ public enum Peer: Sendable, Hashable {
     /// Whose a process is. unix(7), `SO_PEERCRED`
     public struct Credentials: Sendable, Hashable {
         /// The process's number; 0 when it is in another namespace.
-        public let process: Int32
+        public let pid: Int32
         /// Its user's number.
-        public let user: UInt32
+        public let uid: UInt32
         /// Numbers of its group and of its supplementary groups.
-        public let groups: Set<UInt32>
+        public let gids: Set<UInt32>
 
         /// Credentials, for those who have not got them from a socket.
-        public init(process: Int32, user: UInt32, groups: Set<UInt32>) {
-            self.process = process
-            self.user = user
-            self.groups = groups
+        public init(pid: Int32, uid: UInt32, gids: Set<UInt32>) {
+            self.pid = pid
+            self.uid = uid
+            self.gids = gids
         }
     }
 
@@ -42,7 +42,7 @@ public enum Peer: Sendable, Hashable {
         case .host(let address):
             guard let ip = address.ip else { return .unknown }
             return .network(IPNetwork(ip, prefix: ip.isIPv4 ? 128 : 64))
-        case .process(let credentials): return .user(credentials.user)
+        case .process(let credentials): return .user(credentials.uid)
         }
     }
 }
@@ -53,7 +53,7 @@ extension Peer: CustomStringConvertible {
         switch self {
         case .host(let address): "\(address)"
         case .process(let credentials):
-            "user \(credentials.user) (process \(credentials.process))"
+            "user \(credentials.uid) (process \(credentials.pid))"
         }
     }
 }
@@ -70,24 +70,24 @@ extension StreamSocket {
 extension SocketHandle {
     fileprivate func peerAddress() throws(Errno) -> SocketAddress {
         try unsafe SocketAddress.asked { (address, length) in
-            unsafe getpeername(number, address, length)
+            unsafe getpeername(rawValue, address, length)
         }
     }
 
     fileprivate func peerCredentials() throws(Errno) -> Peer.Credentials {
-        var process: CInt = 0
-        var user: UInt32 = 0
-        var group: UInt32 = 0
-        try checked(unsafe clinux_peer_credentials(number, &process, &user, &group))
+        var pid: CInt = 0
+        var uid: UInt32 = 0
+        var gid: UInt32 = 0
+        try checked(unsafe clinux_peer_credentials(rawValue, &pid, &uid, &gid))
         return Peer.Credentials(
-            process: process, user: user, groups: try peerGroups().union([group]))
+            pid: pid, uid: uid, gids: try peerGroups().union([gid]))
     }
 
     private func peerGroups() throws(Errno) -> Set<UInt32> {
         // More than a process can have: `NGROUPS_MAX` is 65536; nearly all have a few.
         for capacity in [64, 65_536] {
             var groups = [UInt32](repeating: 0, count: capacity)
-            let count = unsafe clinux_peer_groups(number, &groups, groups.count)
+            let count = unsafe clinux_peer_groups(rawValue, &groups, groups.count)
             if count == -ERANGE, capacity < 65_536 { continue }
             return Set(groups.prefix(Int(try checked(count))))
         }

@@ -1,4 +1,4 @@
-package import CLinux
+internal import CLinux
 internal import Glibc
 internal import Synchronization
 internal import SystemPackage
@@ -112,7 +112,7 @@ extension Descriptor {
         while flock(rawValue, LOCK_EX | LOCK_NB) < 0 {
             guard errno == EWOULDBLOCK || errno == EINTR else { throw Errno(rawValue: errno) }
             guard MonotonicTime.now() < end else { throw .addressInUse }
-            MonotonicTime.now().adding(milliseconds: 10).sleep()
+            Thread.sleep(milliseconds: 10)
         }
     }
 }
@@ -130,7 +130,14 @@ package struct FileIdentity: Equatable {
         self.init(status)
     }
 
-    package init(_ status: stat) {
+    /// The file behind an open descriptor. Nil when there is none. fstat(2)
+    package init?(_ file: borrowing Descriptor) {
+        var status = stat()
+        guard unsafe fstat(file.rawValue, &status) == 0 else { return nil }
+        self.init(status)
+    }
+
+    init(_ status: stat) {
         device = status.st_dev
         number = status.st_ino
         isSocket = status.st_mode & S_IFMT == S_IFSOCK

@@ -38,6 +38,11 @@ public final class Thread: Sendable {
         _ = pthread_join(identifier, nil)
     }
 
+    /// Suspends the calling thread. clock_nanosleep(2)
+    public static func sleep(milliseconds: Int) {
+        MonotonicTime.now().adding(milliseconds: milliseconds).sleep()
+    }
+
     private final class Body: Sendable {
         let name: String
         let run: @Sendable () -> Void

@@ -57,11 +57,12 @@ enum Daemon {
         guard let buffer = try? MemoryMapping(privateBytes: 8192) else { return "" }
         var bytes: [UInt8] = []
         while true {
-            let ready = try? PollSource.wait(for: [.input(socket), stop.item])
+            let ready = try? PollSource.poll([.input(socket), stop.item])
             stop.clear()
             if stop.take() { process.signal(SIGTERM) }
             guard ready?[0] == true else { continue }
-            guard case .bytes(let count) = socket.receive(into: buffer.region, wait: true) else {
+            guard case .bytes(let count) = socket.receive(into: buffer.region, blocking: true)
+            else {
                 return String(decoding: bytes, as: UTF8.self)
             }
             bytes += buffer.region.slice(at: 0, count: count).bytes

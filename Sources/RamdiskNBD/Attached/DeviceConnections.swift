@@ -108,7 +108,7 @@ final class DeviceConnections {
     /// Finds those that have died, and cuts them.
     private func bury() {
         let items = slots.map { PollSource.hangUp($0.link.connection.handle) }
-        let marks = (try? PollSource.wait(for: items, milliseconds: 0)) ?? []
+        let marks = (try? PollSource.poll(items, milliseconds: 0)) ?? []
         for (index, isHungUp) in marks.enumerated() where isHungUp {
             if case .dead = slots[index].state { continue }
             slots[index].link.connection.cut()

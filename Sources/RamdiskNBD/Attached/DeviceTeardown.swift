@@ -126,7 +126,7 @@ enum DeviceTeardown {
         let deadline = MonotonicTime.now().adding(milliseconds: quietPatience)
         var calmAt = MonotonicTime.now().adding(milliseconds: calm)
         while .now() < deadline, .now() < calmAt {
-            MonotonicTime.now().adding(milliseconds: interval).sleep()
+            Thread.sleep(milliseconds: interval)
             if !BlockDeviceUse.openers(of: device.path).isEmpty {
                 calmAt = MonotonicTime.now().adding(milliseconds: calm)
             }
@@ -143,7 +143,7 @@ enum DeviceTeardown {
                     try requireUnused(device, except: nil)
                     throw inUse(device, "another process has claimed it")
                 }
-                MonotonicTime.now().adding(milliseconds: interval).sleep()
+                Thread.sleep(milliseconds: interval)
             } catch .noSuchFileOrDirectory {
                 return nil
             } catch {
@@ -207,7 +207,7 @@ enum DeviceTeardown {
         let deadline = MonotonicTime.now().adding(milliseconds: milliseconds)
         while (try? device.isConnected()) != false {
             guard .now() < deadline else { return false }
-            MonotonicTime.now().adding(milliseconds: 5).sleep()
+            Thread.sleep(milliseconds: 5)
         }
         return true
     }

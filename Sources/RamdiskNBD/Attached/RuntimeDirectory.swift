@@ -64,8 +64,8 @@ struct RuntimeDirectory: Sendable {
     func remove(_ record: DiskRecord, living: DiskRecord? = nil) {
         Directory.removeFile(recordPath(record.token))
         if let log = record.log, log != living?.log { Directory.removeFile(log) }
-        if record.owner.number != living?.owner.number {
-            Directory.removeFile(ControlConfiguration.path(in: path, of: record.owner.number))
+        if record.owner.pid != living?.owner.pid {
+            Directory.removeFile(ControlConfiguration.path(in: path, of: record.owner.pid))
         }
         Directory.removeEmpty(path)
     }

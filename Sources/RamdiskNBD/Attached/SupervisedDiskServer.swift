@@ -44,7 +44,7 @@ final class SupervisedDiskServer: DiskServer {
         try startWorker()
     }
 
-    var worker: ProcessIdentity? { life.flatMap { ProcessIdentity(running: $0.process.number) } }
+    var worker: ProcessIdentity? { life.flatMap { ProcessIdentity(running: $0.process.pid) } }
 
     // MARK: - Connections
 
@@ -76,7 +76,7 @@ final class SupervisedDiskServer: DiskServer {
     // MARK: - Looking after the worker
 
     var items: [PollSource] {
-        life.map { [.end($0.process), .input($0.control.socket.handle)] } ?? []
+        life.map { [.exit($0.process), .input($0.control.socket.handle)] } ?? []
     }
 
     var patience: Int? {
@@ -85,7 +85,7 @@ final class SupervisedDiskServer: DiskServer {
 
     func attend() -> Bool {
         if let life {
-            let ready = (try? PollSource.wait(for: items, milliseconds: 0)) ?? [false, false]
+            let ready = (try? PollSource.poll(items, milliseconds: 0)) ?? [false, false]
             if ready[1] { receive() }
             guard ready[0] else { return false }
             bury(life)
@@ -105,7 +105,7 @@ final class SupervisedDiskServer: DiskServer {
         let how = ending.map { "\($0)" } ?? "?"
         logger.warning(
             "the disk's server is gone, another one takes its place",
-            metadata: ["pid": "\(life.process.number)", "ending": "\(how)"])
+            metadata: ["pid": "\(life.process.pid)", "ending": "\(how)"])
         notBefore = life.began.adding(milliseconds: Self.shortestLife)
         self.life = nil
     }
@@ -121,7 +121,7 @@ final class SupervisedDiskServer: DiskServer {
         guard let life else { return }
         logger.error(
             "the disk's server does not end a dead connection, so it is killed",
-            metadata: ["pid": "\(life.process.number)"])
+            metadata: ["pid": "\(life.process.pid)"])
         life.process.signal(SIGKILL)
     }
 
@@ -155,7 +155,7 @@ final class SupervisedDiskServer: DiskServer {
         }
         generation += 1
         self.life = life
-        logger.debug("the disk's server is ready", metadata: ["pid": "\(process.number)"])
+        logger.debug("the disk's server is ready", metadata: ["pid": "\(process.pid)"])
     }
 
     private func close(_ socket: consuming DescriptorChannel) {}
@@ -183,11 +183,11 @@ final class SupervisedDiskServer: DiskServer {
         let items = [PollSource.input(life.control.socket.handle)]
         while deadline > .now() {
             let milliseconds = deadline.milliseconds(from: .now())
-            guard (try? PollSource.wait(for: items, milliseconds: milliseconds))?[0] == true else {
+            guard (try? PollSource.poll(items, milliseconds: milliseconds))?[0] == true else {
                 continue
             }
             guard let message = try? life.control.socket.receive() else {
-                _ = try? PollSource.wait(for: [.end(life.process)], milliseconds: 5_000)
+                _ = try? PollSource.poll([.exit(life.process)], milliseconds: 5_000)
                 throw .system("the disk's server ended before it was ready")
             }
             switch WorkerMessage(decoding: message.bytes) {
@@ -208,7 +208,7 @@ final class SupervisedDiskServer: DiskServer {
         // owner.
         let message = start.wasFound ? WorkerMessage.stopAndKeep : .stopAndRemove
         try? life.control.socket.send(message.encoded)
-        _ = try? PollSource.wait(for: [.end(life.process)], milliseconds: Self.stopPatience)
+        _ = try? PollSource.poll([.exit(life.process)], milliseconds: Self.stopPatience)
         throw .unavailable(
             start.wasFound
                 ? "the disk's memory has been replaced by another disk's"
@@ -221,8 +221,8 @@ final class SupervisedDiskServer: DiskServer {
         guard let life else { return }
         let message = isKept ? WorkerMessage.stopAndKeep : .stopAndRemove
         try? life.control.socket.send(message.encoded)
-        let items = [PollSource.end(life.process)]
-        let hasEnded = try? PollSource.wait(for: items, milliseconds: Self.stopPatience)
+        let items = [PollSource.exit(life.process)]
+        let hasEnded = try? PollSource.poll(items, milliseconds: Self.stopPatience)
         if hasEnded?[0] != true { life.process.signal(SIGKILL) }
         _ = try? life.process.wait()
         self.life = nil

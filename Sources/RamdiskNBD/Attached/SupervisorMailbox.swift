@@ -43,7 +43,7 @@ final class SupervisorMailbox: Sendable {
     var isSet: Bool { isWanted.load(ordering: .acquiring) }
 
     /// To wait for either.
-    var item: PollSource { .signal(wakeUp) }
+    var item: PollSource { .event(wakeUp) }
 
     /// Forgets what has been waited for.
     func clear() { wakeUp.clear() }

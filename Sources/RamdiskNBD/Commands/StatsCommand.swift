@@ -50,7 +50,7 @@ struct StatsCommand: ParsableCommand {
             let isRead = StandardOutput.print(
                 json ? try line(stats) : StatsText(stats, width: Terminal.outputWidth).text)
             guard watch, isRead else { return }
-            MonotonicTime.now().adding(milliseconds: interval.milliseconds).sleep()
+            Thread.sleep(milliseconds: interval.milliseconds)
             if !json { standardOutput("\n") }
         }
     }

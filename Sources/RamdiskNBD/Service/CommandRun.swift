@@ -36,7 +36,7 @@ final class CommandRun: Sendable {
                     case .killed(let number): 128 + number
                     }
                 self.status.withLock { $0 = code }
-                done.fulfil()
+                done.signal()
             }
         } catch {
             started.signal(SIGTERM)

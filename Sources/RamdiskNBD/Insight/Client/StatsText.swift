@@ -50,7 +50,7 @@ struct StatsText {
     static func device(of stats: Stats) -> String? {
         let pid = stats.server.pid
         let record = RuntimeDirectory()?.records.first { record in
-            record.owner.number == pid || record.worker?.number == pid
+            record.owner.pid == pid || record.worker?.pid == pid
         }
         guard let record, let device = (try? record.attachedDevice()) ?? nil else { return nil }
         return device.path + (record.mountPoint.map { ", at \($0)" } ?? "")
