@@ -1,5 +1,3 @@
-// Addresses and networks: parsed, matched, written.
-
 import Glibc
 import SystemPackage
 import Testing
@@ -59,7 +57,7 @@ struct NetworkTests {
     }
 
     @Test(
-        "are written as people write them",
+        "are written in the notation in which they are read",
         arguments: ["10.0.0.0/8", "10.1.2.3", "0.0.0.0/0", "::/0", "2001:db8::/32", "::1"])
     func description(text: String) throws {
         let written = try "\(IPNetwork(text))"
@@ -111,7 +109,7 @@ struct PeerTests {
 }
 
 extension Listener {
-    /// The next connection, which comes soon.
+    /// Waits for the next connection, and accepts it.
     func acceptWhenThere() throws -> StreamSocket {
         _ = try Listener.poll([self], or: try EventFD(), milliseconds: 10_000)
         return try accept()

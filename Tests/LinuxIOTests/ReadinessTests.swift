@@ -1,5 +1,3 @@
-// Waiting both ways, not waiting at all, and where threads run.
-
 import SystemPackage
 import Testing
 
@@ -20,7 +18,7 @@ struct ReadinessTests {
         withExtendedLifetime(pair) {}
     }
 
-    @Test("a full socket takes nothing, says so at once, and is ready for neither")
+    @Test("a non-blocking send to a full socket returns at once, and the socket is not ready")
     func full() throws {
         let pair = try StreamSocket.pair()
         let first = pair.first.handle
@@ -42,7 +40,7 @@ struct ReadinessTests {
         withExtendedLifetime(pair) {}
     }
 
-    @Test("a receive that waits gives up when its time is over")
+    @Test("a blocking receive ends after its timeout")
     func receiveTimeout() throws {
         let pair = try StreamSocket.pair()
         let memory = try MemoryMapping(privateBytes: 1)
@@ -54,21 +52,21 @@ struct ReadinessTests {
 
 @Suite("Threads and time")
 struct BindingTests {
-    @Test("processors that do not exist are refused, whatever their number")
+    @Test("processors that do not exist are rejected")
     func binding() {
         for processors in [[], [-1], [Processor.maximumCount], [Processor.maximumCount - 1]] {
             #expect(throws: Errno.invalidArgument) { try Processor.bind(to: processors) }
         }
     }
 
-    @Test("a thread that sleeps uses no processor time, and wakes when it is time")
+    @Test("a sleeping thread uses no processor time, and wakes at the given time")
     func sleeping() {
         let used = Processor.threadNanoseconds
         let end = MonotonicTime.now().adding(milliseconds: 20)
         end.sleep()
         #expect(MonotonicTime.now() >= end)
         #expect(Processor.threadNanoseconds - used < 20_000_000)
-        // Past already.
+        // The time is past: returns at once.
         end.sleep()
     }
 }

@@ -7,7 +7,7 @@ internal import SystemPackage
 /// A command, from its start to its exit status.
 final class CommandRun: Sendable {
     private let arguments: [String]
-    private let child = Mutex<ForegroundCommand?>(nil)
+    private let child = Mutex<ChildProcess?>(nil)
     private let status = Mutex<Int32>(0)
 
     /// A program and its arguments.
@@ -18,9 +18,9 @@ final class CommandRun: Sendable {
 
     /// Starts it, with the disk's place in its environment; `done` is told when it has ended.
     func start(socketPath: String, uri: String, done: OneShotEvent) throws(Failure) {
-        let started: ForegroundCommand
+        let started: ChildProcess
         do throws(Errno) {
-            started = try ForegroundCommand(
+            started = try ChildProcess(
                 command: arguments,
                 // The names that nbdkit gives them, besides one that says what it is.
                 environment: [("NBD_URI", uri), ("uri", uri), ("unixsocket", socketPath)])
@@ -31,9 +31,11 @@ final class CommandRun: Sendable {
         do throws(Errno) {
             _ = try Thread(name: "command") {
                 let code: Int32 =
-                    switch started.wait() {
+                    switch try? started.wait() {
                     case .exited(let code): code
-                    case .killed(let number): 128 + number
+                    case .killed(let signal): 128 + signal
+                    // The kernel does not report its end, since SIGCHLD was ignored at the start. `EX_OSERR`
+                    case nil: 71
                     }
                 self.status.withLock { $0 = code }
                 done.signal()
@@ -46,10 +48,10 @@ final class CommandRun: Sendable {
 
     /// Passes a signal on, and says whether there is a command yet. A key of the terminal's has reached
     /// it already: then it is not told twice.
-    func forward(_ number: Int32) -> Bool {
+    func forward(_ signal: Int32) -> Bool {
         guard let child = child.withLock({ $0 }) else { return false }
-        let isKey = number == SIGINT || number == SIGQUIT
-        if !isKey || !ForegroundCommand.isInForeground { child.signal(number) }
+        let isKey = signal == SIGINT || signal == SIGQUIT
+        if !isKey || !ChildProcess.isInForeground { child.signal(signal) }
         return true
     }
 }
