@@ -22,7 +22,7 @@ enum Daemon {
         } catch {
             throw Failure.system("cannot start the process in the background: \(error)")
         }
-        close(pair.second)
+        dispose(of: pair.second)
         let line = readAll(pair.first.handle, stop, process)
         guard line.isEmpty else { return standardOutput(line) }
         let ending = try process.wait()
@@ -35,8 +35,6 @@ enum Daemon {
             throw Failure.system("the process in the background was killed by signal \(signal)")
         }
     }
-
-    private static func close(_ socket: consuming StreamSocket) {}
 
     /// In the daemon, when it is ready: nobody reads its output from here on.
     static func detach() {
@@ -72,6 +70,5 @@ enum Daemon {
 
 /// Writes to standard error.
 private func standardError(_ text: String) {
-    let bytes = Array(text.utf8)
-    _ = unsafe write(STDERR_FILENO, bytes, bytes.count)
+    try? writeAll(text, to: STDERR_FILENO)
 }

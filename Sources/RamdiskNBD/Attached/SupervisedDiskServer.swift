@@ -61,12 +61,10 @@ final class SupervisedDiskServer: DiskServer {
         life?.handedOver += 1
         let number = life?.handedOver ?? 0
         // Ours has to go, or the end of the worker would not be the end of the connection.
-        close(pair.second)
+        dispose(of: pair.second)
         return ServerConnection(
             connection: try handshake(pair.first), number: number, generation: generation)
     }
-
-    private func close(_ socket: consuming StreamSocket) {}
 
     func hasEnded(_ connection: ServerConnection) -> Bool {
         guard connection.generation == generation, let life else { return true }
@@ -141,7 +139,7 @@ final class SupervisedDiskServer: DiskServer {
         let life = Life(
             process: process, control: SharedDescriptorChannel(pair.first),
             began: MonotonicTime.now())
-        close(pair.second)
+        dispose(of: pair.second)
         do throws(Failure) {
             try awaitReady(life)
         } catch {
@@ -157,8 +155,6 @@ final class SupervisedDiskServer: DiskServer {
         self.life = life
         logger.debug("the disk's server is ready", metadata: ["pid": "\(process.pid)"])
     }
-
-    private func close(_ socket: consuming DescriptorChannel) {}
 
     private func spawn(_ control: SocketHandle) throws(Failure) -> ChildProcess {
         let streams: [ChildProcess.Stream] = [
