@@ -292,8 +292,8 @@ ssize_t clinux_receive_message(int fd, void *bytes, size_t count, int *descripto
 
 // MARK: - Processes
 
-/// posix_spawnp(3): starts arguments[0] with no signal blocked, and returns its pid. Both lists end with NULL except
-/// for settings, of which there are setting_count ("NAME=value"); they extend or override the environment.
+/// posix_spawnp(3): starts arguments[0] with no signal blocked, and returns its pid. The arguments end with NULL. The
+/// setting_count settings ("NAME=value") extend or override the environment.
 ///
 /// With fds, the program gets fds[i] as its descriptor i (-1: /dev/null) and no others, and all signals have their
 /// default actions. Without (NULL), it inherits all descriptors that stay open on exec, and only the signals that this

@@ -6,7 +6,7 @@ public import SystemPackage
 @frozen public enum IOResult: Sendable, Equatable {
     /// This many bytes were transferred, at least one.
     case bytes(Int)
-    /// Nothing was transferred, and the call was not to wait, or waited for as long as it may.
+    /// Nothing was transferred: a non-blocking call would have had to wait, or a blocking one timed out.
     case wouldBlock
     /// The peer has sent its last byte.
     case endOfStream
@@ -147,7 +147,7 @@ extension Descriptor {
         return IOResult(unsafe clinux_send(rawValue, &vector, 1, blocking ? 1 : 0))
     }
 
-    /// Lends the descriptor to a library that does its own input and output, such as TLS.
+    /// Lends the descriptor to a library that does its own input and output, such as GnuTLS.
     public func withDescriptor<Result>(_ body: (CInt) -> Result) -> Result { body(rawValue) }
 
     /// Sets whether calls that do not choose themselves block, as they do at first. fcntl(2), `O_NONBLOCK`
