@@ -20,14 +20,19 @@ final class CommandRun: Sendable {
     func start(socketPath: String, uri: String, done: OneShotEvent) throws(Failure) {
         let started: ChildProcess
         do throws(Errno) {
-            started = try ChildProcess(
-                command: arguments,
-                // The names that nbdkit gives them, besides one that says what it is.
-                environment: [("NBD_URI", uri), ("uri", uri), ("unixsocket", socketPath)])
+            // The signal thread waits for the lock: the command may run before the call that starts it
+            // returns, and a signal that arrives meanwhile is for the command.
+            started = try child.withLock { (child) throws(Errno) in
+                let started = try ChildProcess(
+                    command: arguments,
+                    // The names that nbdkit uses, and one that says what it is.
+                    environment: [("NBD_URI", uri), ("uri", uri), ("unixsocket", socketPath)])
+                child = started
+                return started
+            }
         } catch {
             throw .cannotRun(arguments[0], error)
         }
-        child.withLock { $0 = started }
         do throws(Errno) {
             _ = try Thread(name: "command") {
                 let code: Int32 =
