@@ -1,5 +1,5 @@
-// The shims whose functions the C library shows under _GNU_SOURCE only; the others are inline, in
-// the header.
+// The shims for functions that the C library declares only under _GNU_SOURCE, and those that are too long to be
+// inline in the header.
 #define _GNU_SOURCE
 #include "CLinux.h"
 #include <linux/capability.h>
@@ -38,7 +38,7 @@ int clinux_punch(int fd, off_t offset, off_t length) {
     return result < 0 ? -errno : 0;
 }
 
-// The kernel compares 32 bits: those of the lower half.
+// The kernel compares 32 bits; here they are the lower half of the word.
 static uint32_t *lower_half(void *word) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     return word;
@@ -56,7 +56,7 @@ void clinux_futex_wake(void *word, int count) {
 }
 
 void *clinux_map_shared(int fd, off_t offset, size_t length, size_t alignment, int *error) {
-    // Room for an aligned place somewhere in it; what is too much of it goes again.
+    // Reserves enough address space to contain an aligned range, and then unmaps what surrounds that.
     size_t room = length + alignment;
     char *start = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (start == MAP_FAILED) { *error = errno; return NULL; }
@@ -83,7 +83,7 @@ int clinux_memory_kind(int fd, uint64_t *page) {
 int clinux_lock_process(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0) return -errno;
-    // With a limit, and without the right to exceed it, later mappings would fail.
+    // With a limit, and without the capability to exceed it, later mappings would fail.
     struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
     struct __user_cap_data_struct sets[2] = { 0 };
     if (syscall(SYS_capget, &header, sets) < 0) return -errno;
@@ -92,8 +92,8 @@ int clinux_lock_process(void) {
     return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0 ? -errno : 0;
 }
 
-int clinux_lock_what_comes(void) {
-    // Threads of libraries would take 8 MiB each.
+int clinux_lock_future_mappings(void) {
+    // The default stack of a library's thread would lock 8 MiB.
     pthread_attr_t attributes;
     if (pthread_getattr_default_np(&attributes) == 0) {
         pthread_attr_setstacksize(&attributes, 1 << 20);
@@ -103,7 +103,7 @@ int clinux_lock_what_comes(void) {
     return mlockall(MCL_FUTURE) < 0 ? -errno : 0;
 }
 
-int clinux_become_flusher(void) {
+int clinux_set_io_flusher(void) {
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
 #endif
@@ -132,13 +132,13 @@ int clinux_accept(int fd) {
     return accepted < 0 ? -errno : accepted;
 }
 
-int clinux_peer_credentials(int fd, int *process, uint32_t *user, uint32_t *group) {
+int clinux_peer_credentials(int fd, int *pid, uint32_t *uid, uint32_t *gid) {
     struct ucred found;
     socklen_t length = sizeof found;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &found, &length) < 0) return -errno;
-    *process = found.pid;
-    *user = found.uid;
-    *group = found.gid;
+    *pid = found.pid;
+    *uid = found.uid;
+    *gid = found.gid;
     return 0;
 }
 
@@ -150,16 +150,16 @@ int clinux_move_to_new(const char *from, const char *to) {
     return 0;
 }
 
-int clinux_set_file_access(const char *path, int64_t user, int64_t group, int64_t mode) {
-    // The very file that is looked at is the one that is changed, whatever the path leads to later.
+int clinux_set_file_access(const char *path, int64_t uid, int64_t gid, int64_t mode) {
+    // Changes the very file that it has checked, even if the path leads to another one by then.
     int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) return -errno;
     struct stat status;
     int result = fstat(fd, &status) < 0 ? -errno : S_ISSOCK(status.st_mode) ? 0 : -ENOTSOCK;
-    if (result == 0 && (user >= 0 || group >= 0)
-        && fchownat(fd, "", (uid_t)user, (gid_t)group, AT_EMPTY_PATH) < 0) result = -errno;
+    if (result == 0 && (uid >= 0 || gid >= 0)
+        && fchownat(fd, "", (uid_t)uid, (gid_t)gid, AT_EMPTY_PATH) < 0) result = -errno;
     if (result == 0 && mode >= 0) {
-        // fchmod(2) does not take such a descriptor; its name in /proc stands for the file.
+        // fchmod(2) rejects an O_PATH descriptor, but its name in /proc leads to the file.
         char name[32];
         snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
         if (chmod(name, (mode_t)mode) < 0) result = -errno;
@@ -168,63 +168,26 @@ int clinux_set_file_access(const char *path, int64_t user, int64_t group, int64_
     return result;
 }
 
-/// Whether an entry of the environment is about the same variable as a setting.
-static int is_same_variable(const char *entry, const char *setting) {
-    size_t length = strcspn(setting, "=");
-    return strncmp(entry, setting, length) == 0 && entry[length] == '=';
-}
-
-static void clinux_signal_set(sigset_t *set, const int32_t *numbers, size_t count) {
+static void clinux_signal_set(sigset_t *set, const int32_t *signals, size_t count) {
     sigemptyset(set);
-    for (size_t i = 0; i < count; i++) sigaddset(set, numbers[i]);
+    for (size_t i = 0; i < count; i++) sigaddset(set, signals[i]);
 }
 
-int clinux_spawn_command(char *const *arguments, char *const *settings, size_t count, pid_t *process) {
-    size_t kept = 0;
-    for (char **entry = environ; *entry; entry++) kept++;
-    char **environment = calloc(kept + count + 1, sizeof *environment);
-    if (!environment) return -ENOMEM;
-    size_t used = 0;
-    for (char **entry = environ; *entry; entry++) {
-        int is_set = 0;
-        for (size_t i = 0; i < count; i++) is_set |= is_same_variable(*entry, settings[i]);
-        if (!is_set) environment[used++] = *entry;
-    }
-    for (size_t i = 0; i < count; i++) environment[used++] = settings[i];
-
-    posix_spawnattr_t attributes;
-    int error = posix_spawnattr_init(&attributes);
-    if (!error) {
-        // What this program ignores, blocks and passes on; the child is not to inherit that. SIGHUP is
-        // left as it is: under nohup(1) it is to stay ignored.
-        sigset_t changed, none;
-        sigemptyset(&none);
-        clinux_signal_set(&changed, (int32_t[]){ SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGPIPE }, 5);
-        posix_spawnattr_setsigdefault(&attributes, &changed);
-        posix_spawnattr_setsigmask(&attributes, &none);
-        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-        error = posix_spawnp(process, arguments[0], NULL, &attributes, arguments, environment);
-        posix_spawnattr_destroy(&attributes);
-    }
-    free(environment);
-    return -error;
-}
-
-void clinux_block_signals(const int32_t *numbers, size_t count) {
+void clinux_block_signals(const int32_t *signals, size_t count) {
     sigset_t set;
-    clinux_signal_set(&set, numbers, count);
+    clinux_signal_set(&set, signals, count);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-int clinux_next_signal(const int32_t *numbers, size_t count) {
+int clinux_next_signal(const int32_t *signals, size_t count) {
     sigset_t set;
-    clinux_signal_set(&set, numbers, count);
+    clinux_signal_set(&set, signals, count);
     return sigwaitinfo(&set, NULL);
 }
 
-int clinux_is_ignored(int number) {
+int clinux_is_ignored(int signal) {
     struct sigaction action;
-    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+    return sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
 void clinux_thread_name(const char *name) {
@@ -261,19 +224,19 @@ ssize_t clinux_netlink_receive(int fd, void *bytes, size_t count) {
         ssize_t result = recvmsg(fd, &message, 0);
         if (result < 0 && errno == EINTR) continue;
         if (result < 0) return -errno;
-        // Any process may send here; the kernel is number 0.
+        // Any process may send to this socket; the kernel has the port 0.
         if (message.msg_namelen != sizeof sender || sender.nl_pid != 0) continue;
         return message.msg_flags & MSG_TRUNC ? -EMSGSIZE : result;
     }
 }
 
-// Room for one descriptor beside a message, aligned as the headers of cmsg(3) have to be.
+// Ancillary data with room for one descriptor, aligned as cmsg(3) requires.
 union clinux_rights {
     char bytes[CMSG_SPACE(sizeof(int))];
     struct cmsghdr header;
 };
 
-ssize_t clinux_send_message(int fd, const void *bytes, size_t count, int descriptor, int wait) {
+ssize_t clinux_send_message(int fd, const void *bytes, size_t count, int descriptor, int blocking) {
     struct iovec vector = { .iov_base = (void *)bytes, .iov_len = count };
     struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
     union clinux_rights rights;
@@ -287,7 +250,7 @@ ssize_t clinux_send_message(int fd, const void *bytes, size_t count, int descrip
         header->cmsg_len = CMSG_LEN(sizeof descriptor);
         memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
     }
-    int flags = wait ? MSG_NOSIGNAL : MSG_NOSIGNAL | MSG_DONTWAIT;
+    int flags = blocking ? MSG_NOSIGNAL : MSG_NOSIGNAL | MSG_DONTWAIT;
     ssize_t result;
     do { result = sendmsg(fd, &message, flags); } while (result < 0 && errno == EINTR);
     return result < 0 ? -errno : result;
@@ -312,9 +275,9 @@ ssize_t clinux_receive_message(int fd, void *bytes, size_t count, int *descripto
     return result;
 }
 
-// Has fds[i] become descriptor i of what is spawned. Those that another one's number would be
-// written over are moved out of the way first, into moved[].
-static int clinux_place_descriptors(
+// Has fds[i] become descriptor i of the program. A descriptor whose value is the target of another one is moved out
+// of the way first, into moved[].
+static int place_descriptors(
     posix_spawn_file_actions_t *actions, const int *fds, size_t count, int *moved
 ) {
     for (size_t i = 0; i < count; i++) {
@@ -334,38 +297,66 @@ static int clinux_place_descriptors(
     return posix_spawn_file_actions_addclosefrom_np(actions, (int)count);
 }
 
+// Whether an entry of the environment has the same name as a setting.
+static int is_same_variable(const char *entry, const char *setting) {
+    size_t length = strcspn(setting, "=");
+    return strncmp(entry, setting, length) == 0 && entry[length] == '=';
+}
+
+// Returns this process's environment with settings in addition or instead, in memory to be freed; NULL without memory.
+static char **environment_with(char *const *settings, size_t count) {
+    size_t inherited = 0;
+    for (char **entry = environ; *entry; entry++) inherited++;
+    char **environment = calloc(inherited + count + 1, sizeof *environment);
+    if (!environment) return NULL;
+    size_t used = 0;
+    for (char **entry = environ; *entry; entry++) {
+        int is_set = 0;
+        for (size_t i = 0; i < count; i++) is_set |= is_same_variable(*entry, settings[i]);
+        if (!is_set) environment[used++] = *entry;
+    }
+    for (size_t i = 0; i < count; i++) environment[used++] = settings[i];
+    return environment;
+}
+
 int clinux_spawn(
-    const char *program, char *const arguments[], const int *fds, size_t count, int session
+    char *const *arguments, char *const *settings, size_t setting_count, const int *fds, size_t count, int session
 ) {
-    extern char **environ;
-    int moved[8];
+    int moved[8] = { -1, -1, -1, -1, -1, -1, -1, -1 };
     if (count > 8) return -EINVAL;
-    for (size_t i = 0; i < 8; i++) moved[i] = -1;
+    char **environment = environment_with(settings, setting_count);
+    if (!environment) return -ENOMEM;
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
-    sigset_t none, all;
+    sigset_t none, defaults;
     sigemptyset(&none);
-    sigfillset(&all);
+    if (fds) {
+        sigfillset(&defaults);
+    } else {
+        // The signals that this program ignores or handles. SIGHUP stays as it is: under nohup(1) it stays ignored.
+        clinux_signal_set(&defaults, (int32_t[]){ SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGPIPE }, 5);
+    }
     posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
     posix_spawnattr_setflags(
         &attributes,
         POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | (session ? POSIX_SPAWN_SETSID : 0));
-    pid_t process = 0;
-    int error = clinux_place_descriptors(&actions, fds, count, moved);
-    if (!error) error = posix_spawnp(&process, program, &actions, &attributes, arguments, environ);
+    pid_t pid = 0;
+    int error = fds ? place_descriptors(&actions, fds, count, moved) : 0;
+    if (!error) error = posix_spawnp(&pid, arguments[0], &actions, &attributes, arguments, environment);
     for (size_t i = 0; i < count; i++) {
         if (moved[i] >= 0) close(moved[i]);
     }
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
-    return error ? -error : process;
+    free(environment);
+    return error ? -error : pid;
 }
 
-int clinux_process_descriptor(int process) {
-    int fd = (int)syscall(SYS_pidfd_open, process, 0);
+int clinux_process_descriptor(int pid) {
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     return fd < 0 ? -errno : fd;
 }
 
@@ -376,10 +367,10 @@ int clinux_write_dirty_pages(int fd) {
 
 int clinux_direct_flag(void) { return O_DIRECT; }
 
-int clinux_wait_process(int process) {
+int clinux_wait_process(int pid) {
     int status;
     pid_t result;
-    do { result = waitpid(process, &status, 0); } while (result < 0 && errno == EINTR);
+    do { result = waitpid(pid, &status, 0); } while (result < 0 && errno == EINTR);
     if (result < 0) return -errno;
     return WIFSIGNALED(status) ? 256 + WTERMSIG(status) : WEXITSTATUS(status);
 }
@@ -397,8 +388,8 @@ int clinux_window_size(int fd, int *columns, int *rows) {
     return 0;
 }
 
-// Lets the kernel take back the pages of the program that are mapped for reading or running alone.
-static int forget_unwritten(struct dl_phdr_info *info, size_t size, void *context) {
+// Releases the pages of the program that are mapped for reading or execution only.
+static int release_unwritten(struct dl_phdr_info *info, size_t size, void *context) {
     (void)size, (void)context;
     uintptr_t mask = (uintptr_t)getpagesize() - 1;
     for (int i = 0; i < info->dlpi_phnum; i++) {
@@ -408,11 +399,11 @@ static int forget_unwritten(struct dl_phdr_info *info, size_t size, void *contex
         uintptr_t end = (info->dlpi_addr + part->p_vaddr + part->p_memsz) & ~mask;
         if (first < end) madvise((void *)first, end - first, MADV_DONTNEED);
     }
-    // The first is the program itself; the others are libraries.
+    // The first entry is the program itself; the others are libraries.
     return 1;
 }
 
-void clinux_forget_start(void) { dl_iterate_phdr(forget_unwritten, NULL); }
+void clinux_release_startup_pages(void) { dl_iterate_phdr(release_unwritten, NULL); }
 
 // MARK: - TLS
 
@@ -424,15 +415,15 @@ int clinux_tls_attach(int fd) {
     return setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof "tls") < 0 ? -errno : 0;
 }
 
-// Both kinds of AES-GCM are told in this order, with a key of their size: see <linux/tls.h>.
+// The two structs have the same fields in the same order, with a key of their size: see <linux/tls.h>.
 _Static_assert(
     offsetof(struct tls12_crypto_info_aes_gcm_128, rec_seq) == offsetof(struct tls12_crypto_info_aes_gcm_256, rec_seq) - 16
     && offsetof(struct tls12_crypto_info_aes_gcm_256, key) == offsetof(struct tls12_crypto_info_aes_gcm_128, key)
     && sizeof(struct tls12_crypto_info_aes_gcm_256) == sizeof(struct tls12_crypto_info_aes_gcm_128) + 16,
     "the layouts differ in the key alone");
 
-// The part of a nonce that changes is counted up from where the kernel is told. GnuTLS has it be the
-// number of the record, so that is where it goes on.
+// The kernel counts the variable part of the nonce up from its first value. GnuTLS uses the sequence number of the
+// record for it, so the kernel continues from there.
 int clinux_tls_set_keys(
     int fd, int is_sending, const uint8_t *key, size_t key_size, const uint8_t *salt,
     const uint8_t *sequence
@@ -454,7 +445,7 @@ int clinux_tls_set_keys(
     return result;
 }
 
-// A message of one region, with room for the type of a record.
+// A message with one region, and ancillary data with room for the type of a record.
 struct tls_message {
     struct msghdr header;
     struct iovec vector;

@@ -77,7 +77,7 @@ public enum ClientHandshake {
     ) throws(Failure) -> Bool {
         var rest = region
         while rest.count > 0 {
-            switch socket.receive(into: rest, wait: true) {
+            switch socket.receive(into: rest, blocking: true) {
             case .bytes(let count): rest = rest.suffix(from: count)
             case .endOfStream, .failed(.connectionReset): return false
             case .wouldBlock: throw .silent(seconds)

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxIO
 
 /// Why the program cannot go on.
 package struct Failure: Error {
@@ -56,7 +57,6 @@ package struct Failure: Error {
 
     /// Says it on standard error.
     package func tell() {
-        let bytes = Array("ramdisk-nbd: error: \(sentence)\n".utf8)
-        _ = unsafe write(STDERR_FILENO, bytes, bytes.count)
+        try? writeAll("ramdisk-nbd: error: \(sentence)\n", to: STDERR_FILENO)
     }
 }

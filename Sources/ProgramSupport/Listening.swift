@@ -68,7 +68,7 @@ package enum Listening {
 
     /// Listeners that a service manager has opened.
     package static func passed(logger: Logger) throws(Failure) -> [Listener] {
-        do throws(PassedListeners.Refused) {
+        do throws(PassedListeners.Invalid) {
             return try PassedListeners.take().map { passed in
                 logger.debug(
                     "listening on a socket that was passed",

@@ -8,14 +8,14 @@ internal import SystemPackage
 /// look for them.
 package struct RuntimeDirectories: Sendable {
     /// Whose processes they are; 0 is root.
-    package var user = CurrentProcess.user
+    package var user = CurrentProcess.uid
     package var environment: [String: String] = ProcessInfo.processInfo.environment
     /// The system's directory for such files, and the one that everybody may write to.
     package var run = "/run"
     package var temporary = "/tmp"
 
     package init(
-        user: UInt32 = CurrentProcess.user,
+        user: UInt32 = CurrentProcess.uid,
         environment: [String: String] = ProcessInfo.processInfo.environment, run: String = "/run",
         temporary: String = "/tmp"
     ) {

@@ -8,7 +8,7 @@ internal import SystemPackage
 /// A command, from its start to its exit status.
 package final class CommandRun: Sendable {
     private let arguments: [String]
-    private let child = Mutex<ForegroundCommand?>(nil)
+    private let child = Mutex<ChildProcess?>(nil)
     private let status = Mutex<Int32>(0)
 
     /// A program and its arguments.
@@ -19,25 +19,32 @@ package final class CommandRun: Sendable {
 
     /// Starts it, with the disk's place in its environment; `done` is told when it has ended.
     package func start(socketPath: String, uri: String, done: OneShotEvent) throws(Failure) {
-        let started: ForegroundCommand
+        let started: ChildProcess
         do throws(Errno) {
-            started = try ForegroundCommand(
-                command: arguments,
-                // The names that nbdkit gives them, besides one that says what it is.
-                environment: [("NBD_URI", uri), ("uri", uri), ("unixsocket", socketPath)])
+            // The signal thread waits for the lock: the command may run before the call that starts it
+            // returns, and a signal that arrives meanwhile is for the command.
+            started = try child.withLock { (child) throws(Errno) in
+                let started = try ChildProcess(
+                    command: arguments,
+                    // The names that nbdkit uses, and one that says what it is.
+                    environment: [("NBD_URI", uri), ("uri", uri), ("unixsocket", socketPath)])
+                child = started
+                return started
+            }
         } catch {
             throw .cannotRun(arguments[0], error)
         }
-        child.withLock { $0 = started }
         do throws(Errno) {
             _ = try Thread(name: "command") {
                 let code: Int32 =
-                    switch started.wait() {
+                    switch try? started.wait() {
                     case .exited(let code): code
-                    case .killed(let number): 128 + number
+                    case .killed(let signal): 128 + signal
+                    // The kernel does not report its end, since SIGCHLD was ignored at the start. `EX_OSERR`
+                    case nil: 71
                     }
                 self.status.withLock { $0 = code }
-                done.fulfil()
+                done.signal()
             }
         } catch {
             started.signal(SIGTERM)
@@ -47,10 +54,10 @@ package final class CommandRun: Sendable {
 
     /// Passes a signal on, and says whether there is a command yet. A key of the terminal's has reached
     /// it already: then it is not told twice.
-    package func forward(_ number: Int32) -> Bool {
+    package func forward(_ signal: Int32) -> Bool {
         guard let child = child.withLock({ $0 }) else { return false }
-        let isKey = number == SIGINT || number == SIGQUIT
-        if !isKey || !ForegroundCommand.isInForeground { child.signal(number) }
+        let isKey = signal == SIGINT || signal == SIGQUIT
+        if !isKey || !ChildProcess.isInForeground { child.signal(signal) }
         return true
     }
 }

@@ -78,7 +78,7 @@ package struct DiskService: Sendable {
     }
 
     /// Ends ``run()`` in order; false when that was wished before. Safe from any thread.
-    package func end() -> Bool { over.fulfil() }
+    package func end() -> Bool { over.signal() }
 
     /// Whether there is a server that has to be stopped.
     package var isServing: Bool { !figures.isEmpty }
@@ -191,7 +191,7 @@ package struct DiskService: Sendable {
                 exports: exports, listeners: listeners, options: options,
                 onEvent: { event in
                     log.record(event)
-                    if configuration.purpose.isDone(by: event) { clientIsDone.fulfil() }
+                    if configuration.purpose.isDone(by: event) { clientIsDone.signal() }
                 })
         } catch {
             throw Failure.system("cannot start the server: \(error)")
@@ -214,7 +214,7 @@ package struct DiskService: Sendable {
     /// The client on standard input and output, if the server is there for one.
     private func takeClient() throws(Failure) -> StandardStreams.Connection? {
         guard case .standardStreams = configuration.purpose else { return nil }
-        guard !PassedListeners.areThere else {
+        guard !PassedListeners.arePresent else {
             throw .usage(
                 "sockets were passed by LISTEN_FDS, and --stdio serves standard input and output: "
                     + "leave --stdio out")
@@ -240,7 +240,7 @@ package struct DiskService: Sendable {
         case .clients:
             LogHold.end()
             announce(uris)
-            NotifySocket.tell("READY=1")
+            NotifySocket.send("READY=1")
         case .standardStreams:
             try endAfterLastReplies(running.relay)
             LogHold.end()
@@ -268,7 +268,7 @@ package struct DiskService: Sendable {
             _ = try Thread(name: "last-replies") { [clientIsDone, over] in
                 clientIsDone.wait()
                 relay?.finish(milliseconds: Self.lastRepliesMilliseconds)
-                over.fulfil()
+                over.signal()
             }
         } catch {
             throw .system("cannot start a thread: \(error)")
@@ -277,7 +277,7 @@ package struct DiskService: Sendable {
 
     private func stop(_ running: Running) {
         logger.info("stopping")
-        if case .clients = configuration.purpose { NotifySocket.tell("STOPPING=1") }
+        if case .clients = configuration.purpose { NotifySocket.send("STOPPING=1") }
         running.server.stop()
         running.relay?.finish(milliseconds: configuration.options.stopMilliseconds)
         running.log.flush()

@@ -31,7 +31,7 @@ package enum Protection: Sendable, Equatable {
         guard self == .swap else { return }
         attempt("the server has no reserve of memory", logger) { () throws(Errno) in
             try MemoryPressure.enterRealTimeClass()
-            try MemoryPressure.leaveReserve()
+            try MemoryPressure.leaveRealTimeClass()
         }
         attempt("vm.watermark_boost_factor may not be 0", logger) { () throws(Errno) in
             _ = try Directory.make(Self.directory, mode: 0o755)

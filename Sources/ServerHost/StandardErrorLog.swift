@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxIO
 package import Logging
 internal import Synchronization
 
@@ -26,7 +27,7 @@ package struct StandardErrorLog: LogHandler {
     }
 
     fileprivate static func write(_ bytes: [UInt8]) {
-        _ = unsafe Glibc.write(STDERR_FILENO, bytes, bytes.count)
+        try? writeAll(bytes, to: STDERR_FILENO)
     }
 
     /// Whether standard error is the stream to the journal that systemd has made for this process, and not

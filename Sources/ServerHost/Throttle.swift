@@ -67,7 +67,7 @@ package final class Throttle: Sendable {
     /// Tells the counts each time the interval is over, until there is nothing left to count.
     private func count() {
         while true {
-            MonotonicTime.now().adding(milliseconds: milliseconds).sleep()
+            Thread.sleep(milliseconds: milliseconds)
             let counted = takeCounted()
             for window in counted { write(window) }
             let isOver = state.withLock { state in

@@ -1,5 +1,3 @@
-// What the kernel gives, as types: owners close, slices hold, lists continue where they stopped.
-
 import Glibc
 import SystemPackage
 import Testing
@@ -17,13 +15,13 @@ struct MemoryTests {
         #expect(other.region.slice(at: 4090, count: 5).bytes == [1, 2, 3, 4, 5])
     }
 
-    @Test("memory is taken when it is provisioned, and given back by the page")
+    @Test("memory is allocated when it is provisioned, and released by the page")
     func provisioning() throws {
         let memory = try SharedMemory(name: "test", size: 1 << 20)
         #expect(memory.residentBytes == 0)
         try memory.handle.provision(offset: 0, count: 1 << 16)
         #expect(memory.residentBytes == 1 << 16)
-        try memory.handle.punch(offset: 4096, count: 8192)
+        try memory.handle.punchHole(offset: 4096, count: 8192)
         #expect(memory.residentBytes == 1 << 16 - 8192)
     }
 
@@ -52,11 +50,39 @@ struct MemoryTests {
         #expect(AvailableMemory.groupDirectories("") == ["/sys/fs/cgroup"])
         #expect((AvailableMemory.bytes ?? 0) > 0)
     }
+
+    @Test("the fields of a file in /proc are found by their whole names")
+    func fields() {
+        let fields = ProcFields("Name:\tx\nVmRSS:\t   12 kB\nVmRSSx: 7\nflag\ninactive_file 300\n")
+        #expect(fields["VmRSS"] == "12")
+        #expect(fields.bytes(ofKiB: "VmRSS") == 12 << 10)
+        #expect(fields["inactive_file"] == "300")
+        #expect(fields["VmRS"] == nil)
+        #expect(fields["flag"] == nil)
+        #expect(fields.bytes(ofKiB: "Name") == nil)
+        #expect(ProcFields(path: "/no/such/file")["VmRSS"] == nil)
+    }
+
+    @Test("files of reserved pages go to the first hugetlbfs with pages of the pool's size")
+    func reservedPages() {
+        let mounts = Mount.parse(
+            """
+            30 25 0:30 / /dev/shm rw - tmpfs tmpfs rw,pagesize=2M
+            31 25 0:31 / /mnt/large rw - hugetlbfs none rw,pagesize=1024M
+            32 25 0:32 / /mnt/a\\040b rw,relatime - hugetlbfs none rw,pagesize=2M
+            33 25 0:33 / /dev/hugepages rw - hugetlbfs none rw,pagesize=2M
+            """)
+        #expect(ReservedPages.mountPoint(in: mounts, pageSize: 2 << 20) == "/mnt/a b")
+        #expect(ReservedPages.mountPoint(in: mounts, pageSize: 1 << 30) == "/mnt/large")
+        #expect(ReservedPages.mountPoint(in: mounts, pageSize: 1 << 20) == nil)
+        let plain = Mount.parse("31 25 0:31 / /mnt/plain rw - hugetlbfs none rw\n")
+        #expect(ReservedPages.mountPoint(in: plain, pageSize: 2 << 20) == "/mnt/plain")
+    }
 }
 
 @Suite("Lists of regions")
 struct VectorListTests {
-    @Test("consuming goes on in the middle of a region, and an empty list starts over")
+    @Test("consuming can end in the middle of a region, and an empty list starts over")
     func consume() throws {
         let mapping = try MemoryMapping(privateBytes: 4096)
         var list = VectorList(capacity: 3)
@@ -95,27 +121,27 @@ struct VectorListTests {
         while received < 1 << 20 {
             let rest = target.region.slice(
                 at: received, count: min(70_001, (1 << 20) - received))
-            guard case .bytes(let count) = pair.second.handle.receive(into: rest, wait: true)
+            guard case .bytes(let count) = pair.second.handle.receive(into: rest, blocking: true)
             else { break }
             received += count
         }
         thread.join()
         #expect(target.region.bytes == bytes)
-        #expect(pair.second.handle.receive(into: target.region, wait: true) == .endOfStream)
+        #expect(pair.second.handle.receive(into: target.region, blocking: true) == .endOfStream)
     }
 }
 
 @Suite("Sockets")
 struct SocketTests {
-    @Test("nothing to receive and no wish to wait is not an error")
+    @Test("a non-blocking receive without input is no error")
     func wouldBlock() throws {
         let pair = try StreamSocket.pair()
         let mapping = try MemoryMapping(privateBytes: 16)
-        #expect(pair.first.handle.receive(into: mapping.region, wait: false) == .wouldBlock)
+        #expect(pair.first.handle.receive(into: mapping.region, blocking: false) == .wouldBlock)
         #expect(try !pair.first.handle.waitReadable(milliseconds: 1))
     }
 
-    @Test("a peer that is gone is an end, then a broken pipe, and no signal")
+    @Test("after the peer has gone, a receive ends, a send fails, and there is no SIGPIPE")
     func gone() throws {
         let socket: StreamSocket
         do {
@@ -123,7 +149,7 @@ struct SocketTests {
             socket = pair.first
         }
         let mapping = try MemoryMapping(privateBytes: 16)
-        #expect(socket.handle.receive(into: mapping.region, wait: true) == .endOfStream)
+        #expect(socket.handle.receive(into: mapping.region, blocking: true) == .endOfStream)
         var list = VectorList(capacity: 1)
         list.append(mapping.region)
         #expect(socket.handle.send(list) == .failed(.brokenPipe))
@@ -139,7 +165,7 @@ struct SocketTests {
         #expect(noDelay(of: server.handle) == 0)
         server.handle.disableDelay()
         #expect(noDelay(of: server.handle) == 1)
-        // A socket that knows no such thing does not mind.
+        // A socket without such an option ignores the call.
         let pair = try StreamSocket.pair()
         pair.first.handle.disableDelay()
         #expect(pair.first.handle.isUnix)
@@ -149,11 +175,11 @@ struct SocketTests {
     private func noDelay(of handle: SocketHandle) -> CInt {
         var value: CInt = -1
         var length = socklen_t(MemoryLayout<CInt>.size)
-        unsafe getsockopt(handle.number, CInt(IPPROTO_TCP), TCP_NODELAY, &value, &length)
+        unsafe getsockopt(handle.rawValue, CInt(IPPROTO_TCP), TCP_NODELAY, &value, &length)
         return value
     }
 
-    @Test("a send that nobody takes gives up after its time")
+    @Test("a send that the peer does not read ends after its timeout")
     func sendTimeout() throws {
         let pair = try StreamSocket.pair()
         let mapping = try MemoryMapping(privateBytes: 1 << 20)
@@ -168,7 +194,7 @@ struct SocketTests {
         #expect(transfer == .wouldBlock)
     }
 
-    @Test("addresses are written as people write them")
+    @Test("addresses are written in the usual notation")
     func addresses() throws {
         let four = try #require(try SocketAddress.resolve(host: "127.0.0.1", port: 10809).first)
         #expect(four.description == "127.0.0.1:10809")
@@ -207,26 +233,26 @@ struct SocketTests {
 
 @Suite("Threads and time")
 struct ThreadTests {
-    @Test("a thread runs, and can be waited for")
+    @Test("a thread runs, and another one can wait for its end")
     func join() throws {
         let pair = try StreamSocket.pair()
         let handle = pair.first.handle
         let thread = try Thread(name: "test") { handle.shutdownBoth() }
         thread.join()
         let mapping = try MemoryMapping(privateBytes: 1)
-        #expect(pair.second.handle.receive(into: mapping.region, wait: true) == .endOfStream)
+        #expect(pair.second.handle.receive(into: mapping.region, blocking: true) == .endOfStream)
     }
 
-    @Test("a wake-up wakes who waits, once for any number of signals")
+    @Test("an event wakes the thread that waits, once for any number of signals")
     func wakeUp() throws {
-        let wakeUp = try EventFD()
-        wakeUp.signal()
-        wakeUp.signal()
+        let event = try EventFD()
+        event.signal()
+        event.signal()
         let start = MonotonicTime.now()
-        #expect(try Listener.wait(for: [], or: wakeUp, milliseconds: 10_000).isEmpty)
+        #expect(try Listener.poll([], or: event, milliseconds: 10_000).isEmpty)
         #expect(MonotonicTime.now() < start.adding(milliseconds: 9_000))
-        wakeUp.clear()
-        _ = try Listener.wait(for: [], or: wakeUp, milliseconds: 30)
+        event.clear()
+        _ = try Listener.poll([], or: event, milliseconds: 30)
         #expect(MonotonicTime.now() > start.adding(milliseconds: 29))
     }
 }

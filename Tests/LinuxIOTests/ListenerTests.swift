@@ -1,5 +1,3 @@
-// Listeners: their files' owners and modes, and those that somebody else made.
-
 import Foundation
 import Glibc
 import Synchronization
@@ -25,10 +23,12 @@ struct ListenerTests {
         extendLifetime(listener)
     }
 
-    @Test("a Unix socket's file belongs to whom it was given", .enabled(if: geteuid() == 0))
+    @Test(
+        "a Unix socket's file has the owner and the group that were asked for",
+        .enabled(if: geteuid() == 0))
     func owner() throws {
         let address = try #require(SocketAddress.unix(path: path))
-        let listener = try Listener(unix: address, access: .init(user: 65_534, group: 12_345))
+        let listener = try Listener(unix: address, access: .init(uid: 65_534, gid: 12_345))
         var status = stat()
         unsafe lstat(path, &status)
         #expect(status.st_uid == 65_534)
@@ -44,10 +44,10 @@ struct ListenerTests {
         let path = "\(directory)/socket"
         let address = try #require(SocketAddress.unix(path: path))
         for _ in 0..<50 {
-            // Bound and closed: nobody listens.
+            // Bound and closed: no process listens.
             let dead = Descriptor(adopting: socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0))
-            let number = dead.rawValue
-            #expect(unsafe address.withAddress { unsafe bind(number, $0, $1) } == 0)
+            let descriptor = dead.rawValue
+            #expect(unsafe address.withAddress { unsafe bind(descriptor, $0, $1) } == 0)
             let winners = Mutex<[Listener]>([])
             let errors = Mutex<[Errno]>([])
             let threads = try (0..<4).map { _ in
@@ -71,7 +71,7 @@ struct ListenerTests {
         }
     }
 
-    @Test("a socket that cannot have its path leaves nothing behind, and what is there stays")
+    @Test("a socket that cannot have its path leaves no file behind, and the existing file stays")
     func refused() throws {
         let directory = "/tmp/ramdisk-nbd-taken-\(UInt64.random(in: 0...(.max)))"
         let path = "\(directory)/socket"
@@ -90,14 +90,14 @@ struct ListenerTests {
     }
 
     @Test(
-        "one that listens and has no room for another connection is alive", .timeLimit(.minutes(1)))
+        "a listener whose backlog is full is alive", .timeLimit(.minutes(1)))
     func fullBacklog() throws {
-        let number = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
-        let full = Descriptor(adopting: number)
+        let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+        let full = Descriptor(adopting: descriptor)
         defer { unsafe unlink(path) }
         let address = try #require(SocketAddress.unix(path: path))
-        #expect(unsafe address.withAddress { unsafe bind(number, $0, $1) } == 0)
-        #expect(listen(number, 0) == 0)
+        #expect(unsafe address.withAddress { unsafe bind(descriptor, $0, $1) } == 0)
+        #expect(listen(descriptor, 0) == 0)
         let client = try StreamSocket.connect(to: address)
         #expect(throws: Errno.addressInUse) { try Listener(unix: address) }
         extendLifetime(client)
@@ -125,14 +125,14 @@ struct ListenerTests {
         try FileManager.default.contentsOfDirectory(atPath: directory)
     }
 
-    @Test("a socket that listens already is taken over, and its file stays")
+    @Test("a socket that listens already becomes a listener, and its file stays")
     func inherited() throws {
-        let number = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+        let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
         let address = try #require(SocketAddress.unix(path: path))
-        #expect(unsafe address.withAddress { unsafe bind(number, $0, $1) } == 0)
-        #expect(listen(number, 1) == 0)
+        #expect(unsafe address.withAddress { unsafe bind(descriptor, $0, $1) } == 0)
+        #expect(listen(descriptor, 1) == 0)
         do {
-            let listener = try Listener(listening: Descriptor(adopting: number))
+            let listener = try Listener(listening: Descriptor(adopting: descriptor))
             #expect(listener.address.path == path)
             let client = try StreamSocket.connect(to: address)
             _ = try listener.acceptWhenThere()
@@ -143,7 +143,7 @@ struct ListenerTests {
         unsafe unlink(path)
     }
 
-    @Test("what does not listen is not taken for a listener")
+    @Test("a descriptor that does not listen does not become a listener")
     func notListening() throws {
         #expect(throws: Errno.invalidArgument) {
             try Listener(
@@ -158,22 +158,22 @@ struct ListenerTests {
         }
     }
 
-    @Test("users and groups are found by name and by number")
+    @Test("users and groups are found by name and by id")
     func accounts() {
-        #expect(Account.user("root") == Account.User(number: 0, group: 0))
-        #expect(Account.user("0") == Account.User(number: 0, group: 0))
-        #expect(Account.user("4000000000") == Account.User(number: 4_000_000_000, group: nil))
-        #expect(Account.group("root") == 0)
-        #expect(Account.group("4000000000") == 4_000_000_000)
+        #expect(Account.user("root") == Account.User(uid: 0, gid: 0))
+        #expect(Account.user("0") == Account.User(uid: 0, gid: 0))
+        #expect(Account.user("4000000000") == Account.User(uid: 4_000_000_000, gid: nil))
+        #expect(Account.gid("root") == 0)
+        #expect(Account.gid("4000000000") == 4_000_000_000)
         for text in ["", "nobody-of-this-name", "-1", "4294967295", "99999999999"] {
             #expect(Account.user(text) == nil)
-            #expect(Account.group(text) == nil)
+            #expect(Account.gid(text) == nil)
         }
     }
 }
 
 extension String {
-    /// The text with x behind it until it has so many bytes.
+    /// Returns the text, padded with x to this many bytes.
     fileprivate func padding(to count: Int) -> String {
         self + String(repeating: "x", count: count - utf8.count)
     }

@@ -1,12 +1,10 @@
-// What of a process is locked into memory.
-
 import Testing
 
 @testable import LinuxIO
 
 @Suite("A process's own memory")
 struct MemoryPressureTests {
-    @Test("is what is mapped for it alone and can be read")
+    @Test("is its private, readable mappings")
     func own() {
         let code = "55d0c0a00000-55d0c0b00000 r-xp 00000000 08:01 1234  /usr/bin/ramdisk-nbd"
         #expect(OwnMapping(Substring(code)) == OwnMapping(start: 0x55d0_c0a0_0000, count: 1 << 20))
@@ -15,7 +13,7 @@ struct MemoryPressureTests {
     }
 
     @Test(
-        "is not what others share, what nobody reads, or what is the kernel's",
+        "is no shared or unreadable mapping, and none of the kernel's",
         arguments: [
             "7f0000000000-7f0000100000 rw-s 00000000 00:01 9  /memfd:ramdisk (deleted)",
             "7f0000000000-7f0000100000 ---p 00000000 00:00 0",
@@ -27,7 +25,7 @@ struct MemoryPressureTests {
         #expect(OwnMapping(Substring(line)) == nil)
     }
 
-    @Test("the kernel's reserve is known: some pages, and a part of what there is")
+    @Test("the kernel's reserve is known, and has a plausible size")
     func reserve() {
         #expect((4096...(1 << 40)).contains(MemoryPressure.reserveBytes))
     }

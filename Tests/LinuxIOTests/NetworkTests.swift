@@ -1,5 +1,3 @@
-// Addresses and networks: parsed, matched, written.
-
 import Glibc
 import SystemPackage
 import Testing
@@ -59,7 +57,7 @@ struct NetworkTests {
     }
 
     @Test(
-        "are written as people write them",
+        "are written in the notation in which they are read",
         arguments: ["10.0.0.0/8", "10.1.2.3", "0.0.0.0/0", "::/0", "2001:db8::/32", "::1"])
     func description(text: String) throws {
         let written = try "\(IPNetwork(text))"
@@ -94,9 +92,9 @@ struct PeerTests {
             Issue.record("no process")
             return
         }
-        #expect(credentials.process == getpid())
-        #expect(credentials.user == geteuid())
-        #expect(credentials.groups.contains(getegid()))
+        #expect(credentials.pid == getpid())
+        #expect(credentials.uid == geteuid())
+        #expect(credentials.gids.contains(getegid()))
     }
 
     @Test("that are IPv4 addresses mapped to IPv6 are the IPv4 addresses that they are")
@@ -111,9 +109,9 @@ struct PeerTests {
 }
 
 extension Listener {
-    /// The next connection, which comes soon.
+    /// Waits for the next connection, and accepts it.
     func acceptWhenThere() throws -> StreamSocket {
-        _ = try Listener.wait(for: [self], or: try EventFD(), milliseconds: 10_000)
+        _ = try Listener.poll([self], or: try EventFD(), milliseconds: 10_000)
         return try accept()
     }
 }

@@ -1,5 +1,3 @@
-// Children, their ends, what they inherit; and sockets that are handed over.
-
 import Glibc
 import SystemPackage
 import Testing
@@ -9,7 +7,7 @@ import Testing
 
 @Suite("Processes", .timeLimit(.minutes(1)))
 struct ProcessTests {
-    @Test("a program's output and its end are known")
+    @Test("running a program returns its output and how it ended")
     func run() throws {
         let good = try ChildProcess.run("sh", ["-c", "echo one; echo two >&2; exit 3"])
         #expect(good.ending == .exited(3))
@@ -20,15 +18,35 @@ struct ProcessTests {
         }
     }
 
-    @Test("a child that cannot be waited for is killed, and leaves nothing behind")
+    @Test("a child that no thread could wait for is killed and leaves no zombie")
     func noDescriptor() throws {
         let child = try ChildProcess("sleep", ["1000"], streams: [.null, .null, .null])
         #expect(throws: Errno.tooManyOpenFiles) {
-            _ = try ChildProcess.descriptor(of: child.number) { _ in -EMFILE }
+            _ = try ChildProcess.exitDescriptor(of: child.pid) { _ in -EMFILE }
         }
         // Not even as a zombie.
-        #expect(kill(child.number, 0) == -1)
+        #expect(kill(child.pid, 0) == -1)
         #expect(errno == ESRCH)
+    }
+
+    @Test(
+        "a foreground command has the environment with additions, and gets no signal after its end")
+    func foreground() throws {
+        unsafe setenv("RAMDISK_NBD_TEST", "old", 1)
+        defer { unsafe unsetenv("RAMDISK_NBD_TEST") }
+        let script =
+            #"[ "$RAMDISK_NBD_TEST" = new ] && [ "$OTHER" = "a b" ] && [ -n "$PATH" ]"#
+        let command = try ChildProcess(
+            command: ["sh", "-c", script],
+            environment: [("RAMDISK_NBD_TEST", "new"), ("OTHER", "a b")])
+        #expect(try command.wait() == .exited(0))
+        command.signal(SIGKILL)
+        let sleeper = try ChildProcess(command: ["sleep", "60"], environment: [])
+        sleeper.signal(SIGTERM)
+        #expect(try sleeper.wait() == .killed(SIGTERM))
+        #expect(throws: Errno.noSuchFileOrDirectory) {
+            _ = try ChildProcess(command: ["no-such-program"], environment: [])
+        }
     }
 
     @Test("a child has the descriptors that it was given, and no others")
@@ -44,38 +62,38 @@ struct ProcessTests {
         #expect(other.size == 4096)
     }
 
-    @Test("the end of a child can be waited for together with other things")
+    @Test("a poll waits for the end of a child and for other sources")
     func waiting() throws {
         let child = try ChildProcess("sleep", ["60"], streams: [.null, .null, .null])
-        let wakeUp = try EventFD()
-        let items = [PollSource.end(child), .signal(wakeUp)]
-        #expect(try PollSource.wait(for: items, milliseconds: 0) == [false, false])
-        wakeUp.signal()
-        #expect(try PollSource.wait(for: items, milliseconds: 5000) == [false, true])
-        wakeUp.clear()
+        let event = try EventFD()
+        let items = [PollSource.exit(child), .event(event)]
+        #expect(try PollSource.poll(items, milliseconds: 0) == [false, false])
+        event.signal()
+        #expect(try PollSource.poll(items, milliseconds: 5000) == [false, true])
+        event.clear()
         child.signal(SIGKILL)
-        #expect(try PollSource.wait(for: items, milliseconds: 5000) == [true, false])
+        #expect(try PollSource.poll(items, milliseconds: 5000) == [true, false])
         #expect(try child.wait() == .killed(SIGKILL))
     }
 
-    @Test("a hang-up is seen, input is not taken for one")
+    @Test("a poll for a hang-up ignores input")
     func hangUp() throws {
         let pair = try StreamSocket.pair()
         let items = [PollSource.hangUp(pair.first.handle)]
         let bytes = try MemoryMapping(privateBytes: 16)
         _ = pair.second.handle.send(bytes.region)
-        #expect(try PollSource.wait(for: items, milliseconds: 0) == [false])
+        #expect(try PollSource.poll(items, milliseconds: 0) == [false])
         pair.second.handle.shutdownBoth()
-        #expect(try PollSource.wait(for: items, milliseconds: 5000) == [true])
+        #expect(try PollSource.poll(items, milliseconds: 5000) == [true])
     }
 
-    @Test("a process is known by its number and its start")
+    @Test("a process is identified by its pid and its start")
     func identity() throws {
         #expect(ProcessIdentity.current.isRunning)
         let child = try ChildProcess("sleep", ["60"], streams: [.null, .null, .null])
-        let identity = try #require(ProcessIdentity(running: child.number))
+        let identity = try #require(ProcessIdentity(running: child.pid))
         #expect(identity.isRunning)
-        #expect(!ProcessIdentity(number: identity.number, start: identity.start + 1).isRunning)
+        #expect(!ProcessIdentity(pid: identity.pid, start: identity.start + 1).isRunning)
         let watch = ProcessWatch(identity)
         child.signal(SIGKILL)
         _ = try child.wait()
@@ -86,7 +104,7 @@ struct ProcessTests {
         #expect(none)
     }
 
-    @Test("the start of a process is found behind any name")
+    @Test("the start of a process is found whatever its name contains")
     func parsing() {
         let rest = (3...22).map { $0 == 3 ? "S" : String($0) }.joined(separator: " ")
         let parsed = ProcessIdentity.parse("7 (a ) (b) \(rest) 23\n")
@@ -111,25 +129,25 @@ struct ProcessTests {
         sent.region.copy(from: [7, 8, 9])
         _ = socket.handle.send(sent.region)
         let received = try MemoryMapping(privateBytes: 3)
-        #expect(pair.first.handle.receive(into: received.region, wait: true) == .bytes(3))
+        #expect(pair.first.handle.receive(into: received.region, blocking: true) == .bytes(3))
         #expect(received.region.bytes == [7, 8, 9])
         #expect(try text(control.second) == "\u{3}")
     }
 
-    /// The next message's text.
+    /// Returns the next message as text.
     private func text(_ socket: borrowing DescriptorChannel) throws -> String {
         guard let message = try socket.receive() else { return "" }
         return String(decoding: message.bytes, as: UTF8.self)
     }
 }
 
-@Suite("What cannot be read is not gone")
+@Suite("Reading what may be missing")
 struct UnreadableTests {
-    @Test("a process counts as running unless the kernel says that it is gone")
+    @Test("a process counts as running unless the kernel reports that it has ended")
     func running() throws {
         #expect(ProcessIdentity.current.isRunning)
-        #expect(!ProcessIdentity(number: getpid(), start: 1).isRunning)
-        #expect(!ProcessIdentity(number: .max, start: 1).isRunning)
+        #expect(!ProcessIdentity(pid: getpid(), start: 1).isRunning)
+        #expect(!ProcessIdentity(pid: .max, start: 1).isRunning)
     }
 
     @Test("a text longer than a page is read whole, and a missing file has its reason")
@@ -145,7 +163,7 @@ struct UnreadableTests {
 
 @Suite("The watermark boost")
 struct WatermarkBoostTests {
-    @Test("the last of several processes puts back what the first one found")
+    @Test("the last of several processes restores the value that the first one found")
     func counted() throws {
         let directory = "/tmp/ramdisk-nbd-test-\(UInt64.random(in: .min ... .max))"
         _ = try Directory.make(directory)
@@ -162,7 +180,7 @@ struct WatermarkBoostTests {
         }
         let first = try WatermarkBoost(sharedFile: shared, setting: setting)
         #expect(value()?.hasPrefix("0") == true)
-        // A file keeps what is behind the digit that is written; the kernel's setting does not.
+        // Unlike the kernel's setting, a file keeps the bytes after those that are written.
         try TextFile.replace(setting, with: "0\n")
         let second = try WatermarkBoost(sharedFile: shared, setting: setting)
         first.end()
@@ -170,7 +188,7 @@ struct WatermarkBoostTests {
         second.end()
         #expect(value() == "15000")
         #expect(TextFile.read(shared) == nil)
-        // The next one begins anew.
+        // The next process starts with the current value.
         try TextFile.replace(setting, with: "0\n")
         let third = try WatermarkBoost(sharedFile: shared, setting: setting)
         third.end()
@@ -198,7 +216,7 @@ struct MountTests {
         #expect(FileSystemUse(path: "/")?.size ?? 0 > 0)
     }
 
-    @Test("what another namespace has received goes with a mount; what it has for itself stays")
+    @Test("a mount that another namespace has received goes with its origin; a private copy stays")
     func staying() {
         // One mount; udev's namespace receives it, and a container receives it from there; another has a
         // copy of its own, and a folder of it is bound elsewhere.

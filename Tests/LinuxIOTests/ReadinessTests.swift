@@ -1,5 +1,3 @@
-// Waiting both ways, not waiting at all, and where threads run.
-
 import SystemPackage
 import Testing
 
@@ -15,21 +13,21 @@ struct ReadinessTests {
         let byte = try MemoryMapping(privateBytes: 1)
         #expect(second.send(byte.region) == .bytes(1))
         #expect(try first.waitEither(milliseconds: 0) == [.input, .output])
-        #expect(first.receive(into: byte.region, wait: false) == .bytes(1))
+        #expect(first.receive(into: byte.region, blocking: false) == .bytes(1))
         #expect(try first.waitEither(milliseconds: 0) == .output)
         withExtendedLifetime(pair) {}
     }
 
-    @Test("a full socket takes nothing, says so at once, and is ready for neither")
+    @Test("a non-blocking send to a full socket returns at once, and the socket is not ready")
     func full() throws {
         let pair = try StreamSocket.pair()
         let first = pair.first.handle
         let memory = try MemoryMapping(privateBytes: 1 << 20)
         var list = VectorList(capacity: 1)
         list.append(memory.region)
-        while case .bytes = first.send(list, wait: false) {}
-        #expect(first.send(list, wait: false) == .wouldBlock)
-        #expect(first.send(memory.region, wait: false) == .wouldBlock)
+        while case .bytes = first.send(list, blocking: false) {}
+        #expect(first.send(list, blocking: false) == .wouldBlock)
+        #expect(first.send(memory.region, blocking: false) == .wouldBlock)
         #expect(try first.waitEither(milliseconds: 1) == [])
         withExtendedLifetime(pair) {}
     }
@@ -42,33 +40,33 @@ struct ReadinessTests {
         withExtendedLifetime(pair) {}
     }
 
-    @Test("a receive that waits gives up when its time is over")
+    @Test("a blocking receive ends after its timeout")
     func receiveTimeout() throws {
         let pair = try StreamSocket.pair()
         let memory = try MemoryMapping(privateBytes: 1)
         pair.first.handle.setReceiveTimeout(milliseconds: 5)
-        #expect(pair.first.handle.receive(into: memory.region, wait: true) == .wouldBlock)
+        #expect(pair.first.handle.receive(into: memory.region, blocking: true) == .wouldBlock)
         withExtendedLifetime(pair) {}
     }
 }
 
 @Suite("Threads and time")
 struct BindingTests {
-    @Test("processors that do not exist are refused, whatever their number")
+    @Test("processors that do not exist are rejected")
     func binding() {
         for processors in [[], [-1], [Processor.maximumCount], [Processor.maximumCount - 1]] {
             #expect(throws: Errno.invalidArgument) { try Processor.bind(to: processors) }
         }
     }
 
-    @Test("a thread that sleeps uses no processor time, and wakes when it is time")
+    @Test("a sleeping thread uses no processor time, and wakes at the given time")
     func sleeping() {
         let used = Processor.threadNanoseconds
         let end = MonotonicTime.now().adding(milliseconds: 20)
         end.sleep()
         #expect(MonotonicTime.now() >= end)
         #expect(Processor.threadNanoseconds - used < 20_000_000)
-        // Past already.
+        // The time is past: returns at once.
         end.sleep()
     }
 }

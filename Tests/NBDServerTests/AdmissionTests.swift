@@ -13,7 +13,7 @@ struct AdmissionTests {
     }
 
     private func process(_ user: UInt32, _ groups: Set<UInt32> = []) -> Peer {
-        .process(.init(process: 1, user: user, groups: groups))
+        .process(.init(pid: 1, uid: user, gids: groups))
     }
 
     @Test("a policy that says nothing admits everybody")

@@ -144,7 +144,7 @@ struct PageClaimsTests {
                 wait()
                 spent.count.store(processorNanoseconds() - start, ordering: .relaxed)
             }
-            MonotonicTime.now().adding(milliseconds: 500).sleep()
+            Thread.sleep(milliseconds: 500)
             release()
             thread.join()
             #expect(spent.count.load(ordering: .relaxed) < 50_000_000)

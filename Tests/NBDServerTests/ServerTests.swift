@@ -114,7 +114,7 @@ struct ServerTests {
         for address in addresses {
             let socket = try StreamSocket.connect(to: address)
             let memory = try MemoryMapping(privateBytes: Greeting.encodedSize)
-            #expect(socket.handle.receive(into: memory.region, wait: true) == .bytes(18))
+            #expect(socket.handle.receive(into: memory.region, blocking: true) == .bytes(18))
         }
         server.stop()
         #expect(throws: (any Error).self) { _ = try StreamSocket.connect(to: unix) }

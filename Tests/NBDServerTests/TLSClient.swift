@@ -130,7 +130,9 @@ import Testing
                 }
             } else {
                 let memory = try MemoryMapping(privateBytes: wanted)
-                guard case .bytes(let got) = socket.handle.receive(into: memory.region, wait: true)
+                guard
+                    case .bytes(let got) = socket.handle.receive(
+                        into: memory.region, blocking: true)
                 else { throw Broken(code: 0) }
                 result += memory.region.bytes.prefix(got)
             }

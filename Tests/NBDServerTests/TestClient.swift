@@ -92,7 +92,7 @@ final class TestClient: Sendable {
                 throw TooSlow()
             }
             let rest = memory.region.suffix(from: received)
-            guard case .bytes(let more) = socket.handle.receive(into: rest, wait: false) else {
+            guard case .bytes(let more) = socket.handle.receive(into: rest, blocking: false) else {
                 throw Broken()
             }
             received += more
@@ -104,7 +104,7 @@ final class TestClient: Sendable {
     func isClosed() throws -> Bool {
         let memory = try MemoryMapping(privateBytes: 1)
         guard try socket.handle.waitReadable(milliseconds: Self.patience) else { throw TooSlow() }
-        switch socket.handle.receive(into: memory.region, wait: false) {
+        switch socket.handle.receive(into: memory.region, blocking: false) {
         case .endOfStream, .failed: return true
         case .bytes, .wouldBlock: return false
         }

@@ -17,10 +17,10 @@ import Testing
 struct KernelDiskRecordTests {
     @Test("a record is read as it was written, whatever is in a path")
     func record() throws {
-        var record = DiskRecord(owner: ProcessIdentity(number: 7, start: 123))
+        var record = DiskRecord(owner: ProcessIdentity(pid: 7, start: 123))
         #expect(DiskRecord(text: record.text, token: record.token) == record)
         record.identifier = "ramdisk-nbd:memory=00"
-        record.worker = ProcessIdentity(number: 8, start: 124)
+        record.worker = ProcessIdentity(pid: 8, start: 124)
         record.device = NBDDevice(index: 3)
         record.size = 1 << 40
         record.mountPoint = "/mnt/with space,\nline\\n and \\ end"
@@ -39,8 +39,8 @@ struct KernelDiskRecordTests {
     func samePID() throws {
         let directory = RuntimeDirectory(path: try temporaryDirectory())
         defer { removeTree(directory.path) }
-        let old = DiskRecord(owner: ProcessIdentity(number: 2, start: 1))
-        let new = DiskRecord(owner: ProcessIdentity(number: 2, start: 2))
+        let old = DiskRecord(owner: ProcessIdentity(pid: 2, start: 1))
+        let new = DiskRecord(owner: ProcessIdentity(pid: 2, start: 2))
         try directory.write(old)
         try directory.write(new)
         let control = ControlConfiguration.path(in: directory.path, of: 2)

@@ -12,7 +12,7 @@ import Testing
 @testable import RamdiskNBD
 
 @Suite("A start that is interrupted") struct InterruptedStartTests {
-    private let directory = "/dev/shm/ramdisk-nbd-start-\(CurrentProcess.number)"
+    private let directory = "/dev/shm/ramdisk-nbd-start-\(CurrentProcess.pid)"
     private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     private func service(_ names: String...) throws -> DiskService {

@@ -9,7 +9,7 @@ extension SocketHandle {
     func receiveExactly(_ region: MemoryRegion) throws(Failure) -> Bool {
         var rest = region
         while rest.count > 0 {
-            switch receive(into: rest, wait: true) {
+            switch receive(into: rest, blocking: true) {
             case .bytes(let count): rest = rest.suffix(from: count)
             case .endOfStream: return false
             case .wouldBlock: throw Failure("the server says nothing for \(patience) seconds")

@@ -24,7 +24,7 @@ struct Idle: ParsableCommand {
         var clients: [Client] = []
         for _ in 0..<connections { clients.append(try Client(uri)) }
         announce("ready")
-        MonotonicTime.now().adding(milliseconds: Int(seconds * 1000)).sleep()
+        Thread.sleep(milliseconds: Int(seconds * 1000))
         withExtendedLifetime(clients) {}
     }
 }

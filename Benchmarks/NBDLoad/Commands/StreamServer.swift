@@ -50,7 +50,7 @@ struct StreamServer: ParsableCommand {
     private func next(
         of listener: Listener, _ wakeUp: borrowing EventFD
     ) throws(Errno) -> Connection? {
-        _ = try Listener.wait(for: [listener], or: wakeUp)
+        _ = try Listener.poll([listener], or: wakeUp)
         do throws(Errno) {
             return Connection(try listener.accept())
         } catch {

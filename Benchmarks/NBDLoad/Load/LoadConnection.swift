@@ -130,7 +130,7 @@ struct LoadConnection: ~Copyable {
         let header = headers.region.slice(at: 0, count: plan.format.requestSize)
         var bytes = header.mutableSpan
         Request(.disconnect).encode(into: &bytes, as: plan.format)
-        _ = socket.send(header, wait: false)
+        _ = socket.send(header, blocking: false)
     }
 
     // MARK: - Requests
@@ -231,14 +231,14 @@ struct LoadConnection: ~Copyable {
             guard ready.contains(.input) else { return MonotonicTime.now().nanoseconds }
             mayWait = false
         }
-        let count = try receiveSome(wait: mayWait)
+        let count = try receiveSome(blocking: mayWait)
         let now = MonotonicTime.now().nanoseconds
         try takeReplies(count, now)
         return now
     }
 
     private mutating func sendSome() throws(Failure) {
-        switch socket.send(output, wait: false) {
+        switch socket.send(output, blocking: false) {
         case .bytes(let count):
             output.consume(count)
             figures.sends &+= 1
@@ -259,18 +259,18 @@ struct LoadConnection: ~Copyable {
     }
 
     /// Receives behind what is left over; answers how many bytes the input has then.
-    private mutating func receiveSome(wait: Bool) throws(Failure) -> Int {
+    private mutating func receiveSome(blocking: Bool) throws(Failure) -> Int {
         let room = input.region.suffix(from: inputCount)
-        var transfer = socket.receive(into: room, wait: wait && !plan.isSpinning)
-        while wait, plan.isSpinning, transfer == .wouldBlock {
+        var transfer = socket.receive(into: room, blocking: blocking && !plan.isSpinning)
+        while blocking, plan.isSpinning, transfer == .wouldBlock {
             Processor.relax()
-            transfer = socket.receive(into: room, wait: false)
+            transfer = socket.receive(into: room, blocking: false)
         }
         switch transfer {
         case .bytes(let count):
             figures.receives &+= 1
             return inputCount &+ count
-        case .wouldBlock where wait:
+        case .wouldBlock where blocking:
             throw Failure("the server answers nothing for \(patience) seconds")
         case .wouldBlock: return inputCount
         case .endOfStream: throw Failure("the server closed the connection")

@@ -64,7 +64,7 @@ struct StreamClient: ~Copyable {
         let chunk = memory.region.slice(at: 0, count: order.chunk)
         let transfer =
             order.direction == .read
-            ? socket.receive(into: chunk, wait: true) : socket.send(chunk)
+            ? socket.receive(into: chunk, blocking: true) : socket.send(chunk)
         switch transfer {
         case .bytes(let count): return count
         case .endOfStream, .wouldBlock: throw Self.closed

@@ -35,7 +35,8 @@ struct StreamService: ~Copyable {
     private mutating func move(_ order: StreamOrder) throws(Failure) -> Bool {
         let chunk = next(order.chunk)
         let transfer =
-            order.direction == .read ? socket.send(chunk) : socket.receive(into: chunk, wait: true)
+            order.direction == .read
+            ? socket.send(chunk) : socket.receive(into: chunk, blocking: true)
         guard case .bytes = transfer else { return false }
         return true
     }

@@ -57,7 +57,7 @@ final class Link {
         while !rest.isEmpty, !isClosed {
             let part = buffer.region.slice(at: 0, count: min(rest.count, 256 << 10))
             part.copy(from: Array(rest.prefix(part.count)))
-            switch socket.handle.send(part, wait: false) {
+            switch socket.handle.send(part, blocking: false) {
             case .bytes(let count): rest = rest.dropFirst(count)
             case .wouldBlock:
                 wait()
@@ -109,7 +109,7 @@ final class Link {
 
     private func take() {
         let room = buffer.region.suffix(from: 512 << 10)
-        switch socket.handle.receive(into: room, wait: false) {
+        switch socket.handle.receive(into: room, blocking: false) {
         case .bytes(let count): received += room.slice(at: 0, count: count).bytes
         case .wouldBlock: break
         case .endOfStream, .failed: isClosed = true

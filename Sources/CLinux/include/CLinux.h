@@ -1,10 +1,14 @@
-// What Swift cannot call by itself: macros, variadic functions, _GNU_SOURCE names.
+// The system calls that Swift cannot make itself, or not simply: calls that need _GNU_SOURCE or a variadic
+// argument, calls whose arguments are C macros or structs with flexible parts, and inline code for the data path.
+// Swift makes all other calls of the C library directly.
 //
-// One block for each family of calls. Every function that can fail answers -errno, read at once,
-// and tries again by itself when a signal interrupted it (EINTR): the one place where that is done.
+// One section for each family of calls. A function that can fail returns -errno, read directly after the call,
+// and repeats the call by itself when a signal has interrupted it (EINTR) unless its comment says otherwise. In
+// Swift, checked(_:) turns that result into a thrown Errno; checkedErrno(_:) does so for the C library's own
+// convention, -1 and errno.
 //
-// What needs _GNU_SOURCE is in CLinux.c. Were it defined here, this module would have other versions
-// of the C library's types than Swift's own module of it, which a clean build refuses.
+// Functions that need _GNU_SOURCE are in CLinux.c. If this header defined it, this module would have other versions
+// of the C library's types than Swift's own module of it has, and a clean build would fail.
 #ifndef CLINUX_H
 #define CLINUX_H
 
@@ -31,7 +35,7 @@
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
-// Without this header, which Debian has in systemtap-sdt-dev, there are no probes, and all else works.
+// Without this header, which is in Debian's systemtap-sdt-dev, there are no probes, and all else works.
 #if __has_include(<sys/sdt.h>)
 #include <sys/sdt.h>
 #else
@@ -45,25 +49,25 @@
 /// memfd_create(2): shared memory behind a descriptor, closed on exec.
 int clinux_memfd_create(const char *name);
 
-/// fallocate(2) in its default mode: memory for the range, or -ENOSPC / -ENOMEM and nothing else.
+/// fallocate(2) in its default mode: allocates memory for the range, or returns -ENOSPC or -ENOMEM and changes
+/// nothing.
 int clinux_provision(int fd, off_t offset, off_t length);
 
-/// fallocate(2), FALLOC_FL_PUNCH_HOLE: gives the memory of the range back; it reads as zeroes.
+/// fallocate(2), FALLOC_FL_PUNCH_HOLE: releases the memory of the range, which reads as zeroes from then on.
 int clinux_punch(int fd, off_t offset, off_t length);
 
-/// futex(2), FUTEX_WAIT: sleeps until it is woken, if the lower half of a 64-bit word has a value.
-/// Returns as well when it has another, and when a signal comes.
+/// futex(2), FUTEX_WAIT: sleeps until it is woken, if the lower half of a 64-bit word has a value. Also returns
+/// when the half has another value, and when a signal interrupts it.
 void clinux_futex_wait(void *word, uint32_t value);
 
-/// futex(2), FUTEX_WAKE: wakes so many threads that sleep on the lower half of a word.
+/// futex(2), FUTEX_WAKE: wakes up to `count` threads that sleep on the lower half of a word.
 void clinux_futex_wake(void *word, int count);
 
-/// mmap(2) of a part of a descriptor, shared, readable and writable, at an address that is a multiple
-/// of alignment (a power of two, of pages): large pages want that. NULL when it fails, with errno in
-/// *error.
+/// mmap(2) of a part of a file, shared, readable and writable, at a multiple of alignment (a power of two, of
+/// pages), which huge pages need. Returns NULL when it fails, with errno in *error.
 void *clinux_map_shared(int fd, off_t offset, size_t length, size_t alignment, int *error);
 
-/// mmap(2) of memory of one's own that counts against nothing until it is touched.
+/// mmap(2) of private memory that is not charged until it is touched, MAP_NORESERVE. Fails as clinux_map_shared.
 static inline void *clinux_map_private(size_t length, int writable, int *error) {
     int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
     void *base = mmap(NULL, length, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -71,8 +75,8 @@ static inline void *clinux_map_private(size_t length, int writable, int *error) 
     return base;
 }
 
-/// mmap(2) of memory of one's own out of the pool of reserved large pages, MAP_HUGETLB: ENOMEM when
-/// the pool has too few. The length is a multiple of theirs.
+/// mmap(2) of private memory from the pool of reserved huge pages, MAP_HUGETLB: ENOMEM when the pool has too few.
+/// The length is a multiple of their size. Fails as clinux_map_shared.
 static inline void *clinux_map_reserved(size_t length, int *error) {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB;
     void *base = mmap(NULL, length, PROT_READ | PROT_WRITE, flags, -1, 0);
@@ -80,8 +84,8 @@ static inline void *clinux_map_reserved(size_t length, int *error) {
     return base;
 }
 
-/// madvise(2), MADV_POPULATE_WRITE (Linux 5.14): page tables for the range, so that no first touch
-/// faults later. -EINVAL where the kernel is older, also for a length of 0.
+/// madvise(2), MADV_POPULATE_WRITE (Linux 5.14): maps all pages of the range, so that no first touch faults.
+/// -EINVAL where the kernel is older, also for a length of 0.
 static inline int clinux_populate(void *base, size_t length) {
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -89,61 +93,47 @@ static inline int clinux_populate(void *base, size_t length) {
     return madvise(base, length, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
 }
 
-/// The same by hand: a byte of each 4 KiB is written as it is.
+/// The same without the kernel's help: rewrites one byte in each 4 KiB.
 static inline void clinux_touch(void *base, size_t length) {
     volatile unsigned char *bytes = (volatile unsigned char *)base;
     for (size_t i = 0; i < length; i += 4096) bytes[i] = bytes[i];
 }
 
-/// madvise(2), MADV_HUGEPAGE: large pages, where the kernel has some.
+/// madvise(2), MADV_HUGEPAGE: requests transparent huge pages.
 static inline int clinux_prefer_huge_pages(void *base, size_t length) {
     return madvise(base, length, MADV_HUGEPAGE) < 0 ? -errno : 0;
 }
 
-/// mlockall(2), MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT; -EPERM when the process has a limit for
-/// locked memory that it may not exceed.
+/// mlockall(2), MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT; -EPERM when the process has a limit for locked memory that
+/// it may not exceed.
 int clinux_lock_process(void);
 
-/// mlockall(2), MCL_FUTURE: later mappings are populated; threads that ask for no size of stack get 1 MiB.
-int clinux_lock_what_comes(void);
+/// mlockall(2), MCL_FUTURE: populates and locks later mappings. Threads that choose no stack size get 1 MiB.
+int clinux_lock_future_mappings(void);
 
-/// prctl(2), PR_SET_IO_FLUSHER, for the calling thread and those it will make.
-int clinux_become_flusher(void);
+/// prctl(2), PR_SET_IO_FLUSHER, for the calling thread and those that it starts.
+int clinux_set_io_flusher(void);
 
 // MARK: - Files that are memory
 
-/// fstatfs(2): 1 when an open file or directory is in a tmpfs, 2 when in a hugetlbfs, 0 when neither;
-/// with the file system's page size in *page.
+/// fstatfs(2): 1 when an open file or directory is in a tmpfs, 2 when in a hugetlbfs, 0 otherwise; with the file
+/// system's page size in *page.
 int clinux_memory_kind(int fd, uint64_t *page);
 
-/// open(2), O_TMPFILE: a file in a directory that has no name yet, and goes with its descriptor.
+/// open(2), O_TMPFILE: a file in a directory that has no name yet, and that the kernel removes when it is closed.
 int clinux_open_unnamed(const char *directory);
 
-/// linkat(2) of such a file's descriptor: a name for it; -EEXIST when somebody has that name.
+/// linkat(2) of such a file's descriptor: gives it a name; -EEXIST when a file has that name.
 int clinux_name(int fd, const char *path);
 
-/// open(2) of what has a name already, for reading and writing; never through a symbolic link, and
-/// never waiting for what is behind a pipe.
-static inline int clinux_open_named(const char *path) {
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    return fd < 0 ? -errno : fd;
-}
-
-/// flock(2), exclusive: 0, or -EWOULDBLOCK when somebody else has it.
-static inline int clinux_lock(int fd) {
-    int result;
-    do { result = flock(fd, LOCK_EX | LOCK_NB); } while (result < 0 && errno == EINTR);
-    return result < 0 ? -errno : 0;
-}
-
-/// lseek(2), SEEK_DATA (data is 1) or SEEK_HOLE: where the next of it begins at or after an offset;
-/// -ENXIO when there is none.
+/// lseek(2), SEEK_DATA (data is 1) or SEEK_HOLE (0): the offset of the next one, at or after an offset; -ENXIO when
+/// there is none.
 off_t clinux_seek(int fd, off_t offset, int data);
 
 // MARK: - Copying
 
-/// memcpy(3) past the caches, where the processor can: whole cache lines of the target are written
-/// without having been read first, and push nothing else out. The ranges must not overlap.
+/// memcpy(3) that bypasses the caches where the processor can: it writes whole cache lines of the target without
+/// reading them first, and evicts nothing else. The ranges must not overlap.
 static inline void clinux_copy_past_cache(void *target, const void *source, size_t count) {
 #ifdef __SSE2__
     unsigned char *to = (unsigned char *)target;
@@ -157,7 +147,7 @@ static inline void clinux_copy_past_cache(void *target, const void *source, size
         for (int i = 0; i < 4; i++) line[i] = _mm_loadu_si128((const __m128i *)from + i);
         for (int i = 0; i < 4; i++) _mm_stream_si128((__m128i *)to + i, line[i]);
     }
-    // Such writes are not in order with others: whoever learns that the copy is done must see it.
+    // Such stores are weakly ordered: a thread that learns of the copy must see it complete.
     _mm_sfence();
     memcpy(to, from, count);
 #else
@@ -167,139 +157,94 @@ static inline void clinux_copy_past_cache(void *target, const void *source, size
 
 // MARK: - Sockets
 
-/// recvmsg(2): bytes received, 0 at the end, or -errno: -EAGAIN when there is nothing and no wish to
-/// wait.
-static inline ssize_t clinux_receive(int fd, struct iovec *vectors, size_t count, int wait) {
+/// recvmsg(2): the number of bytes received, 0 at the end of the stream, or -errno: -EAGAIN when there are none and
+/// the call is not to block.
+static inline ssize_t clinux_receive(int fd, struct iovec *vectors, size_t count, int blocking) {
     struct msghdr message = { .msg_iov = vectors, .msg_iovlen = count };
+    int flags = blocking ? 0 : MSG_DONTWAIT;
     ssize_t result;
-    do { result = recvmsg(fd, &message, wait ? 0 : MSG_DONTWAIT); } while (result < 0 && errno == EINTR);
+    do { result = recvmsg(fd, &message, flags); } while (result < 0 && errno == EINTR);
     return result < 0 ? -errno : result;
 }
 
-/// sendmsg(2) without SIGPIPE: bytes sent, or -errno: -EAGAIN when there is no room and no wish to
-/// wait.
-static inline ssize_t clinux_send(int fd, struct iovec *vectors, size_t count, int wait) {
+/// sendmsg(2) without SIGPIPE: the number of bytes sent, or -errno: -EAGAIN when there is no room and the call is not
+/// to block.
+static inline ssize_t clinux_send(int fd, struct iovec *vectors, size_t count, int blocking) {
     struct msghdr message = { .msg_iov = vectors, .msg_iovlen = count };
-    int flags = wait ? MSG_NOSIGNAL : MSG_NOSIGNAL | MSG_DONTWAIT;
+    int flags = blocking ? MSG_NOSIGNAL : MSG_NOSIGNAL | MSG_DONTWAIT;
     ssize_t result;
-    do {
-        result = sendmsg(fd, &message, flags);
-    } while (result < 0 && errno == EINTR);
+    do { result = sendmsg(fd, &message, flags); } while (result < 0 && errno == EINTR);
     return result < 0 ? -errno : result;
 }
 
-/// fcntl(2), O_NONBLOCK: whether calls that name no wish about waiting wait.
-static inline int clinux_set_waiting(int fd, int waits) {
+/// fcntl(2), O_NONBLOCK: whether calls that do not choose themselves block.
+static inline int clinux_set_blocking(int fd, int blocking) {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0) return -errno;
-    flags = waits ? flags & ~O_NONBLOCK : flags | O_NONBLOCK;
+    flags = blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK;
     return fcntl(fd, F_SETFL, flags) < 0 ? -errno : 0;
 }
 
-/// ioctl(2), FIONREAD: bytes that a socket has received and nobody has read; a negative error number on failure.
+/// ioctl(2), FIONREAD: the number of bytes that a socket has received and no one has read; a negative error number on failure.
 int clinux_unread_bytes(int fd);
 
-/// setsockopt(2), TCP_ULP: TLS by the kernel, which waits for its keys.
+/// setsockopt(2), TCP_ULP: attaches kernel TLS, which is inactive until it has keys.
 int clinux_tls_attach(int fd);
 
 /// setsockopt(2), TLS_TX or TLS_RX: the keys of one direction of a TLS 1.2 session with AES-GCM. The key has 16
-/// or 32 bytes, the salt 4, the number of the next record 8.
+/// or 32 bytes, the salt 4, the sequence number of the next record 8.
 int clinux_tls_set_keys(
     int fd, int is_sending, const uint8_t *key, size_t key_size, const uint8_t *salt,
     const uint8_t *sequence);
 
-/// sendmsg(2), TLS_SET_RECORD_TYPE: the alert that says that there is no more to come. Does not wait.
+/// sendmsg(2), TLS_SET_RECORD_TYPE: sends a close_notify alert, without waiting.
 int clinux_tls_close_notify(int fd);
 
-/// recvmsg(2), TLS_GET_RECORD_TYPE: the type of the next record, which is taken away, and its first two
-/// bytes (zero where it is shorter); or -errno.
+/// recvmsg(2), TLS_GET_RECORD_TYPE: receives the next record, and returns its type, with its first two bytes (zero
+/// where it is shorter) in start; or -errno. Does not wait.
 int clinux_tls_other_record(int fd, uint8_t start[2]);
 
-/// socket(2) for a stream, closed on exec.
-static inline int clinux_stream_socket(int family) {
-    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    return fd < 0 ? -errno : fd;
-}
-
-/// accept4(2), without the peer's address, closed on exec; -EAGAIN when nobody waits.
+/// accept4(2) without the peer's address, closed on exec; -EAGAIN when there is no connection.
 int clinux_accept(int fd);
 
-/// getsockopt(2), SO_PEERCRED: who connected a Unix socket.
-int clinux_peer_credentials(int fd, int *process, uint32_t *user, uint32_t *group);
+/// getsockopt(2), SO_PEERCRED: the process that has connected a Unix socket.
+int clinux_peer_credentials(int fd, int *pid, uint32_t *uid, uint32_t *gid);
 
-/// getsockopt(2), SO_PEERGROUPS (Linux 4.13): supplementary groups of who connected a Unix socket;
-/// answers how many, or -ERANGE when there is no room for all.
+/// getsockopt(2), SO_PEERGROUPS (Linux 4.13): the supplementary groups of the process that has connected a Unix
+/// socket. Returns their number, or -ERANGE when there is no room for all.
 static inline int clinux_peer_groups(int fd, uint32_t *groups, size_t capacity) {
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
 #endif
     socklen_t length = (socklen_t)(capacity * sizeof *groups);
     if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) < 0) {
-        // An older kernel does not know, and a pair of sockets has none.
+        // An older kernel does not know the option, and a pair of sockets has no groups.
         return errno == ENOPROTOOPT || errno == ENODATA ? 0 : -errno;
     }
     return (int)(length / sizeof *groups);
 }
 
-/// getsockopt(2) with a number.
-static inline int clinux_get_option(int fd, int level, int name, int *value) {
-    socklen_t length = sizeof *value;
-    return getsockopt(fd, level, name, value, &length) < 0 ? -errno : 0;
-}
+/// fchownat(2) and chmod(2) of a socket's file; -1 leaves the user, group or mode as it is. -ENOTSOCK for any other
+/// file.
+int clinux_set_file_access(const char *path, int64_t uid, int64_t gid, int64_t mode);
 
-/// fchownat(2) and chmod(2) of a socket's file; -1 leaves the user, group or mode as it is.
-int clinux_set_file_access(const char *path, int64_t user, int64_t group, int64_t mode);
-
-/// renameat2(2), RENAME_NOREPLACE, or link(2) and unlink(2) where the file system does not know that:
-/// -EEXIST when there is a file at the new path.
+/// renameat2(2), RENAME_NOREPLACE, or link(2) and unlink(2) where the file system does not know that: -EEXIST when
+/// there is a file at the new path.
 int clinux_move_to_new(const char *from, const char *to);
 
-/// fcntl(2): never waits, and is closed on exec.
-static inline int clinux_make_listener(int fd) {
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return -errno;
-    return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
-}
-
-/// socketpair(2) of Unix streams, closed on exec.
-static inline int clinux_socket_pair(int *first, int *second) {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) return -errno;
-    *first = ends[0];
-    *second = ends[1];
-    return 0;
-}
-
-/// setsockopt(2) with a number.
-static inline int clinux_set_option(int fd, int level, int name, int value) {
-    return setsockopt(fd, level, name, &value, sizeof value) < 0 ? -errno : 0;
-}
-
-/// poll(2) for input on several descriptors; marks[i] says whether the i-th has some (or has ended).
-/// The time is in milliseconds, -1 for ever. Answers how many are ready.
-static inline int clinux_wait_readable(const int *fds, uint8_t *marks, size_t count, int timeout) {
-    struct pollfd polls[64];
-    if (count > 64) return -EINVAL;
-    for (size_t i = 0; i < count; i++) polls[i] = (struct pollfd){ .fd = fds[i], .events = POLLIN };
-    int ready = poll(polls, count, timeout);
-    if (ready < 0) return errno == EINTR ? 0 : -errno;
-    for (size_t i = 0; i < count; i++) marks[i] = polls[i].revents != 0;
-    return ready;
-}
-
-/// Which sockets of a list are shut down in both directions. A slot is a descriptor plus one, or 0 for none;
-/// other threads may change slots meanwhile. Returns 2 when the slot `own` is, else 1 when another one
-/// is (also when poll(2) fails, since then nothing is known), else 0.
+/// poll(2) without waiting: which sockets of a list are shut down in both directions. A slot is a descriptor plus
+/// one, or 0 for none; other threads may change slots meanwhile. Returns 2 when the slot `own` is shut down, else 1
+/// when another one is (also when poll(2) fails, since then nothing is known), else 0.
 static inline int clinux_hang_ups(const uint64_t *slots, size_t count, size_t own) {
     struct pollfd polls[64];
-    size_t places[64];
+    size_t indices[64];
     nfds_t members = 0;
     if (count > 64) return 1;
-    // Members only: poll(2) refuses more entries than the process may have descriptors.
+    // Members only: poll(2) rejects more entries than the process may have descriptors.
     for (size_t i = 0; i < count; i++) {
         uint64_t slot = __atomic_load_n(&slots[i], __ATOMIC_ACQUIRE);
         if (slot == 0) continue;
-        places[members] = i;
+        indices[members] = i;
         polls[members++] = (struct pollfd){ .fd = (int)slot - 1, .events = 0 };
     }
     int ready = poll(polls, members, 0);
@@ -307,37 +252,22 @@ static inline int clinux_hang_ups(const uint64_t *slots, size_t count, size_t ow
     int others = 0;
     for (nfds_t i = 0; i < members; i++) {
         if (!(polls[i].revents & (POLLHUP | POLLERR))) continue;
-        if (places[i] == own) return 2;
-        // A member that has left meanwhile has nothing more to change.
-        if (__atomic_load_n(&slots[places[i]], __ATOMIC_ACQUIRE) == (uint64_t)polls[i].fd + 1) others = 1;
+        if (indices[i] == own) return 2;
+        // A member that has left meanwhile makes no more changes.
+        if (__atomic_load_n(&slots[indices[i]], __ATOMIC_ACQUIRE) == (uint64_t)polls[i].fd + 1) others = 1;
     }
     return others;
 }
 
-/// poll(2) for room to send, or the end; how many (0 or 1). The time is in milliseconds.
-static inline int clinux_wait_writable(int fd, int timeout) {
-    struct pollfd entry = { .fd = fd, .events = POLLOUT };
-    int ready = poll(&entry, 1, timeout);
-    return ready < 0 ? (errno == EINTR ? 0 : -errno) : ready;
-}
-
-/// poll(2) for input (1, or the end) and for room to send (2), whichever comes first; the sum of what
-/// there is, 0 when the time in milliseconds (-1: no limit) was over or a signal came.
-static inline int clinux_wait_either(int fd, int timeout) {
-    struct pollfd entry = { .fd = fd, .events = POLLIN | POLLOUT };
-    int ready = poll(&entry, 1, timeout);
-    if (ready < 0) return errno == EINTR ? 0 : -errno;
-    int input = entry.revents & (POLLIN | POLLHUP | POLLERR) ? 1 : 0;
-    return input | (entry.revents & POLLOUT ? 2 : 0);
-}
+// MARK: - Files
 
 /// sync_file_range(2): writes all dirty pages of a file, and waits for that.
 int clinux_write_dirty_pages(int fd);
 
-/// open(2), O_DIRECT
+/// O_DIRECT of open(2), which needs _GNU_SOURCE.
 int clinux_direct_flag(void);
 
-/// setrlimit(2), RLIMIT_NOFILE: as many descriptors as this process may allow itself.
+/// setrlimit(2), RLIMIT_NOFILE: raises the limit of open descriptors as far as this process may.
 static inline int clinux_raise_descriptor_limit(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return -errno;
@@ -350,106 +280,70 @@ static inline int clinux_raise_descriptor_limit(void) {
 /// socket(2), AF_NETLINK and NETLINK_GENERIC, closed on exec.
 int clinux_netlink_socket(void);
 
-/// recvmsg(2) of one datagram that the kernel itself has sent: its bytes, or -EMSGSIZE when it is
-/// longer than there is room.
+/// recvmsg(2) of one datagram from the kernel itself: the number of its bytes, or -EMSGSIZE when it is longer than
+/// the buffer.
 ssize_t clinux_netlink_receive(int fd, void *bytes, size_t count);
 
-// MARK: - Handing descriptors over
+// MARK: - Passing descriptors
 
-/// socketpair(2) of Unix sockets that keep messages whole, closed on exec.
-static inline int clinux_control_pair(int *first, int *second) {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return -errno;
-    *first = ends[0];
-    *second = ends[1];
-    return 0;
-}
+/// sendmsg(2) of one message without SIGPIPE, with a descriptor (SCM_RIGHTS) unless it is -1. -EAGAIN when there is no
+/// room and the call is not to block.
+ssize_t clinux_send_message(int fd, const void *bytes, size_t count, int descriptor, int blocking);
 
-/// sendmsg(2) of one message without SIGPIPE, with a descriptor (SCM_RIGHTS) unless it is -1. Waits
-/// for room if that is wanted.
-ssize_t clinux_send_message(int fd, const void *bytes, size_t count, int descriptor, int wait);
-
-/// recvmsg(2) of one message, and the descriptor that came with it, or -1 in its place.
+/// recvmsg(2) of one message, with the descriptor that came with it, or -1, in *descriptor.
 ssize_t clinux_receive_message(int fd, void *bytes, size_t count, int *descriptor);
 
 // MARK: - Processes
 
-/// posix_spawnp(3) of a program, with fds[i] as its descriptor i (-1: /dev/null) and no other, no
-/// signal blocked or ignored, and if wanted in a session of its own. Answers its number.
+/// posix_spawnp(3): starts arguments[0] with no signal blocked, and returns its pid. The arguments end with NULL. The
+/// setting_count settings ("NAME=value") extend or override the environment.
+///
+/// With fds, the program gets fds[i] as its descriptor i (-1: /dev/null) and no others, and all signals have their
+/// default actions. Without (NULL), it inherits all descriptors that stay open on exec, and only the signals that this
+/// program handles have their default actions. A session of its own is optional.
 int clinux_spawn(
-    const char *program, char *const arguments[], const int *fds, size_t count, int session);
-
-/// posix_spawnp(3) with these arguments, and with `count` settings ("NAME=value") beside or in place of
-/// what the environment has. Signals are not blocked in the child, and do there what they do by default.
-int clinux_spawn_command(char *const *arguments, char *const *settings, size_t count, pid_t *process);
-
-/// fcntl(2), F_DUPFD_CLOEXEC: another descriptor for the same, above the standard ones.
-static inline int clinux_duplicate(int fd) {
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    return copy < 0 ? -errno : copy;
-}
+    char *const *arguments, char *const *settings, size_t setting_count, const int *fds, size_t count, int session);
 
 /// pidfd_open(2) (Linux 5.3): a descriptor that becomes readable when the process has ended.
-int clinux_process_descriptor(int process);
+int clinux_process_descriptor(int pid);
 
-/// waitpid(2) until a child has ended: its exit code, or 256 and the number of the signal that
-/// ended it.
-int clinux_wait_process(int process);
+/// waitpid(2) until a child has ended: its exit code, or 256 plus the signal that ended it.
+int clinux_wait_process(int pid);
 
-// MARK: - Waiting
-
-/// poll(2) on several descriptors; marks[i] says whether the i-th is ready: for input (or its end)
-/// where inputs[i] is set, else for a hang-up alone. The time is in milliseconds, -1 for ever.
-static inline int clinux_wait_any(
-    const int *fds, const uint8_t *inputs, uint8_t *marks, size_t count, int timeout
-) {
-    struct pollfd polls[64];
-    if (count > 64) return -EINVAL;
-    for (size_t i = 0; i < count; i++) {
-        polls[i] = (struct pollfd){ .fd = fds[i], .events = inputs[i] ? POLLIN : 0 };
-    }
-    int ready = poll(polls, count, timeout);
-    if (ready < 0) return errno == EINTR ? 0 : -errno;
-    for (size_t i = 0; i < count; i++) marks[i] = polls[i].revents != 0;
-    return ready;
-}
-
-// MARK: - The program's own image
-
-/// madvise(2), MADV_DONTNEED, for what nobody writes to in the program's file: code that only the start
-/// has run, and what the dynamic linker has read there; some megabytes.
-void clinux_forget_start(void);
+/// madvise(2), MADV_DONTNEED, for the parts of the program's file that are never written: code that only start-up has
+/// run, and what the dynamic linker has read there; some MiB.
+void clinux_release_startup_pages(void);
 
 // MARK: - Probes
 
-// Each is one instruction that does nothing, until a tracer puts a breakpoint in its place; a note in
-// the binary says where it is and in which registers its arguments are. (USDT)
+// Each probe is one no-op instruction, until a tracer puts a breakpoint in its place; a note in the binary says where
+// it is and which registers hold its arguments. (USDT)
 
-/// A connection was taken in: its number.
+/// The server has accepted a connection: its number.
 static inline void clinux_probe_connection_open(uint64_t connection) {
     DTRACE_PROBE1(ramdisk_nbd, connection_open, connection);
 }
 
-/// A connection has ended: its number, and how many requests it had.
+/// A connection has ended: its number, and its number of requests.
 static inline void clinux_probe_connection_close(uint64_t connection, uint64_t requests) {
     DTRACE_PROBE2(ramdisk_nbd, connection_close, connection, requests);
 }
 
-/// A request was received whole: connection, command, offset, length.
+/// A request has been received completely: connection, command, offset, length.
 static inline void clinux_probe_request_received(
     uint64_t connection, uint64_t command, uint64_t offset, uint64_t length
 ) {
     DTRACE_PROBE4(ramdisk_nbd, request_received, connection, command, offset, length);
 }
 
-/// A request's reply was sent: connection, command, error, nanoseconds since it was received.
+/// A request's reply has been sent: connection, command, error, nanoseconds since the request was received.
 static inline void clinux_probe_request_done(
     uint64_t connection, uint64_t command, uint64_t error, uint64_t nanoseconds
 ) {
     DTRACE_PROBE4(ramdisk_nbd, request_done, connection, command, error, nanoseconds);
 }
 
-// MARK: - Waking up
+// MARK: - Events and terminals
 
 /// eventfd(2), non-blocking, closed on exec.
 static inline int clinux_event_create(void) {
@@ -457,15 +351,13 @@ static inline int clinux_event_create(void) {
     return fd < 0 ? -errno : fd;
 }
 
-// MARK: - Terminals
-
-/// ioctl_tty(2), TIOCGWINSZ: how large the terminal is, in characters.
+/// ioctl_tty(2), TIOCGWINSZ: the size of a terminal in characters.
 int clinux_window_size(int fd, int *columns, int *rows);
 
-// MARK: - Threads
+// MARK: - Threads and signals
 
-/// pthread_create(3) with a stack of so many bytes and every signal blocked: signals are for the
-/// thread that watches for them, never for one that moves data.
+/// pthread_create(3) with a stack of this size and every signal blocked: signals are for the thread that waits for
+/// them, never for one that transfers data.
 static inline int clinux_thread_start(
     pthread_t *thread, size_t stack, void *(*body)(void *), void *context
 ) {
@@ -482,25 +374,24 @@ static inline int clinux_thread_start(
     return -error;
 }
 
-/// pthread_sigmask(3), SIG_BLOCK, for the calling thread and those that it will make.
-void clinux_block_signals(const int32_t *numbers, size_t count);
+/// pthread_sigmask(3), SIG_BLOCK, for the calling thread and those that it starts.
+void clinux_block_signals(const int32_t *signals, size_t count);
 
-/// sigwaitinfo(2): the number of the next of these signals, which are blocked; -1 when something
-/// else came in between.
-int clinux_next_signal(const int32_t *numbers, size_t count);
+/// sigwaitinfo(2): waits for the next of these signals, which are blocked, and returns it; -1 when another signal has
+/// interrupted the call.
+int clinux_next_signal(const int32_t *signals, size_t count);
 
 /// sigaction(2): whether a signal is ignored.
-int clinux_is_ignored(int number);
+int clinux_is_ignored(int signal);
 
 /// pthread_setname_np(3) for the calling thread; at most 15 characters.
 void clinux_thread_name(const char *name);
 
-/// sched_setscheduler(2) for the calling thread: SCHED_RR with the lowest real-time priority, which
-/// threads that it makes do not inherit, or SCHED_OTHER.
+/// sched_setscheduler(2) for the calling thread: SCHED_RR with the lowest real-time priority, which threads that it
+/// starts do not inherit, or SCHED_OTHER.
 int clinux_set_real_time(int wanted);
 
-/// sched_setaffinity(2) for the calling thread and the threads it will make; mask[i] is whether
-/// processor i may be used.
+/// sched_setaffinity(2) for the calling thread and those that it starts; mask[i] is whether they may use processor i.
 int clinux_bind_processors(const uint8_t *mask, size_t count);
 
 // MARK: - Time
@@ -527,7 +418,7 @@ static inline uint64_t clinux_monotonic_nanoseconds(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/// Tells the processor that this is a spinning wait.
+/// Tells the processor that this is a busy-wait.
 static inline void clinux_relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();

@@ -1,6 +1,6 @@
 internal import ProgramSupport
-package import LinuxHost
-internal import LinuxIO
+internal import LinuxHost
+package import LinuxIO
 package import Logging
 package import NBDKernel
 package import SystemPackage
@@ -208,7 +208,7 @@ package final class DeviceConnections {
     /// Finds those that have died, and cuts them.
     private func bury() {
         let items = slots.map { PollSource.hangUp($0.link.connection.handle) }
-        let marks = (try? PollSource.wait(for: items, milliseconds: 0)) ?? []
+        let marks = (try? PollSource.poll(items, milliseconds: 0)) ?? []
         for (index, isHungUp) in marks.enumerated() {
             switch slots[index].state {
             case .dead: continue

@@ -127,7 +127,7 @@ package enum DeviceTeardown {
         let deadline = MonotonicTime.now().adding(milliseconds: quietPatience)
         var calmAt = MonotonicTime.now().adding(milliseconds: calm)
         while .now() < deadline, .now() < calmAt {
-            MonotonicTime.now().adding(milliseconds: interval).sleep()
+            Thread.sleep(milliseconds: interval)
             if !BlockDeviceUse.openers(of: device.path).isEmpty {
                 calmAt = MonotonicTime.now().adding(milliseconds: calm)
             }
@@ -144,7 +144,7 @@ package enum DeviceTeardown {
                     try requireUnused(device, except: nil)
                     throw inUse(device, "another process has claimed it")
                 }
-                MonotonicTime.now().adding(milliseconds: interval).sleep()
+                Thread.sleep(milliseconds: interval)
             } catch .noSuchFileOrDirectory {
                 return nil
             } catch {
@@ -208,7 +208,7 @@ package enum DeviceTeardown {
         let deadline = MonotonicTime.now().adding(milliseconds: milliseconds)
         while (try? device.isConnected()) != false {
             guard .now() < deadline else { return false }
-            MonotonicTime.now().adding(milliseconds: 5).sleep()
+            Thread.sleep(milliseconds: 5)
         }
         return true
     }

@@ -1,6 +1,6 @@
 package import ProgramSupport
 package import LinuxHost
-internal import LinuxIO
+package import LinuxIO
 internal import SystemPackage
 
 /// Kinds of file systems that can be made.

@@ -61,10 +61,10 @@ extension KernelDisk {
         let items = more + (backend?.items ?? []) + (links?.items ?? [])
         let patience = [backend?.patience, links?.patience, milliseconds].compactMap { $0 }.min()
         do throws(Errno) {
-            _ = try PollSource.wait(for: items, milliseconds: patience)
+            _ = try PollSource.poll(items, milliseconds: patience)
         } catch {
             logger.debug("cannot wait: \(error)")
-            MonotonicTime.now().adding(milliseconds: 100).sleep()
+            Thread.sleep(milliseconds: 100)
         }
     }
 

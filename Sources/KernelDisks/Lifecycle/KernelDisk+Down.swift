@@ -94,7 +94,7 @@ extension KernelDisk {
                     metadata: ["device": "\(device)"])
                 told = reason
             }
-            _ = try? PollSource.wait(for: [stop.item], milliseconds: 200)
+            _ = try? PollSource.poll([stop.item], milliseconds: 200)
             stop.clear()
         }
     }

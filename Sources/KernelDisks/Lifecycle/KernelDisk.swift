@@ -175,7 +175,7 @@ package final class KernelDisk {
         }
         if let keeper = records.first(where: \.owner.isRunning) {
             throw .unavailable(
-                "\(device) is looked after by process \(keeper.owner.number) already, which makes its "
+                "\(device) is looked after by process \(keeper.owner.pid) already, which makes its "
                     + "connections again")
         }
         return OrphanedDisk(device: device, record: records.first)
@@ -263,12 +263,12 @@ package final class KernelDisk {
             try attend(links)
             if links.liveCount > 0, links.liveCount < connections.count {
                 // The device may have fewer queues: what is not taken soon is not wanted.
-                MonotonicTime.now().adding(milliseconds: 100).sleep()
+                Thread.sleep(milliseconds: 100)
                 try attend(links)
                 links.dropOffered()
                 break
             }
-            MonotonicTime.now().adding(milliseconds: 20).sleep()
+            Thread.sleep(milliseconds: 20)
         }
         guard links.liveCount > 0 else {
             throw .unavailable(

@@ -32,7 +32,7 @@ package struct OrphanedDisk {
             throw .unavailable(
                 living.isDetaching
                     ? "the disk is being taken down: \(device) stays until nothing has it open"
-                    : "the disk is up already, at \(device) (process \(living.owner.number)): take it "
+                    : "the disk is up already, at \(device) (process \(living.owner.pid)): take it "
                         + "down first, or choose another --backing")
         }
         // What cannot be, is refused while the worker of a dead owner still serves.
@@ -101,7 +101,7 @@ package struct OrphanedDisk {
                 return
             }
         } catch {
-            throw .system("cannot wait for the end of process \(worker.number): \(error)")
+            throw .system("cannot wait for the end of process \(worker.pid): \(error)")
         }
     }
 }

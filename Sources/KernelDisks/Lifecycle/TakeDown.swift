@@ -34,7 +34,7 @@ package struct TakeDown {
             try end(owner, record)
         } else if record.owner.isRunning {
             throw .system(
-                "cannot watch process \(record.owner.number), which looks after the disk: is there a "
+                "cannot watch process \(record.owner.pid), which looks after the disk: is there a "
                     + "descriptor left?")
         } else {
             try cleanUp(record)
@@ -48,7 +48,7 @@ package struct TakeDown {
     ) throws(Failure) {
         if !record.isDetaching, let device = try record.attachedDevice() {
             try DeviceTeardown.requireUnused(
-                device, except: record.mountPoint, owner: record.owner.number)
+                device, except: record.mountPoint, owner: record.owner.pid)
             do throws(Failure) {
                 if isInOurNamespace(record.owner) {
                     try DeviceTeardown.release(device, mountedAt: record.mountPoint, logger).end()
@@ -81,13 +81,13 @@ package struct TakeDown {
             }
         }
         throw .unavailable(
-            "process \(record.owner.number) does not take its disk down; its log says why")
+            "process \(record.owner.pid) does not take its disk down; its log says why")
     }
 
     /// What is mounted in another mount namespace only its owner can unmount.
     private func isInOurNamespace(_ owner: ProcessIdentity) -> Bool {
-        let own = BlockDeviceUse.mountNamespace(of: CurrentProcess.number)
-        return own == nil || BlockDeviceUse.mountNamespace(of: owner.number) == own
+        let own = BlockDeviceUse.mountNamespace(of: CurrentProcess.pid)
+        return own == nil || BlockDeviceUse.mountNamespace(of: owner.pid) == own
     }
 
     private func hasEnded(
@@ -96,7 +96,7 @@ package struct TakeDown {
         do throws(Errno) {
             return try watch.wait(milliseconds: 100)
         } catch {
-            throw .system("cannot wait for process \(record.owner.number): \(error)")
+            throw .system("cannot wait for process \(record.owner.pid): \(error)")
         }
     }
 
@@ -199,7 +199,7 @@ package struct TakeDown {
                 guard error.exitCode == Failure.goneExitCode, .now() < deadline else {
                     throw error
                 }
-                MonotonicTime.now().adding(milliseconds: 50).sleep()
+                Thread.sleep(milliseconds: 50)
             }
         }
     }

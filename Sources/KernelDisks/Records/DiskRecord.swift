@@ -72,7 +72,7 @@ extension DiskRecord {
     /// A line for each thing: its name, a space, its value.
     package var text: String {
         var lines = [
-            ("owner", "\(owner.number) \(owner.start)"), ("size", "\(size)"),
+            ("owner", "\(owner.pid) \(owner.start)"), ("size", "\(size)"),
             ("queues", "\(queues)"),
         ]
         func add(_ name: String, _ value: String?) {
@@ -80,7 +80,7 @@ extension DiskRecord {
         }
         add("identifier", identifier)
         add("remote", remote)
-        add("worker", worker.map { "\($0.number) \($0.start)" })
+        add("worker", worker.map { "\($0.pid) \($0.start)" })
         add("device", device?.path)
         add("mount", mountPoint)
         add("made-directories", madeDirectories == 0 ? nil : "\(madeDirectories)")
@@ -124,10 +124,10 @@ extension DiskRecord {
 
     private static func process(_ text: String) -> ProcessIdentity? {
         let words = text.split(separator: " ")
-        guard words.count == 2, let number = Int32(words[0]), let start = UInt64(words[1]) else {
+        guard words.count == 2, let pid = Int32(words[0]), let start = UInt64(words[1]) else {
             return nil
         }
-        return ProcessIdentity(number: number, start: start)
+        return ProcessIdentity(pid: pid, start: start)
     }
 
     /// A path may have a line's end in it.

@@ -67,8 +67,8 @@ package struct RuntimeDirectory: Sendable {
     package func remove(_ record: DiskRecord, living: DiskRecord? = nil) {
         Directory.removeFile(recordPath(record.token))
         if let log = record.log, log != living?.log { Directory.removeFile(log) }
-        if record.owner.number != living?.owner.number {
-            Directory.removeFile(ControlConfiguration.path(in: path, of: record.owner.number))
+        if record.owner.pid != living?.owner.pid {
+            Directory.removeFile(ControlConfiguration.path(in: path, of: record.owner.pid))
         }
         Directory.removeEmpty(path)
     }
@@ -77,7 +77,7 @@ package struct RuntimeDirectory: Sendable {
     /// up: its record says so.
     package static func device(of pid: Int32) -> String? {
         let record = RuntimeDirectory()?.records.first { record in
-            record.owner.number == pid || record.worker?.number == pid
+            record.owner.pid == pid || record.worker?.pid == pid
         }
         guard let record, let device = (try? record.attachedDevice()) ?? nil else { return nil }
         return device.path + (record.mountPoint.map { ", at \($0)" } ?? "")

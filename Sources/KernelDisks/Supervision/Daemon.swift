@@ -23,7 +23,7 @@ package enum Daemon {
         } catch {
             throw Failure.system("cannot start the process in the background: \(error)")
         }
-        close(pair.second)
+        dispose(of: pair.second)
         let line = readAll(pair.first.handle, stop, process)
         guard line.isEmpty else { return standardOutput(line) }
         let ending = try process.wait()
@@ -36,8 +36,6 @@ package enum Daemon {
             throw Failure.system("the process in the background was killed by signal \(signal)")
         }
     }
-
-    private static func close(_ socket: consuming StreamSocket) {}
 
     /// In the daemon, when it is ready: nobody reads its output from here on.
     package static func detach() {
@@ -58,11 +56,12 @@ package enum Daemon {
         guard let buffer = try? MemoryMapping(privateBytes: 8192) else { return "" }
         var bytes: [UInt8] = []
         while true {
-            let ready = try? PollSource.wait(for: [.input(socket), stop.item])
+            let ready = try? PollSource.poll([.input(socket), stop.item])
             stop.clear()
             if stop.take() { process.signal(SIGTERM) }
             guard ready?[0] == true else { continue }
-            guard case .bytes(let count) = socket.receive(into: buffer.region, wait: true) else {
+            guard case .bytes(let count) = socket.receive(into: buffer.region, blocking: true)
+            else {
                 return String(decoding: bytes, as: UTF8.self)
             }
             bytes += buffer.region.slice(at: 0, count: count).bytes
@@ -72,6 +71,5 @@ package enum Daemon {
 
 /// Writes to standard error.
 private func standardError(_ text: String) {
-    let bytes = Array(text.utf8)
-    _ = unsafe write(STDERR_FILENO, bytes, bytes.count)
+    try? writeAll(text, to: STDERR_FILENO)
 }

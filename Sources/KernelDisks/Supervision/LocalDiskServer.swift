@@ -1,7 +1,7 @@
 package import ServerHost
 package import ProgramSupport
 package import LinuxHost
-internal import LinuxIO
+package import LinuxIO
 package import Logging
 internal import NBDKernel
 internal import NBDServer

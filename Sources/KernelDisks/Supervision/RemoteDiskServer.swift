@@ -1,6 +1,6 @@
 package import ProgramSupport
 package import LinuxHost
-internal import LinuxIO
+package import LinuxIO
 package import NBDKernel
 package import NBDProtocol
 

@@ -2,7 +2,7 @@ internal import NBDProtocol
 package import ProgramSupport
 internal import Glibc
 package import LinuxHost
-internal import LinuxIO
+package import LinuxIO
 package import Logging
 internal import NBDKernel
 internal import SystemPackage
@@ -52,7 +52,7 @@ package final class SupervisedDiskServer: DiskServer {
     }
 
     package var worker: ProcessIdentity? {
-        life.flatMap { ProcessIdentity(running: $0.process.number) }
+        life.flatMap { ProcessIdentity(running: $0.process.pid) }
     }
 
     // MARK: - Connections
@@ -70,12 +70,10 @@ package final class SupervisedDiskServer: DiskServer {
         life?.handedOver += 1
         let number = life?.handedOver ?? 0
         // Ours has to go, or the end of the worker would not be the end of the connection.
-        close(pair.second)
+        dispose(of: pair.second)
         return ServerConnection(
             connection: try handshake(pair.first), number: number, generation: generation)
     }
-
-    private func close(_ socket: consuming StreamSocket) {}
 
     package func hasEnded(_ connection: ServerConnection) -> Bool {
         guard connection.generation == generation, let life else { return true }
@@ -85,7 +83,7 @@ package final class SupervisedDiskServer: DiskServer {
     // MARK: - Looking after the worker
 
     package var items: [PollSource] {
-        life.map { [.end($0.process), .input($0.control.socket.handle)] } ?? []
+        life.map { [.exit($0.process), .input($0.control.socket.handle)] } ?? []
     }
 
     package var patience: Int? {
@@ -94,7 +92,7 @@ package final class SupervisedDiskServer: DiskServer {
 
     package func attend() -> Bool {
         if let life {
-            let ready = (try? PollSource.wait(for: items, milliseconds: 0)) ?? [false, false]
+            let ready = (try? PollSource.poll(items, milliseconds: 0)) ?? [false, false]
             if ready[1] { receive() }
             guard ready[0] else { return false }
             bury(life)
@@ -114,7 +112,7 @@ package final class SupervisedDiskServer: DiskServer {
         let how = ending.map { "\($0)" } ?? "?"
         logger.warning(
             "the disk's server is gone, another one takes its place",
-            metadata: ["pid": "\(life.process.number)", "ending": "\(how)"])
+            metadata: ["pid": "\(life.process.pid)", "ending": "\(how)"])
         notBefore = life.began.adding(milliseconds: Self.shortestLife)
         self.life = nil
     }
@@ -130,7 +128,7 @@ package final class SupervisedDiskServer: DiskServer {
         guard let life else { return }
         logger.error(
             "the disk's server does not end a dead connection, so it is killed",
-            metadata: ["pid": "\(life.process.number)"])
+            metadata: ["pid": "\(life.process.pid)"])
         life.process.signal(SIGKILL)
     }
 
@@ -150,7 +148,7 @@ package final class SupervisedDiskServer: DiskServer {
         let life = Life(
             process: process, control: SharedDescriptorChannel(pair.first),
             began: MonotonicTime.now())
-        close(pair.second)
+        dispose(of: pair.second)
         do throws(Failure) {
             try awaitReady(life)
         } catch {
@@ -164,10 +162,8 @@ package final class SupervisedDiskServer: DiskServer {
         }
         generation += 1
         self.life = life
-        logger.debug("the disk's server is ready", metadata: ["pid": "\(process.number)"])
+        logger.debug("the disk's server is ready", metadata: ["pid": "\(process.pid)"])
     }
-
-    private func close(_ socket: consuming DescriptorChannel) {}
 
     private func spawn(_ control: SocketHandle) throws(Failure) -> ChildProcess {
         let streams: [ChildProcess.Stream] = [
@@ -192,11 +188,11 @@ package final class SupervisedDiskServer: DiskServer {
         let items = [PollSource.input(life.control.socket.handle)]
         while deadline > .now() {
             let milliseconds = deadline.milliseconds(from: .now())
-            guard (try? PollSource.wait(for: items, milliseconds: milliseconds))?[0] == true else {
+            guard (try? PollSource.poll(items, milliseconds: milliseconds))?[0] == true else {
                 continue
             }
             guard let message = try? life.control.socket.receive() else {
-                _ = try? PollSource.wait(for: [.end(life.process)], milliseconds: 5_000)
+                _ = try? PollSource.poll([.exit(life.process)], milliseconds: 5_000)
                 throw .system("the disk's server ended before it was ready")
             }
             switch WorkerMessage(decoding: message.bytes) {
@@ -217,7 +213,7 @@ package final class SupervisedDiskServer: DiskServer {
         // owner.
         let message = start.wasFound ? WorkerMessage.stopAndKeep : .stopAndRemove
         try? life.control.socket.send(message.encoded)
-        _ = try? PollSource.wait(for: [.end(life.process)], milliseconds: Self.stopPatience)
+        _ = try? PollSource.poll([.exit(life.process)], milliseconds: Self.stopPatience)
         throw .unavailable(
             start.wasFound
                 ? "the disk's memory has been replaced by another disk's"
@@ -230,8 +226,8 @@ package final class SupervisedDiskServer: DiskServer {
         guard let life else { return }
         let message = isKept ? WorkerMessage.stopAndKeep : .stopAndRemove
         try? life.control.socket.send(message.encoded)
-        let items = [PollSource.end(life.process)]
-        let hasEnded = try? PollSource.wait(for: items, milliseconds: Self.stopPatience)
+        let items = [PollSource.exit(life.process)]
+        let hasEnded = try? PollSource.poll(items, milliseconds: Self.stopPatience)
         if hasEnded?[0] != true { life.process.signal(SIGKILL) }
         _ = try? life.process.wait()
         self.life = nil

@@ -1,5 +1,5 @@
-package import LinuxHost
-internal import LinuxIO
+internal import LinuxHost
+package import LinuxIO
 internal import Synchronization
 package import SystemPackage
 
@@ -43,7 +43,7 @@ package final class SupervisorMailbox: Sendable {
     package var isSet: Bool { isWanted.load(ordering: .acquiring) }
 
     /// To wait for either.
-    package var item: PollSource { .signal(wakeUp) }
+    package var item: PollSource { .event(wakeUp) }
 
     /// Forgets what has been waited for.
     package func clear() { wakeUp.clear() }

@@ -50,7 +50,7 @@ package struct Worker {
     private func obey(_ control: WorkerChannel, _ server: EmbeddedServer) -> WorkerMessage? {
         var items = [stop.item, PollSource.input(control.socket.handle)]
         while !stop.isSet {
-            guard let ready = try? PollSource.wait(for: items) else { continue }
+            guard let ready = try? PollSource.poll(items) else { continue }
             stop.clear()
             if stop.takeFigures() { server.logFigures() }
             if ready.count > 1, ready[1] {

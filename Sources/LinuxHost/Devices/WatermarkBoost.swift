@@ -1,25 +1,25 @@
-internal import LinuxIO
 internal import CLinux
 internal import Glibc
+internal import LinuxIO
 internal import Synchronization
 package import SystemPackage
 
-/// Has the kernel never raise the amount of memory that it keeps back, as it does for a while when its large pages
-/// run out: then a thread that frees memory could have to wait for a server that has to wait for memory.
+/// Disables watermark boosting for the whole machine. With it, the kernel raises its reserve for a while after
+/// it has run out of large pages; reclaim could then block on a server that waits for reclaim.
 /// `vm.watermark_boost_factor` (Linux 5.0)
 ///
-/// The setting is the whole machine's. All processes that want it hold a shared lock on one file, which has the
-/// value from before the first of them; the last one that ends in order puts that value back. A process that is
-/// killed loses its lock, so the next one to end puts it back.
+/// All processes that need this hold a shared lock on one file, which contains the value from before the first of
+/// them. The last one that ends normally restores that value. A killed process loses its lock, so the next one
+/// to end restores it.
 package final class WatermarkBoost: Sendable {
     private let path: String
     private let setting: String
     private let file: Mutex<Descriptor?>
 
-    /// Sets it to 0, if it is not.
+    /// Sets the factor to 0, if it is not.
     ///
-    /// - Parameter path: the file that all of them share; its directory is there.
-    /// - Throws: what the file or the setting cannot be used for; nothing has been changed then.
+    /// - Parameter path: the file that all these processes share; its directory exists.
+    /// - Throws: the error of the file or of the setting; then nothing has changed.
     package convenience init(sharedFile path: String) throws(Errno) {
         try self.init(sharedFile: path, setting: "/proc/sys/vm/watermark_boost_factor")
     }
@@ -28,14 +28,15 @@ package final class WatermarkBoost: Sendable {
         self.path = path
         self.setting = setting
         while true {
-            let flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW
-            let file = Descriptor(adopting: try checkedErrno(unsafe open(path, flags, 0o600)))
-            // Waits for a process that puts the value back at this moment, which removes the file.
+            let file = try Descriptor(
+                opening: path, .readWrite, options: [.create, .noFollow],
+                permissions: .ownerReadWrite)
+            // Waits for a process that is restoring the value, which also removes the file.
             try checkedErrno(flock(file.rawValue, LOCK_SH))
-            guard let identity = FileIdentity(of: file), FileIdentity(path: path) == identity else {
-                continue
-            }
-            let factor = MemoryPressure.number(in: setting) ?? 0
+            guard let identity = FileIdentity(descriptor: file.rawValue),
+                FileIdentity(path: path) == identity
+            else { continue }
+            let factor = MemoryPressure.integer(in: setting) ?? 0
             if factor != 0 {
                 try TextFile.write("\(factor)\n", to: file)
                 try MemoryPressure.write("0", to: setting)
@@ -45,12 +46,14 @@ package final class WatermarkBoost: Sendable {
         }
     }
 
-    /// Puts the former value back, if no other process wants 0. More calls do nothing.
+    /// Restores the former value, unless another process still needs 0. Further calls do nothing.
     package func end() {
         file.withLock { file in
             defer { file = nil }
-            guard let number = file?.rawValue, flock(number, LOCK_EX | LOCK_NB) == 0 else { return }
-            if let factor = MemoryPressure.number(in: path), factor != 0 {
+            guard let descriptor = file?.rawValue, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+                return
+            }
+            if let factor = MemoryPressure.integer(in: path), factor != 0 {
                 try? MemoryPressure.write("\(factor)", to: setting)
             }
             unsafe unlink(path)

@@ -1,16 +1,16 @@
-internal import LinuxIO
+internal import CLinux
 internal import Glibc
 package import SystemPackage
 
 /// Directories of the file system.
 package enum Directory {
-    /// The names in a directory, sorted, without "." and ".."; none when it cannot be read.
+    /// Returns the names in a directory, sorted, without "." and ".."; none when it cannot be read.
     /// readdir(3)
     package static func names(in path: String) -> [String] {
         guard let directory = unsafe opendir(path) else { return [] }
         defer { unsafe closedir(directory) }
         var names: [String] = []
-        // Sound: an entry is valid until the next is read, and its name ends with NUL.
+        // Sound: an entry is valid until the next one is read, and its name ends with NUL.
         while let entry = unsafe readdir(directory) {
             let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { pointer in
                 unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) { name in
@@ -22,13 +22,13 @@ package enum Directory {
         return names.sorted()
     }
 
-    /// Whether a directory is there. stat(2)
+    /// Whether a path is an existing directory. stat(2)
     package static func exists(_ path: String) -> Bool {
         var status = stat()
         return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
-    /// Makes a directory, and those above it that are missing; returns how many it made.
+    /// Creates a directory and the missing ones above it; returns how many it has created.
     package static func makeAll(_ path: String, mode: UInt32 = 0o755) throws(Errno) -> Int {
         if exists(path) { return 0 }
         let parent = path.split(separator: "/").dropLast().joined(separator: "/")
@@ -36,7 +36,7 @@ package enum Directory {
         return try make(path, mode: mode) ? above + 1 : above
     }
 
-    /// Removes a directory and those above it, as many in all, as long as they are empty. rmdir(2)
+    /// Removes a directory and those above it, `levels` in all, as long as they are empty. rmdir(2)
     package static func removeEmpty(_ path: String, levels: Int) {
         var parts = path.split(separator: "/")
         for _ in 0..<levels where !parts.isEmpty {
@@ -45,7 +45,7 @@ package enum Directory {
         }
     }
 
-    /// Makes a directory if there is none; answers whether there was none. mkdir(2)
+    /// Creates a directory; returns false when the path exists already. mkdir(2)
     package static func make(_ path: String, mode: UInt32 = 0o755) throws(Errno) -> Bool {
         if unsafe mkdir(path, mode) == 0 { return true }
         guard errno == EEXIST else { throw Errno(rawValue: errno) }

@@ -1,43 +1,59 @@
-internal import LinuxIO
+internal import CLinux
 internal import Glibc
+internal import LinuxIO
 package import SystemPackage
 
 /// A file that is open for writing.
 package struct OutputFile: ~Copyable, Sendable {
     private let descriptor: Descriptor
 
-    /// Makes a file, or empties the one that is there. open(2)
+    /// Creates a file, or truncates the existing one. open(2)
     package init(creating path: String) throws(Errno) {
-        let number = try checkedErrno(
-            unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666))
-        descriptor = Descriptor(adopting: number)
+        descriptor = try Descriptor(
+            opening: path, .writeOnly, options: [.create, .truncate],
+            permissions: FilePermissions(rawValue: 0o666))
     }
 
-    /// Takes over this process's standard output, as another descriptor of it. dup(2)
+    /// Uses another descriptor of this process's standard output. fcntl(2), `F_DUPFD_CLOEXEC`
     package init(standardOutput: Void) throws(Errno) {
-        let number = try checkedErrno(fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3))
-        descriptor = Descriptor(adopting: number)
+        descriptor = Descriptor(
+            adopting: try checkedErrno(fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)))
     }
 
-    /// Writes all of it, or throws when that is not possible: a full disk, a reader that has gone.
-    /// write(2)
+    /// Writes all bytes. write(2)
+    ///
+    /// - Throws: when that is not possible, because the disk is full or the reader has gone, say.
     package func write(_ bytes: [UInt8]) throws(Errno) {
-        var written = 0
-        while written < bytes.count {
-            // Sound: the count is that of the bytes from there on.
-            let count = unsafe bytes.withUnsafeBytes { buffer in
-                unsafe Glibc.write(
-                    descriptor.rawValue, buffer.baseAddress! + written, buffer.count - written)
-            }
-            if count < 0, errno == EINTR { continue }
-            try checkedErrno(CInt(clamping: count))
-            written += count
-        }
+        try writeAll(bytes, to: descriptor.rawValue)
     }
 
     /// Writes all of a text.
     package func write(_ text: String) throws(Errno) { try write(Array(text.utf8)) }
 
-    /// Whether a person may be looking: it is a terminal. isatty(3)
+    /// Whether the file is a terminal. isatty(3)
     package var isTerminal: Bool { isatty(descriptor.rawValue) == 1 }
+}
+
+/// A file for the output of another process, which only its owner can read.
+package struct LogFile: ~Copyable, Sendable {
+    private let descriptor: Descriptor
+
+    /// Opens the file for appending, and creates it when it does not exist. open(2), `O_APPEND`
+    package init(_ path: String) throws(Errno) {
+        descriptor = try Descriptor(
+            opening: path, .readWrite, options: [.create, .append, .noFollow],
+            permissions: .ownerReadWrite)
+    }
+
+    /// Returns what has been written to the file, at most `limit` bytes, even after its name has been removed.
+    /// pread(2)
+    package func text(limit: Int) -> String { descriptor.text(limit: limit) }
+
+    /// A way to pass the file to a child, as long as this value lives.
+    package var handle: LogFileHandle { LogFileHandle(rawValue: descriptor.rawValue) }
+}
+
+/// A log file that another value owns.
+package struct LogFileHandle: Sendable, BitwiseCopyable {
+    let rawValue: CInt
 }

@@ -1,18 +1,18 @@
-internal import LinuxIO
 internal import CLinux
 internal import Glibc
+internal import LinuxIO
 package import SystemPackage
 
-/// The terminal of this process, in raw mode as long as this value lives; then it is as it was.
+/// The terminal of this process, which is in raw mode as long as this value lives, and then is as it was before.
 package struct Terminal: ~Copyable, Sendable {
-    /// Columns and rows.
+    /// The size of a terminal in characters.
     @frozen package struct Size: Sendable, Equatable {
         /// Characters in a line.
         package var columns: Int
         /// Lines.
         package var rows: Int
 
-        /// A size of one's own.
+        /// A size of this many columns and rows.
         package init(columns: Int, rows: Int) {
             self.columns = columns
             self.rows = rows
@@ -24,10 +24,12 @@ package struct Terminal: ~Copyable, Sendable {
     private let output: Descriptor
 
     /// Whether standard input and output are both terminals. isatty(3)
-    package static var isThere: Bool { isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1 }
+    package static var isPresent: Bool {
+        isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1
+    }
 
-    /// Takes the terminal over. What is typed comes as it is, Ctrl-C and Ctrl-Z too, and is not shown.
-    /// tcsetattr(3)
+    /// Puts the terminal in raw mode: keys arrive at once and are not echoed, and Ctrl-C and Ctrl-Z send no
+    /// signal. tcsetattr(3)
     package init() throws(Errno) {
         let input = Descriptor(adopting: try checkedErrno(fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)))
         let output = Descriptor(
@@ -43,8 +45,8 @@ package struct Terminal: ~Copyable, Sendable {
         self.output = output
     }
 
-    /// How large the terminal on standard output is now; 80 by 24 where there is none or it does not
-    /// say. ioctl_tty(2), `TIOCGWINSZ`
+    /// The current size of the terminal on standard output; 80 by 24 when there is none, or its size is
+    /// unknown. ioctl_tty(2), `TIOCGWINSZ`
     package static var size: Size {
         var columns: CInt = 0
         var rows: CInt = 0
@@ -53,41 +55,29 @@ package struct Terminal: ~Copyable, Sendable {
         return Size(columns: Int(columns), rows: Int(rows))
     }
 
-    /// Characters in a line of standard output; nil where that is no terminal, and has no end of lines.
+    /// Characters in a line of standard output; nil when that is no terminal, and lines have no limit.
     package static var outputWidth: Int? { isatty(STDOUT_FILENO) == 1 ? size.columns : nil }
 
-    /// What was typed, as bytes; waits up to so many milliseconds for it. Nil when the terminal is
-    /// gone.
+    /// Waits up to this time for keys, and returns their bytes; nil when the terminal is gone.
     package func readKeys(milliseconds: Int) -> [UInt8]? {
-        var mark: UInt8 = 0
-        let number = input.rawValue
-        let ready = unsafe clinux_wait_readable([number], &mark, 1, CInt(clamping: milliseconds))
-        guard ready > 0 else { return [] }
+        let source = PollSource.input(descriptor: input.rawValue)
+        guard (try? PollSource.poll([source], milliseconds: milliseconds)) == [true] else {
+            return []
+        }
         var bytes = [UInt8](repeating: 0, count: 64)
-        let count = unsafe read(number, &bytes, bytes.count)
+        let count = unsafe read(input.rawValue, &bytes, bytes.count)
         if count < 0, errno == EINTR || errno == EAGAIN { return [] }
         return count > 0 ? Array(bytes.prefix(count)) : nil
     }
 
-    /// Shows a text; one that is gone shows nothing.
+    /// Shows a text; a terminal that is gone shows nothing.
     package func write(_ text: String) {
-        let bytes = Array(text.utf8)
-        var written = 0
-        while written < bytes.count {
-            // Sound: the count is that of the bytes from there on.
-            let count = unsafe bytes.withUnsafeBytes { buffer in
-                unsafe Glibc.write(
-                    output.rawValue, buffer.baseAddress! + written, buffer.count - written)
-            }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return }
-            written += count
-        }
+        try? writeAll(text, to: output.rawValue)
     }
 
-    /// Stops this process, as Ctrl-Z does, until it is told to go on. kill(2), `SIGSTOP`
+    /// Stops this process, as Ctrl-Z does, until it receives SIGCONT. kill(2), `SIGTSTP`
     package static func suspendProcess() {
-        // The whole group, as the terminal does it: the shell waits for that.
+        // The whole process group, as the terminal does it: the shell waits for that.
         kill(0, SIGTSTP)
     }
 

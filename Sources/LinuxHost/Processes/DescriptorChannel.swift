@@ -1,61 +1,61 @@
-package import LinuxIO
 internal import CLinux
 internal import Glibc
+package import LinuxIO
 package import SystemPackage
 
-/// One end of a Unix socket that keeps messages whole, and carries descriptors. unix(7),
+/// One end of a Unix socket that preserves message boundaries and carries descriptors. unix(7),
 /// `SOCK_SEQPACKET` and `SCM_RIGHTS`
 package struct DescriptorChannel: ~Copyable, Sendable {
     private let descriptor: Descriptor
 
-    /// Longest message in bytes.
+    /// The length of the longest message in bytes.
     package static var longestMessage: Int { 64 }
 
-    /// Both ends of a new one. socketpair(2)
+    /// Returns the two ends of a new channel. socketpair(2)
     package static func pair() throws(Errno) -> DescriptorChannelPair {
-        var first: CInt = -1
-        var second: CInt = -1
-        try checked(unsafe clinux_control_pair(&first, &second))
+        var ends: [CInt] = [-1, -1]
+        let type = CInt(SOCK_SEQPACKET.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
+        try checkedErrno(unsafe socketpair(AF_UNIX, type, 0, &ends))
         return DescriptorChannelPair(
-            first: DescriptorChannel(Descriptor(adopting: first)),
-            second: DescriptorChannel(Descriptor(adopting: second)))
+            first: DescriptorChannel(Descriptor(adopting: ends[0])),
+            second: DescriptorChannel(Descriptor(adopting: ends[1])))
     }
 
-    /// Takes over an end, such as one that was inherited.
+    /// Takes ownership of an end, such as one that the process has inherited.
     package init(_ descriptor: consuming Descriptor) {
         self.descriptor = descriptor
     }
 
-    /// A way to wait for it, or to hand it to a child, without owning it.
-    package var handle: SocketHandle { SocketHandle(number: descriptor.rawValue) }
+    /// A way to wait for the channel, or to pass it to a child, without owning it.
+    package var handle: SocketHandle { SocketHandle(rawValue: descriptor.rawValue) }
 
-    /// Sends a message, and a socket with it. Throws `wouldBlock` when there is no room and no wish
-    /// to wait. sendmsg(2)
+    /// Sends a message, with a copy of a socket if there is one. sendmsg(2)
+    ///
+    /// - Throws: `wouldBlock` when there is no room and the call is not to block.
     package func send(
-        _ bytes: [UInt8], socket: SocketHandle? = nil, wait: Bool = true
+        _ bytes: [UInt8], socket: SocketHandle? = nil, blocking: Bool = true
     ) throws(Errno) {
         precondition(!bytes.isEmpty && bytes.count <= Self.longestMessage)
-        let number = socket?.number ?? -1
         let count = unsafe clinux_send_message(
-            descriptor.rawValue, bytes, bytes.count, number, wait ? 1 : 0)
+            descriptor.rawValue, bytes, bytes.count, socket?.rawValue ?? -1, blocking ? 1 : 0)
         guard count >= 0 else { throw Errno(rawValue: CInt(-count)) }
     }
 
-    /// Waits for a message; nil when the other end is closed. recvmsg(2)
+    /// Waits for the next message; nil when the other end is closed. recvmsg(2)
     package func receive() throws(Errno) -> DescriptorMessage? {
         var bytes = [UInt8](repeating: 0, count: Self.longestMessage)
-        var number: CInt = -1
+        var received: CInt = -1
         let count = unsafe clinux_receive_message(
-            descriptor.rawValue, &bytes, bytes.count, &number)
+            descriptor.rawValue, &bytes, bytes.count, &received)
         guard count >= 0 else { throw Errno(rawValue: CInt(-count)) }
-        let socket = number >= 0 ? StreamSocket(Descriptor(adopting: number)) : nil
-        // Every message has at least a byte.
+        let socket = received >= 0 ? StreamSocket(Descriptor(adopting: received)) : nil
+        // Every message has at least one byte.
         guard count > 0 else { return nil }
         return DescriptorMessage(bytes: Array(bytes.prefix(count)), socket: socket)
     }
 }
 
-/// What ``DescriptorChannel/pair()`` makes.
+/// The two ends that ``DescriptorChannel/pair()`` returns.
 @frozen package struct DescriptorChannelPair: ~Copyable, Sendable {
     /// One end.
     package var first: DescriptorChannel
@@ -65,8 +65,8 @@ package struct DescriptorChannel: ~Copyable, Sendable {
 
 /// A message, and the socket that came with it.
 @frozen package struct DescriptorMessage: ~Copyable, Sendable {
-    /// What was said.
+    /// The bytes of the message, at least one.
     package var bytes: [UInt8]
-    /// What was handed over.
+    /// The socket; nil when the message came without one.
     package var socket: StreamSocket?
 }

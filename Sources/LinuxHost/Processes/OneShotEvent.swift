@@ -2,24 +2,25 @@ internal import LinuxIO
 internal import Synchronization
 package import SystemPackage
 
-/// An event that happens once; whoever waits for it goes on then, now or later.
+/// An event that happens once, and that any number of threads can wait for.
 package final class OneShotEvent: Sendable {
-    private let wakeUp: EventFD
+    private let event: EventFD
     private let hasHappened = Atomic(false)
 
-    /// It has not happened yet.
-    package init() throws(Errno) { wakeUp = try EventFD() }
+    /// Makes an event that has not happened.
+    package init() throws(Errno) { event = try EventFD() }
 
-    /// It happens; answers false when it had before. Safe from any thread.
+    /// Makes the event happen; returns false when it had happened before. Any thread may call it.
     @discardableResult
-    package func fulfil() -> Bool {
-        wakeUp.signal()
+    package func signal() -> Bool {
+        event.signal()
         return !hasHappened.exchange(true, ordering: .relaxed)
     }
 
-    /// Comes back when it has happened.
+    /// Waits until the event has happened.
     package func wait() {
-        // The signal stays, for others who wait. Only want of memory can make it fail, and that ends.
-        while (try? PollSource.wait(for: [.signal(wakeUp)]).first) != true {}
+        // The event stays signalled for the other threads that wait. The call fails only while the kernel
+        // has too little memory, so it is repeated.
+        while (try? PollSource.poll([.event(event)]).first) != true {}
     }
 }

@@ -1,39 +1,39 @@
-internal import LinuxIO
 internal import CLinux
 internal import Glibc
+package import LinuxIO
 package import SystemPackage
 
-/// A process's number, and when it was started.
+/// A process, identified by its pid and its start, so that a later process with the same pid is another one.
 package struct ProcessIdentity: Sendable, Hashable {
-    /// Its number.
-    package let number: Int32
-    /// When it was started, in the kernel's ticks since the machine was. proc(5), `starttime`
+    /// The process id.
+    package let pid: Int32
+    /// When the process started, in the kernel's clock ticks since boot. proc(5), `starttime`
     package let start: UInt64
 
     /// This process.
     package static var current: ProcessIdentity {
-        ProcessIdentity(running: getpid()) ?? ProcessIdentity(number: getpid(), start: 0)
+        ProcessIdentity(running: getpid()) ?? ProcessIdentity(pid: getpid(), start: 0)
     }
 
-    /// One that is known by both.
-    package init(number: Int32, start: UInt64) {
-        self.number = number
+    /// A process with a known pid and start.
+    package init(pid: Int32, start: UInt64) {
+        self.pid = pid
         self.start = start
     }
 
-    /// The process that has this number now; nil when none has, or it has ended.
-    package init?(running number: Int32) {
-        guard let text = TextFile.read("/proc/\(number)/stat"),
+    /// The process that has a pid now; nil when none has, or it has ended.
+    package init?(running pid: Int32) {
+        guard let text = TextFile.read("/proc/\(pid)/stat"),
             let (state, start) = Self.parse(text), state != "Z", state != "X"
         else { return nil }
-        self.init(number: number, start: start)
+        self.init(pid: pid, start: start)
     }
 
-    /// Whether it is still running. A process that cannot be looked at, because this one has no descriptor
-    /// or memory left for that, counts as running: only what is known to be gone is gone.
+    /// Whether the process is still running. It counts as running when this process cannot tell, for lack of
+    /// a descriptor or memory: only a process that is known to have ended counts as ended.
     package var isRunning: Bool {
         do throws(Errno) {
-            let text = try TextFile.contents(of: "/proc/\(number)/stat")
+            let text = try TextFile.contents(of: "/proc/\(pid)/stat")
             guard let (state, start) = Self.parse(text) else { return true }
             return state != "Z" && state != "X" && start == self.start
         } catch {
@@ -41,13 +41,13 @@ package struct ProcessIdentity: Sendable, Hashable {
         }
     }
 
-    /// Sends it a signal, if it is still running. kill(2)
+    /// Sends a signal to the process, if it is still running. kill(2)
     package func signal(_ signal: Int32) {
-        if isRunning { kill(number, signal) }
+        if isRunning { kill(pid, signal) }
     }
 
-    /// Its state and its start, out of the text of /proc/PID/stat. The name, which may have anything
-    /// in it, ends with the last parenthesis; the start is the 20th word behind that.
+    /// Returns the state and the start in the text of /proc/PID/stat. The name, which may contain anything, ends
+    /// with the last parenthesis; the start is the 20th word after it.
     static func parse(_ text: String) -> (state: Substring, start: UInt64)? {
         guard let end = text.lastIndex(of: ")") else { return nil }
         let words = text[text.index(after: end)...].split { $0 == " " || $0 == "\n" }
@@ -58,20 +58,27 @@ package struct ProcessIdentity: Sendable, Hashable {
 
 /// A way to wait for the end of a process that is no child. pidfd_open(2)
 package struct ProcessWatch: ~Copyable, Sendable {
-    let descriptor: Descriptor
+    fileprivate let descriptor: Descriptor
 
-    /// Watches a process; nil when it has ended already.
+    /// Watches a process; nil when it has ended already, or the kernel gives no descriptor for it.
     package init?(_ process: ProcessIdentity) {
-        let number = clinux_process_descriptor(process.number)
-        guard number >= 0 else { return nil }
-        let descriptor = Descriptor(adopting: number)
-        // Asked after the descriptor is had: from then on the number cannot mean another one.
+        let result = clinux_process_descriptor(process.pid)
+        guard result >= 0 else { return nil }
+        let descriptor = Descriptor(adopting: result)
+        // Checked once the descriptor is open: from then on, the descriptor means this very process.
         guard process.isRunning else { return nil }
         self.descriptor = descriptor
     }
 
-    /// Waits for its end; false when the time is over before.
+    /// Waits for the end of the process; returns false when the time is over before.
     package func wait(milliseconds: Int) throws(Errno) -> Bool {
-        try PollSource.wait(for: [.end(self)], milliseconds: milliseconds)[0]
+        try PollSource.poll([.exit(self)], milliseconds: milliseconds)[0]
+    }
+}
+
+extension PollSource {
+    /// A process, which need not be a child, has ended.
+    package static func exit(_ process: borrowing ProcessWatch) -> PollSource {
+        .input(descriptor: process.descriptor.rawValue)
     }
 }

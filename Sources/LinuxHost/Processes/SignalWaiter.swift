@@ -1,28 +1,28 @@
-internal import LinuxIO
 internal import CLinux
 internal import Glibc
+internal import LinuxIO
 package import SystemPackage
 
-/// Signals that do nothing by themselves any more and are taken one after the other.
+/// Signals that are blocked, and that a thread receives one after the other.
 package struct SignalWaiter: Sendable {
-    private let numbers: [Int32]
+    private let signals: [Int32]
 
-    /// Blocks these for the calling thread and those that it starts, so it is to be called before there
-    /// are others. A SIGHUP that the program was started with to ignore, as nohup(1) does, stays
+    /// Blocks signals for the calling thread and the threads that it starts, so the program calls this
+    /// before it starts others. A SIGHUP that the program was started to ignore, as by nohup(1), stays
     /// ignored. pthread_sigmask(3)
-    package init(_ numbers: [Int32]) {
-        self.numbers = numbers.filter { $0 != SIGHUP || clinux_is_ignored($0) == 0 }
-        unsafe clinux_block_signals(self.numbers, self.numbers.count)
+    package init(_ signals: [Int32]) {
+        self.signals = signals.filter { $0 != SIGHUP || clinux_is_ignored($0) == 0 }
+        unsafe clinux_block_signals(self.signals, self.signals.count)
     }
 
-    /// Starts a thread that hands over each one as it comes, for as long as the process lives.
+    /// Starts a thread that calls a function with each signal, as long as the process lives.
     /// sigwaitinfo(2)
     package func handle(_ body: @escaping @Sendable (Int32) -> Void) throws(Errno) {
-        let numbers = numbers
+        let signals = signals
         _ = try Thread(name: "signals") {
             while true {
-                let number = unsafe clinux_next_signal(numbers, numbers.count)
-                if number > 0 { body(number) }
+                let signal = unsafe clinux_next_signal(signals, signals.count)
+                if signal > 0 { body(signal) }
             }
         }
     }

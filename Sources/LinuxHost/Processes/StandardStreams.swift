@@ -1,38 +1,40 @@
-package import LinuxIO
 internal import CLinux
 internal import Glibc
+package import LinuxIO
 package import SystemPackage
 
 /// A client at the other end of standard input and output.
 package enum StandardStreams {
-    /// The client that was there.
+    /// The connection to the client.
     @frozen package struct Connection: ~Copyable, Sendable {
-        /// How to talk to it.
+        /// The socket on which the server serves the client.
         package var socket: StreamSocket
-        /// What stands between the socket and two pipes, say; nil for one socket in both directions, as
-        /// inetd and sshd have it.
+        /// The threads that copy between the socket and, say, two pipes; nil when both directions are one
+        /// socket, as inetd and sshd provide it.
         package let relay: StreamRelay?
     }
 
-    /// Whether a person sits there, who does not speak NBD. isatty(3)
+    /// Whether standard input or output is a terminal: a person is there, and no NBD client. isatty(3)
     package static var areTerminal: Bool {
         isatty(STDIN_FILENO) == 1
-            || isatty(STDOUT_FILENO) == 1 && (try? Identity(STDIN_FILENO))?.isStreamSocket != true
+            || isatty(STDOUT_FILENO) == 1 && !isStreamSocket(STDIN_FILENO)
     }
 
-    /// Takes them over. What is written to standard output from then on goes nowhere, and what is
-    /// written to standard error too if that leads to the client.
+    /// Takes ownership of the streams. Later output to standard output is discarded, and so is output to
+    /// standard error when that leads to the client.
     package static func take() throws(Errno) -> Connection {
-        let input = try Identity(STDIN_FILENO)
-        let output = try Identity(STDOUT_FILENO)
-        let isErrorTheirs = (try? Identity(STDERR_FILENO)).map { $0 == input || $0 == output }
+        guard let input = FileIdentity(descriptor: STDIN_FILENO),
+            let output = FileIdentity(descriptor: STDOUT_FILENO)
+        else { throw .badFileDescriptor }
+        let error = FileIdentity(descriptor: STDERR_FILENO)
+        let isInputStreamSocket = isStreamSocket(STDIN_FILENO)
         let inputCopy = try duplicate(STDIN_FILENO)
         let outputCopy = try duplicate(STDOUT_FILENO)
-        try silence(STDIN_FILENO)
-        try silence(STDOUT_FILENO)
-        if isErrorTheirs == true { try silence(STDERR_FILENO) }
-        // An inetd may give the socket as standard input alone.
-        if input.isStreamSocket, input == output || !output.isSocket {
+        try redirectToNull(STDIN_FILENO)
+        try redirectToNull(STDOUT_FILENO)
+        if error == input || error == output { try redirectToNull(STDERR_FILENO) }
+        // An inetd may provide the socket as standard input alone.
+        if isInputStreamSocket, input == output || !output.isSocket {
             return Connection(socket: StreamSocket(inputCopy), relay: nil)
         }
         let pair = try StreamSocket.pair()
@@ -40,37 +42,89 @@ package enum StandardStreams {
         return Connection(socket: pair.first, relay: relay)
     }
 
-    /// What a descriptor leads to. fstat(2)
-    private struct Identity: Equatable {
-        let device: dev_t
-        let file: ino_t
-        let isSocket: Bool
-        let isStreamSocket: Bool
-
-        init(_ number: CInt) throws(Errno) {
-            var status = stat()
-            try checkedErrno(unsafe fstat(number, &status))
-            device = status.st_dev
-            file = status.st_ino
-            isSocket = status.st_mode & S_IFMT == S_IFSOCK
-            var kind: CInt = 0
-            let result = unsafe clinux_get_option(number, SOL_SOCKET, SO_TYPE, &kind)
-            isStreamSocket = result == 0 && kind == CInt(SOCK_STREAM.rawValue)
-        }
+    /// socket(7), `SO_TYPE`
+    private static func isStreamSocket(_ descriptor: CInt) -> Bool {
+        SocketHandle(rawValue: descriptor).option(SO_TYPE) == CInt(SOCK_STREAM.rawValue)
     }
 
-    /// fcntl(2), `F_DUPFD_CLOEXEC`
-    private static func duplicate(_ number: CInt) throws(Errno) -> Descriptor {
-        let copy = Descriptor(adopting: try checked(clinux_duplicate(number)))
-        // Whoever had it before may have used it without waiting.
-        SocketHandle(number: copy.rawValue).setWaiting(true)
+    /// Returns another descriptor of the same file, above the standard ones. fcntl(2), `F_DUPFD_CLOEXEC`
+    private static func duplicate(_ descriptor: CInt) throws(Errno) -> Descriptor {
+        let copy = Descriptor(
+            adopting: try checkedErrno(fcntl(descriptor, F_DUPFD_CLOEXEC, 3)))
+        // The process that had it before may have set O_NONBLOCK.
+        SocketHandle(rawValue: copy.rawValue).setBlocking(true)
         return copy
     }
 
-    /// Has a descriptor lead nowhere, rather than be free for the next file. dup2(2)
-    private static func silence(_ number: CInt) throws(Errno) {
-        let nowhere = Descriptor(
-            adopting: try checkedErrno(unsafe open("/dev/null", O_RDWR | O_CLOEXEC)))
-        try checkedErrno(dup2(nowhere.rawValue, number))
+    /// Has a standard descriptor lead to /dev/null. Closing it instead would let the next file that is opened
+    /// take its place. dup2(2)
+    private static func redirectToNull(_ descriptor: CInt) throws(Errno) {
+        let null = try Descriptor(opening: "/dev/null", .readWrite)
+        try checkedErrno(dup2(null.rawValue, descriptor))
+    }
+}
+
+/// Two threads that copy: from an input to a socket, and from the socket to an output.
+///
+/// The server receives and sends with lists of regions, which needs a socket. Any other stream is slower:
+/// each byte is copied twice more, and each batch of requests wakes two more threads.
+package final class StreamRelay: Sendable {
+    private let input: Descriptor
+    private let output: Descriptor
+    private let socket: StreamSocket
+    private let finished: EventFD
+
+    /// Bytes to copy at a time: the capacity of a pipe.
+    private static var chunk: Int { 64 << 10 }
+
+    /// Starts the two threads.
+    init(
+        input: consuming Descriptor, output: consuming Descriptor, socket: consuming StreamSocket
+    ) throws(Errno) {
+        self.input = input
+        self.output = output
+        self.socket = socket
+        finished = try EventFD()
+        _ = try Thread(name: "relay-in") { self.copyIn() }
+        _ = try Thread(name: "relay-out") { self.copyOut() }
+    }
+
+    /// Waits until the socket's other end is closed and all that it sent has been written to the output, or
+    /// the time is over.
+    package func finish(milliseconds: Int) {
+        _ = try? PollSource.poll([.event(finished)], milliseconds: milliseconds)
+    }
+
+    private func copyIn() {
+        guard let buffer = try? MemoryMapping(privateBytes: Self.chunk) else {
+            return socket.handle.shutdownSending()
+        }
+        while let count = try? input.read(into: buffer.region), count > 0 {
+            guard isSent(buffer.region.slice(at: 0, count: count)) else { break }
+        }
+        socket.handle.shutdownSending()
+    }
+
+    private func isSent(_ region: MemoryRegion) -> Bool {
+        var rest = region
+        while rest.count > 0 {
+            guard case .bytes(let count) = socket.handle.send(rest) else { return false }
+            rest = rest.suffix(from: count)
+        }
+        return true
+    }
+
+    private func copyOut() {
+        if let buffer = try? MemoryMapping(privateBytes: Self.chunk) {
+            while case .bytes(let count) = socket.handle.receive(
+                into: buffer.region, blocking: true)
+            {
+                let received = buffer.region.slice(at: 0, count: count)
+                // A client that reads no replies gets no more.
+                guard (try? writeAll(received, to: output.rawValue)) != nil else { break }
+            }
+        }
+        socket.handle.shutdownBoth()
+        finished.signal()
     }
 }

@@ -3,83 +3,82 @@ internal import Glibc
 internal import Synchronization
 public import SystemPackage
 
-/// Precautions of a process that the kernel gives memory back through.
+/// Precautions of a process on which the kernel's own reclaim of memory depends: a server that holds the
+/// machine's swap must make progress when no memory is free.
 public enum MemoryPressure {
-    /// Keeps what the process has in memory: all of its code, stacks and buffers, also what was not there
-    /// yet. What it shares with others, and what comes later, stays from when it is first touched.
-    /// Throws `notPermitted` when it may not lock as much as it likes: later mappings would fail.
-    /// mlockall(2), mlock(2)
+    /// Locks the process into memory: all private mappings at once, which are its code, stacks and buffers,
+    /// and shared or later mappings as their pages are first touched. mlockall(2), mlock(2)
+    ///
+    /// - Throws: `notPermitted` when a limit for locked memory applies: later mappings would fail.
     public static func lockProcess() throws(Errno) {
         try checked(clinux_lock_process())
         let mappings = (TextFile.read("/proc/self/maps") ?? "").split(separator: "\n")
         for mapping in mappings.compactMap({ OwnMapping($0) }) {
             let base = unsafe UnsafeRawPointer(bitPattern: mapping.start)
             guard let base = unsafe base, unsafe mlock(base, mapping.count) != 0 else { continue }
-            // Somebody has unmapped it meanwhile.
+            // ENOMEM: another thread has unmapped it meanwhile.
             if errno != ENOMEM { throw Errno(rawValue: errno) }
         }
     }
 
-    /// What is mapped from here on is in memory as a whole, and stays: the stacks and buffers of threads
-    /// that are yet to come. mlockall(2), `MCL_FUTURE`
+    /// Locks later mappings as a whole, when they are mapped: the stacks and buffers of threads that start
+    /// later. mlockall(2), `MCL_FUTURE`
     public static func lockFutureMappings() throws(Errno) {
-        try checked(clinux_lock_what_comes())
+        try checked(clinux_lock_future_mappings())
     }
 
-    /// Marks the calling thread, and those it makes: when it needs memory, the kernel does not write
-    /// something back for that, which may have to go through this very thread. Needs
-    /// `CAP_SYS_RESOURCE`. prctl(2), `PR_SET_IO_FLUSHER` (Linux 5.6)
+    /// Marks the calling thread, and those it starts, as one that writes to a disk: when the thread needs
+    /// memory, the kernel does not write back pages to find some, because that write could need this very
+    /// thread. Needs `CAP_SYS_RESOURCE`. prctl(2), `PR_SET_IO_FLUSHER` (Linux 5.6)
     public static func setIOFlusher() throws(Errno) {
-        try checked(clinux_become_flusher())
+        try checked(clinux_set_io_flusher())
     }
 
-    /// Bytes that the kernel keeps back for what must not wait for memory; 0 when it does not tell.
+    /// Bytes that the kernel reserves for allocations that cannot wait; 0 when it does not report them.
     /// `vm.min_free_kbytes`
     public static var reserveBytes: Int {
-        (number(in: "/proc/sys/vm/min_free_kbytes") ?? 0) << 10
+        (integer(in: "/proc/sys/vm/min_free_kbytes") ?? 0) << 10
     }
 
-    /// Lets the calling thread have memory that the kernel keeps back from others when there is nearly
-    /// none: threads with real-time priority may use a part of that. Needs `CAP_SYS_NICE`.
-    /// sched_setscheduler(2), `SCHED_RR`
+    /// Puts the calling thread in the real-time class, whose threads may use a part of the kernel's
+    /// reserve when almost no memory is free. Needs `CAP_SYS_NICE`. sched_setscheduler(2), `SCHED_RR`
     public static func enterRealTimeClass() throws(Errno) { try checked(clinux_set_real_time(1)) }
 
-    /// Takes that back.
-    public static func leaveReserve() throws(Errno) { try checked(clinux_set_real_time(0)) }
+    /// Puts the calling thread back in the normal class. sched_setscheduler(2), `SCHED_OTHER`
+    public static func leaveRealTimeClass() throws(Errno) { try checked(clinux_set_real_time(0)) }
 
-    /// Has the kernel choose any other process when one must be killed for its memory. Needs
-    /// `CAP_SYS_RESOURCE`. proc(5), `oom_score_adj`
+    /// Has the OOM killer choose any other process. Needs `CAP_SYS_RESOURCE`. proc(5), `oom_score_adj`
     public static func disableOOMKill() throws(Errno) {
         let path = "/proc/self/oom_score_adj"
-        let former = number(in: path) ?? 0
+        let former = integer(in: path) ?? 0
         try write("-1000", to: path)
-        scoreOfOthers.store(former, ordering: .relaxed)
+        formerScore.store(former, ordering: .relaxed)
     }
 
-    /// What other programs that this one starts are to have: they would inherit its score.
-    package static func restoreOOMScore(_ process: Int32) {
-        let score = scoreOfOthers.load(ordering: .relaxed)
+    /// Gives a child the score that this process had before ``disableOOMKill()``: it has inherited the
+    /// changed one.
+    package static func restoreOOMScore(of pid: Int32) {
+        let score = formerScore.load(ordering: .relaxed)
         guard score != .min else { return }
-        try? write("\(score)", to: "/proc/\(process)/oom_score_adj")
+        try? write("\(score)", to: "/proc/\(pid)/oom_score_adj")
     }
 
-    private static let scoreOfOthers = Atomic<Int>(.min)
+    private static let formerScore = Atomic<Int>(.min)
 
-    /// The number that one of the kernel's files has in its first line.
-    package static func number(in path: String) -> Int? {
+    /// Returns the integer in the first line of one of the kernel's files; nil when there is none.
+    package static func integer(in path: String) -> Int? {
         (TextFile.read(path)?.split(separator: "\n").first).flatMap { Int($0) }
     }
 
+    /// Writes a text to one of the kernel's files. write(2)
     package static func write(_ text: String, to path: String) throws(Errno) {
-        let file = Descriptor(
-            adopting: try checkedErrno(unsafe open(path, O_WRONLY | O_CLOEXEC)))
-        let bytes = Array(text.utf8)
-        try checkedErrno(
-            CInt(clamping: unsafe Glibc.write(file.rawValue, bytes, bytes.count)))
+        let file = try Descriptor(opening: path, .writeOnly)
+        try writeAll(text, to: file.rawValue)
+        extendLifetime(file)
     }
 }
 
-/// A part of the process's memory that is its own. proc(5), `/proc/pid/maps`
+/// A private part of the process's memory. proc(5), `/proc/pid/maps`
 struct OwnMapping: Equatable {
     let start: UInt
     let count: Int
@@ -89,7 +88,8 @@ struct OwnMapping: Equatable {
         self.count = count
     }
 
-    /// Nil for a line about what is shared, cannot be read, or is the kernel's: `[vdso]` and the like.
+    /// Parses a line of the table. Nil for a mapping that is shared, not readable, or the kernel's, such
+    /// as `[vdso]`.
     init?(_ line: Substring) {
         let words = line.split(separator: " ")
         guard words.count >= 5, words[1].hasPrefix("r"), words[1].hasSuffix("p"),

@@ -1,7 +1,7 @@
 internal import CLinux
 public import SystemPackage
 
-/// A direction of a connection, as its keys have it.
+/// A direction of a connection, each of which has its own keys.
 @frozen public enum RecordDirection: Sendable {
     /// From the peer. `TLS_RX`
     case receiving
@@ -9,13 +9,13 @@ public import SystemPackage
     case sending
 }
 
-/// A record that is not data.
-@frozen public enum OtherRecord: Sendable, Equatable {
-    /// What the two sides tell of the session itself, by number. RFC 5246, section 7.2
+/// A TLS record other than application data.
+@frozen public enum NonDataRecord: Sendable, Equatable {
+    /// A message about the session itself, with its description code. RFC 5246, section 7.2
     case alert(isFatal: Bool, UInt8)
     /// A part of a handshake, or new keys.
     case handshake
-    /// Anything else, by number.
+    /// Any other record, with its content type.
     case other(UInt8)
 
     init(type: UInt8, start: (UInt8, UInt8)) {
@@ -28,19 +28,20 @@ public import SystemPackage
 }
 
 extension SocketHandle {
-    /// Prepares the socket for it; nothing changes until there are keys. Throws where there is none: on
-    /// Unix sockets, and where the module is not there. tcp(7), `TCP_ULP`
+    /// Prepares the socket for TLS in the kernel; nothing changes until it has keys. tcp(7), `TCP_ULP`
+    ///
+    /// - Throws: when there is no such support: on Unix sockets, and without the kernel module `tls`.
     public func attachKernelTLS() throws(Errno) {
-        try checked(clinux_tls_attach(number))
+        try checked(clinux_tls_attach(rawValue))
     }
 
-    /// Has the kernel go on with one direction of a TLS 1.2 session whose cipher is AES-GCM. No key is
-    /// kept or copied on the way.
+    /// Has the kernel continue one direction of a TLS 1.2 session whose cipher is AES-GCM. No copy of the
+    /// key is kept.
     ///
     /// - Parameters:
     ///   - key: 16 or 32 bytes.
-    ///   - salt: the part of the nonce that stays, 4 bytes.
-    ///   - sequence: the number of the next record, 8 bytes, the highest first.
+    ///   - salt: the constant part of the nonce, 4 bytes.
+    ///   - sequence: the sequence number of the next record, 8 bytes in big-endian order.
     public func useKernelTLS(
         _ direction: RecordDirection, key: borrowing RawSpan, salt: borrowing RawSpan,
         sequence: [UInt8]
@@ -49,26 +50,26 @@ extension SocketHandle {
         let isSending: CInt = direction == .sending ? 1 : 0
         let result = unsafe key.withUnsafeBytes { key in
             unsafe salt.withUnsafeBytes { salt in
-                // Sound: the shim reads as many bytes as there are.
+                // Sound: the shim reads exactly these counts.
                 unsafe clinux_tls_set_keys(
-                    number, isSending, key.baseAddress, key.count, salt.baseAddress, sequence)
+                    rawValue, isSending, key.baseAddress, key.count, salt.baseAddress, sequence)
             }
         }
         try checked(result)
     }
 
-    /// Tells the peer that there is no more to come, without waiting. RFC 5246, section 7.2.1
+    /// Sends a close_notify without waiting. RFC 5246, section 7.2.1
     public func sendCloseNotify() {
-        // Who does not take it learns of the end from the socket.
-        _ = clinux_tls_close_notify(number)
+        // A peer that misses it learns from the socket that the connection has ended.
+        _ = clinux_tls_close_notify(rawValue)
     }
 
-    /// Takes the next record away, on a socket whose TLS the kernel does and that answered EIO: it is
-    /// not one of data. Nil when there is none. `TLS_GET_RECORD_TYPE`
-    public func nextOtherRecord() -> OtherRecord? {
+    /// Receives the next record, on a socket with TLS in the kernel from which a receive has failed with EIO:
+    /// the record is not application data. Nil when there is none. `TLS_GET_RECORD_TYPE`
+    public func receiveNonDataRecord() -> NonDataRecord? {
         var start: [UInt8] = [0, 0]
-        let type = unsafe clinux_tls_other_record(number, &start)
+        let type = unsafe clinux_tls_other_record(rawValue, &start)
         guard type >= 0 else { return nil }
-        return OtherRecord(type: UInt8(truncatingIfNeeded: type), start: (start[0], start[1]))
+        return NonDataRecord(type: UInt8(truncatingIfNeeded: type), start: (start[0], start[1]))
     }
 }

@@ -2,68 +2,69 @@ internal import CLinux
 internal import Glibc
 public import SystemPackage
 
-/// A listening TCP or Unix socket. Closing it removes a Unix socket's file, if that is still ours.
+/// A listening TCP or Unix socket. When it closes, it removes the Unix socket's file that it has made.
 public final class Listener: Sendable {
-    /// Where it listens: the real port, also when port 0 was asked for.
+    /// The address on which it listens, with the actual port where port 0 was requested.
     public let address: SocketAddress
-    /// The file of a Unix socket of our own.
+    /// The file of the Unix socket that this listener has made; nil for any other socket.
     public let file: SocketFile?
-    /// Whether somebody else opened it.
+    /// Whether another process has opened the socket and passed it to this one.
     public let isPassed: Bool
     private let descriptor: Descriptor
 
-    /// Connections that may wait to be accepted; the kernel caps it (`net.core.somaxconn`).
+    /// The most connections that wait to be accepted; the kernel caps it (`net.core.somaxconn`).
     private static var backlog: CInt { 4096 }
 
-    /// Who may use a Unix socket's file: what is nil stays as it would be.
+    /// The owner and the mode of a Unix socket's file. What is nil stays as it is.
     public struct FileAccess: Sendable, Hashable {
-        /// Number of the user that it is to belong to.
-        public var user: UInt32?
-        /// Number of the group that it is to belong to.
-        public var group: UInt32?
-        /// Permissions, up to 0o777. Whoever may write may connect.
+        /// The user who owns the file.
+        public var uid: UInt32?
+        /// The group of the file.
+        public var gid: UInt32?
+        /// The permissions, up to 0o777. A process that may write to the file may connect.
         public var mode: UInt32?
 
-        /// Nothing said, or what is said.
-        public init(user: UInt32? = nil, group: UInt32? = nil, mode: UInt32? = nil) {
-            self.user = user
-            self.group = group
+        /// Changes nothing, or what is given.
+        public init(uid: UInt32? = nil, gid: UInt32? = nil, mode: UInt32? = nil) {
+            self.uid = uid
+            self.gid = gid
             self.mode = mode
         }
     }
 
-    /// Listens on a TCP address. An IPv6 one takes IPv6 only, so that both families can have the
+    /// Listens on a TCP address. An IPv6 socket accepts IPv6 only, so that both families can have the
     /// same port. bind(2), listen(2)
     public init(tcp address: SocketAddress) throws(Errno) {
-        descriptor = try Self.socket(for: address)
-        let number = descriptor.rawValue
-        try checked(clinux_set_option(number, SOL_SOCKET, SO_REUSEADDR, 1))
+        descriptor = try Descriptor.streamSocket(address.family)
+        let socket = SocketHandle(rawValue: descriptor.rawValue)
+        try socket.setOption(SOL_SOCKET, SO_REUSEADDR, 1)
         if address.family == AF_INET6 {
-            try checked(clinux_set_option(number, CInt(IPPROTO_IPV6), IPV6_V6ONLY, 1))
+            try socket.setOption(CInt(IPPROTO_IPV6), IPV6_V6ONLY, 1)
         }
-        try checkedErrno(unsafe address.withAddress { unsafe bind(number, $0, $1) })
-        try checkedErrno(listen(number, Self.backlog))
-        try checked(clinux_make_listener(number))
+        try checkedErrno(unsafe address.withAddress { unsafe bind(socket.rawValue, $0, $1) })
+        try checkedErrno(listen(socket.rawValue, Self.backlog))
+        try checked(clinux_set_blocking(socket.rawValue, 0))
         self.address = try SocketAddress.local(of: descriptor)
         file = nil
         isPassed = false
     }
 
-    /// Listens on a Unix socket. A file left behind by a process that is gone is replaced; throws
-    /// `addressInUse` when somebody answers there, or when the file is no socket.
+    /// Listens on a Unix socket. Replaces a file that a dead process has left behind.
     ///
-    /// The socket is made under a name of its own beside the path, and gets the path when it has its
-    /// owner and its mode and listens: see ``SocketFile/init(moving:to:)``.
+    /// The socket is made under a temporary name beside the path. It gets the path once it has its owner
+    /// and its mode and listens: see ``SocketFile/init(moving:to:)``.
+    ///
+    /// - Throws: `addressInUse` when a process listens there, or when the file is no socket.
     public init(unix address: SocketAddress, access: FileAccess = FileAccess()) throws(Errno) {
         guard let path = address.path else { throw .invalidArgument }
-        descriptor = try Self.socket(for: address)
-        let number = descriptor.rawValue
+        descriptor = try Descriptor.streamSocket(address.family)
+        let socket = descriptor.rawValue
         let draft = try TemporarySocketFile(beside: path)
-        try checkedErrno(unsafe draft.address.withAddress { unsafe bind(number, $0, $1) })
+        try checkedErrno(unsafe draft.address.withAddress { unsafe bind(socket, $0, $1) })
         do throws(Errno) {
-            if access != FileAccess() { try Self.give(access, to: draft.path) }
-            try checkedErrno(listen(number, Self.backlog))
-            try checked(clinux_make_listener(number))
+            if access != FileAccess() { try Self.apply(access, to: draft.path) }
+            try checkedErrno(listen(socket, Self.backlog))
+            try checked(clinux_set_blocking(socket, 0))
             file = try SocketFile(moving: draft, to: path)
         } catch {
             unsafe unlink(draft.path)
@@ -73,16 +74,18 @@ public final class Listener: Sendable {
         isPassed = false
     }
 
-    /// Takes over a socket that listens already, as a service manager passes it. Closing it leaves a
-    /// Unix socket's file where it is. Throws `invalidArgument` for any other descriptor.
+    /// Takes ownership of a socket that already listens, such as one from a service manager. A Unix
+    /// socket's file stays when it closes.
+    ///
+    /// - Throws: `invalidArgument` for any other descriptor.
     public init(listening descriptor: consuming Descriptor) throws(Errno) {
-        let number = descriptor.rawValue
-        guard Self.option(SO_ACCEPTCONN, of: number) == 1,
-            Self.option(SO_TYPE, of: number) == CInt(SOCK_STREAM.rawValue),
-            let domain = Self.option(SO_DOMAIN, of: number),
-            [AF_INET, AF_INET6, AF_UNIX].contains(domain)
+        let socket = SocketHandle(rawValue: descriptor.rawValue)
+        guard socket.option(SO_ACCEPTCONN) == 1,
+            socket.option(SO_TYPE) == CInt(SOCK_STREAM.rawValue),
+            let domain = socket.option(SO_DOMAIN), [AF_INET, AF_INET6, AF_UNIX].contains(domain)
         else { throw .invalidArgument }
-        try checked(clinux_make_listener(number))
+        try checked(clinux_set_blocking(socket.rawValue, 0))
+        try checkedErrno(fcntl(socket.rawValue, F_SETFD, FD_CLOEXEC))
         address = try SocketAddress.local(of: descriptor)
         file = nil
         isPassed = true
@@ -93,41 +96,31 @@ public final class Listener: Sendable {
         file?.remove()
     }
 
-    /// The next connection. Throws `wouldBlock` when there is none, which can be after one was seen:
-    /// it may have gone again, or another process have taken it. accept4(2)
+    /// Accepts the next connection. accept4(2)
+    ///
+    /// - Throws: `wouldBlock` when there is none. That can happen after ``poll(_:or:milliseconds:)`` has
+    ///   reported one: the client has gone, or another process has accepted it.
     public func accept() throws(Errno) -> StreamSocket {
-        let number = try checked(clinux_accept(descriptor.rawValue))
-        return StreamSocket(Descriptor(adopting: number))
+        StreamSocket(Descriptor(adopting: try checked(clinux_accept(descriptor.rawValue))))
     }
 
-    /// Waits until a listener has a connection or the wake-up is signalled; answers the indices of
-    /// the listeners that have one. poll(2)
-    public static func wait(
-        for listeners: [Listener], or wakeUp: borrowing EventFD, milliseconds: Int? = nil
+    /// Waits until a listener has a connection, the event is signalled or the time is over, and returns the
+    /// indices of the listeners that have a connection. poll(2)
+    public static func poll(
+        _ listeners: [Listener], or event: borrowing EventFD, milliseconds: Int? = nil
     ) throws(Errno) -> [Int] {
-        let numbers = listeners.map { $0.descriptor.rawValue } + [wakeUp.descriptor.rawValue]
-        var marks = [UInt8](repeating: 0, count: numbers.count)
-        let timeout = milliseconds.map { CInt(clamping: $0) } ?? -1
-        try checked(unsafe clinux_wait_readable(numbers, &marks, numbers.count, timeout))
-        return listeners.indices.filter { marks[$0] != 0 }
+        let sources = listeners.map { PollSource.input(descriptor: $0.descriptor.rawValue) }
+        let ready = try PollSource.poll(sources + [.event(event)], milliseconds: milliseconds)
+        return listeners.indices.filter { ready[$0] }
     }
 
-    /// Most listeners that ``wait(for:or:milliseconds:)`` can watch.
+    /// The most listeners of one server. Each wait passes all of them to the kernel.
     public static var maximumCount: Int { 63 }
 
-    private static func socket(for address: SocketAddress) throws(Errno) -> Descriptor {
-        Descriptor(adopting: try checked(clinux_stream_socket(address.family)))
-    }
-
-    private static func option(_ name: CInt, of number: CInt) -> CInt? {
-        var value: CInt = 0
-        return unsafe clinux_get_option(number, SOL_SOCKET, name, &value) < 0 ? nil : value
-    }
-
-    private static func give(_ access: FileAccess, to path: String) throws(Errno) {
+    private static func apply(_ access: FileAccess, to path: String) throws(Errno) {
         try checked(
             unsafe clinux_set_file_access(
-                path, access.user.map { Int64($0) } ?? -1, access.group.map { Int64($0) } ?? -1,
+                path, access.uid.map { Int64($0) } ?? -1, access.gid.map { Int64($0) } ?? -1,
                 access.mode.map { Int64($0) } ?? -1))
     }
 }

@@ -9,40 +9,40 @@ public enum Peer: Sendable, Hashable {
     /// A process on this machine, as it was when it connected.
     case process(Credentials)
 
-    /// Whose a process is. unix(7), `SO_PEERCRED`
+    /// The identity of a process. unix(7), `SO_PEERCRED`
     public struct Credentials: Sendable, Hashable {
-        /// The process's number; 0 when it is in another namespace.
-        public let process: Int32
-        /// Its user's number.
-        public let user: UInt32
-        /// Numbers of its group and of its supplementary groups.
-        public let groups: Set<UInt32>
+        /// The process id; 0 when the process is in another PID namespace.
+        public let pid: Int32
+        /// The user.
+        public let uid: UInt32
+        /// The group and the supplementary groups.
+        public let gids: Set<UInt32>
 
-        /// Credentials, for those who have not got them from a socket.
-        public init(process: Int32, user: UInt32, groups: Set<UInt32>) {
-            self.process = process
-            self.user = user
-            self.groups = groups
+        /// Credentials that do not come from a socket.
+        public init(pid: Int32, uid: UInt32, gids: Set<UInt32>) {
+            self.pid = pid
+            self.uid = uid
+            self.gids = gids
         }
     }
 
-    /// Where connections come from that one and the same may have made.
+    /// An origin of connections: those of one origin may all have been made by one client.
     public enum Source: Sendable, Hashable {
-        /// An IPv4 address, or the 64 bits of an IPv6 one that a single host usually has all of.
+        /// An IPv4 address, or the 64 bits of an IPv6 address that usually belong to one host.
         case network(IPNetwork)
         /// A user of this machine.
         case user(UInt32)
-        /// Something else.
+        /// Anything else.
         case unknown
     }
 
-    /// Where it comes from.
+    /// The origin of the connection.
     public var source: Source {
         switch self {
         case .host(let address):
             guard let ip = address.ip else { return .unknown }
             return .network(IPNetwork(ip, prefix: ip.isIPv4 ? 128 : 64))
-        case .process(let credentials): return .user(credentials.user)
+        case .process(let credentials): return .user(credentials.uid)
         }
     }
 }
@@ -53,14 +53,15 @@ extension Peer: CustomStringConvertible {
         switch self {
         case .host(let address): "\(address)"
         case .process(let credentials):
-            "user \(credentials.user) (process \(credentials.process))"
+            "user \(credentials.uid) (process \(credentials.pid))"
         }
     }
 }
 
 extension StreamSocket {
-    /// Who is at the other end. Throws `notConnected` when nobody is any more.
-    /// getpeername(2); unix(7), `SO_PEERCRED` and `SO_PEERGROUPS`
+    /// Returns the other end of the connection. getpeername(2); unix(7), `SO_PEERCRED` and `SO_PEERGROUPS`
+    ///
+    /// - Throws: `notConnected` when the peer has gone.
     public func peer() throws(Errno) -> Peer {
         handle.isUnix
             ? .process(try handle.peerCredentials()) : .host(try handle.peerAddress())
@@ -69,25 +70,24 @@ extension StreamSocket {
 
 extension SocketHandle {
     fileprivate func peerAddress() throws(Errno) -> SocketAddress {
-        try unsafe SocketAddress.asked { (address, length) in
-            unsafe getpeername(number, address, length)
+        try unsafe SocketAddress.filled { (address, length) in
+            unsafe getpeername(rawValue, address, length)
         }
     }
 
     fileprivate func peerCredentials() throws(Errno) -> Peer.Credentials {
-        var process: CInt = 0
-        var user: UInt32 = 0
-        var group: UInt32 = 0
-        try checked(unsafe clinux_peer_credentials(number, &process, &user, &group))
-        return Peer.Credentials(
-            process: process, user: user, groups: try peerGroups().union([group]))
+        var pid: CInt = 0
+        var uid: UInt32 = 0
+        var gid: UInt32 = 0
+        try checked(unsafe clinux_peer_credentials(rawValue, &pid, &uid, &gid))
+        return Peer.Credentials(pid: pid, uid: uid, gids: try peerGroups().union([gid]))
     }
 
     private func peerGroups() throws(Errno) -> Set<UInt32> {
-        // More than a process can have: `NGROUPS_MAX` is 65536; nearly all have a few.
+        // Nearly all processes have a few groups; none has more than `NGROUPS_MAX`, which is 65536.
         for capacity in [64, 65_536] {
             var groups = [UInt32](repeating: 0, count: capacity)
-            let count = unsafe clinux_peer_groups(number, &groups, groups.count)
+            let count = unsafe clinux_peer_groups(rawValue, &groups, groups.count)
             if count == -ERANGE, capacity < 65_536 { continue }
             return Set(groups.prefix(Int(try checked(count))))
         }

@@ -1,30 +1,30 @@
 internal import CLinux
 internal import Glibc
-public import SystemPackage
+internal import SystemPackage
 
-/// An IPv4, IPv6 or Unix address as the kernel wants it.
+/// An IPv4, IPv6 or Unix address in the form that the kernel takes.
 public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
-    /// The kernel's form, `sockaddr`, byte by byte.
+    /// The bytes of the kernel's `sockaddr`.
     package let bytes: [UInt8]
 
-    /// The address that the kernel has in this form: a whole `sockaddr`.
+    /// Makes an address from the bytes of a whole `sockaddr`.
     package init(bytes: [UInt8]) { self.bytes = bytes }
 
-    /// Why a host name led nowhere.
+    /// The reason why a host name has no address.
     public struct LookupError: Error, CustomStringConvertible {
         /// The name that was looked up.
         public let host: String
-        /// What the resolver says.
+        /// The resolver's message.
         public let reason: String
-        /// One sentence with both.
+        /// A sentence with the name and the reason.
         public var description: String { "cannot find the host \"\(host)\": \(reason)" }
     }
 
-    /// Longest path of a Unix socket in bytes. unix(7)
+    /// The length of the longest path of a Unix socket, in bytes. unix(7)
     public static var longestPath: Int { 107 }
 
-    /// The addresses of a host, in the resolver's order; "*" means every address of this machine.
-    /// getaddrinfo(3)
+    /// Returns the addresses of a host, in the resolver's order; "*" stands for every address of this
+    /// machine. getaddrinfo(3)
     public static func resolve(
         host: String, port: UInt16, passive: Bool = false
     ) throws(LookupError) -> [SocketAddress] {
@@ -42,7 +42,7 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         var addresses: [SocketAddress] = []
         var entry = unsafe list
         while let info = unsafe entry {
-            // Sound: the list lives until freeaddrinfo, and says how long each address is.
+            // Sound: the list is valid until freeaddrinfo, and has the length of each address.
             let address = unsafe SocketAddress(
                 bytes: Array(
                     UnsafeRawBufferPointer(
@@ -53,7 +53,8 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         return addresses
     }
 
-    /// A path in the file system; nil when it is empty, has a NUL or is over ``longestPath`` bytes.
+    /// Returns the address of a path; nil when it is empty, contains a NUL or is longer than
+    /// ``longestPath``.
     public static func unix(path: String) -> SocketAddress? {
         let name = Array(path.utf8)
         guard !name.isEmpty, name.count <= longestPath, !name.contains(0) else { return nil }
@@ -63,16 +64,16 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
     }
 
     var family: CInt {
-        // Sound: every sockaddr begins with it, in the machine's own byte order.
+        // Sound: every sockaddr begins with its family, in the machine's byte order.
         CInt(unsafe bytes.span.bytes.unsafeLoadUnaligned(as: sa_family_t.self))
     }
 
-    /// Port of an IPv4 or IPv6 address.
+    /// The port of an IPv4 or IPv6 address; nil for a Unix address.
     public var port: UInt16? {
         family == AF_UNIX ? nil : UInt16(bytes[2]) << 8 | UInt16(bytes[3])
     }
 
-    /// The same address with another port.
+    /// Returns the same address with another port.
     public func with(port: UInt16) -> SocketAddress {
         var bytes = bytes
         bytes[2] = UInt8(port >> 8)
@@ -80,13 +81,13 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         return SocketAddress(bytes: bytes)
     }
 
-    /// Path of a Unix address; empty when it has none, or a name outside of the file system.
+    /// The path of a Unix address; empty when it has none, or an abstract name. Nil for other families.
     public var path: String? {
         guard family == AF_UNIX else { return nil }
         return String(decoding: bytes.dropFirst(2).prefix { $0 != 0 }, as: UTF8.self)
     }
 
-    /// A Unix address's name outside of the file system. unix(7), "abstract"
+    /// The name of a Unix address outside the file system; nil for all others. unix(7), "abstract"
     public var abstractName: String? {
         guard family == AF_UNIX, bytes.count > 3, bytes[2] == 0 else { return nil }
         return String(decoding: bytes.dropFirst(3), as: UTF8.self)
@@ -114,26 +115,28 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Lends the address in the form that system calls take.
+    /// Lends the address to a system call.
     func withAddress<Result>(
         _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
     ) -> Result {
         unsafe bytes.withUnsafeBytes { buffer in
-            // Sound: the bytes are those of a sockaddr of just this length, and never empty.
+            // Sound: the bytes are those of a sockaddr of exactly this length, and never empty.
             unsafe body(
                 buffer.baseAddress!.assumingMemoryBound(to: sockaddr.self),
                 socklen_t(buffer.count))
         }
     }
 
-    /// The address that a socket has been given. getsockname(2)
+    /// Returns the address to which a socket is bound. getsockname(2)
     static func local(of descriptor: borrowing Descriptor) throws(Errno) -> SocketAddress {
-        let number = descriptor.rawValue
-        return try unsafe asked { (address, length) in unsafe getsockname(number, address, length) }
+        let socket = descriptor.rawValue
+        return try unsafe filled { (address, length) in
+            unsafe getsockname(socket, address, length)
+        }
     }
 
-    /// The address that a call of the kernel's fills in.
-    static func asked(
+    /// Returns the address that a system call fills in.
+    static func filled(
         _ call: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> CInt
     ) throws(Errno) -> SocketAddress {
         var storage = sockaddr_storage()
@@ -146,28 +149,5 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         try checkedErrno(result)
         let bytes = unsafe withUnsafeBytes(of: storage) { unsafe Array($0.prefix(Int(length))) }
         return SocketAddress(bytes: bytes)
-    }
-}
-
-extension StreamSocket {
-    /// Connects to an address and waits until that is done or refused. connect(2)
-    ///
-    /// - Parameter milliseconds: throws `timedOut` when it takes longer; 0 for the system's own limit of some
-    ///   minutes.
-    public static func connect(
-        to address: SocketAddress, milliseconds: Int = 0
-    ) throws(Errno) -> StreamSocket {
-        let descriptor = Descriptor(adopting: try checked(clinux_stream_socket(address.family)))
-        let number = descriptor.rawValue
-        let socket = StreamSocket(descriptor)
-        // On Linux the send timeout is connect(2)'s, too.
-        socket.handle.setSendTimeout(milliseconds: milliseconds)
-        do throws(Errno) {
-            try checkedErrno(unsafe address.withAddress { unsafe Glibc.connect(number, $0, $1) })
-        } catch {
-            throw error == .nowInProgress ? .timedOut : error
-        }
-        socket.handle.setSendTimeout(milliseconds: 0)
-        return socket
     }
 }

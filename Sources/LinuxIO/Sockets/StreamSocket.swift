@@ -2,11 +2,11 @@ public import CLinux
 internal import Glibc
 public import SystemPackage
 
-/// What became of one receive or send. Nothing here is exceptional, so nothing is thrown.
+/// The result of one receive or send. Every case is ordinary, so nothing is thrown.
 @frozen public enum IOResult: Sendable, Equatable {
-    /// So many bytes moved; at least one.
+    /// This many bytes were transferred, at least one.
     case bytes(Int)
-    /// Nothing moved, and waiting was not wanted.
+    /// Nothing was transferred: a non-blocking call would have had to wait, or a blocking one timed out.
     case wouldBlock
     /// The peer has sent its last byte.
     case endOfStream
@@ -31,29 +31,58 @@ public import SystemPackage
 public struct StreamSocket: ~Copyable, Sendable {
     private let descriptor: Descriptor
 
-    /// Takes over a connected stream socket.
+    /// Takes ownership of a connected stream socket.
     public init(_ descriptor: consuming Descriptor) {
         self.descriptor = descriptor
     }
 
-    /// Two Unix sockets that are connected to each other. socketpair(2)
+    /// Returns two Unix sockets that are connected to each other. socketpair(2)
     public static func pair() throws(Errno) -> SocketPair {
-        var first: CInt = -1
-        var second: CInt = -1
-        try checked(unsafe clinux_socket_pair(&first, &second))
+        var ends: [CInt] = [-1, -1]
+        let type = CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
+        try checkedErrno(unsafe socketpair(AF_UNIX, type, 0, &ends))
         return SocketPair(
-            first: StreamSocket(Descriptor(adopting: first)),
-            second: StreamSocket(Descriptor(adopting: second)))
+            first: StreamSocket(Descriptor(adopting: ends[0])),
+            second: StreamSocket(Descriptor(adopting: ends[1])))
     }
 
-    /// Gives the socket's number to a library that owns sockets itself, and will close it.
+    /// Connects to an address, and waits until the connection is accepted or refused. connect(2)
+    ///
+    /// - Parameter milliseconds: throws `timedOut` after this time; 0 for the system's own limit of some
+    ///   minutes.
+    public static func connect(
+        to address: SocketAddress, milliseconds: Int = 0
+    ) throws(Errno) -> StreamSocket {
+        let descriptor = try Descriptor.streamSocket(address.family)
+        let rawValue = descriptor.rawValue
+        let socket = StreamSocket(descriptor)
+        // On Linux the send timeout applies to connect(2), too.
+        socket.handle.setSendTimeout(milliseconds: milliseconds)
+        do throws(Errno) {
+            try checkedErrno(unsafe address.withAddress { unsafe Glibc.connect(rawValue, $0, $1) })
+        } catch {
+            throw error == .nowInProgress ? .timedOut : error
+        }
+        socket.handle.setSendTimeout(milliseconds: 0)
+        return socket
+    }
+
+    /// Transfers the duty to close the socket to the caller, such as a library that owns its sockets.
     public consuming func release() -> CInt { descriptor.release() }
 
-    /// A way to use the socket without owning it; not to be used after this value is gone.
-    public var handle: SocketHandle { SocketHandle(number: descriptor.rawValue) }
+    /// A way to use the socket without owning it. It must not outlive this value.
+    public var handle: SocketHandle { SocketHandle(rawValue: descriptor.rawValue) }
 }
 
-/// What ``StreamSocket/pair()`` makes.
+extension Descriptor {
+    /// Returns a new stream socket of an address family, closed on exec. socket(2)
+    static func streamSocket(_ family: CInt) throws(Errno) -> Descriptor {
+        let type = CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
+        return Descriptor(adopting: try checkedErrno(socket(family, type, 0)))
+    }
+}
+
+/// The two ends that ``StreamSocket/pair()`` returns.
 @frozen public struct SocketPair: ~Copyable, Sendable {
     /// One end.
     public var first: StreamSocket
@@ -63,9 +92,9 @@ public struct StreamSocket: ~Copyable, Sendable {
 
 /// What a socket is ready for.
 @frozen public struct Readiness: OptionSet, Sendable, BitwiseCopyable {
-    /// The shim's bits.
+    /// The bits of the set.
     public let rawValue: CInt
-    /// From the shim's bits.
+    /// A set of these bits.
     public init(rawValue: CInt) { self.rawValue = rawValue }
 
     /// There is input, or the connection has ended.
@@ -74,62 +103,81 @@ public struct StreamSocket: ~Copyable, Sendable {
     public static var output: Self { Self(rawValue: 2) }
 }
 
-/// A socket that somebody else owns and will close.
+/// A way to use a socket that another value owns and will close.
 @frozen public struct SocketHandle: Sendable, BitwiseCopyable {
-    @usableFromInline package let number: CInt
+    /// The descriptor.
+    @usableFromInline package let rawValue: CInt
 
     @inlinable
-    package init(number: CInt) { self.number = number }
+    package init(rawValue: CInt) { self.rawValue = rawValue }
 
-    /// Receives what there is into the regions, in order; waits for the first byte if that is
-    /// wanted. The list itself is not changed. recvmsg(2)
+    // MARK: - Receiving and sending
+
+    /// Receives into the regions, in order; a blocking call waits for the first byte. The list itself
+    /// does not change. recvmsg(2)
     @_semantics("no_performance_analysis") @inlinable @inline(__always)
-    public func receive(into list: borrowing VectorList, wait: Bool) -> IOResult {
-        // Sound: the list's entries from first to end are initialized, and their regions alive.
+    public func receive(into list: borrowing VectorList, blocking: Bool) -> IOResult {
+        // Sound: the list's entries from first to end are initialized, and their regions valid.
         IOResult(
             unsafe clinux_receive(
-                number, list.storage + list.first, list.end &- list.first, wait ? 1 : 0))
+                rawValue, list.storage + list.first, list.end &- list.first, blocking ? 1 : 0))
     }
 
-    /// Receives what there is into one region. recvmsg(2)
+    /// Receives into one region. recvmsg(2)
     @_semantics("no_performance_analysis") @inlinable @inline(__always)
-    public func receive(into region: MemoryRegion, wait: Bool) -> IOResult {
+    public func receive(into region: MemoryRegion, blocking: Bool) -> IOResult {
         var vector = unsafe iovec(iov_base: region.base, iov_len: region.count)
-        return IOResult(unsafe clinux_receive(number, &vector, 1, wait ? 1 : 0))
+        return IOResult(unsafe clinux_receive(rawValue, &vector, 1, blocking ? 1 : 0))
     }
 
-    /// Sends from the regions, in order, and waits as long as the peer is not reading, unless that is
-    /// not wanted. The list itself is not changed. sendmsg(2)
+    /// Sends from the regions, in order; a blocking call waits until the peer has made room. The list
+    /// itself does not change. sendmsg(2)
     @_semantics("no_performance_analysis") @inlinable @inline(__always)
-    public func send(_ list: borrowing VectorList, wait: Bool = true) -> IOResult {
-        // Sound: as above.
+    public func send(_ list: borrowing VectorList, blocking: Bool = true) -> IOResult {
+        // Sound: as in receive(into:blocking:).
         IOResult(
             unsafe clinux_send(
-                number, list.storage + list.first, list.end &- list.first, wait ? 1 : 0))
+                rawValue, list.storage + list.first, list.end &- list.first, blocking ? 1 : 0))
     }
 
     /// Sends from one region. sendmsg(2)
     @_semantics("no_performance_analysis") @inlinable @inline(__always)
-    public func send(_ region: MemoryRegion, wait: Bool = true) -> IOResult {
+    public func send(_ region: MemoryRegion, blocking: Bool = true) -> IOResult {
         var vector = unsafe iovec(iov_base: region.base, iov_len: region.count)
-        return IOResult(unsafe clinux_send(number, &vector, 1, wait ? 1 : 0))
+        return IOResult(unsafe clinux_send(rawValue, &vector, 1, blocking ? 1 : 0))
     }
 
-    /// Lends the descriptor to a library that does input and output by itself, such as TLS.
-    public func withDescriptor<Result>(_ body: (CInt) -> Result) -> Result { body(number) }
+    /// Lends the descriptor to a library that does its own input and output, such as GnuTLS.
+    public func withDescriptor<Result>(_ body: (CInt) -> Result) -> Result { body(rawValue) }
 
-    /// Whether calls that say nothing about it wait, as they do at first. fcntl(2), `O_NONBLOCK`
-    public func setWaiting(_ waits: Bool) {
-        // It can only fail for a descriptor that is none.
-        _ = clinux_set_waiting(number, waits ? 1 : 0)
+    /// Sets whether calls that do not choose themselves block, as they do at first. fcntl(2), `O_NONBLOCK`
+    public func setBlocking(_ blocking: Bool) {
+        // Fails only for a closed descriptor.
+        _ = clinux_set_blocking(rawValue, blocking ? 1 : 0)
     }
 
-    /// Waits for input, or the end of it, and says whether there is any before the time is over.
-    /// poll(2)
+    // MARK: - Waiting
+
+    /// Waits for input or its end, and returns whether either came before the time was over. poll(2)
     public func waitReadable(milliseconds: Int) throws(Errno) -> Bool {
-        var mark: UInt8 = 0
-        return try checked(
-            unsafe clinux_wait_readable([number], &mark, 1, CInt(clamping: milliseconds))) > 0
+        try PollSource.poll(descriptor: rawValue, for: POLLIN, milliseconds: milliseconds) != 0
+    }
+
+    /// Waits for room to send or the end of the connection, and returns whether either came before the
+    /// time was over. poll(2)
+    public func waitWritable(milliseconds: Int) throws(Errno) -> Bool {
+        try PollSource.poll(descriptor: rawValue, for: POLLOUT, milliseconds: milliseconds) != 0
+    }
+
+    /// Waits for input (or its end) or room to send, and returns what the socket is ready for; nothing
+    /// when the time was over. poll(2)
+    public func waitEither(milliseconds: Int) throws(Errno) -> Readiness {
+        let events = try PollSource.poll(
+            descriptor: rawValue, for: POLLIN | POLLOUT, milliseconds: milliseconds)
+        var readiness: Readiness = []
+        if events & (POLLIN | POLLHUP | POLLERR) != 0 { readiness.insert(.input) }
+        if events & POLLOUT != 0 { readiness.insert(.output) }
+        return readiness
     }
 
     /// Which sockets of a group are shut down in both directions.
@@ -142,11 +190,11 @@ public struct StreamSocket: ~Copyable, Sendable {
         case own
     }
 
-    /// What a group of sockets that threads share keeps of this one: never 0.
-    public var groupSlot: UInt64 { UInt64(number) + 1 }
+    /// The word that stands for this socket in a group that threads share; never 0.
+    public var groupSlot: UInt64 { UInt64(rawValue) + 1 }
 
-    /// Looks at all sockets of a group at once, without waiting. `memory` holds a ``groupSlot`` or 0 in each
-    /// of its first `count` words (at most 64), and `own` is the index of the caller's. poll(2)
+    /// Polls all sockets of a group in one call that does not wait. `memory` holds a ``groupSlot`` or 0 in
+    /// each of its first `count` words (at most 64), and `own` is the index of the caller's. poll(2)
     @_semantics("no_performance_analysis")
     public static func hangUps(in memory: MemoryRegion, count: Int, own: Int) -> HangUps {
         precondition(memory.count >= count * 8 && (0..<count).contains(own))
@@ -158,56 +206,48 @@ public struct StreamSocket: ~Copyable, Sendable {
         return state == 0 ? .none : state == 1 ? .others : .own
     }
 
-    /// Waits for room to send, or the end, and says whether that comes before the time is over. poll(2)
-    public func waitWritable(milliseconds: Int) throws(Errno) -> Bool {
-        try checked(clinux_wait_writable(number, CInt(clamping: milliseconds))) > 0
-    }
+    // MARK: - Shutting down
 
-    /// Waits for input (or the end of it) or for room to send, whichever comes first; neither when the
-    /// time is over. poll(2)
-    public func waitEither(milliseconds: Int) throws(Errno) -> Readiness {
-        Readiness(
-            rawValue: try checked(clinux_wait_either(number, CInt(clamping: milliseconds))))
-    }
-
-    /// Lets no more in: what was received can still be read, then comes the end. shutdown(2)
+    /// Stops receiving: what has arrived can still be read, and then the stream ends. shutdown(2)
     public func shutdownReceiving() {
-        shutdown(number, CInt(SHUT_RD))
+        shutdown(rawValue, CInt(SHUT_RD))
     }
 
-    /// Sends no more: the peer reads what is on its way, and then the end. shutdown(2)
+    /// Stops sending: the peer reads what is on its way, and then the stream ends. shutdown(2)
     public func shutdownSending() {
-        shutdown(number, CInt(SHUT_WR))
+        shutdown(rawValue, CInt(SHUT_WR))
     }
 
-    /// Ends both directions; whoever waits on the socket wakes up. shutdown(2)
+    /// Ends both directions, and wakes every thread that waits on the socket. shutdown(2)
     public func shutdownBoth() {
-        shutdown(number, CInt(SHUT_RDWR))
+        shutdown(rawValue, CInt(SHUT_RDWR))
     }
 
-    /// Makes a send give up, with ``IOResult/wouldBlock``, when the peer reads nothing for so long; 0
-    /// takes the limit away. socket(7), `SO_SNDTIMEO`
+    // MARK: - Options
+
+    /// Limits how long a send waits while the peer reads nothing; it then returns
+    /// ``IOResult/wouldBlock``. 0 removes the limit. socket(7), `SO_SNDTIMEO`
     public func setSendTimeout(milliseconds: Int) {
         setTimeout(SO_SNDTIMEO, milliseconds)
     }
 
-    /// Makes a receive that waits give up, with ``IOResult/wouldBlock``, when nothing comes for so
-    /// long; 0 takes the limit away. socket(7), `SO_RCVTIMEO`
+    /// Limits how long a blocking receive waits; it then returns ``IOResult/wouldBlock``. 0 removes the
+    /// limit. socket(7), `SO_RCVTIMEO`
     public func setReceiveTimeout(milliseconds: Int) {
         setTimeout(SO_RCVTIMEO, milliseconds)
     }
 
-    /// Both of them.
+    /// Sets the timeouts of both directions.
     public func setStallTimeout(milliseconds: Int) {
         setSendTimeout(milliseconds: milliseconds)
         setReceiveTimeout(milliseconds: milliseconds)
     }
 
-    /// The limit that ``setSendTimeout(milliseconds:)`` sets, or whoever else has the socket.
+    /// The limit that ``setSendTimeout(milliseconds:)`` or another owner of the socket has set; 0 for none.
     public var sendTimeoutMilliseconds: Int {
         var time = timeval()
         var length = socklen_t(MemoryLayout<timeval>.size)
-        guard unsafe getsockopt(number, SOL_SOCKET, SO_SNDTIMEO, &time, &length) == 0 else {
+        guard unsafe getsockopt(rawValue, SOL_SOCKET, SO_SNDTIMEO, &time, &length) == 0 else {
             return 0
         }
         return time.tv_sec * 1000 + Int(time.tv_usec) / 1000
@@ -217,43 +257,58 @@ public struct StreamSocket: ~Copyable, Sendable {
         var time = timeval(
             tv_sec: milliseconds / 1000, tv_usec: suseconds_t(milliseconds % 1000 * 1000))
         _ = unsafe setsockopt(
-            number, SOL_SOCKET, option, &time, socklen_t(MemoryLayout<timeval>.size))
+            rawValue, SOL_SOCKET, option, &time, socklen_t(MemoryLayout<timeval>.size))
     }
 
-    /// Sends small replies at once instead of waiting for more. tcp(7), `TCP_NODELAY`; other
-    /// kinds of socket do that anyway.
+    /// Sends small replies at once instead of waiting for more. tcp(7), `TCP_NODELAY`; other sockets do so
+    /// anyway, and ignore this call.
     public func disableDelay() {
-        _ = clinux_set_option(number, CInt(IPPROTO_TCP), TCP_NODELAY, 1)
+        try? setOption(CInt(IPPROTO_TCP), TCP_NODELAY, 1)
     }
 
-    /// Has the kernel ask after a peer that has been silent for so long, every so often, and end the
-    /// connection when it does not answer so many times. tcp(7), `TCP_KEEPIDLE`; other kinds of socket
-    /// know when their peer is gone.
+    /// Has the kernel probe a peer that has been silent for `idleSeconds`, every `everySeconds`, and end
+    /// the connection after `times` probes without a reply. tcp(7), `TCP_KEEPIDLE`; other sockets know
+    /// when their peer is gone.
     public func keepAlive(idleSeconds: Int, everySeconds: Int, times: Int) {
-        _ = clinux_set_option(number, SOL_SOCKET, SO_KEEPALIVE, 1)
-        _ = clinux_set_option(number, CInt(IPPROTO_TCP), TCP_KEEPIDLE, CInt(clamping: idleSeconds))
-        _ = clinux_set_option(
-            number, CInt(IPPROTO_TCP), TCP_KEEPINTVL, CInt(clamping: everySeconds))
-        _ = clinux_set_option(number, CInt(IPPROTO_TCP), TCP_KEEPCNT, CInt(clamping: times))
+        let tcp = CInt(IPPROTO_TCP)
+        try? setOption(SOL_SOCKET, SO_KEEPALIVE, 1)
+        try? setOption(tcp, TCP_KEEPIDLE, CInt(clamping: idleSeconds))
+        try? setOption(tcp, TCP_KEEPINTVL, CInt(clamping: everySeconds))
+        try? setOption(tcp, TCP_KEEPCNT, CInt(clamping: times))
     }
 
     /// Whether this is a Unix socket. socket(7), `SO_DOMAIN`
-    public var isUnix: Bool {
-        var domain: CInt = 0
-        var length = socklen_t(MemoryLayout<CInt>.size)
-        return unsafe getsockopt(number, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0
-            && domain == AF_UNIX
+    public var isUnix: Bool { option(SO_DOMAIN) == AF_UNIX }
+
+    /// The number of bytes that the socket has received and that no process has read, on whichever descriptor of it; 0
+    /// when that is not known. ioctl(2), `FIONREAD`
+    public var unreadBytes: Int { max(0, Int(clinux_unread_bytes(rawValue))) }
+
+    /// Requests a send buffer of this size; the kernel may provide less. socket(7), `SO_SNDBUF`
+    public func setSendBuffer(bytes: Int) {
+        do {
+            // Root may exceed the system's limit.
+            try setOption(SOL_SOCKET, SO_SNDBUFFORCE, CInt(clamping: bytes))
+        } catch {
+            try? setOption(SOL_SOCKET, SO_SNDBUF, CInt(clamping: bytes))
+        }
     }
 
-    /// Bytes that have been received and that nobody has read, on whichever descriptor of the socket; 0 when that is
-    /// not known. ioctl(2), `FIONREAD`
-    public var unreadBytes: Int { max(0, Int(clinux_unread_bytes(number))) }
-
-    /// Asks for a send buffer of so many bytes; the kernel may give less. socket(7), `SO_SNDBUF`
-    public func setSendBuffer(bytes: Int) {
-        // As root, past the system's limit; else up to it.
-        if clinux_set_option(number, SOL_SOCKET, SO_SNDBUFFORCE, CInt(clamping: bytes)) < 0 {
-            _ = clinux_set_option(number, SOL_SOCKET, SO_SNDBUF, CInt(clamping: bytes))
+    /// Returns the value of an option of the socket layer; nil when the socket has none. getsockopt(2)
+    package func option(_ name: CInt) -> CInt? {
+        var value: CInt = 0
+        var length = socklen_t(MemoryLayout<CInt>.size)
+        guard unsafe getsockopt(rawValue, SOL_SOCKET, name, &value, &length) == 0 else {
+            return nil
         }
+        return value
+    }
+
+    /// Sets an option. setsockopt(2)
+    func setOption(_ level: CInt, _ name: CInt, _ value: CInt) throws(Errno) {
+        var value = value
+        try checkedErrno(
+            unsafe setsockopt(
+                rawValue, level, name, &value, socklen_t(MemoryLayout<CInt>.size)))
     }
 }

@@ -2,23 +2,24 @@ internal import CLinux
 internal import Glibc
 public import SystemPackage
 
-/// A descriptor that becomes readable when somebody calls ``signal()``. eventfd(2)
+/// A descriptor that a thread can wait for, and that is readable once another thread has called ``signal()``.
+/// eventfd(2)
 public struct EventFD: ~Copyable, Sendable {
     package let descriptor: Descriptor
 
-    /// A wake-up that is not signalled yet.
+    /// Makes an event that is not signalled.
     public init() throws(Errno) {
         descriptor = Descriptor(adopting: try checked(clinux_event_create()))
     }
 
-    /// Wakes the waiting thread, now or when it waits next. Safe from any thread.
+    /// Signals the event, which stays signalled until ``clear()``. Any thread may call it.
     public func signal() {
         var one: UInt64 = 1
-        // Fails only when it is signalled 2^64 times without being cleared: it is awake then.
+        // Fails only after 2^64 signals without a clear; the event is signalled then.
         _ = unsafe write(descriptor.rawValue, &one, 8)
     }
 
-    /// Forgets the signals so far.
+    /// Clears the event, however often it was signalled.
     public func clear() {
         var count: UInt64 = 0
         _ = unsafe read(descriptor.rawValue, &count, 8)

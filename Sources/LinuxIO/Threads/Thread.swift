@@ -2,15 +2,17 @@ internal import CLinux
 internal import Glibc
 public import SystemPackage
 
-/// A thread of its own that runs one function.
+/// A thread that runs one function.
 public final class Thread: Sendable {
     private let identifier: pthread_t
 
-    /// Stack of a thread, in bytes. The loops here are flat; what is large is in buffers.
+    /// The size of a thread's stack in bytes. The loops of this program are flat, and what is large is in
+    /// buffers.
     public static var stackSize: Int { 256 << 10 }
 
-    /// Starts a thread; the name is at most 15 bytes long and is what `top -H` shows.
-    /// pthread_create(3), with all signals blocked
+    /// Starts a thread, in which all signals are blocked. pthread_create(3)
+    ///
+    /// - Parameter name: at most 15 bytes, as `top -H` shows it.
     public init(name: String, _ body: @escaping @Sendable () -> Void) throws(Errno) {
         let context = unsafe Unmanaged.passRetained(Body(name: name, run: body))
         var identifier = pthread_t()
@@ -33,9 +35,14 @@ public final class Thread: Sendable {
         self.identifier = identifier
     }
 
-    /// Waits for its end; to be called once. pthread_join(3)
+    /// Waits until the thread has ended; to be called once. pthread_join(3)
     public func join() {
         _ = pthread_join(identifier, nil)
+    }
+
+    /// Suspends the calling thread. clock_nanosleep(2)
+    public static func sleep(milliseconds: Int) {
+        MonotonicTime.now().adding(milliseconds: milliseconds).sleep()
     }
 
     private final class Body: Sendable {

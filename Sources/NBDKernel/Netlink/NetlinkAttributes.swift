@@ -41,7 +41,7 @@ public struct NetlinkAttributes: Sendable, Equatable {
     /// Appends a descriptor's number, for the kernel to take a reference to what is behind it. The
     /// socket has to be open until the message has been answered.
     public mutating func append(_ type: UInt16, descriptorOf socket: SocketHandle) {
-        append(type, number: UInt32(bitPattern: socket.number))
+        append(type, number: UInt32(bitPattern: socket.rawValue))
     }
 
     private mutating func append(_ type: UInt16, _ payload: [UInt8]) {

@@ -19,7 +19,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
         handle.setReceiveTimeout(milliseconds: Self.patience)
     }
 
-    private var handle: SocketHandle { SocketHandle(number: descriptor.rawValue) }
+    private var handle: SocketHandle { SocketHandle(rawValue: descriptor.rawValue) }
 
     /// Asks, and answers the messages that came back before the acknowledgement. Throws what the
     /// kernel says, or `badMessage` when its answer is malformed.

@@ -52,8 +52,8 @@ struct Acceptor: ~Copyable {
 
     private func wait(for listeners: [Listener], milliseconds: Int? = nil) -> [Int] {
         do throws(Errno) {
-            let ready = try Listener.wait(
-                for: listeners, or: context.wakeUp, milliseconds: milliseconds)
+            let ready = try Listener.poll(
+                listeners, or: context.wakeUp, milliseconds: milliseconds)
             context.wakeUp.clear()
             return ready
         } catch {

@@ -25,7 +25,7 @@ public struct AdmissionPolicy: Sendable {
             return networks.contains { $0.contains(ip) }
         case .process(let credentials):
             if users.isEmpty && groups.isEmpty { return true }
-            return users.contains(credentials.user) || !groups.isDisjoint(with: credentials.groups)
+            return users.contains(credentials.uid) || !groups.isDisjoint(with: credentials.gids)
         }
     }
 }

@@ -57,7 +57,7 @@ public final class Server: Sendable {
     @discardableResult
     public func serve(_ socket: consuming StreamSocket) -> UInt64 {
         // Whoever had it before may have used it without waiting.
-        socket.handle.setWaiting(true)
+        socket.handle.setBlocking(true)
         let connection = context.connection(socket)
         context.hand(over: connection)
         return connection.number
@@ -68,7 +68,7 @@ public final class Server: Sendable {
     /// ends soon, the connection is closed instead of served.
     package func serve(_ socket: consuming StreamSocket, in group: ConnectionGroup) -> UInt64 {
         let membership = group.join(socket.handle)
-        socket.handle.setWaiting(true)
+        socket.handle.setBlocking(true)
         let connection = context.connection(socket, membership: membership)
         if membership != nil { context.hand(over: connection) }
         return connection.number

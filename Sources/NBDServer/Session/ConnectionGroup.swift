@@ -111,7 +111,7 @@ struct SiblingConnections: Sendable, BitwiseCopyable {
             case .none: return true
             case .own: return false
             // The other thread ends at once unless it is stopped; then there is nothing to hurry for.
-            case .others: MonotonicTime.now().adding(milliseconds: 1).sleep()
+            case .others: Thread.sleep(milliseconds: 1)
             }
         }
     }

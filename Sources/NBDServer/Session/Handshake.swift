@@ -102,7 +102,7 @@ struct Handshake: ~Copyable {
         while received < count {
             let rest = buffer.region.slice(at: received, count: count - received)
             // A look comes first: TLS may hold what the socket does not have any more.
-            switch channel.receive(into: rest, wait: false) {
+            switch channel.receive(into: rest, blocking: false) {
             case .bytes(let count): received += count
             case .wouldBlock: try waitForInput()
             case .endOfStream where stop.isSet: throw .stopped
@@ -149,7 +149,7 @@ struct Handshake: ~Copyable {
             part.copy(from: Array(bytes[sent..<sent + part.count]))
             list.append(part)
             while !list.isEmpty {
-                switch channel.send(list, wait: false) {
+                switch channel.send(list, blocking: false) {
                 case .bytes(let count): list.consume(count)
                 case .wouldBlock: try waitForRoom()
                 case .endOfStream: throw .closed

@@ -334,7 +334,7 @@ struct Transmission: ~Copyable {
         polling.begin(afterBatchOf: batchSize)
         batchSize = 0
         while polling.goesOn {
-            let transfer = input.receive(from: channel, wait: false)
+            let transfer = input.receive(from: channel, blocking: false)
             if case .wouldBlock = transfer { continue }
             polling.found()
             meter.waited(asleep: false)
@@ -346,9 +346,9 @@ struct Transmission: ~Copyable {
 
     /// Waits in the kernel, and lets the polling know for how long.
     private mutating func sleep() -> IOResult {
-        guard polling.isOn else { return input.receive(from: channel, wait: true) }
+        guard polling.isOn else { return input.receive(from: channel, blocking: true) }
         let start = MonotonicTime.now()
-        let transfer = input.receive(from: channel, wait: true)
+        let transfer = input.receive(from: channel, blocking: true)
         polling.slept(nanoseconds: MonotonicTime.now().nanoseconds &- start.nanoseconds)
         return transfer
     }
@@ -358,7 +358,7 @@ struct Transmission: ~Copyable {
         var rest = rest
         while rest.count > 0 {
             let isIdle = replies.isEmpty
-            switch input.receive(from: channel, into: rest, wait: isIdle) {
+            switch input.receive(from: channel, into: rest, blocking: isIdle) {
             case .bytes(let count):
                 meter.received()
                 noteReceived()
@@ -376,7 +376,7 @@ struct Transmission: ~Copyable {
     private mutating func receive(atLeast count: Int) throws(DisconnectReason) {
         while input.count < count {
             let isIdle = replies.isEmpty
-            switch input.receive(from: channel, wait: isIdle) {
+            switch input.receive(from: channel, blocking: isIdle) {
             case .bytes:
                 meter.received()
                 noteReceived()

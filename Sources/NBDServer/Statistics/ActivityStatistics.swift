@@ -12,7 +12,7 @@ public struct ActivityStatistics: Sendable, Equatable {
 
     /// What counters say now, while their thread may go on.
     init(copying counters: AtomicWords) {
-        words = (0..<CounterLayout.counterCount).map { counters.peek($0) }
+        words = (0..<CounterLayout.counterCount).map { counters.loadRelaxed($0) }
     }
 
     /// Puts others to these.

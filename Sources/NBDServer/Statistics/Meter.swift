@@ -38,7 +38,7 @@ struct Meter {
     mutating func received() {
         guard isOn else { return }
         receivedAt = MonotonicTime.now().nanoseconds
-        if pending == 0 { isTracing = traceReaders.peek(0) != 0 }
+        if pending == 0 { isTracing = traceReaders.loadRelaxed(0) != 0 }
     }
 
     /// A request's header has been decoded.
@@ -58,15 +58,15 @@ struct Meter {
         guard isOn else { return }
         let command = CountedCommand.place(of: request.command)
         let counters = CounterLayout.commands &+ command &* CounterLayout.wordsOfCommand
-        words.advance(counters &+ CounterLayout.requests, by: 1)
+        words.addRelaxed(counters &+ CounterLayout.requests, by: 1)
         var mark = receivedAt &<< Self.timeShift | UInt64(truncatingIfNeeded: command)
         if error == .none {
-            words.advance(counters &+ CounterLayout.bytes, by: request.length)
+            words.addRelaxed(counters &+ CounterLayout.bytes, by: request.length)
         } else {
             mark |= UInt64(truncatingIfNeeded: countError(counters)) &<< Self.errorShift
         }
         if pending == CounterLayout.pendingCapacity { settle() }
-        words.put(CounterLayout.pending &+ pending, mark)
+        words.storeRelaxed(CounterLayout.pending &+ pending, mark)
         if isTracing { note(request) }
         error = .none
         pending &+= 1
@@ -78,7 +78,7 @@ struct Meter {
         let counters =
             CounterLayout.commands
             + CountedCommand.place(of: .disconnect) * CounterLayout.wordsOfCommand
-        words.advance(counters &+ CounterLayout.requests, by: 1)
+        words.addRelaxed(counters &+ CounterLayout.requests, by: 1)
     }
 
     /// All replies have been sent.
@@ -91,7 +91,7 @@ struct Meter {
     @inline(__always)
     func waited(asleep: Bool) {
         guard isOn else { return }
-        words.advance(asleep ? CounterLayout.pollSleeps : CounterLayout.pollHits, by: 1)
+        words.addRelaxed(asleep ? CounterLayout.pollSleeps : CounterLayout.pollHits, by: 1)
     }
 
     // MARK: - Marks: time, error and command of a request in one word
@@ -103,16 +103,16 @@ struct Meter {
 
     private func countError(_ counters: Int) -> Int {
         let place = CountedError.place(of: error)
-        words.advance(counters &+ CounterLayout.errors, by: 1)
-        words.advance(CounterLayout.errorKinds &+ place, by: 1)
+        words.addRelaxed(counters &+ CounterLayout.errors, by: 1)
+        words.addRelaxed(CounterLayout.errorKinds &+ place, by: 1)
         return place
     }
 
     private func note(_ request: Request) {
         let place = CounterLayout.details &+ pending &* CounterLayout.wordsOfDetail
-        words.put(place, request.offset)
-        words.put(place &+ 1, request.length)
-        words.put(
+        words.storeRelaxed(place, request.offset)
+        words.storeRelaxed(place &+ 1, request.length)
+        words.storeRelaxed(
             place &+ 2,
             UInt64(request.command.rawValue) | UInt64(request.flags.rawValue) &<< 16
                 | UInt64(error.rawValue) &<< 32)
@@ -125,7 +125,7 @@ struct Meter {
         let now = MonotonicTime.now().nanoseconds
         var index = 0
         while index < pending {
-            let mark = words.peek(CounterLayout.pending &+ index)
+            let mark = words.loadRelaxed(CounterLayout.pending &+ index)
             let nanoseconds = (now &- mark &>> Self.timeShift) & Self.timeMask
             let command = Int(truncatingIfNeeded: mark & 15)
             let error = CountedError.number(at: mark &>> Self.errorShift & 15)
@@ -135,12 +135,12 @@ struct Meter {
                     connection, command: mark & 15, error: error, nanoseconds: nanoseconds)
                 if isTracing { trace(index, nanoseconds, endedAt: now) }
                 index &+= 1
-            } while index < pending && words.peek(CounterLayout.pending &+ index) == mark
+            } while index < pending && words.loadRelaxed(CounterLayout.pending &+ index) == mark
             let count = UInt64(truncatingIfNeeded: index &- first)
-            words.advance(
+            words.addRelaxed(
                 CounterLayout.latencies &+ command &* CounterLayout.wordsOfLatency
                     &+ LatencyScale.bucket(of: nanoseconds), by: count)
-            words.advance(
+            words.addRelaxed(
                 CounterLayout.commands &+ command &* CounterLayout.wordsOfCommand
                     &+ CounterLayout.nanoseconds, by: nanoseconds &* count)
         }
@@ -150,11 +150,11 @@ struct Meter {
 
     @inline(__always)
     private func countBatch() {
-        words.advance(CounterLayout.batches, by: 1)
-        words.advance(CounterLayout.batchedRequests, by: UInt64(truncatingIfNeeded: pending))
+        words.addRelaxed(CounterLayout.batches, by: 1)
+        words.addRelaxed(CounterLayout.batchedRequests, by: UInt64(truncatingIfNeeded: pending))
         // The power of two that it does not exceed.
         let size = Int.bitWidth &- (pending &- 1).leadingZeroBitCount
-        words.advance(
+        words.addRelaxed(
             CounterLayout.batchSizes &+ min(size, CounterLayout.batchSizeCount &- 1), by: 1)
     }
 
@@ -162,7 +162,7 @@ struct Meter {
         let detail = CounterLayout.details &+ index &* CounterLayout.wordsOfDetail
         TraceRing(words: words).append(
             receivedAt: endedAt &- nanoseconds, nanoseconds: nanoseconds,
-            offset: words.peek(detail), length: words.peek(detail &+ 1),
-            rest: words.peek(detail &+ 2))
+            offset: words.loadRelaxed(detail), length: words.loadRelaxed(detail &+ 1),
+            rest: words.loadRelaxed(detail &+ 2))
     }
 }

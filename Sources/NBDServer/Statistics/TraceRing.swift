@@ -16,9 +16,9 @@ struct TraceRing {
     func append(
         receivedAt: UInt64, nanoseconds: UInt64, offset: UInt64, length: UInt64, rest: UInt64
     ) {
-        let number = words.peek(CounterLayout.ringWhole)
+        let number = words.loadRelaxed(CounterLayout.ringWhole)
         // A reader that sees any of the words below also sees that this event had been begun.
-        words.put(CounterLayout.ringClaimed, number &+ 1)
+        words.storeRelaxed(CounterLayout.ringClaimed, number &+ 1)
         let place = Self.place(of: number)
         words.store(place, receivedAt)
         words.store(place &+ 1, nanoseconds)

@@ -111,7 +111,7 @@ final class Backing: Sendable {
         store(isServed: true)
         guard !isNamed.load(ordering: .acquiring) else { return }
         do throws(Errno) {
-            try memory.name(place.path)
+            try memory.link(at: place.path)
         } catch .fileExists {
             // Somebody has made one of the same name meanwhile.
             throw .inUse(path: place.path, pid: nil)
@@ -127,11 +127,11 @@ final class Backing: Sendable {
     /// It goes; its memory is free when the disk is gone.
     func remove() {
         guard isNamed.exchange(false, ordering: .acquiringAndReleasing) else { return }
-        memory.removeName(place.path)
+        memory.unlink(at: place.path)
     }
 
     private func store(isServed: Bool) {
-        BackingState(isServed: isServed, process: CurrentProcess.number).store(in: header.region)
+        BackingState(isServed: isServed, process: CurrentProcess.pid).store(in: header.region)
     }
 
     /// Bytes of memory that the disk takes up.

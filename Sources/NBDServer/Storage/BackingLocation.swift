@@ -33,7 +33,7 @@ public struct BackingLocation: Sendable, Equatable {
 
     /// Each user has one, since nobody can use another's.
     private static func directory(in parent: String) -> String {
-        let user = CurrentProcess.user
+        let user = CurrentProcess.uid
         return user == 0 ? "\(parent)/ramdisk-nbd" : "\(parent)/ramdisk-nbd-\(user)"
     }
 

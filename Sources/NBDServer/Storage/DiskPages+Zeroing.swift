@@ -92,7 +92,7 @@ extension DiskPages {
         from start: UInt64, to end: UInt64, out shared: SharedMemoryHandle
     ) -> Bool {
         do throws(Errno) {
-            try shared.punch(offset: Int(start), count: Int(end - start))
+            try shared.punchHole(offset: Int(start), count: Int(end - start))
             return true
         } catch {
             return false

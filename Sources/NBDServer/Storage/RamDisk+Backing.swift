@@ -91,7 +91,7 @@ extension Backing {
         while place < memory.size {
             let run = try memory.nextData(from: place) ?? memory.size..<memory.size
             if run.lowerBound > place {
-                try? memory.handle.punch(offset: place, count: run.lowerBound - place)
+                try? memory.handle.punchHole(offset: place, count: run.lowerBound - place)
             }
             place = run.upperBound
         }

@@ -24,8 +24,8 @@ struct ReadPins: ~Copyable {
 
     /// Takes over a claim that has been made; traps when there are more than a batch can have.
     mutating func keep(_ pages: Range<Int>) {
-        words.put(2 &* count, UInt64(pages.lowerBound))
-        words.put(2 &* count &+ 1, UInt64(pages.upperBound))
+        words.storeRelaxed(2 &* count, UInt64(pages.lowerBound))
+        words.storeRelaxed(2 &* count &+ 1, UInt64(pages.upperBound))
         count &+= 1
     }
 
@@ -40,7 +40,8 @@ struct ReadPins: ~Copyable {
 
     private func giveUp() {
         for index in 0..<count {
-            claims.unpin(Int(words.peek(2 &* index))..<Int(words.peek(2 &* index &+ 1)))
+            claims.unpin(
+                Int(words.loadRelaxed(2 &* index))..<Int(words.loadRelaxed(2 &* index &+ 1)))
         }
     }
 }

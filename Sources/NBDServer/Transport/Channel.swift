@@ -25,16 +25,16 @@ internal import LinuxIO
     /// Receives what there is into the regions, in order; waits for the first byte if that is wanted.
     /// The list itself is not changed.
     @inline(__always)
-    func receive(into list: borrowing VectorList, wait: Bool) -> IOResult {
-        if let tls = unsafe tls { return unsafe Self.receive(tls, list, wait) }
-        return socket.receive(into: list, wait: wait)
+    func receive(into list: borrowing VectorList, blocking: Bool) -> IOResult {
+        if let tls = unsafe tls { return unsafe Self.receive(tls, list, blocking) }
+        return socket.receive(into: list, blocking: blocking)
     }
 
     /// Receives what there is into one region.
     @inline(__always)
-    func receive(into region: MemoryRegion, wait: Bool) -> IOResult {
-        if let tls = unsafe tls { return unsafe Self.receive(tls, region, wait) }
-        return socket.receive(into: region, wait: wait)
+    func receive(into region: MemoryRegion, blocking: Bool) -> IOResult {
+        if let tls = unsafe tls { return unsafe Self.receive(tls, region, blocking) }
+        return socket.receive(into: region, blocking: blocking)
     }
 
     /// Sends from the regions, in order, and waits as long as the client is not reading, unless that
@@ -42,9 +42,9 @@ internal import LinuxIO
     ///
     /// TLS always takes the whole list, and waits: in the handshake for as long as that may last.
     @inline(__always)
-    func send(_ list: borrowing VectorList, wait: Bool = true) -> IOResult {
+    func send(_ list: borrowing VectorList, blocking: Bool = true) -> IOResult {
         if let tls = unsafe tls { return unsafe Self.send(tls, list) }
-        return socket.send(list, wait: wait)
+        return socket.send(list, blocking: blocking)
     }
 
     // Not analysed: what the library does is its own affair. Out of line, so that plain connections
@@ -52,16 +52,16 @@ internal import LinuxIO
 
     @_semantics("no_performance_analysis") @inline(never)
     private static func receive(
-        _ tls: Unmanaged<TLSStream>, _ list: borrowing VectorList, _ wait: Bool
+        _ tls: Unmanaged<TLSStream>, _ list: borrowing VectorList, _ blocking: Bool
     ) -> IOResult {
-        unsafe tls.takeUnretainedValue().receive(into: list, wait: wait)
+        unsafe tls.takeUnretainedValue().receive(into: list, blocking: blocking)
     }
 
     @_semantics("no_performance_analysis") @inline(never)
     private static func receive(
-        _ tls: Unmanaged<TLSStream>, _ region: MemoryRegion, _ wait: Bool
+        _ tls: Unmanaged<TLSStream>, _ region: MemoryRegion, _ blocking: Bool
     ) -> IOResult {
-        unsafe tls.takeUnretainedValue().receive(into: region, wait: wait)
+        unsafe tls.takeUnretainedValue().receive(into: region, blocking: blocking)
     }
 
     @_semantics("no_performance_analysis") @inline(never)

@@ -54,9 +54,9 @@ struct ReceiveBuffer: ~Copyable {
     }
 
     /// Receives what there is, behind what is left over.
-    mutating func receive(from channel: Channel, wait: Bool) -> IOResult {
+    mutating func receive(from channel: Channel, blocking: Bool) -> IOResult {
         makeRoom()
-        let transfer = channel.receive(into: memory.region.suffix(from: end), wait: wait)
+        let transfer = channel.receive(into: memory.region.suffix(from: end), blocking: blocking)
         if case .bytes(let count) = transfer { end &+= count }
         return transfer
     }
@@ -64,7 +64,7 @@ struct ReceiveBuffer: ~Copyable {
     /// Receives into a region that lies elsewhere, and what follows that into this buffer, which
     /// has to be empty. Answers for the region alone: it may be filled with more to come.
     mutating func receive(
-        from channel: Channel, into target: MemoryRegion, wait: Bool
+        from channel: Channel, into target: MemoryRegion, blocking: Bool
     ) -> IOResult {
         precondition(count == 0)
         start = 0
@@ -72,7 +72,7 @@ struct ReceiveBuffer: ~Copyable {
         let room = target.count >= Self.largePayload ? Self.headerRoom : Self.capacity
         vectors.append(target)
         vectors.append(memory.region.slice(at: 0, count: room))
-        let transfer = channel.receive(into: vectors, wait: wait)
+        let transfer = channel.receive(into: vectors, blocking: blocking)
         vectors.consume(vectors.byteCount)
         guard case .bytes(let count) = transfer else { return transfer }
         end = max(0, count &- target.count)

@@ -22,11 +22,11 @@ package struct ControlConfiguration: Sendable {
     /// Where sockets are that nobody has named.
     package var directory = RuntimeDirectories().control
     /// The process whose number such a socket is found under.
-    package var process = CurrentProcess.number
+    package var process = CurrentProcess.pid
 
     package init(
         socket: Socket = Socket.standard, metrics: [ListenAddress] = [],
-        directory: String = RuntimeDirectories().control, process: Int32 = CurrentProcess.number
+        directory: String = RuntimeDirectories().control, process: Int32 = CurrentProcess.pid
     ) {
         self.socket = socket
         self.metrics = metrics

@@ -102,7 +102,7 @@ package final class ControlEndpoint: Sendable {
         var inbox: AsyncStream<Asker>.Continuation?
         while !isStopped.load(ordering: .acquiring) {
             do throws(Errno) {
-                let ready = try Listener.wait(for: listeners, or: wakeUp)
+                let ready = try Listener.poll(listeners, or: wakeUp)
                 wakeUp.clear()
                 for index in ready {
                     guard let asker = try admit(index) else { continue }
@@ -112,7 +112,7 @@ package final class ControlEndpoint: Sendable {
             } catch {
                 // Want of descriptors or memory: there may be some again soon.
                 if error != .wouldBlock, error != .connectionAbort {
-                    MonotonicTime.now().adding(milliseconds: 100).sleep()
+                    Thread.sleep(milliseconds: 100)
                 }
             }
         }
@@ -126,7 +126,7 @@ package final class ControlEndpoint: Sendable {
         let (askers, inbox) = AsyncStream.makeStream(of: Asker.self)
         Task.detached {
             await self.answer(askers)
-            self.answered.fulfil()
+            self.answered.signal()
         }
         return inbox
     }
@@ -164,6 +164,6 @@ package final class ControlEndpoint: Sendable {
     /// that was changed or a descriptor that was handed on, is refused here.
     private static func isOurs(_ peer: Peer) -> Bool {
         guard case .process(let credentials) = peer else { return false }
-        return credentials.user == geteuid() || credentials.user == 0
+        return credentials.uid == geteuid() || credentials.uid == 0
     }
 }

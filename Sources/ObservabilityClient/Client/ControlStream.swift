@@ -51,7 +51,7 @@ package final class ControlStream: Sendable {
     package func nextPiece() throws(Failure) -> [UInt8]? {
         var body: [UInt8] = []
         while body.isEmpty, !reader.withLock({ $0.isComplete }) {
-            switch socket.handle.receive(into: buffer.region, wait: true) {
+            switch socket.handle.receive(into: buffer.region, blocking: true) {
             case .bytes(let count):
                 try take(buffer.region.slice(at: 0, count: count).bytes, into: &body)
             case .wouldBlock:

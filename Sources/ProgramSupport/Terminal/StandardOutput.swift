@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxIO
 internal import Synchronization
 package import SystemPackage
 
@@ -8,16 +9,12 @@ package enum StandardOutput {
 
     /// Writes a text at once. Returns what is in the way, if something is. write(2)
     package static func write(_ text: String) -> Errno? {
-        var rest = Array(text.utf8)[...]
-        while !rest.isEmpty {
-            let count = unsafe rest.withUnsafeBytes {
-                unsafe Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count)
-            }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return count < 0 ? Errno(rawValue: errno) : .noSpace }
-            rest = rest.dropFirst(count)
+        do throws(Errno) {
+            try writeAll(text, to: STDOUT_FILENO)
+            return nil
+        } catch {
+            return error
         }
-        return nil
     }
 
     /// Writes a text, and remembers when that fails. A reader that has gone has read enough. False when

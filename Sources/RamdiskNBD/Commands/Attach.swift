@@ -91,7 +91,7 @@ struct Attach: ParsableCommand {
         if stay {
             try KernelDisk(plan, logger: log.logger, stop: stop).run { device, _ in
                 standardOutput(device.path + "\n")
-                NotifySocket.tell("READY=1")
+                NotifySocket.send("READY=1")
             }
         } else {
             let disk = try KernelDisk(plan, logger: log.quietLogger, stop: stop)

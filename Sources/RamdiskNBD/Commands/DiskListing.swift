@@ -54,7 +54,7 @@ struct DiskRow: Sendable, Equatable {
             let second = $1.device.flatMap(NBDDevice.init(path:))?.index ?? .max
             return first < second
         }
-        let known = Set(records.flatMap { [$0.owner.number, $0.worker?.number ?? 0] })
+        let known = Set(records.flatMap { [$0.owner.pid, $0.worker?.pid ?? 0] })
         return attached + served(besides: known)
     }
 
@@ -89,8 +89,8 @@ struct DiskRow: Sendable, Equatable {
             record.isDetaching
             ? .detaching
             : !isRunning ? .orphaned : device == nil ? .starting : server == nil ? .up : .watched
-        process = isRunning ? record.owner.number : nil
-        worker = record.worker.flatMap { $0.isRunning ? $0.number : nil }
+        process = isRunning ? record.owner.pid : nil
+        worker = record.worker.flatMap { $0.isRunning ? $0.pid : nil }
     }
 
     private init(device: NBDDevice) {

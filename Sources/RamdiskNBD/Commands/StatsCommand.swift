@@ -59,7 +59,7 @@ struct StatsCommand: ParsableCommand {
                         width: Terminal.outputWidth
                     ).text)
             guard watch, isRead else { return }
-            MonotonicTime.now().adding(milliseconds: interval.milliseconds).sleep()
+            Thread.sleep(milliseconds: interval.milliseconds)
             if !json { standardOutput("\n") }
         }
     }

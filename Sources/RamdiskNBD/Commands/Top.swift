@@ -61,7 +61,7 @@ struct Top: ParsableCommand {
         let output = try? OutputFile(standardOutput: ()).isTerminal
         let environment = ProcessInfo.processInfo.environment
         // One that calls itself dumb knows no codes: it gets lines.
-        let isTerminal = Terminal.isThere && environment["TERM"] != "dumb"
+        let isTerminal = Terminal.isPresent && environment["TERM"] != "dumb"
         let plan = TopConfiguration(
             client: try server.client(),
             intervalMilliseconds: interval.milliseconds, isDecimal: decimal,

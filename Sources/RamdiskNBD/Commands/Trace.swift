@@ -63,7 +63,7 @@ struct Trace: ParsableCommand {
             try signals.handle { _ in stream.stop() }
             if let limit = output.duration {
                 _ = try Thread(name: "duration") {
-                    MonotonicTime.now().adding(milliseconds: limit.milliseconds).sleep()
+                    Thread.sleep(milliseconds: limit.milliseconds)
                     stream.stop()
                 }
             }

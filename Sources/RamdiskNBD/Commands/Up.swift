@@ -166,7 +166,7 @@ struct Up: ParsableCommand {
         try disk.run { device, mountPoint in
             LogHold.end()
             standardOutput(device.path + (mountPoint.map { " \($0)" } ?? "") + "\n")
-            NotifySocket.tell("READY=1")
+            NotifySocket.send("READY=1")
             if isDaemon { Daemon.detach() }
         }
     }

@@ -73,7 +73,7 @@ final class Channel {
             }
             let room = min(count - bytes.count, buffer.region.count)
             let part = buffer.region.slice(at: 0, count: room)
-            switch socket.handle.receive(into: part, wait: false) {
+            switch socket.handle.receive(into: part, blocking: false) {
             case .bytes(let count): bytes += part.slice(at: 0, count: count).bytes
             case .wouldBlock: continue
             case .endOfStream, .failed: throw Closed()
@@ -99,7 +99,7 @@ final class Channel {
 
     /// Lets some time go by.
     static func pause(milliseconds: Int) {
-        MonotonicTime.now().adding(milliseconds: milliseconds).sleep()
+        Thread.sleep(milliseconds: milliseconds)
     }
 
     /// Receives what comes until the server closes.

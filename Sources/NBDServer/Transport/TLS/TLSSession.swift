@@ -74,8 +74,8 @@ internal import SystemPackage
         // The library makes its own calls here, with which alone the kernel can take over later. They
         // must not wait: by the library's clock each byte would win the client some more time.
         socket.withDescriptor { unsafe gnutls_transport_set_int2(pointer, $0, $0) }
-        socket.setWaiting(false)
-        defer { socket.setWaiting(true) }
+        socket.setBlocking(false)
+        defer { socket.setBlocking(true) }
         while true {
             let code = unsafe gnutls_handshake(pointer)
             if code >= 0 { return }

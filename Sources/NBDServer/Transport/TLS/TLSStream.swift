@@ -94,12 +94,12 @@ final class TLSStream {
 
     /// Receives what there is into the regions, in order. What the library has decrypted already
     /// comes first, so a look that does not wait sees it.
-    func receive(into list: borrowing VectorList, wait: Bool) -> IOResult {
+    func receive(into list: borrowing VectorList, blocking: Bool) -> IOResult {
         isDrained = false
         var received = 0
         for index in 0..<list.count {
             let region = list[index]
-            let count = fill(region, wait: wait && received == 0)
+            let count = fill(region, blocking: blocking && received == 0)
             received += count
             if count < region.count { break }
         }
@@ -107,9 +107,9 @@ final class TLSStream {
     }
 
     /// Receives what there is into one region.
-    func receive(into region: MemoryRegion, wait: Bool) -> IOResult {
+    func receive(into region: MemoryRegion, blocking: Bool) -> IOResult {
         isDrained = false
-        return result(fill(region, wait: wait))
+        return result(fill(region, blocking: blocking))
     }
 
     private func result(_ received: Int) -> IOResult {
@@ -120,11 +120,11 @@ final class TLSStream {
 
     /// Decrypts into a region until it is full or nothing more is there; waits for the first byte
     /// alone. Answers how many bytes that were.
-    private func fill(_ region: MemoryRegion, wait: Bool) -> Int {
+    private func fill(_ region: MemoryRegion, blocking: Bool) -> Int {
         var filled = 0
         obstacle = nil
         while filled < region.count, !hasEnded, failure == nil {
-            mayWait = wait && filled == 0
+            mayWait = blocking && filled == 0
             var rest = region.suffix(from: filled).mutableSpan
             let count = unsafe rest.withUnsafeMutableBytes { bytes in
                 // Sound: the library writes no more than there is room for.
@@ -209,7 +209,7 @@ final class TLSStream {
         var sent = 0
         while sent < outgoingCount {
             let rest = outgoing.slice(at: sent, count: outgoingCount - sent)
-            let transfer = socket.send(rest, wait: deadline == nil)
+            let transfer = socket.send(rest, blocking: deadline == nil)
             switch transfer {
             case .bytes(let count): sent += count
             case .wouldBlock where hasTimeLeft(): continue
@@ -256,7 +256,7 @@ final class TLSStream {
         guard summary.isInKernel else { return .failed }
         switch error {
         // The kernel hands out data alone; a record of another type is an error to who wants data.
-        case .ioError: return socket.nextOtherRecord().map(end) ?? .failed
+        case .ioError: return socket.receiveNonDataRecord().map(end) ?? .failed
         // What it says of records that are none.
         case .badMessage, .messageTooLong, .invalidArgument:
             return .broken(TLSFailure("the client's TLS is broken: \(error)"))
@@ -264,7 +264,7 @@ final class TLSStream {
         }
     }
 
-    private func end(by record: OtherRecord) -> End {
+    private func end(by record: NonDataRecord) -> End {
         switch record {
         // Of the warnings there is one that matters: that there is no more to come.
         case .alert(isFatal: false, _): return .closed
@@ -330,7 +330,7 @@ final class TLSStream {
         if isDrained, !mayWait { return .wouldBlock }
         // New keys of ours may have been made on the way; the client must not wait for them.
         if mayWait, outgoingCount > 0, !flush() { return obstacle ?? .wouldBlock }
-        let transfer = socket.receive(into: incoming, wait: mayWait)
+        let transfer = socket.receive(into: incoming, blocking: mayWait)
         if case .bytes(let count) = transfer {
             incomingStart = 0
             incomingEnd = count

@@ -57,7 +57,7 @@ struct AdmissionOptions: ParsableArguments {
             return
         }
         // What a service manager passes is checked when the sockets are there.
-        guard !PassedListeners.areThere else { return }
+        guard !PassedListeners.arePresent else { return }
         if let problem = policy.problem(isTCP: addresses.isTCP, isUnix: !addresses.unix.isEmpty) {
             throw ValidationError(problem + ".")
         }
@@ -86,11 +86,11 @@ private func user(_ text: String) throws -> UInt32 {
     guard let user = Account.user(text) else {
         throw ValidationError("There is no user '\(text)'.")
     }
-    return user.number
+    return user.uid
 }
 
 private func group(_ text: String) throws -> UInt32 {
-    guard let group = Account.group(text) else {
+    guard let group = Account.gid(text) else {
         throw ValidationError("There is no group '\(text)'.")
     }
     return group

@@ -92,13 +92,13 @@ private func owner(_ text: String) throws -> Listener.FileAccess {
         guard let user = Account.user(parts[0]) else {
             throw ValidationError("There is no user '\(parts[0])'.")
         }
-        access.user = user.number
+        access.uid = user.uid
     }
     if parts.count == 2 {
-        guard let group = Account.group(parts[1]) else {
+        guard let group = Account.gid(parts[1]) else {
             throw ValidationError("There is no group '\(parts[1])'.")
         }
-        access.group = group
+        access.gid = group
     }
     return access
 }
