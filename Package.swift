@@ -45,6 +45,15 @@ let package = Package(
             // For a span of a memory region that is not lent through a closure.
             swiftSettings: settings + [.enableExperimentalFeature("Lifetimes")]),
 
+        // A client of any NBD server.
+        .target(
+            name: "NBDClient",
+            dependencies: [
+                "NBDProtocol", "LinuxIO",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings),
+
         // Services of the host that the engine does not need: processes, mounts, terminals, systemd.
         .target(
             name: "LinuxHost",
@@ -70,7 +79,7 @@ let package = Package(
         .target(
             name: "NBDKernel",
             dependencies: [
-                "NBDProtocol", "LinuxIO", "LinuxHost", "CLinux",
+                "NBDClient", "NBDProtocol", "LinuxIO", "LinuxHost", "CLinux",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings),
@@ -80,7 +89,7 @@ let package = Package(
             name: "RamdiskNBD",
             dependencies: [
                 "NBDServer", "NBDKernel", "CGnuTLS",
-                "NBDProtocol", "LinuxIO", "LinuxHost",
+                "NBDClient", "NBDProtocol", "LinuxIO", "LinuxHost",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -94,7 +103,7 @@ let package = Package(
         .executableTarget(
             name: "NBDLoad",
             dependencies: [
-                "NBDProtocol", "LinuxIO",
+                "NBDClient", "NBDProtocol", "LinuxIO",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
@@ -104,6 +113,9 @@ let package = Package(
 
         .testTarget(
             name: "NBDProtocolTests", dependencies: ["NBDProtocol"], swiftSettings: settings),
+        .testTarget(
+            name: "NBDClientTests",
+            dependencies: ["NBDClient", "NBDProtocol", "LinuxIO"], swiftSettings: settings),
         .testTarget(
             name: "LinuxIOTests",
             dependencies: [

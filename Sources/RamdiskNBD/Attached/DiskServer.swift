@@ -1,5 +1,6 @@
 internal import LinuxHost
 internal import LinuxIO
+internal import NBDClient
 internal import NBDKernel
 internal import NBDServer
 internal import SystemPackage

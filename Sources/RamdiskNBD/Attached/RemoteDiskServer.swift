@@ -1,5 +1,6 @@
 internal import LinuxHost
 internal import LinuxIO
+internal import NBDClient
 internal import NBDKernel
 internal import NBDProtocol
 
@@ -33,7 +34,7 @@ final class RemoteDiskServer: DiskServer {
         if let lastFailure, .now() < notBefore { throw lastFailure }
         let connection: NBDConnection
         do throws(RemoteServer.Failure) {
-            connection = try server.connect()
+            connection = try server.connectForKernel()
         } catch {
             throw failed(Failure(error))
         }

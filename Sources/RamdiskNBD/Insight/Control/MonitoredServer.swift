@@ -1,6 +1,7 @@
 internal import Glibc
 internal import LinuxHost
 internal import LinuxIO
+internal import NBDProtocol
 internal import NBDServer
 
 /// Whom the control socket answers for.
