@@ -192,3 +192,17 @@ let package = Package(
             swiftSettings: settings),
     ]
 )
+
+// The fuzz targets get their `main` from libFuzzer, so an ordinary build cannot link them. scripts/fuzz sets the
+// variable, and builds them and all they depend on with libFuzzer and the address sanitizer. They are part of
+// this package because they use its `package` declarations.
+if Context.environment["RAMDISK_NBD_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "NBDFuzz",
+            dependencies: [
+                "NBDServer", "NBDProtocol", "LinuxIO",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Fuzz/Sources/NBDFuzz", swiftSettings: settings))
+}
