@@ -117,4 +117,31 @@ struct MessageTests {
             #expect((decoded != nil) == isGood)
         }
     }
+
+    @Test("every command has a value, a name and a name in the specification")
+    func commands() {
+        #expect(Command.allCases.map(\.rawValue) == Array(0...7))
+        for command in Command.allCases {
+            #expect(Command(name: command.name) == command)
+            #expect(command.description.hasPrefix("NBD_CMD_"))
+        }
+        #expect(Command.disconnect.description == "NBD_CMD_DISC")
+        #expect(Command.writeZeroes.description == "NBD_CMD_WRITE_ZEROES")
+        #expect(Command(rawValue: 9).name == "unknown")
+        #expect(Command(rawValue: 9).description == "command 9")
+        #expect(Command(name: "unknown") == nil)
+    }
+
+    @Test("every error has the value and the name of the specification")
+    func errors() {
+        #expect(WireError.allCases.map(\.rawValue) == [0, 1, 5, 12, 22, 28, 75, 95, 108])
+        #expect(
+            WireError.allCases.map(\.name) == [
+                "none", "EPERM", "EIO", "ENOMEM", "EINVAL", "ENOSPC", "EOVERFLOW", "ENOTSUP",
+                "ESHUTDOWN",
+            ])
+        #expect(WireError.invalid.description == "NBD_EINVAL")
+        #expect(WireError.none.description == "none")
+        #expect(WireError(rawValue: 77).name == "77")
+    }
 }

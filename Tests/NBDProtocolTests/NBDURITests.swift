@@ -122,4 +122,14 @@ struct NBDURITests {
         let text = "nbds://alice%40home@h:1/x?tls-hostname=a%20b&tls-type=psk"
         #expect(try NBDURI(text).description == text)
     }
+
+    @Test("percent-encoding keeps unreserved characters, and is undone by decoding")
+    func percentEncoding() {
+        #expect(PercentEncoding.encode("aZ9-._~/: ü%") == "aZ9-._~%2F%3A%20%C3%BC%25")
+        #expect(PercentEncoding.encode("/a:b", keeping: "/") == "/a%3Ab")
+        #expect(PercentEncoding.decode("%2F%3a%20%C3%bc") == "/: ü")
+        for text in ["%", "%4", "%zz", "%00", "%c3%28"] {
+            #expect(PercentEncoding.decode(text) == nil, "\(text)")
+        }
+    }
 }
