@@ -72,6 +72,12 @@ final class RemoteDiskServer: DiskServer {
 extension Failure {
     /// A server cannot be used.
     init(_ error: RemoteServer.Failure) {
-        if case .tls = error { self = .usage("\(error)") } else { self = .unavailable("\(error)") }
+        if case .tls(let uri) = error {
+            self = .usage(
+                "\(uri) requires TLS, which the kernel's nbd driver does not support; "
+                    + "use nbd:// or nbd+unix://")
+        } else {
+            self = .unavailable("\(error)")
+        }
     }
 }
