@@ -45,6 +45,15 @@ let package = Package(
             // For a span of a memory region that is not lent through a closure.
             swiftSettings: settings + [.enableExperimentalFeature("Lifetimes")]),
 
+        // A client of any NBD server.
+        .target(
+            name: "NBDClient",
+            dependencies: [
+                "NBDProtocol", "LinuxIO",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings),
+
         // Services of the host that the engine does not need: processes, mounts, terminals, systemd.
         .target(
             name: "LinuxHost",
@@ -70,7 +79,7 @@ let package = Package(
         .target(
             name: "NBDKernel",
             dependencies: [
-                "NBDProtocol", "LinuxIO", "LinuxHost", "CLinux",
+                "NBDClient", "NBDProtocol", "LinuxIO", "LinuxHost", "CLinux",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings),
@@ -145,7 +154,8 @@ let package = Package(
             dependencies: [
                 "KernelDisks", "ServerHost", "Observability", "ObservabilityClient",
                 "TLSCredentials",
-                "ProgramSupport", "NBDServer", "NBDKernel", "NBDProtocol", "LinuxIO", "LinuxHost",
+                "ProgramSupport", "NBDServer", "NBDKernel", "NBDClient", "NBDProtocol", "LinuxIO",
+                "LinuxHost",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -156,7 +166,7 @@ let package = Package(
         .executableTarget(
             name: "NBDLoad",
             dependencies: [
-                "NBDProtocol", "LinuxIO",
+                "NBDClient", "NBDProtocol", "LinuxIO",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
@@ -166,6 +176,9 @@ let package = Package(
 
         .testTarget(
             name: "NBDProtocolTests", dependencies: ["NBDProtocol"], swiftSettings: settings),
+        .testTarget(
+            name: "NBDClientTests",
+            dependencies: ["NBDClient", "NBDProtocol", "LinuxIO"], swiftSettings: settings),
         .testTarget(
             name: "LinuxIOTests",
             dependencies: [
@@ -248,3 +261,17 @@ let package = Package(
             swiftSettings: settings),
     ]
 )
+
+// The fuzz targets get their `main` from libFuzzer, so an ordinary build cannot link them. scripts/fuzz sets the
+// variable, and builds them and all they depend on with libFuzzer and the address sanitizer. They are part of
+// this package because they use its `package` declarations.
+if Context.environment["RAMDISK_NBD_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "NBDFuzz",
+            dependencies: [
+                "NBDServer", "NBDProtocol", "LinuxIO",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Fuzz/Sources/NBDFuzz", swiftSettings: settings))
+}

@@ -1,4 +1,4 @@
-/// Why there are no figures.
+/// The reason why nbd-load has no result.
 struct Failure: Error, CustomStringConvertible {
     /// One sentence, without a full stop.
     let description: String

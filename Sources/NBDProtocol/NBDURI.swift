@@ -1,37 +1,38 @@
-/// An NBD URI: `nbd://host:10809/export` or `nbd+unix:///export?socket=/path`.
+/// An NBD URI: `nbd://host:10809/export` or `nbd+unix:///export?socket=/path` (doc/uri.md, The NBD URI
+/// format; RFC 3986).
 ///
-/// All parts are as people mean them: percent-encoding is undone here, and done by ``description``.
+/// All parts are decoded. ``description`` encodes them.
 public struct NBDURI: Sendable, Hashable {
     /// How to reach the server.
     public enum Transport: Sendable, Hashable {
-        /// A host name or an address, without the brackets of an IPv6 one.
+        /// A host name or an address; an IPv6 address without brackets.
         case tcp(host: String, port: UInt16)
-        /// A Unix socket.
+        /// The path of a Unix socket.
         case unix(path: String)
     }
 
     /// The server.
     public var transport: Transport
-    /// Name of the export; empty means the server's default.
+    /// Name of the export; empty for the server's default export.
     public var exportName: String
-    /// Whether TLS is a must: `nbds` or `nbds+unix`. Who cannot speak TLS has to refuse it.
+    /// Whether TLS is required: `nbds` or `nbds+unix`. A client without TLS must reject such a URI.
     public var requiresTLS: Bool
-    /// The name before an "@", which some kinds of TLS have a use for.
+    /// The name before an "@", which TLS with pre-shared keys needs, for example.
     public var userName: String?
-    /// `tls-type`, `tls-hostname` and so on, by name.
+    /// The parameters `tls-type`, `tls-hostname` and so on, by name.
     public var tlsParameters: [String: String] = [:]
 
-    /// The port of NBD. IANA, `nbd`
+    /// The port that IANA has registered for `nbd`.
     public static var standardPort: UInt16 { 10809 }
 
-    /// A URI of these parts.
+    /// Creates a URI from its parts.
     public init(_ transport: Transport, exportName: String = "", requiresTLS: Bool = false) {
         self.transport = transport
         self.exportName = exportName
         self.requiresTLS = requiresTLS
     }
 
-    /// Takes a text apart. What is not understood is an error, as the specification wants.
+    /// Parses a URI. An unknown parameter is an error, as the specification demands.
     public init(_ text: String) throws(ParseError) {
         let parts = try Parts(text)
         let authority = try Authority(parts.authority)
@@ -61,42 +62,43 @@ public struct NBDURI: Sendable, Hashable {
         }
         requiresTLS = parts.scheme.hasPrefix("nbds")
         userName = authority.userName
-        exportName = try decoded(parts.path.dropFirst())
+        exportName = try decode(parts.path.dropFirst())
         guard exportName.utf8.count <= Limits.stringLength else { throw .exportNameLength }
     }
 
-    /// Why a text is no NBD URI.
+    /// The reason why a text is not an NBD URI.
     public enum ParseError: Error, Sendable, Hashable {
-        /// It does not begin with a scheme and "://".
+        /// The text does not begin with a scheme and "://".
         case noScheme
-        /// A scheme that is not one of `nbd`, `nbds`, `nbd+unix` and `nbds+unix`.
+        /// The scheme is not one of `nbd`, `nbds`, `nbd+unix` and `nbds+unix`.
         case scheme(String)
-        /// A port that is not a number from 1 to 65535.
+        /// The port is not a number from 1 to 65535.
         case port(String)
-        /// An IPv6 address without its closing bracket, or with something behind it.
+        /// The closing bracket of an IPv6 address is missing, or text follows it.
         case address(String)
-        /// A percent sign without two digits behind it, bytes that are not UTF-8, or a NUL.
+        /// Two hexadecimal digits are missing after a percent sign, or the decoded text is not UTF-8 or
+        /// contains a NUL.
         case encoding(String)
-        /// A parameter that is not known, or does not belong to the scheme.
+        /// A parameter is unknown, or does not belong to the scheme.
         case parameter(String)
-        /// A fragment: a "#", and what follows it.
+        /// The URI has a fragment: "#" and what follows it.
         case fragment
-        /// A URI of a Unix socket without the parameter that says which.
+        /// The URI of a Unix socket has no parameter `socket`.
         case noSocket
-        /// A URI of a Unix socket with a host.
+        /// The URI of a Unix socket has a host.
         case hostOfUnixSocket(String)
-        /// A name over 4096 bytes.
+        /// The export name is longer than 4096 bytes.
         case exportNameLength
     }
 }
 
-// MARK: - Taking apart
+// MARK: - Parsing
 
-/// The parts of a URI, still encoded (RFC 3986, section 3).
+/// The parts of a URI, not decoded yet (RFC 3986, section 3).
 private struct Parts {
     var scheme: String
     var authority: Substring
-    /// Empty, or with its leading slash.
+    /// Empty, or with a leading slash.
     var path: Substring
     var query: Substring
 
@@ -114,15 +116,15 @@ private struct Parts {
         self.query = rest[query...].dropFirst()
     }
 
-    /// Names and values of the query, decoded.
+    /// Returns the names and values of the query, decoded.
     func parameters() throws(NBDURI.ParseError) -> [(String, String)] {
         var result: [(String, String)] = []
         for parameter in query.split(separator: "&") {
             let equals = parameter.firstIndex(of: "=") ?? parameter.endIndex
             result.append(
                 (
-                    try decoded(parameter[..<equals]),
-                    try decoded(parameter[equals...].dropFirst())
+                    try decode(parameter[..<equals]),
+                    try decode(parameter[equals...].dropFirst())
                 ))
         }
         return result
@@ -138,20 +140,20 @@ private struct Authority {
     init(_ text: Substring) throws(NBDURI.ParseError) {
         var rest = text
         if let at = rest.lastIndex(of: "@") {
-            userName = try decoded(rest[..<at])
+            userName = try decode(rest[..<at])
             rest = rest[at...].dropFirst()
         }
         if rest.hasPrefix("[") {
             guard let end = rest.firstIndex(of: "]") else { throw .address(String(rest)) }
-            host = try decoded(rest[..<end].dropFirst())
+            host = try decode(rest[..<end].dropFirst())
             rest = rest[end...].dropFirst()
             guard rest.isEmpty || rest.hasPrefix(":") else { throw .address(String(text)) }
         } else {
             let colon = rest.firstIndex(of: ":") ?? rest.endIndex
-            host = try decoded(rest[..<colon])
+            host = try decode(rest[..<colon])
             rest = rest[colon...]
         }
-        // An empty port is the standard one.
+        // An empty port means the standard one.
         let digits = rest.dropFirst()
         guard !digits.isEmpty else { return }
         guard digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = UInt16(digits),
@@ -161,74 +163,43 @@ private struct Authority {
     }
 }
 
-/// Undoes percent-encoding.
-private func decoded(_ text: Substring) throws(NBDURI.ParseError) -> String {
-    var bytes: [UInt8] = []
-    var rest = text.utf8[...]
-    while let byte = rest.popFirst() {
-        guard byte == UInt8(ascii: "%") else {
-            bytes.append(byte)
-            continue
-        }
-        guard let high = rest.popFirst().flatMap(hexadecimal),
-            let low = rest.popFirst().flatMap(hexadecimal)
-        else { throw .encoding(String(text)) }
-        bytes.append(high << 4 | low)
-    }
-    guard !bytes.contains(0), let result = String(validating: bytes, as: UTF8.self) else {
-        throw .encoding(String(text))
-    }
+private func decode(_ text: Substring) throws(NBDURI.ParseError) -> String {
+    guard let result = PercentEncoding.decode(text) else { throw .encoding(String(text)) }
     return result
 }
 
-private func hexadecimal(_ digit: UInt8) -> UInt8? {
-    Character(UnicodeScalar(digit)).hexDigitValue.map(UInt8.init)
-}
-
-// MARK: - Putting together
+// MARK: - Formatting
 
 extension NBDURI: CustomStringConvertible {
-    /// The URI, with everything encoded that has to be.
+    /// The URI, percent-encoded where necessary.
     public var description: String {
         let scheme = requiresTLS ? "nbds" : "nbd"
-        let user = userName.map { encoded($0, keeping: "") + "@" } ?? ""
+        let user = userName.map { PercentEncoding.encode($0) + "@" } ?? ""
         var parameters: [String] = []
         var result: String
         switch transport {
         case .tcp(let host, let port):
-            // A colon is in IPv6 addresses and in no host name.
-            let host = host.contains(":") ? "[\(encoded(host, keeping: ":"))]" : encoded(host)
+            // IPv6 addresses contain colons, host names do not.
+            let host =
+                host.contains(":")
+                ? "[\(PercentEncoding.encode(host, keeping: ":"))]" : PercentEncoding.encode(host)
             result = "\(scheme)://\(user)\(host)"
             if port != Self.standardPort { result += ":\(port)" }
-            if !exportName.isEmpty { result += "/" + encoded(exportName, keeping: "/:@") }
+            if !exportName.isEmpty {
+                result += "/" + PercentEncoding.encode(exportName, keeping: "/:@")
+            }
         case .unix(let path):
-            result = "\(scheme)+unix://\(user)/" + encoded(exportName, keeping: "/:@")
-            parameters.append("socket=" + encoded(path, keeping: "/:@"))
+            let name = PercentEncoding.encode(exportName, keeping: "/:@")
+            result = "\(scheme)+unix://\(user)/" + name
+            parameters.append("socket=" + PercentEncoding.encode(path, keeping: "/:@"))
         }
         for (name, value) in tlsParameters.sorted(by: { $0.key < $1.key }) {
-            parameters.append(encoded(name) + "=" + encoded(value, keeping: "/:@"))
+            parameters.append(
+                PercentEncoding.encode(name) + "="
+                    + PercentEncoding.encode(value, keeping: "/:@"))
         }
         return result + (parameters.isEmpty ? "" : "?" + parameters.joined(separator: "&"))
     }
-}
-
-/// Encodes all but the characters that may stand anywhere (RFC 3986, section 2.3), and these.
-private func encoded(_ text: String, keeping others: String = "") -> String {
-    let digits = Array("0123456789ABCDEF")
-    var result = ""
-    for byte in text.utf8 {
-        let character = Character(UnicodeScalar(byte))
-        let isPlain =
-            byte < 0x80
-            && (character.isLetter || character.isNumber || "-._~".contains(character)
-                || others.contains(character))
-        if isPlain {
-            result.append(character)
-        } else {
-            result += "%" + String([digits[Int(byte >> 4)], digits[Int(byte & 15)]])
-        }
-    }
-    return result
 }
 
 extension NBDURI.ParseError: CustomStringConvertible {
@@ -241,12 +212,55 @@ extension NBDURI.ParseError: CustomStringConvertible {
         case .port(let port): "\"\(port)\" is not a port from 1 to 65535"
         case .address(let address): "\"\(address)\" is not an IPv6 address in brackets"
         case .encoding(let text): "\"\(text)\" is not percent-encoded UTF-8 without NUL"
-        case .parameter(let name): "the parameter \"\(name)\" is not known for this scheme"
-        case .fragment: "an NBD URI has no fragment; a \"#\" in a name is written %23"
-        case .noSocket: "a nbd+unix URI needs the parameter socket: nbd+unix:///?socket=/path"
+        case .parameter(let name): "this scheme has no parameter \"\(name)\""
+        case .fragment: "an NBD URI has no fragment; write a \"#\" in a name as %23"
+        case .noSocket: "an nbd+unix URI needs the parameter socket: nbd+unix:///?socket=/path"
         case .hostOfUnixSocket(let host):
-            "a nbd+unix URI has no host (\"\(host)\"), but three slashes: nbd+unix:///"
-        case .exportNameLength: "the name of the export is over \(Limits.stringLength) bytes long"
+            "an nbd+unix URI has no host (here \"\(host)\"), but three slashes: nbd+unix:///"
+        case .exportNameLength: "the export name is longer than \(Limits.stringLength) bytes"
         }
+    }
+}
+
+/// Percent-encoding (RFC 3986, section 2.1).
+package enum PercentEncoding {
+    /// Encodes every byte except the unreserved characters (RFC 3986, section 2.3): ASCII letters and
+    /// digits, "-", ".", "_" and "~". The characters in `others`, which are ASCII, stay as they are too.
+    package static func encode(_ text: String, keeping others: String = "") -> String {
+        let digits = Array("0123456789ABCDEF")
+        return text.utf8.reduce(into: "") { result, byte in
+            let character = Character(UnicodeScalar(byte))
+            let isPlain =
+                byte < 0x80
+                && (character.isLetter || character.isNumber || "-._~".contains(character)
+                    || others.contains(character))
+            if isPlain {
+                result.append(character)
+            } else {
+                result += "%\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
+            }
+        }
+    }
+
+    /// Decodes a text. Returns nil if two hexadecimal digits are missing after a percent sign, or if the
+    /// result is not UTF-8 or contains a NUL.
+    package static func decode(_ text: some StringProtocol) -> String? {
+        var bytes: [UInt8] = []
+        var rest = Array(text.utf8)[...]
+        while let byte = rest.popFirst() {
+            guard byte == UInt8(ascii: "%") else {
+                bytes.append(byte)
+                continue
+            }
+            guard let high = rest.popFirst().flatMap(hexadecimal),
+                let low = rest.popFirst().flatMap(hexadecimal)
+            else { return nil }
+            bytes.append(high << 4 | low)
+        }
+        return bytes.contains(0) ? nil : String(validating: bytes, as: UTF8.self)
+    }
+
+    private static func hexadecimal(_ digit: UInt8) -> UInt8? {
+        Character(UnicodeScalar(digit)).hexDigitValue.map(UInt8.init)
     }
 }

@@ -1,21 +1,15 @@
 // Where a server is, as clients are told.
 
 internal import LinuxIO
+internal import NBDProtocol
 
 extension SocketAddress {
     /// The address as an NBD URI (specification: doc/uri.md), which cannot say a name outside of the
     /// file system: that is left as it is.
     package func uri(isEncrypted: Bool) -> String {
         guard abstractName == nil else { return description }
-        let scheme = isEncrypted ? "nbds" : "nbd"
-        guard let path else { return "\(scheme)://\(clientAddress)" }
-        let plain = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/".utf8)
-        let escaped = fromRoot(path).utf8.map { byte in
-            if plain.contains(byte) { return String(UnicodeScalar(byte)) }
-            let digits = String(byte, radix: 16, uppercase: true)
-            return byte < 16 ? "%0\(digits)" : "%\(digits)"
-        }
-        return "\(scheme)+unix:///?socket=\(escaped.joined())"
+        guard let path else { return (isEncrypted ? "nbds://" : "nbd://") + clientAddress }
+        return NBDURI(.unix(path: fromRoot(path)), requiresTLS: isEncrypted).description
     }
 
     /// A host and port that a client can connect to. All addresses of the machine are none; of those,

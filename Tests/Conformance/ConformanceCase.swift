@@ -1,25 +1,25 @@
-/// How strongly the specification says it (RFC 2119).
+/// How binding a rule of the specification is (RFC 2119).
 public enum Level: String, Sendable, CaseIterable {
-    /// Every server has to.
+    /// Every server must follow the rule.
     case must
-    /// A server may differ, when it has a reason.
+    /// A server may deviate if it has a reason.
     case should
 }
 
-/// A rule of the specification and the conversation that tries it.
+/// A rule of the specification, and the conversation that tests it.
 public struct ConformanceCase: Sendable, CustomStringConvertible {
-    /// Its name, unique and the same for ever: what docs/PROTOCOL.md points to.
+    /// A unique name, which never changes: PROTOCOL.md refers to it.
     public let name: String
-    /// How strongly the rule is meant.
+    /// How binding the rule is.
     public let level: Level
-    /// The heading in the specification under which the rule is.
+    /// The section of the specification that contains the rule.
     public let section: String
-    /// The rule, in few words.
+    /// A summary of the rule.
     public let rule: String
-    /// What a server has to offer, or to be, for the rule to apply to it.
+    /// What a server must offer, or be, for the rule to apply.
     public let needs: [Need]
 
-    /// Its name, so that a test that fails is named.
+    /// The name of the case, which identifies a failed test.
     public var description: String { name }
 
     private let body: @Sendable (Peer) throws -> Void
@@ -36,7 +36,7 @@ public struct ConformanceCase: Sendable, CustomStringConvertible {
         self.body = body
     }
 
-    /// Tries it on a server.
+    /// Runs the case on a server.
     public func run(on peer: Peer) -> Outcome {
         for need in needs + [.plaintext] where !need.isMet(by: peer.offer, needs: needs) {
             return .notOffered(need)
@@ -50,16 +50,16 @@ public struct ConformanceCase: Sendable, CustomStringConvertible {
     }
 }
 
-/// What came of a case.
+/// The result of a case.
 public enum Outcome: Sendable, Hashable {
-    /// The server does as the rule says.
+    /// The server follows the rule.
     case passed
-    /// The rule does not apply: the server lacks this.
+    /// The rule does not apply: the server does not meet this need.
     case notOffered(Need)
-    /// The server does otherwise; one sentence that tells what.
+    /// The server violates the rule; one sentence that says how.
     case failed(String)
 
-    /// In a word.
+    /// The result in a word or two.
     public var name: String {
         switch self {
         case .passed: "passed"
@@ -69,14 +69,14 @@ public enum Outcome: Sendable, Hashable {
     }
 }
 
-/// What a server did against a rule, in words.
+/// How a server violates a rule.
 struct Deviation: Error, CustomStringConvertible {
     let description: String
 
     init(_ description: String) { self.description = description }
 }
 
-/// Says what is wrong when a condition does not hold.
+/// Throws a deviation if a condition is false.
 func expect(_ condition: Bool, _ otherwise: @autoclosure () -> String) throws(Deviation) {
     guard condition else { throw Deviation(otherwise()) }
 }

@@ -1,4 +1,4 @@
-/// The suite: every rule that can be tried on a server from outside.
+/// The suite: every rule that can be tested on a server from outside.
 public enum ConformanceSuite {
     /// All cases, in the order of the specification.
     public static let cases: [ConformanceCase] =
@@ -11,7 +11,7 @@ public enum ConformanceSuite {
             + setContextCases
     }
 
-    /// Rules of the transmission phase, for each kind of messages.
+    /// Rules of the transmission phase, for each message format.
     static func transmission(_ mode: Mode) -> [ConformanceCase] {
         replyCases(mode) + readCases(mode) + writeCases(mode) + readOnlyCases(mode)
             + trimCases(mode) + writeZeroesCases(mode) + fastZeroCases(mode) + flagCases(mode)
@@ -19,7 +19,7 @@ public enum ConformanceSuite {
             + extentCases(mode)
     }
 
-    /// Rules of structured replies, which hold for extended ones as well.
+    /// Rules of structured replies, which also apply to extended ones.
     static var structured: [ConformanceCase] {
         structuredCases + [.structured, .extended].flatMap(chunkCases)
             + [.structured, .extended].flatMap(fragmentCases)
@@ -30,37 +30,37 @@ public enum ConformanceSuite {
         extendedOptionCases + extendedCases + payloadCases + statusPayloadCases
     }
 
-    /// Every message in pieces.
+    /// Every message in parts.
     static var split: [ConformanceCase] {
         splitOptionCases + Mode.allCases.flatMap(splitRequestCases)
     }
 }
 
-// MARK: - Ways to begin
+// MARK: - Kinds of cases
 
-/// A case about options: the client flags have been sent.
+/// Returns a case about options, which begins after the client flags.
 func negotiating(
     _ name: String, _ level: Level, _ section: String, _ rule: String, needs: [Need] = [],
     body: @escaping @Sendable (Dialogue) throws -> Void
 ) -> ConformanceCase {
-    ConformanceCase(name, level, section, rule, needs: needs) { try body($0.haggle()) }
+    ConformanceCase(name, level, section, rule, needs: needs) { try body($0.beginOptions()) }
 }
 
-/// A case about options that need structured replies first.
+/// Returns a case about options, which begins after structured replies were negotiated.
 func negotiating(
     structured name: String, _ level: Level, _ section: String, _ rule: String,
     needs: [Need] = [.structuredReplies, .allocationContext],
     body: @escaping @Sendable (Dialogue) throws -> Void
 ) -> ConformanceCase {
     ConformanceCase(name, level, section, rule, needs: needs) { peer in
-        let dialogue = try peer.haggle()
+        let dialogue = try peer.beginOptions()
         try dialogue.negotiate(.structured)
         try body(dialogue)
     }
 }
 
-/// A case about requests. It is over when the connection is seen to be in step: a server that read
-/// too much or too little, or closed, is found out here if not before.
+/// Returns a case about requests. At its end it checks that the connection is still synchronized, which finds a
+/// server that read too much or too little, or closed the connection.
 func transmitting(
     _ mode: Mode, _ name: String, _ level: Level, _ section: String, _ rule: String,
     needs: [Need] = [], contexts: [String] = [],

@@ -1,36 +1,36 @@
-/// Something that a server may or may not offer, or be.
+/// A feature or property that a server may have.
 public enum Need: Sendable, Hashable {
-    /// Options are answered without TLS. Every case needs this, unless it is about TLS itself.
+    /// The server replies to options without TLS. Every case needs this, unless it is about TLS.
     case plaintext
-    /// The server wants TLS before anything else.
+    /// The server requires TLS.
     case requiredTLS
-    /// The server refuses STARTTLS.
+    /// The server does not support TLS.
     case noTLS
     /// The server does not offer `NBD_FLAG_NO_ZEROES`.
     case zeroesAlways
-    /// LIST is not forbidden by policy.
+    /// The server's policy permits LIST.
     case list
-    /// Names that nobody configured are refused; some servers serve every name.
+    /// The server rejects unknown names. Some servers serve every name.
     case refusedNames
     /// There is a second export.
     case secondExport
-    /// The export is at least so large, in bytes.
+    /// The export has at least this size in bytes.
     case size(UInt64)
-    /// The export can be written.
+    /// The export is writable.
     case writable
-    /// The export says that it is read-only.
+    /// The export is read-only.
     case readOnly
     /// Any offset and length is allowed: the minimum block size is 1.
     case anyAlignment
-    /// `NBD_INFO_BLOCK_SIZE` is sent.
+    /// The server sends `NBD_INFO_BLOCK_SIZE`.
     case blockSizes
     /// A transmission flag is set.
     case flag(ExportFlag)
     /// A transmission flag is not set.
     case noFlag(ExportFlag)
-    /// STRUCTURED_REPLY is acknowledged.
+    /// The server acknowledges STRUCTURED_REPLY.
     case structuredReplies
-    /// EXTENDED_HEADERS is acknowledged.
+    /// The server acknowledges EXTENDED_HEADERS.
     case extendedHeaders
     /// SET_META_CONTEXT selects base:allocation.
     case allocationContext
@@ -59,19 +59,19 @@ public enum Need: Sendable, Hashable {
 }
 
 extension Need: CustomStringConvertible {
-    /// What is missing where it is not met.
+    /// What the server lacks if the need is not met.
     public var description: String {
         switch self {
         case .plaintext: "options without TLS"
-        case .requiredTLS: "TLS as a must"
+        case .requiredTLS: "required TLS"
         case .noTLS: "no TLS at all"
         case .zeroesAlways: "no NBD_FLAG_NO_ZEROES"
         case .list: "NBD_OPT_LIST"
-        case .refusedNames: "names that are refused"
+        case .refusedNames: "rejection of unknown names"
         case .secondExport: "a second export"
         case .size(let size): "\(size >> 20) MiB"
-        case .writable: "an export that can be written"
-        case .readOnly: "an export that is read-only"
+        case .writable: "a writable export"
+        case .readOnly: "a read-only export"
         case .anyAlignment: "a minimum block size of 1"
         case .blockSizes: "NBD_INFO_BLOCK_SIZE"
         case .flag(let flag): "\(flag)"

@@ -1,4 +1,4 @@
-/// A server's answers to a few harmless questions.
+/// What a server offers, as its replies to a few harmless options show.
 public struct Offer: Sendable {
     var requiresTLS = false
     var hasTLS = false
@@ -7,9 +7,9 @@ public struct Offer: Sendable {
     var refusesUnknownNames = false
     var secondExport: String?
     var size: UInt64 = 0
-    /// Flags that GO tells with structured replies, where there are some.
+    /// The flags in the reply to GO, with structured replies if the server supports them.
     var flags: ExportFlag = []
-    /// Flags that GO tells with extended headers and a context, where there are some.
+    /// The flags in the reply to GO with extended headers and a context, if the server supports them.
     var extendedFlags: ExportFlag = []
     var hasBlockSizes = false
     var minimumBlockSize: UInt32 = 1
@@ -18,7 +18,7 @@ public struct Offer: Sendable {
     var hasExtendedHeaders = false
     var hasAllocationContext = false
 
-    /// Asks a server; throws when it does not even lead to the export.
+    /// Queries a server. Throws if the handshake does not lead to the export.
     init(askedOf peer: Peer) throws {
         try askForOptions(peer)
         guard !requiresTLS else { return }
@@ -44,14 +44,14 @@ public struct Offer: Sendable {
     }
 
     private mutating func askForOptions(_ peer: Peer) throws {
-        let dialogue = try peer.haggle()
+        let dialogue = try peer.beginOptions()
         handshakeFlags = dialogue.handshakeFlags
         let listed = try dialogue.ask(Option.list)
         requiresTLS = listed.end.code == Reply.tlsRequired
-        hasTLS = try peer.haggle().ask(Option.startTLS).end.code == Reply.ack
+        hasTLS = try peer.beginOptions().ask(Option.startTLS).end.code == Reply.ack
         guard !requiresTLS else { return }
         hasList = listed.end.code == Reply.ack
-        // The first one may be what the empty name means, so the last of several it is.
+        // The first export may be the default one, so use the last of several.
         let names = listed.replies.compactMap(\.exportName)
         secondExport = names.count > 1 && names.last != peer.exportName ? names.last : nil
         let unknown = try dialogue.ask(Option.info, information("no such export, surely"))
@@ -62,13 +62,13 @@ public struct Offer: Sendable {
             hasAllocationContext = contexts.contexts.contains { $0.name == "base:allocation" }
         }
         hasExtendedHeaders =
-            try peer.haggle().ask(Option.extendedHeaders).end.code == Reply.ack
+            try peer.beginOptions().ask(Option.extendedHeaders).end.code == Reply.ack
     }
 
     private func askToGo(
         _ peer: Peer, after prepare: (Dialogue) throws -> Void
     ) throws -> ExportFacts {
-        let dialogue = try peer.haggle()
+        let dialogue = try peer.beginOptions()
         try prepare(dialogue)
         let answer = try dialogue.ask(
             Option.go, information(peer.exportName, [Information.blockSize]))

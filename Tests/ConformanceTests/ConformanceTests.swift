@@ -2,7 +2,7 @@ import Conformance
 import Harness
 import Testing
 
-/// Runs one case, and takes no excuse that is not the configuration's own.
+/// Runs a case. A need that is not met is a failure, unless the configuration lacks it.
 func check(_ candidate: ConformanceCase, _ peer: Peer, lacks: Set<Need>) {
     switch candidate.run(on: peer) {
     case .passed: break
@@ -15,16 +15,16 @@ func check(_ candidate: ConformanceCase, _ peer: Peer, lacks: Set<Need>) {
     }
 }
 
-/// What no server of ours has, whatever the configuration.
-private let neverThere: Set<Need> = [.zeroesAlways, .noFlag(.fastZero)]
+/// The needs that this server never meets.
+private let neverMet: Set<Need> = [.zeroesAlways, .noFlag(.fastZero)]
 
-/// What a server has that can be written.
-private let writable: Set<Need> = neverThere.union([.readOnly, .requiredTLS])
+/// The needs that a writable disk does not meet.
+private let writable: Set<Need> = neverMet.union([.readOnly, .requiredTLS])
 
-/// Cases that cut messages themselves are slow, and are the same for every disk.
-private let uncut = ConformanceSuite.cases.filter { !$0.name.contains("split-") }
+/// All cases except those that split messages, which are slow and do not depend on the disk.
+private let unsplit = ConformanceSuite.cases.filter { !$0.name.contains("split-") }
 
-@Suite("Conformance: a disk that can be written", .serialized, .peer("--size", "64M"))
+@Suite("Conformance: a writable disk", .serialized, .peer("--size", "64M"))
 struct WritableTests {
     @Test("whole messages", arguments: ConformanceSuite.cases)
     func whole(_ candidate: ConformanceCase) throws {
@@ -33,7 +33,7 @@ struct WritableTests {
             lacks: writable.union([.secondExport, .size(5 << 30)]))
     }
 
-    @Test("messages one byte at a time", arguments: uncut)
+    @Test("messages one byte at a time", arguments: unsplit)
     func bytewise(_ candidate: ConformanceCase) throws {
         check(
             candidate, try PeerTrait.peer(cut: .bytes),
@@ -42,10 +42,10 @@ struct WritableTests {
 }
 
 @Suite(
-    "Conformance: a sparse disk of a terabyte, and another one", .serialized,
+    "Conformance: a sparse disk of a terabyte, and a second disk", .serialized,
     .peer("--sparse", "--export", "big=1T", "--export", "small=1M"))
 struct SparseTests {
-    @Test("the first export, by the default name", arguments: uncut)
+    @Test("the first export, by the empty name", arguments: unsplit)
     func first(_ candidate: ConformanceCase) throws {
         check(candidate, try PeerTrait.peer(), lacks: writable)
     }
@@ -53,11 +53,11 @@ struct SparseTests {
 
 @Suite("Conformance: a read-only disk", .serialized, .peer("--size", "64M", "--read-only"))
 struct ReadOnlyTests {
-    @Test("whole messages", arguments: uncut)
+    @Test("whole messages", arguments: unsplit)
     func whole(_ candidate: ConformanceCase) throws {
         check(
             candidate, try PeerTrait.peer(),
-            lacks: neverThere.union([
+            lacks: neverMet.union([
                 .writable, .secondExport, .requiredTLS, .size(5 << 30), .flag(.trim),
                 .flag(.writeZeroes), .flag(.fastZero),
             ]))
@@ -66,7 +66,7 @@ struct ReadOnlyTests {
 
 @Suite("Conformance: a disk for which TLS is required", .serialized, .peerWithTLS)
 struct RequiredTLSTests {
-    /// What can be seen of it without TLS.
+    /// The cases that need no TLS.
     static let cases = ConformanceSuite.cases.filter { $0.needs.contains(.requiredTLS) }
 
     @Test("whole messages", arguments: cases)
@@ -79,7 +79,7 @@ struct RequiredTLSTests {
         check(candidate, try PeerTrait.peer(cut: .bytes), lacks: [])
     }
 
-    @Test("nothing else is tried, and nothing is left out")
+    @Test("all cases that need no TLS are run")
     func count() {
         #expect(Self.cases.count >= 8)
     }
@@ -87,7 +87,7 @@ struct RequiredTLSTests {
 
 @Suite("Conformance: the suite itself")
 struct SuiteTests {
-    @Test("every case has a name of its own, a rule and a section")
+    @Test("every case has a unique name, a rule and a section")
     func names() {
         let cases = ConformanceSuite.cases
         let names = cases.map(\.name)

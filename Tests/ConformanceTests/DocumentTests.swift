@@ -1,12 +1,10 @@
-// docs/PROTOCOL.md points from its rows to cases: what it points to has to be there.
-
 import Conformance
 import Foundation
 import Testing
 
 @Suite("docs/PROTOCOL.md and the cases")
 struct DocumentTests {
-    /// Patterns of names behind "cases:" in the rows: `opt-list`, `opt-abort*`, `*-read-beyond-end`.
+    /// The patterns of case names after "cases:" in the rows: `opt-list`, `opt-abort*`, `*-read-beyond-end`.
     private static let patterns: [String] = {
         let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
         let text = (try? String(contentsOfFile: "/\(root)/docs/PROTOCOL.md", encoding: .utf8)) ?? ""
@@ -18,7 +16,7 @@ struct DocumentTests {
         }
     }()
 
-    @Test("every case that a row names is there")
+    @Test("every case that a row names exists")
     func rows() {
         let names = ConformanceSuite.cases.map(\.name)
         #expect(!Self.patterns.isEmpty)
@@ -32,9 +30,9 @@ struct DocumentTests {
         #expect(Self.patterns.contains { matches(candidate.name, $0) })
     }
 
-    /// Whether a name is what a pattern describes; an asterisk stands for anything.
+    /// Returns whether a name matches a pattern; an asterisk matches any text.
     private func matches(_ name: String, _ pattern: String) -> Bool {
-        // Sound: both strings live as long as the call.
+        // Sound: both strings live until the call returns.
         unsafe fnmatch(pattern, name, 0) == 0
     }
 }

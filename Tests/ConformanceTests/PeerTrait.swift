@@ -11,7 +11,7 @@ struct PeerTrait: SuiteTrait, TestScoping {
 
     @TaskLocal private static var peers: [Cut: Peer] = [:]
 
-    /// The suite's server, talked to in messages that are cut like this.
+    /// Returns the suite's server, to which messages are split as given.
     static func peer(cut: Cut = .whole) throws -> Peer {
         try #require(peers[cut], "the suite has no server")
     }
@@ -33,9 +33,9 @@ struct PeerTrait: SuiteTrait, TestScoping {
 }
 
 extension Trait where Self == PeerTrait {
-    /// A server with these arguments, on a Unix socket.
+    /// Runs a server with these arguments on a Unix socket.
     static func peer(_ arguments: String...) -> Self { PeerTrait(arguments: arguments) }
 
-    /// A server that wants TLS before anything else.
+    /// Runs a server that requires TLS.
     static var peerWithTLS: Self { PeerTrait(arguments: ["--size", "64M"], requiresTLS: true) }
 }

@@ -1,28 +1,27 @@
-// `nbd-conformance`: tries the rules of the NBD specification on a server, any server.
-
 internal import ArgumentParser
 internal import Conformance
 internal import NBDProtocol
 
+/// `nbd-conformance`: tests any NBD server against the rules of the specification.
 @main
 struct NBDConformance: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "nbd-conformance",
-        abstract: "Tries what the NBD specification says on a server.",
+        abstract: "Tests an NBD server against the rules of the specification.",
         discussion: """
-            The export has to be at least 1 MiB large; what is in it is overwritten, if it can be. A \
-            rule that does not apply, because the server does not offer what it is about, counts \
-            neither for nor against it. The exit status is 1 when a MUST was not kept.
+            The export must have at least 1 MiB. If it is writable, its data is overwritten. A rule \
+            about something that the server does not offer is neither passed nor failed. The exit \
+            status is 1 if the server violates a MUST.
 
             EXAMPLES
-              Everything, with what failed told:
+              Run all cases, and show the failed ones:
                 nbd-conformance nbd://localhost
 
-              One case, and all about structured replies:
+              Run one case, or all about structured replies:
                 nbd-conformance --only simple-read-beyond-end nbd://localhost
                 nbd-conformance --only structured nbd://localhost
 
-              What there is:
+              List the cases:
                 nbd-conformance --list
             """)
 
@@ -34,7 +33,7 @@ struct NBDConformance: ParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Try only the cases whose name begins like this. Can be given more than once.",
+            "Run only cases whose name begins with this. Can be repeated.",
             valueName: "name"))
     var only: [String] = []
 
@@ -44,16 +43,16 @@ struct NBDConformance: ParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "How long to wait for a server that says nothing.", valueName: "seconds"))
+            "How long to wait for a silent server.", valueName: "seconds"))
     var patience = 10
 
-    @Flag(name: .long, help: "Tell about every case, not only those that fail.")
+    @Flag(name: .long, help: "Show every case, not only failed ones.")
     var verbose = false
 
-    @Flag(name: .long, help: "Print JSON: an object for each case.")
+    @Flag(name: .long, help: "Print JSON: an array with an object for each case.")
     var json = false
 
-    @Flag(name: .long, help: "Print the cases there are, and try nothing.")
+    @Flag(name: .long, help: "List the cases without running them.")
     var list = false
 
     private var cases: [ConformanceCase] {
@@ -64,16 +63,19 @@ struct NBDConformance: ParsableCommand {
 
     func validate() throws {
         guard uri != nil || list else {
-            throw ValidationError("Which server? Give its URI: nbd://HOST or --list for the cases.")
+            throw ValidationError(
+                "The URI of a server is missing: give nbd://HOST, or --list for the cases.")
         }
         guard uri?.requiresTLS != true else {
-            throw ValidationError("TLS is not spoken here; use nbd:// or nbd+unix://.")
+            throw ValidationError(
+                "nbd-conformance does not support TLS: use nbd:// or nbd+unix://.")
         }
         guard (1...3600).contains(patience) else {
-            throw ValidationError("--patience has to be from 1 to 3600 seconds.")
+            throw ValidationError("--patience must be from 1 to 3600 seconds, not \(patience).")
         }
         guard !cases.isEmpty else {
-            throw ValidationError("No case begins with \(only.joined(separator: " or ")).")
+            throw ValidationError(
+                "The name of no case begins with \(only.joined(separator: " or ")); see --list.")
         }
     }
 
@@ -84,6 +86,6 @@ struct NBDConformance: ParsableCommand {
         var report = Report(isVerbose: verbose, isJSON: json)
         for candidate in cases { report.add(candidate, candidate.run(on: peer)) }
         report.finish()
-        if report.hasBrokenMust { throw ExitCode.failure }
+        if report.hasViolatedMust { throw ExitCode.failure }
     }
 }

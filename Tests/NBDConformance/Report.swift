@@ -1,11 +1,13 @@
 internal import Conformance
+internal import FoundationEssentials
 
-/// Takes results as they come, and prints them.
+/// Prints results as they arrive.
 struct Report {
     let isVerbose: Bool
     let isJSON: Bool
     private var counts: [String: Int] = [:]
-    private(set) var hasBrokenMust = false
+    /// Whether the server has violated a MUST.
+    private(set) var hasViolatedMust = false
     private var lines: [String] = []
 
     init(isVerbose: Bool, isJSON: Bool) {
@@ -15,7 +17,7 @@ struct Report {
 
     mutating func add(_ candidate: ConformanceCase, _ outcome: Outcome) {
         counts[outcome.name, default: 0] += 1
-        if case .failed = outcome, candidate.level == .must { hasBrokenMust = true }
+        if case .failed = outcome, candidate.level == .must { hasViolatedMust = true }
         if isJSON {
             lines.append(Self.object(candidate, outcome))
         } else if let text = text(candidate, outcome) {
@@ -42,7 +44,7 @@ struct Report {
         }
     }
 
-    /// The cases, without results.
+    /// Returns the list of cases, without results.
     static func listing(of cases: [ConformanceCase], asJSON: Bool) -> String {
         guard asJSON else {
             return cases.map { "\($0.name)\t\($0.level.rawValue)\t\($0.section): \($0.rule)" }
@@ -53,29 +55,19 @@ struct Report {
 
     private static func object(_ candidate: ConformanceCase, _ outcome: Outcome?) -> String {
         var members = [
-            ("case", candidate.name), ("level", candidate.level.rawValue),
-            ("section", candidate.section), ("rule", candidate.rule),
+            "case": candidate.name, "level": candidate.level.rawValue,
+            "section": candidate.section, "rule": candidate.rule,
         ]
-        if let outcome { members.append(("outcome", outcome.name)) }
+        if let outcome { members["outcome"] = outcome.name }
         switch outcome {
-        case .failed(let what): members.append(("detail", what))
-        case .notOffered(let need): members.append(("detail", "\(need)"))
+        case .failed(let what): members["detail"] = what
+        case .notOffered(let need): members["detail"] = "\(need)"
         case .passed, nil: break
         }
-        return "  {" + members.map { "\(quoted($0)): \(quoted($1))" }.joined(separator: ", ") + "}"
-    }
-
-    /// A JSON string (RFC 8259, section 7).
-    private static func quoted(_ text: String) -> String {
-        let escaped = text.unicodeScalars.map { scalar in
-            switch scalar {
-            case "\"": "\\\""
-            case "\\": "\\\\"
-            case "\n": "\\n"
-            case _ where scalar.value < 0x20: " "
-            default: String(scalar)
-            }
-        }
-        return "\"" + escaped.joined() + "\""
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // A dictionary of strings can always be encoded.
+        guard let data = try? encoder.encode(members) else { return "  {}" }
+        return "  " + String(decoding: data, as: UTF8.self)
     }
 }

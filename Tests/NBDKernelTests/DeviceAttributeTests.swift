@@ -1,5 +1,3 @@
-// What sysfs says of a device, and what it means when sysfs says nothing.
-
 import LinuxHost
 import LinuxIO
 import SystemPackage
@@ -9,7 +7,7 @@ import Testing
 
 @Suite("A device in sysfs")
 struct DeviceAttributeTests {
-    @Test("an attribute that is missing is no attribute, when sysfs is there")
+    @Test("an attribute that does not exist is nil if sysfs exists")
     func missing() throws {
         let root = "/tmp/ramdisk-nbd-test-\(UInt64.random(in: .min ... .max))"
         _ = try Directory.make(root)
@@ -21,12 +19,12 @@ struct DeviceAttributeTests {
         Directory.removeFile(root + "/nbd0/backend")
     }
 
-    @Test("an attribute that cannot be read is unknown, not missing")
+    @Test("an attribute that cannot be read is an error, not nil")
     func unknown() throws {
         #expect(throws: Errno.noSuchFileOrDirectory) {
             try NBDDevice.attribute("backend", of: "nbd0", in: "/tmp/no-sysfs-here")
         }
-        // A directory in the attribute's place stands for any other error.
+        // A directory in place of the attribute causes another error.
         let root = "/tmp/ramdisk-nbd-test-\(UInt64.random(in: .min ... .max))"
         _ = try Directory.makeAll(root + "/nbd0/backend")
         defer { Directory.removeEmpty(root + "/nbd0/backend", levels: 3) }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import NBDKernel
 
-/// A little-endian machine's bytes, one attribute a line.
+/// Returns the bytes of hexadecimal text, as a little-endian machine writes them, one attribute a line.
 private func bytes(_ hexadecimal: String...) -> [UInt8] {
     let digits = Array(hexadecimal.joined().filter { $0 != " " })
     return stride(from: 0, to: digits.count, by: 2).map {
@@ -12,7 +12,7 @@ private func bytes(_ hexadecimal: String...) -> [UInt8] {
     }
 }
 
-@Suite("Commands to the kernel's driver")
+@Suite("Commands to the kernel's nbd driver")
 struct NBDMessageTests {
     private func options() -> NBDDeviceOptions {
         var export = RemoteExport(name: "disk")
@@ -42,14 +42,16 @@ struct NBDMessageTests {
         #expect(message.attributes.count == head.count + 4)
     }
 
-    @Test("connect without a device leaves it to the kernel")
+    @Test("connect without a device lets the kernel choose one")
     func anyDevice() {
         let message = NBDMessage.connect([], nil, options())
         let attributes = NetlinkAttribute.parse(message.attributes)
         #expect(attributes?.first?.type == NBDAttribute.size)
     }
 
-    @Test("reconfigure tells device, timeouts, backend and sockets, and neither size nor flags")
+    @Test(
+        "reconfigure has the device, the timeouts, the backend and the sockets, but neither size nor flags"
+    )
     func reconfigure() {
         let message = NBDMessage.reconfigure([], NBDDevice(index: 0), options())
         #expect(message.command == 3)
@@ -71,7 +73,7 @@ struct NBDMessageTests {
         #expect(NBDMessage.status.encoded == bytes("05 01 0000"))
     }
 
-    @Test("a connect's answer names the device")
+    @Test("the reply to connect names the device")
     func connected() {
         func device(_ hexadecimal: String) -> NBDDevice? {
             GenericNetlinkMessage(decoding: bytes(hexadecimal)).flatMap {
@@ -86,7 +88,7 @@ struct NBDMessageTests {
         #expect(NBDMessage.device(in: []) == nil)
     }
 
-    @Test("a status's answer lists the devices")
+    @Test("the reply to status lists the devices")
     func devices() {
         func devices(_ hexadecimal: String...) -> [NBDDevice: Bool]? {
             GenericNetlinkMessage(decoding: bytes(hexadecimal.joined())).flatMap {
@@ -106,7 +108,7 @@ struct NBDMessageTests {
         #expect(devices("01 01 0000  0400 0900") == nil)
     }
 
-    @Test("the block size divides the size, and is what the server can do")
+    @Test("the block size divides the size, and respects the server's minimum")
     func blockSizes() {
         var export = RemoteExport(name: "")
         for (size, expected) in [
@@ -126,7 +128,7 @@ struct NBDMessageTests {
 
 @Suite("Names of devices")
 struct NBDDeviceTests {
-    @Test("a device has a path")
+    @Test("a device is found by its path or name")
     func paths() {
         #expect(NBDDevice(path: "/dev/nbd0")?.index == 0)
         #expect(NBDDevice(path: "nbd15")?.index == 15)
@@ -137,42 +139,5 @@ struct NBDDeviceTests {
         ] {
             #expect(NBDDevice(path: wrong) == nil, "\(wrong)")
         }
-    }
-}
-
-@Suite("The client's half of a handshake over a socket", .timeLimit(.minutes(1)))
-struct ClientHandshakeTests {
-    /// Has the server's side say some bytes and close, and answers how the client takes it.
-    private func failure(after bytes: [UInt8]) throws -> ClientHandshake.Failure? {
-        let pair = try StreamSocket.pair()
-        let memory = try MemoryMapping(privateBytes: 4096)
-        let region = memory.region.slice(at: 0, count: bytes.count)
-        region.copy(from: bytes)
-        if !bytes.isEmpty { _ = pair.second.handle.send(region) }
-        pair.second.handle.shutdownSending()
-        do throws(ClientHandshake.Failure) {
-            _ = try ClientHandshake.run(pair.first.handle, export: "", seconds: 5)
-            return nil
-        } catch {
-            return error
-        }
-    }
-
-    @Test("a server that ends or talks nonsense is told from one that works")
-    func failures() throws {
-        #expect(try failure(after: []) == .negotiation(.closed))
-        #expect(try failure(after: [1, 2, 3]) == .negotiation(.closed))
-        #expect(
-            try failure(after: [UInt8](repeating: 0x47, count: 18)) == .negotiation(.notNBD))
-    }
-
-    @Test("a server that says nothing is given up, and the socket's timeout is gone after it")
-    func silence() throws {
-        let pair = try StreamSocket.pair()
-        #expect(throws: ClientHandshake.Failure.silent(1)) {
-            try ClientHandshake.run(pair.first.handle, export: "", seconds: 1)
-        }
-        let connected = pair.first.handle.sendTimeoutMilliseconds
-        #expect(connected == 0)
     }
 }

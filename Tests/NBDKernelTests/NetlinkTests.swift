@@ -1,5 +1,3 @@
-// Netlink's messages against tables of their bytes, and what is malformed.
-
 import SystemPackage
 import Testing
 
@@ -7,8 +5,8 @@ import Testing
 
 @Suite("Netlink")
 struct NetlinkTests {
-    /// A question for the family "nbd", field by field, as a little-endian machine writes it.
-    private let question: [UInt8] = [
+    /// A lookup of the family "nbd", field by field, as a little-endian machine writes it.
+    private let lookup: [UInt8] = [
         0x1c, 0, 0, 0,  // length: 28
         0x10, 0,  // type: the controller
         0x05, 0,  // flags: request, acknowledge
@@ -19,15 +17,15 @@ struct NetlinkTests {
         0x6e, 0x62, 0x64, 0,  // "nbd"
     ]
 
-    @Test("a question is as the kernel wants it, byte by byte")
+    @Test("a lookup has the bytes that the kernel expects")
     func encoding() {
-        var message = GenericNetlinkFamily.question("nbd")
+        var message = GenericNetlinkFamily.lookup("nbd")
         message.sequence = 7
-        #expect(message.encoded == question)
-        #expect(NetlinkMessage.parse(question) == [message])
+        #expect(message.encoded == lookup)
+        #expect(NetlinkMessage.parse(lookup) == [message])
     }
 
-    @Test("attributes are padded, nested and told apart")
+    @Test("attributes are padded, nested and decoded")
     func attributes() throws {
         var inner = NetlinkAttributes()
         inner.append(1, number: UInt32(0x0102_0304))
@@ -50,7 +48,7 @@ struct NetlinkTests {
         #expect(parsed[type: 5] == nil)
     }
 
-    @Test("an attribute whose length lies is none")
+    @Test("an attribute with a false length is malformed")
     func malformedAttributes() {
         #expect(NetlinkAttribute.parse([UInt8]()) == [])
         #expect(NetlinkAttribute.parse([3, 0, 1, 0]) == nil)
@@ -58,63 +56,63 @@ struct NetlinkTests {
         #expect(NetlinkAttribute.parse([9, 0, 1, 0, 1, 2, 3, 4]) == nil)
         #expect(NetlinkAttribute.parse([8, 0, 1, 0, 1, 2, 3, 4, 8]) == nil)
         #expect(NetlinkAttribute.parse([0xff, 0xff, 1, 0, 1, 2, 3, 4]) == nil)
-        // The last one's padding may be missing.
+        // The padding of the last attribute may be missing.
         #expect(NetlinkAttribute.parse([5, 0, 1, 0, 7])?.first?.payload == [7])
     }
 
-    @Test("a datagram that is cut anywhere, or whose length lies, is none")
+    @Test("a datagram that is truncated, or has a false length, is malformed")
     func malformedMessages() {
-        for count in 1..<question.count {
-            #expect(NetlinkMessage.parse(Array(question.prefix(count))) == nil)
+        for count in 1..<lookup.count {
+            #expect(NetlinkMessage.parse(Array(lookup.prefix(count))) == nil)
         }
         for length in [0, 15, 29, 255] as [UInt8] {
-            var bytes = question
+            var bytes = lookup
             bytes[0] = length
             #expect(NetlinkMessage.parse(bytes) == nil)
         }
-        #expect(NetlinkMessage.parse(question + question)?.count == 2)
+        #expect(NetlinkMessage.parse(lookup + lookup)?.count == 2)
     }
 
-    @Test("an answer ends with the acknowledgement of its own question")
+    @Test("a reply ends with the acknowledgement of its own request")
     func conversation() throws {
         func message(_ type: UInt16, _ sequence: UInt32, _ payload: [UInt8]) -> NetlinkMessage {
             NetlinkMessage(type: type, flags: [], sequence: sequence, payload: payload)
         }
-        var conversation = NetlinkConversation(sequence: 7)
+        var reply = NetlinkReply(sequence: 7)
         let data = message(30, 7, [1, 1, 0, 0])
-        #expect(try conversation.take([message(2, 6, [0, 0, 0, 0])]) == nil)
-        #expect(try conversation.take([data]) == nil)
-        #expect(try conversation.take([message(2, 7, [0, 0, 0, 0])]) == [data])
+        #expect(try reply.add([message(2, 6, [0, 0, 0, 0])]) == nil)
+        #expect(try reply.add([data]) == nil)
+        #expect(try reply.add([message(2, 7, [0, 0, 0, 0])]) == [data])
         #expect(throws: Errno.notPermitted) {
-            try conversation.take([message(2, 7, [0xff, 0xff, 0xff, 0xff])])
+            try reply.add([message(2, 7, [0xff, 0xff, 0xff, 0xff])])
         }
         for payload in [[], [0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0x80]] as [[UInt8]] {
-            #expect(throws: Errno.badMessage) { try conversation.take([message(2, 7, payload)]) }
+            #expect(throws: Errno.badMessage) { try reply.add([message(2, 7, payload)]) }
         }
     }
 
-    @Test("the family's number is found, or the answer is malformed")
+    @Test("the family's identifier is found, or the reply is malformed")
     func family() {
-        func answer(_ payload: [UInt8], type: UInt16 = 16) -> [NetlinkMessage] {
+        func reply(_ payload: [UInt8], type: UInt16 = 16) -> [NetlinkMessage] {
             [NetlinkMessage(type: type, flags: [], payload: payload)]
         }
         let good: [UInt8] = [1, 2, 0, 0, 6, 0, 1, 0, 0x1f, 0, 0, 0]
-        #expect(GenericNetlinkFamily.number(in: answer(good)) == 0x1f)
-        #expect(GenericNetlinkFamily.number(in: answer(good, type: 17)) == nil)
-        #expect(GenericNetlinkFamily.number(in: []) == nil)
-        #expect(GenericNetlinkFamily.number(in: answer([1, 2, 0])) == nil)
-        #expect(GenericNetlinkFamily.number(in: answer([1, 2, 0, 0])) == nil)
-        #expect(GenericNetlinkFamily.number(in: answer([1, 2, 0, 0, 5, 0, 1, 0, 9])) == nil)
+        #expect(GenericNetlinkFamily.identifier(in: reply(good)) == 0x1f)
+        #expect(GenericNetlinkFamily.identifier(in: reply(good, type: 17)) == nil)
+        #expect(GenericNetlinkFamily.identifier(in: []) == nil)
+        #expect(GenericNetlinkFamily.identifier(in: reply([1, 2, 0])) == nil)
+        #expect(GenericNetlinkFamily.identifier(in: reply([1, 2, 0, 0])) == nil)
+        #expect(GenericNetlinkFamily.identifier(in: reply([1, 2, 0, 0, 5, 0, 1, 0, 9])) == nil)
     }
 
-    @Test("the kernel answers: it knows its controller, and no family of a name that nobody has")
+    @Test("the kernel replies: it has its controller, but no family with an unknown name")
     func kernel() throws {
         var socket = try NetlinkSocket()
         let controller = try GenericNetlinkFamily(named: "nlctrl", over: &socket)
-        #expect(controller.number == GenericNetlinkFamily.controller)
+        #expect(controller.identifier == GenericNetlinkFamily.controller)
         do throws(Errno) {
             _ = try GenericNetlinkFamily(named: "no-such-thing", over: &socket)
-            Issue.record("there is such a family")
+            Issue.record("the kernel has a family with this name")
         } catch {
             #expect(error == .noSuchFileOrDirectory)
         }

@@ -1,5 +1,3 @@
-// Options as they are written, and figures as they are printed.
-
 import Testing
 
 @testable import NBDLoad
@@ -12,7 +10,7 @@ struct ReportTests {
         #expect(ByteCount(argument: text)?.bytes == bytes)
     }
 
-    @Test("what is no size", arguments: ["", "K", "-1", "4KB", "1.5M", "9999999999999T"])
+    @Test("invalid sizes", arguments: ["", "K", "-1", "4KB", "1.5M", "9999999999999T"])
     func noSize(text: String) {
         #expect(ByteCount(argument: text) == nil)
     }
@@ -24,7 +22,7 @@ struct ReportTests {
     }
 
     @Test(
-        "what is no list of processors",
+        "invalid lists of processors",
         arguments: ["", ",", "1-", "-1", "3-1", "a", "1-2-3", "4096"])
     func noProcessors(text: String) {
         #expect(ProcessorList(argument: text) == nil)
@@ -37,15 +35,15 @@ struct ReportTests {
         ReportLine(key: "small", title: "small", value: .number(0.04, decimals: 3)),
     ])
 
-    @Test("as JSON: one object on one line")
+    @Test("JSON is one object on one line")
     func json() {
         #expect(
             Self.report.json
-                == #"{"name": "a \"b\" \\ \u000a", "count": 1234567, "time": 12345.7, "small": 0.040}"#
+                == #"{"count":1234567,"name":"a \"b\" \\ \n","small":0.04,"time":12345.7}"#
         )
     }
 
-    @Test("as text: titles to the left, values to the right")
+    @Test("the table has titles on the left and values on the right")
     func text() {
         let lines = Self.report.text.split(separator: "\n", omittingEmptySubsequences: false)
         #expect(lines.contains("how many  1,234,567 /s"))
@@ -53,7 +51,7 @@ struct ReportTests {
         #expect(lines.contains("small         0.040"))
     }
 
-    @Test("random numbers stay below their bound, and reach every one of them")
+    @Test("random numbers stay below their bound, and reach every value")
     func random() {
         var numbers = RandomNumbers(seed: 1)
         var seen = Set<Int>()
@@ -61,7 +59,7 @@ struct ReportTests {
         #expect(seen == Set(0..<100))
     }
 
-    @Test("a stream's order is read as it was written; what makes no sense is refused")
+    @Test("a stream's order is decoded as it was encoded; invalid orders are rejected")
     func order() {
         let orders = [
             StreamOrder(.write, chunk: 4096), StreamOrder(oneAtATime: .read, blockSize: 4096),
@@ -69,8 +67,8 @@ struct ReportTests {
         for order in orders {
             #expect(StreamOrder(decoding: order.encoded)?.encoded == order.encoded)
         }
-        #expect(StreamOrder(oneAtATime: .read, blockSize: 4096).answer == 4112)
-        #expect(StreamOrder(oneAtATime: .write, blockSize: 4096).question == 4124)
+        #expect(StreamOrder(oneAtATime: .read, blockSize: 4096).reply == 4112)
+        #expect(StreamOrder(oneAtATime: .write, blockSize: 4096).request == 4124)
         #expect(StreamOrder(decoding: [UInt8](repeating: 0, count: 16)) == nil)
         #expect(StreamOrder(decoding: [UInt8](repeating: 0xff, count: 16)) == nil)
         #expect(StreamOrder(decoding: [0, 0, 0, 0]) == nil)

@@ -1,14 +1,12 @@
-// The verifier is verified: it has to find what a server could do wrong.
-
 import LinuxIO
 import NBDProtocol
 import Testing
 
 @testable import NBDLoad
 
-@Suite("Blocks that say where they belong")
+@Suite("Verification of blocks")
 struct VerificationTests {
-    /// Blocks 10 to 13, of 512 bytes; what is written is kept here, as a disk would.
+    /// A disk with the blocks 10 to 13 of 512 bytes, which stores what is written.
     struct Disk: ~Copyable {
         var verification: Verification
         var blocks: [Int: [UInt8]] = [:]
@@ -31,7 +29,7 @@ struct VerificationTests {
             try verification.finish(.trim, block: block, slot: 1)
         }
 
-        /// Reads a block that the server says has these bytes.
+        /// Reads a block for which the server returns these bytes.
         mutating func read(_ block: Int, as bytes: [UInt8]?) throws {
             let block = verification.reserve(near: block)
             verification.buffer(0).copy(from: bytes ?? [UInt8](repeating: 0, count: 512))
@@ -39,7 +37,7 @@ struct VerificationTests {
         }
     }
 
-    /// What is said of a block that reads as these bytes.
+    /// Returns the error for a block that reads as these bytes.
     func complaint(_ disk: inout Disk, _ block: Int, _ bytes: [UInt8]?) -> String? {
         do {
             try disk.read(block, as: bytes)
@@ -49,7 +47,7 @@ struct VerificationTests {
         }
     }
 
-    @Test("what was written last is right")
+    @Test("the last data written is correct")
     func right() throws {
         var disk = try Disk()
         for block in 10..<14 { try disk.write(block) }
@@ -58,7 +56,7 @@ struct VerificationTests {
     }
 
     @Test(
-        "every single bit that is wrong is found", arguments: [0, 7, 8, 15, 16, 23, 24, 300, 511])
+        "every wrong bit is found", arguments: [0, 7, 8, 15, 16, 23, 24, 300, 511])
     func damage(place: Int) throws {
         var disk = try Disk()
         try disk.write(10)
@@ -69,7 +67,7 @@ struct VerificationTests {
         }
     }
 
-    @Test("an older write, another block, a torn one and a lost one are told apart")
+    @Test("an older write, another block, a torn write and a lost write are distinguished")
     func reasons() throws {
         var disk = try Disk()
         try disk.write(12)
@@ -78,7 +76,7 @@ struct VerificationTests {
         try disk.write(13)
         let new = try #require(disk.blocks[12])
         let torn = Array(new.prefix(256) + old.suffix(256))
-        #expect(complaint(&disk, 12, old)?.contains("1 writes older") == true)
+        #expect(complaint(&disk, 12, old)?.contains("1 writes earlier") == true)
         #expect(complaint(&disk, 12, disk.blocks[13])?.contains("the block at 6656") == true)
         #expect(complaint(&disk, 12, torn)?.contains("damaged") == true)
         #expect(complaint(&disk, 12, nil)?.contains("lost") == true)
@@ -87,7 +85,7 @@ struct VerificationTests {
         #expect(complaint(&disk, 12, other.blocks[12])?.contains("another run") == true)
     }
 
-    @Test("a trimmed block may be zero or as before, and nothing else")
+    @Test("a trimmed block must read as zeroes or as before")
     func trimmed() throws {
         var disk = try Disk()
         try disk.write(10)
@@ -102,7 +100,7 @@ struct VerificationTests {
         #expect(complaint(&disk, 10, disk.blocks[10]) == nil)
     }
 
-    @Test("a block with a request in flight is left alone")
+    @Test("a block with a request in flight is not chosen again")
     func busy() throws {
         var disk = try Disk()
         #expect(disk.verification.reserve(near: 13) == 13)

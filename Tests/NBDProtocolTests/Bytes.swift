@@ -1,6 +1,6 @@
 @testable import NBDProtocol
 
-/// Bytes written as hexadecimal, with spaces where one likes.
+/// Returns the bytes of hexadecimal text, which may contain spaces.
 func bytes(_ hexadecimal: String...) -> [UInt8] {
     let digits = hexadecimal.joined().filter { $0 != " " }
     var result: [UInt8] = []
@@ -13,7 +13,7 @@ func bytes(_ hexadecimal: String...) -> [UInt8] {
     return result
 }
 
-/// Text as bytes.
+/// Returns the UTF-8 bytes of a text.
 func text(_ string: String) -> [UInt8] { Array(string.utf8) }
 
 extension Request {
@@ -45,7 +45,7 @@ extension SimpleReply {
     }
 }
 
-/// What a handshake leads to that agrees on no more than an export, or on more.
+/// Returns the session of a handshake.
 func agreed(
     _ export: Int, _ format: HeaderFormat = .simple, hasContext: Bool = false
 ) -> ServerNegotiation.NegotiatedSession {

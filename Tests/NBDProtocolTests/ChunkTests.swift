@@ -1,5 +1,3 @@
-// The messages of structured replies and extended headers, field by field.
-
 import Testing
 
 @testable import NBDProtocol
@@ -57,7 +55,7 @@ struct ChunkTests {
             encoded(extent, as: .extended) == bytes("0000000011223344", "0000000000000003"))
     }
 
-    @Test("every explanation is ASCII and fits where it goes")
+    @Test("every explanation is ASCII and fits into an error chunk")
     func explanations() {
         for refusal in RequestError.allCases {
             let text = "\(refusal.explanation)"

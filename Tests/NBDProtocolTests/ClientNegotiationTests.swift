@@ -1,21 +1,19 @@
-// The client's half of the handshake, event by event: what it says, and what it makes of the answers.
-
 import Testing
 
 @testable import NBDProtocol
 
 @Suite("The client's half of the handshake")
 struct ClientNegotiationTests {
-    /// How far a conversation came.
+    /// The state at the end of a conversation.
     struct Conversation {
         var output: [UInt8]
-        /// Nil when more input is wanted.
-        var end: ClientNegotiation.Next?
+        /// Nil if the client expects more input.
+        var end: ClientNegotiation.Action?
         var unread: Int
     }
 
-    /// Plays a whole handshake: what the server sends, answered by what the client says, and how it
-    /// ended. `isClosed` is whether the server closes the connection after its last byte.
+    /// Runs a handshake against the bytes that the server sends, and returns what the client sent and how
+    /// the handshake ended. `isClosed` says whether the server closes the connection after its last byte.
     func play(
         _ goal: ClientNegotiation.Goal, _ input: [UInt8],
         flags: ClientFlags = [.fixedNewstyle, .noZeroes], isClosed: Bool = false
@@ -26,14 +24,14 @@ struct ClientNegotiationTests {
         var output: [UInt8] = []
         while true {
             output += step.output
-            guard case .receive(let count) = step.next else {
-                return Conversation(output: output, end: step.next, unread: input.count)
+            guard case .receive(let count) = step.action else {
+                return Conversation(output: output, end: step.action, unread: input.count)
             }
             if input.count >= count {
                 step = negotiation.receive(Array(input.prefix(count)))
                 input = input.dropFirst(count)
             } else if isClosed {
-                step = negotiation.ended()
+                step = negotiation.peerDidClose()
             } else {
                 return Conversation(output: output, end: nil, unread: input.count)
             }
@@ -74,7 +72,7 @@ struct ClientNegotiationTests {
     // MARK: - Messages
 
     @Test(
-        "structured replies and extended headers are asked for first, and had before the export",
+        "structured replies and extended headers are negotiated before the export",
         arguments: [(.structured, .structuredReply), (.extended, .extendedHeaders)]
             as [(HeaderFormat, OptionCode)])
     func formats(format: HeaderFormat, code: OptionCode) {
@@ -86,18 +84,18 @@ struct ClientNegotiationTests {
         _ = refused.start()
         _ = refused.receive(greeting)
         let step = refused.receive(reply(code, .unsupported))
-        #expect(step.next == .fail(.refused(code, .unsupported, message: "")))
+        #expect(step.action == .fail(.refused(code, .unsupported, message: "")))
     }
 
     // MARK: - The greeting
 
-    @Test("nothing is said before the server has greeted")
+    @Test("the client sends nothing before the greeting")
     func start() {
         let step = ClientNegotiation(.open(export: "")).start()
-        #expect(step == ClientNegotiation.Step(output: [], next: .receive(18)))
+        #expect(step == ClientNegotiation.Step(output: [], action: .receive(18)))
     }
 
-    @Test("flags and GO go out at once: the bytes of both")
+    @Test("flags and GO are sent in one step")
     func firstMessage() {
         let expected = bytes(
             "00000003",
@@ -107,20 +105,22 @@ struct ClientNegotiationTests {
         #expect(play(.open(export: "abc"), greeting).output == expected)
     }
 
-    @Test("only flags that the server offers are taken up", arguments: 0...3 as ClosedRange<UInt16>)
+    @Test(
+        "the client accepts only flags that the server offers",
+        arguments: 0...3 as ClosedRange<UInt16>)
     func clientFlags(offered: UInt16) {
         let greeting = Greeting(flags: HandshakeFlags(rawValue: offered)).encoded
         let output = play(.open(export: ""), greeting).output
         #expect(output.prefix(4) == [0, 0, 0, UInt8(offered)])
     }
 
-    @Test("flags of later versions of the protocol are left alone")
+    @Test("the client ignores flags of later versions of the protocol")
     func unknownHandshakeFlags() {
         let greeting = Greeting(flags: HandshakeFlags(rawValue: 0xffff)).encoded
         #expect(play(.open(export: ""), greeting).output.prefix(4) == [0, 0, 0, 3])
     }
 
-    @Test("what is no NBD server, or an old one, is told apart")
+    @Test("other protocols and oldstyle servers are recognized")
     func otherGreetings() {
         #expect(play(.list, text("SSH-2.0-OpenSSH_9.2p1")).end == .fail(.notNBD))
         let oldstyle = bytes("4e42444d41474943", "0000420281861253", "0000000002800000")
@@ -132,7 +132,7 @@ struct ClientNegotiationTests {
 
     // MARK: - GO
 
-    @Test("GO: size and flags, then the acknowledgement, and not a byte of what follows it")
+    @Test("GO: size and flags, then ACK, and the client reads no byte after it")
     func goWorks() {
         let input =
             greeting + reply(.go, .info, information) + reply(.go, .ack) + text("transmission")
@@ -142,7 +142,7 @@ struct ClientNegotiationTests {
         #expect(conversation.unread == 12)
     }
 
-    @Test("GO: description and block sizes are kept, unknown information is ignored")
+    @Test("GO: the client stores description and block sizes, and ignores unknown information")
     func goInformation() {
         let input =
             greeting
@@ -159,7 +159,7 @@ struct ClientNegotiationTests {
     }
 
     @Test(
-        "block sizes that the specification rules out are as good as none",
+        "the client ignores block sizes that the specification does not allow",
         arguments: [
             "00000000 00001000 02000000", "00000300 00001000 02000000",
             "00020000 00020000 02000000",
@@ -174,19 +174,19 @@ struct ClientNegotiationTests {
         #expect(play(.open(export: ""), input).end == .transmit(export("")))
     }
 
-    @Test("no payload limit is a limit of all ones")
+    @Test("a payload limit with all bits set means no limit")
     func noPayloadLimit() {
         #expect(BlockSizes(minimum: 512, preferred: 4096, maximumPayload: .max) != nil)
     }
 
-    @Test("GO without size and flags before the acknowledgement is refused")
+    @Test("GO without size and flags before ACK fails")
     func goWithoutInformation() {
         let conversation = play(.open(export: ""), greeting + reply(.go, .ack))
         #expect(conversation.end == .fail(.malformedReply(.go)))
     }
 
     @Test(
-        "information of a wrong length is refused",
+        "information of a wrong length fails",
         arguments: [
             "", "00", "0000 0000000002800000", "0000 0000000002800000 0021 00",
             "0003 00000200 00001000", "0003 00000200 00001000 02000000 00", "0002 c328", "0002 00",
@@ -196,7 +196,7 @@ struct ClientNegotiationTests {
         #expect(conversation.end == .fail(.malformedReply(.go)))
     }
 
-    @Test("a refusal carries the server's words, and the client says good-bye")
+    @Test("an error reply returns the server's message, and the client sends ABORT")
     func refusal() {
         let input = greeting + reply(.go, .unknownExport, text("no such thing"))
         let conversation = play(.open(export: "x"), input)
@@ -204,20 +204,20 @@ struct ClientNegotiationTests {
             .go, .unknownExport, message: "no such thing")
         #expect(conversation.end == .fail(failure))
         #expect(conversation.output == flags + go("x") + option(.abort))
-        #expect(failure.description == "the server refused NBD_OPT_GO: no such thing")
+        #expect(failure.description == "the server rejected NBD_OPT_GO: no such thing")
     }
 
-    @Test("a refusal without words gets ours; control characters do not reach a terminal")
+    @Test("an error without a message is explained; control characters are replaced")
     func refusalText() {
         func description(_ code: OptionReplyCode, _ message: String) -> String {
             ClientNegotiation.Failure.refused(.go, code, message: message).description
         }
-        #expect(description(.tlsRequired, "").hasSuffix("it wants TLS first"))
+        #expect(description(.tlsRequired, "").hasSuffix("it requires TLS first"))
         #expect(description(OptionReplyCode(rawValue: 1 << 31 | 77), "").hasSuffix("error 77"))
         #expect(description(.policy, "a\u{1b}[2Jb\n").hasSuffix(": a [2Jb "))
     }
 
-    @Test("a refusal whose text is no UTF-8, or too long, is still a refusal")
+    @Test("an error message that is not UTF-8, or too long, is still an error")
     func refusalOfBadText() {
         let bad = play(.open(export: ""), greeting + reply(.go, .policy, bytes("61c328")))
         #expect(bad.end == .fail(.refused(.go, .policy, message: "a\u{fffd}(")))
@@ -229,7 +229,7 @@ struct ClientNegotiationTests {
 
     // MARK: - EXPORT_NAME
 
-    @Test("a server that does not know GO is asked with EXPORT_NAME")
+    @Test("a server without GO gets EXPORT_NAME")
     func fallback() {
         let input =
             greeting + reply(.go, .unsupported, text("what?"))
@@ -240,7 +240,7 @@ struct ClientNegotiationTests {
         #expect(conversation.unread == 12)
     }
 
-    @Test("without NO_ZEROES, 124 zeroes are read away")
+    @Test("without NO_ZEROES, the client discards 124 zeroes")
     func zeroes() {
         let greeting = Greeting(flags: [.fixedNewstyle]).encoded
         let answer = bytes("0000000002800000", "0021") + [UInt8](repeating: 0, count: 124)
@@ -250,7 +250,7 @@ struct ClientNegotiationTests {
         #expect(conversation.unread == 4)
     }
 
-    @Test("a server without fixed newstyle is asked with EXPORT_NAME alone")
+    @Test("a server without fixed newstyle gets only EXPORT_NAME")
     func plainNewstyle() {
         let greeting = Greeting(flags: []).encoded
         let answer = bytes("0000000002800000", "0021") + [UInt8](repeating: 0, count: 124)
@@ -259,7 +259,7 @@ struct ClientNegotiationTests {
         #expect(conversation.end == .transmit(export("a")))
     }
 
-    @Test("a client that takes up no flags is asked to read the zeroes")
+    @Test("a client that accepts no flags reads the zeroes")
     func fewerFlags() {
         let answer = bytes("0000000002800000", "0021") + [UInt8](repeating: 0, count: 124)
         let conversation = play(.open(export: "a"), greeting + answer, flags: [])
@@ -267,7 +267,7 @@ struct ClientNegotiationTests {
         #expect(conversation.end == .transmit(export("a")))
     }
 
-    @Test("a connection that closes instead of an answer means: no such export")
+    @Test("a server that closes after EXPORT_NAME has no such export")
     func closedAtExportName() {
         let input = greeting + reply(.go, .unsupported)
         let end = play(.open(export: "abc"), input, isClosed: true).end
@@ -276,7 +276,7 @@ struct ClientNegotiationTests {
 
     // MARK: - LIST
 
-    @Test("LIST: names and descriptions, in the server's order, and good-bye")
+    @Test("LIST: names and descriptions in the server's order, then ABORT")
     func list() {
         let input =
             greeting + reply(.list, .server, bytes("00000005") + text("firstramdisk"))
@@ -292,7 +292,7 @@ struct ClientNegotiationTests {
                 ]))
     }
 
-    @Test("LIST: no exports, and a server that does not tell")
+    @Test("LIST: no exports, and a server that rejects it")
     func emptyList() {
         #expect(play(.list, greeting + reply(.list, .ack)).end == .listed([]))
         let refused = play(.list, greeting + reply(.list, .policy))
@@ -303,7 +303,7 @@ struct ClientNegotiationTests {
     }
 
     @Test(
-        "LIST: a name longer than the data, too long, no UTF-8 or with a NUL is refused",
+        "LIST: an overlong or invalid name fails",
         arguments: [
             bytes("000000"), bytes("00000004 616263"), bytes("ffffffff 61"), bytes("00000002 c328"),
             bytes("00000001 00"), bytes("00001001") + [UInt8](repeating: 0x61, count: 4097),
@@ -313,23 +313,23 @@ struct ClientNegotiationTests {
         #expect(end == .fail(.malformedReply(.list)))
     }
 
-    @Test("LIST: a list has an end")
+    @Test("LIST: the number of entries is limited")
     func endlessList() {
         var negotiation = ClientNegotiation(.list)
         _ = negotiation.receive(greeting)
         let header = OptionReplyHeader(option: .list, code: .server, length: 4).encoded
         for _ in 0..<Limits.optionReplyCount {
-            #expect(negotiation.receive(header).next == .receive(4))
-            #expect(negotiation.receive([0, 0, 0, 0]).next == .receive(20))
+            #expect(negotiation.receive(header).action == .receive(4))
+            #expect(negotiation.receive([0, 0, 0, 0]).action == .receive(20))
         }
-        #expect(negotiation.receive(header).next == .fail(.tooManyReplies))
+        #expect(negotiation.receive(header).action == .fail(.tooManyReplies))
     }
 
-    // MARK: - Replies that are not as they must be
+    // MARK: - Malformed replies
 
-    @Test("a reply without its magic, to another option, too long, or of a strange type ends it")
+    @Test("a reply with a wrong magic number, option, length or type fails")
     func wrongReplies() {
-        func end(_ reply: [UInt8]) -> ClientNegotiation.Next? {
+        func end(_ reply: [UInt8]) -> ClientNegotiation.Action? {
             play(.open(export: ""), greeting + reply).end
         }
         #expect(end([UInt8](repeating: 0, count: 20)) == .fail(.replyMagic))
@@ -339,7 +339,7 @@ struct ClientNegotiationTests {
         #expect(end(long) == .fail(.replyLength(65_537)))
     }
 
-    @Test("a connection that closes, at any byte, is an end and no crash")
+    @Test("a connection that closes, at any byte, fails")
     func closedAnywhere() {
         let input = greeting + reply(.go, .info, information) + reply(.go, .ack)
         for count in 0..<input.count {
@@ -364,7 +364,7 @@ struct ClientNegotiationTests {
 
     // MARK: - Both halves together
 
-    @Test("both halves of the handshake understand each other", arguments: [true, false])
+    @Test("both halves of the handshake work together", arguments: [true, false])
     func together(isFixed: Bool) {
         let exports = [ExportInfo(name: "a", description: "b", size: 4096, flags: [.hasFlags])]
         var server = ServerNegotiation(exports: exports)
@@ -373,24 +373,24 @@ struct ClientNegotiationTests {
         var toClient = server.start().output
         var toServer: [UInt8] = []
         var clientStep = client.start()
-        var serverNext = server.start().next
+        var serverAction = server.start().action
         while true {
-            if case .receive(let count) = clientStep.next, toClient.count >= count {
+            if case .receive(let count) = clientStep.action, toClient.count >= count {
                 clientStep = client.receive(Array(toClient.prefix(count)))
                 toClient.removeFirst(count)
                 toServer += clientStep.output
-            } else if case .receive(let count) = serverNext, toServer.count >= count {
+            } else if case .receive(let count) = serverAction, toServer.count >= count {
                 let step = server.receive(Array(toServer.prefix(count)))
                 toServer.removeFirst(count)
                 toClient += step.output
-                serverNext = step.next
+                serverAction = step.action
             } else {
                 break
             }
         }
-        #expect(serverNext == .serve(agreed(0)))
-        guard case .transmit(let export) = clientStep.next else {
-            Issue.record("the client ended with \(clientStep.next)")
+        #expect(serverAction == .serve(agreed(0)))
+        guard case .transmit(let export) = clientStep.action else {
+            Issue.record("the client ended with \(clientStep.action)")
             return
         }
         #expect(export.size == 4096 && export.flags == [.hasFlags])

@@ -1,5 +1,3 @@
-// Every message against a literal table of its bytes.
-
 import Testing
 
 @testable import NBDProtocol
@@ -12,7 +10,7 @@ struct MessageTests {
             "25609513",  // magic
             "0003",  // flags: FUA, NO_HOLE
             "0006",  // WRITE_ZEROES
-            "0102030405060708",  // cookie, kept as it is
+            "0102030405060708",  // cookie, not swapped
             "0000000100000200",  // offset
             "00001000")  // length
         let request = Request(table)
@@ -23,7 +21,7 @@ struct MessageTests {
         #expect(request?.encoded == table)
     }
 
-    @Test("a request with another magic, or too short, is none")
+    @Test("a request with a wrong magic number, or too short, is rejected")
     func badRequest() {
         let good = Request(.read, cookie: 7, offset: 0, length: 512).encoded
         #expect(Request(good) != nil)
@@ -35,7 +33,7 @@ struct MessageTests {
         for count in 0..<good.count { #expect(Request(Array(good.prefix(count))) == nil) }
     }
 
-    @Test("a simple reply is 16 bytes and carries the cookie back unchanged")
+    @Test("a simple reply is 16 bytes and returns the cookie unchanged")
     func simpleReply() {
         let table = bytes(
             "67446698",  // magic
@@ -97,26 +95,53 @@ struct MessageTests {
     }
 
     @Test(
-        "data of INFO that does not add up is refused",
+        "data of INFO whose lengths do not add up is rejected",
         arguments: [
             bytes(""), bytes("00000000"), bytes("00000000 00"),
-            bytes("00000001 0000"),  // the name would eat half of the count
+            bytes("00000001 0000"),  // the name would include half of the count
             bytes("00000000 0001"),  // a type is missing
             bytes("00000000 0001 0003 00"),  // a byte is left over
             bytes("ffffffff 616263 0000"),  // a name of 4 GiB
             bytes("00000004 61620063 0000"),  // NUL
-            bytes("00000002 c328 0000"),  // no UTF-8
+            bytes("00000002 c328 0000"),  // not UTF-8
         ])
     func badInfoRequest(data: [UInt8]) {
         #expect(InfoRequest(decoding: data) == nil)
     }
 
-    @Test("a string may have 4096 bytes and not one more")
+    @Test("a string may have 4096 bytes, but not 4097")
     func longStrings() {
         for (length, isGood) in [(4096, true), (4097, false)] {
             let name = String(repeating: "n", count: length)
             let decoded = InfoRequest(decoding: InfoRequest(exportName: name).encoded)
             #expect((decoded != nil) == isGood)
         }
+    }
+
+    @Test("every command has a value, a name and a name in the specification")
+    func commands() {
+        #expect(Command.allCases.map(\.rawValue) == Array(0...7))
+        for command in Command.allCases {
+            #expect(Command(name: command.name) == command)
+            #expect(command.description.hasPrefix("NBD_CMD_"))
+        }
+        #expect(Command.disconnect.description == "NBD_CMD_DISC")
+        #expect(Command.writeZeroes.description == "NBD_CMD_WRITE_ZEROES")
+        #expect(Command(rawValue: 9).name == "unknown")
+        #expect(Command(rawValue: 9).description == "command 9")
+        #expect(Command(name: "unknown") == nil)
+    }
+
+    @Test("every error has the value and the name of the specification")
+    func errors() {
+        #expect(WireError.allCases.map(\.rawValue) == [0, 1, 5, 12, 22, 28, 75, 95, 108])
+        #expect(
+            WireError.allCases.map(\.name) == [
+                "none", "EPERM", "EIO", "ENOMEM", "EINVAL", "ENOSPC", "EOVERFLOW", "ENOTSUP",
+                "ESHUTDOWN",
+            ])
+        #expect(WireError.invalid.description == "NBD_EINVAL")
+        #expect(WireError.none.description == "none")
+        #expect(WireError(rawValue: 77).name == "77")
     }
 }

@@ -1,28 +1,26 @@
-// Structured replies, extended headers and metadata contexts, as the handshake agrees on them.
-
 import Testing
 
 @testable import NBDProtocol
 
-@Suite("What the handshake agrees on besides an export")
+@Suite("Negotiation of structured replies, extended headers and metadata contexts")
 struct MetadataNegotiationTests {
     let structured = fixedNoZeroes + option(.structuredReply)
     let extended = fixedNoZeroes + option(.extendedHeaders)
     let go = option(.go, InfoRequest(exportName: "").encoded)
 
-    /// SET_META_CONTEXT or LIST_META_CONTEXT for an export.
+    /// Returns a SET_META_CONTEXT or LIST_META_CONTEXT for an export.
     func metadata(
         _ code: OptionCode, _ queries: [String], export: String = ""
     ) -> [UInt8] {
         option(code, MetadataRequest(exportName: export, queries: queries).encoded)
     }
 
-    /// A context in a reply, with the number that stands for it.
+    /// Returns a context in a reply, with its identifier.
     func context(_ code: OptionCode, _ identifier: String) -> [UInt8] {
         reply(code, .metaContext, bytes(identifier) + text("base:allocation"))
     }
 
-    @Test("STRUCTURED_REPLY and EXTENDED_HEADERS are acknowledged and agreed on")
+    @Test("STRUCTURED_REPLY and EXTENDED_HEADERS are acknowledged and take effect")
     func formats() {
         let plain = play(fixedNoZeroes + go)
         #expect(plain.end == .serve(agreed(0)))
@@ -36,7 +34,7 @@ struct MetadataNegotiationTests {
             play(structured + structured.dropFirst(4) + go).end == .serve(agreed(0, .structured)))
     }
 
-    @Test("extended headers take precedence, whichever is asked for first")
+    @Test("extended headers take precedence, in whichever order the client asks")
     func precedence() {
         let up = play(structured + option(.extendedHeaders) + go)
         #expect(up.end == .serve(agreed(0, .extended)))
@@ -48,9 +46,9 @@ struct MetadataNegotiationTests {
         #expect(down.end == .serve(agreed(0, .extended)))
     }
 
-    @Test("EXPORT_NAME goes with structured replies, and not with extended headers")
+    @Test("EXPORT_NAME works with structured replies, but not with extended headers")
     func exportName() {
-        // DF is told of: the flags of the first export with bit 7.
+        // The server announces DF: the flags of the first export with bit 7.
         let short = play(structured + option(.exportName))
         #expect(short.output == reply(.structuredReply, .ack) + bytes("0000000002800000", "00a1"))
         #expect(short.end == .serve(agreed(0, .structured)))
@@ -60,12 +58,12 @@ struct MetadataNegotiationTests {
     }
 
     @Test(
-        "DF is offered with structured replies only, the payload of BLOCK_STATUS with contexts only"
+        "DF needs structured replies, the payload of BLOCK_STATUS needs a context"
     )
     func flags() throws {
         func flags(_ input: [UInt8]) throws -> TransmissionFlags {
             let output = play(input + go).output
-            // The last INFO_EXPORT: 12 bytes, and an ACK's 20 behind them.
+            // The last INFO_EXPORT has 12 bytes, followed by an ACK of 20.
             let end = output.count - OptionReplyHeader.encodedSize
             return TransmissionFlags(
                 rawValue: UInt16(output[end - 2]) << 8 | UInt16(output[end - 1]))
@@ -81,7 +79,7 @@ struct MetadataNegotiationTests {
     }
 
     @Test(
-        "LIST_META_CONTEXT: everything without queries and for the wildcard, else what is named",
+        "LIST_META_CONTEXT: all contexts without a query and for the wildcard, else the named ones",
         arguments: [
             ([], true), (["base:"], true), (["base:allocation"], true),
             (["qemu:dirty-bitmap:x", "base:allocation"], true), (["base:other"], false),
@@ -94,7 +92,7 @@ struct MetadataNegotiationTests {
     }
 
     @Test(
-        "SET_META_CONTEXT: what is named in full, and nothing else",
+        "SET_META_CONTEXT: only contexts with their full name",
         arguments: [
             ([], false), (["base:"], false), (["base:allocation"], true),
             (["base:allocation", "base:allocation"], true), (["x-y:z", "base:allocation"], true),
@@ -109,18 +107,19 @@ struct MetadataNegotiationTests {
         #expect(end == .serve(agreed(0, .structured, hasContext: isSet)))
     }
 
-    @Test("extended headers that are asked for a second time are an error, and stay agreed on")
+    @Test("asking for extended headers twice is an error, and they stay in effect")
     func extendedTwice() {
         let (output, end) = play(extended + option(.extendedHeaders) + go)
         #expect(
             output.starts(
                 with: reply(.extendedHeaders, .ack)
                     + reply(
-                        .extendedHeaders, .invalid, text("extended headers have been agreed on"))))
+                        .extendedHeaders, .invalid, text("extended headers were negotiated already")
+                    )))
         #expect(end == .serve(agreed(0, .extended)))
     }
 
-    @Test("a later SET_META_CONTEXT replaces an earlier one, also when it fails")
+    @Test("a later SET_META_CONTEXT replaces an earlier one, even if it fails")
     func replaces() {
         let chosen = structured + metadata(.setMetaContext, ["base:allocation"])
         let failures: [[UInt8]] = [
@@ -137,7 +136,7 @@ struct MetadataNegotiationTests {
                 == .serve(agreed(0, .structured, hasContext: true)))
     }
 
-    @Test("contexts belong to the export they were chosen for; the empty name means the first")
+    @Test("a context belongs to the export it was selected for; the empty name means the first")
     func otherExport() {
         let second = option(.go, InfoRequest(exportName: "zweite ü").encoded)
         let chosen = structured + metadata(.setMetaContext, ["base:allocation"], export: "first")
@@ -155,7 +154,7 @@ struct MetadataNegotiationTests {
     }
 
     @Test(
-        "an export that is not there: ERR_UNKNOWN",
+        "an export that does not exist: ERR_UNKNOWN",
         arguments: [.listMetaContext, .setMetaContext] as [OptionCode])
     func unknownExport(code: OptionCode) {
         let (output, _) = play(structured + metadata(code, [], export: "unknown"))
@@ -163,7 +162,7 @@ struct MetadataNegotiationTests {
     }
 
     @Test(
-        "lengths that do not add up, and strings that are none: ERR_INVALID",
+        "lengths that do not add up, and invalid strings: ERR_INVALID",
         arguments: [
             [], bytes("00000000"), bytes("00000001"), bytes("00000000 00000001"),
             bytes("00000000 00000001 00000002 62"), bytes("00000000 00000000 00"),
@@ -179,7 +178,7 @@ struct MetadataNegotiationTests {
         }
     }
 
-    @Test("some thousand queries are looked at without complaint")
+    @Test("thousands of queries are accepted")
     func manyQueries() {
         let queries = Array(repeating: "x:y", count: 8_000) + ["base:allocation"]
         let (_, end) = play(structured + metadata(.setMetaContext, queries) + go)

@@ -1,5 +1,3 @@
-// NBD URIs: taken apart, put together, and refused.
-
 import Testing
 
 @testable import NBDProtocol
@@ -52,7 +50,7 @@ struct NBDURITests {
         #expect(uri.exportName == export)
     }
 
-    @Test("nbds is recognised, with what TLS needs")
+    @Test("nbds requires TLS, and keeps its parameters")
     func tls() throws {
         let tcp = try NBDURI("nbds://alice%40home@example.com:1/x?tls-type=psk&tls-hostname=a%20b")
         #expect(tcp.requiresTLS)
@@ -64,7 +62,7 @@ struct NBDURITests {
     }
 
     @Test(
-        "what is no NBD URI says why",
+        "an invalid URI says what is wrong",
         arguments: [
             ("", .noScheme), ("localhost", .noScheme), ("nbd:localhost:10809", .noScheme),
             ("/dev/nbd0", .noScheme),
@@ -89,14 +87,14 @@ struct NBDURITests {
         #expect(!error.description.isEmpty && !error.description.hasSuffix("."))
     }
 
-    @Test("an export name of 4096 bytes is not too long")
+    @Test("an export name may have 4096 bytes")
     func longestName() throws {
         let name = String(repeating: "a", count: 4096)
         #expect(try NBDURI("nbd://h/" + name).exportName == name)
     }
 
     @Test(
-        "put together, a URI is taken apart to the same again",
+        "formatting and parsing a URI returns the same URI",
         arguments: [
             NBDURI(.tcp(host: "localhost", port: 10809)),
             NBDURI(.tcp(host: "::1", port: 5), exportName: "/a b?c#d%e&ü"),
@@ -108,7 +106,7 @@ struct NBDURITests {
         #expect(try NBDURI(uri.description) == uri)
     }
 
-    @Test("put together, a URI is as people write it")
+    @Test("a URI is formatted as people write it")
     func text() {
         #expect(NBDURI(.tcp(host: "localhost", port: 10809)).description == "nbd://localhost")
         #expect(
@@ -119,9 +117,19 @@ struct NBDURITests {
                 == "nbd+unix:///d?socket=/run/x.sock")
     }
 
-    @Test("user name and TLS parameters survive too")
+    @Test("formatting keeps the user name and TLS parameters")
     func textOfTLS() throws {
         let text = "nbds://alice%40home@h:1/x?tls-hostname=a%20b&tls-type=psk"
         #expect(try NBDURI(text).description == text)
+    }
+
+    @Test("percent-encoding keeps unreserved characters, and is undone by decoding")
+    func percentEncoding() {
+        #expect(PercentEncoding.encode("aZ9-._~/: ü%") == "aZ9-._~%2F%3A%20%C3%BC%25")
+        #expect(PercentEncoding.encode("/a:b", keeping: "/") == "/a%3Ab")
+        #expect(PercentEncoding.decode("%2F%3a%20%C3%bc") == "/: ü")
+        for text in ["%", "%4", "%zz", "%00", "%c3%28"] {
+            #expect(PercentEncoding.decode(text) == nil, "\(text)")
+        }
     }
 }

@@ -1,17 +1,17 @@
 @testable import NBDProtocol
 
-/// What the tests' server has.
+/// The exports of the tests' server.
 let twoExports = [
     ExportInfo(
         name: "first", description: "ramdisk", size: 40 << 20, flags: [.hasFlags, .trim]),
     ExportInfo(name: "zweite ü", description: "", size: 4096, flags: [.hasFlags, .readOnly]),
 ]
 
-/// Plays a whole handshake: what the client sends, answered by what the server says after the
-/// greeting, and how it ended (nil when more input is wanted).
+/// Runs a handshake against the bytes that a client sends. Returns what the server sends after the greeting,
+/// and how the handshake ended (nil if the server expects more input).
 func play(
     _ input: [UInt8], exports: [ExportInfo] = twoExports, isShuttingDown: Bool = false
-) -> (output: [UInt8], end: ServerNegotiation.Next?) {
+) -> (output: [UInt8], end: ServerNegotiation.Action?) {
     var negotiation = ServerNegotiation(exports: exports)
     var input = input[...]
     var step = negotiation.start()
@@ -20,7 +20,7 @@ func play(
     var output: [UInt8] = []
     while true {
         output += step.output
-        switch step.next {
+        switch step.action {
         case .receive(let count):
             guard input.count >= count else { return (output, nil) }
             step = negotiation.receive(Array(input.prefix(count)))
@@ -28,8 +28,8 @@ func play(
         case .discard(let count):
             guard input.count >= count else { return (output, nil) }
             input = input.dropFirst(count)
-            step = negotiation.discarded()
-        case .startTLS, .serve, .finish, .turnAway, .fail: return (output, step.next)
+            step = negotiation.didDiscard()
+        case .startTLS, .serve, .finish, .reject, .fail: return (output, step.action)
         }
     }
 }

@@ -1,5 +1,3 @@
-// Each rule of a request, with what is just inside it and what is just outside.
-
 import Testing
 
 @testable import NBDProtocol
@@ -10,7 +8,7 @@ struct RequestRulesTests {
     let rules = RequestRules(exportSize: size, isReadOnly: false)
     let readOnly = RequestRules(exportSize: size, isReadOnly: true)
 
-    @Test("every command is fine inside the export")
+    @Test("every command is allowed inside the export")
     func inside() {
         for command in [.read, .write, .trim, .writeZeroes, .cache] as [Command] {
             #expect(rules.error(Request(command, offset: 0, length: 1)) == .none)
@@ -20,7 +18,7 @@ struct RequestRulesTests {
     }
 
     @Test(
-        "beyond the end: ENOSPC for what writes, EINVAL for the rest",
+        "beyond the end: ENOSPC for writes, EINVAL for the rest",
         arguments: [
             (Self.size, 1), (Self.size - 1, 2), (Self.size + 1, 1), (UInt64.max, 1),
             (UInt64.max - 511, 512), (UInt64.max, 0xffff_ffff), (1 << 63, 1 << 20),
@@ -35,7 +33,7 @@ struct RequestRulesTests {
         }
     }
 
-    @Test("a read-only export: EPERM for what changes it, the rest as ever")
+    @Test("a read-only export: EPERM for commands that change it")
     func readOnlyExport() {
         for command in [.write, .trim, .writeZeroes] as [Command] {
             #expect(readOnly.error(Request(command, offset: 0, length: 512)) == .notPermitted)
@@ -53,7 +51,7 @@ struct RequestRulesTests {
         #expect(rules.error(Request(command, offset: Self.size, length: 0)) == .invalid)
     }
 
-    @Test("a payload may have 64 MiB and not a byte more; what has none may be longer")
+    @Test("a payload may have 64 MiB, but not a byte more; ranges without one may be longer")
     func payload() {
         for command in [.read, .write] as [Command] {
             #expect(rules.error(Request(command, offset: 0, length: 64 << 20)) == .none)
@@ -73,7 +71,7 @@ struct RequestRulesTests {
         #expect(readOnly.error(request) == .invalid)
     }
 
-    @Test("FUA is valid on every command")
+    @Test("FUA is valid with every command")
     func forceUnitAccess() {
         for command in [.read, .write, .trim, .writeZeroes, .cache] as [Command] {
             let request = Request(command, flags: .forceUnitAccess, offset: 0, length: 512)
@@ -82,7 +80,7 @@ struct RequestRulesTests {
         #expect(rules.error(Request(.flush, flags: .forceUnitAccess)) == .none)
     }
 
-    @Test("NO_HOLE and FAST_ZERO are for WRITE_ZEROES only, and no other flag is for anything")
+    @Test("NO_HOLE and FAST_ZERO are valid with WRITE_ZEROES only, other flags never")
     func flags() {
         for bit in 1..<16 {
             let flags = CommandFlags(rawValue: 1 << UInt16(bit))
@@ -95,7 +93,7 @@ struct RequestRulesTests {
         }
     }
 
-    @Test("DF is for READ, once structured replies have been agreed on")
+    @Test("DF is valid with READ, once structured replies were negotiated")
     func dontFragment() {
         for format in [.structured, .extended] as [HeaderFormat] {
             let rules = RequestRules(exportSize: Self.size, isReadOnly: false, format: format)
@@ -106,13 +104,13 @@ struct RequestRulesTests {
         }
     }
 
-    @Test("BLOCK_STATUS needs a context, and REQ_ONE is for it alone")
+    @Test("BLOCK_STATUS needs a context, and only it may have REQ_ONE")
     func blockStatus() {
         let rules = RequestRules(
             exportSize: Self.size, isReadOnly: true, format: .structured, hasContext: true)
         let request = Request(.blockStatus, offset: 0, length: Self.size)
         #expect(rules.error(request) == .none)
-        #expect(readOnly.check(request) == .noContext)
+        #expect(readOnly.validate(request) == .noContext)
         #expect(rules.error(Request(.blockStatus, offset: 1, length: Self.size)) == .invalid)
         #expect(rules.error(Request(.blockStatus, offset: 0, length: 0)) == .invalid)
         for command in [.read, .trim, .cache, .blockStatus] as [Command] {
@@ -121,7 +119,7 @@ struct RequestRulesTests {
         }
     }
 
-    @Test("PAYLOAD_LEN is for WRITE with extended headers; elsewhere it is a flag like any other")
+    @Test("PAYLOAD_LEN is valid with WRITE and extended headers only")
     func payloadLength() {
         for format in [.simple, .structured, .extended] as [HeaderFormat] {
             let rules = RequestRules(exportSize: Self.size, isReadOnly: false, format: format)
@@ -141,8 +139,8 @@ struct RequestRulesTests {
 }
 
 extension RequestRules {
-    /// What the client of a request would get.
+    /// Returns the error that the client receives.
     fileprivate func error(_ request: Request) -> WireError {
-        check(request)?.error(for: request.command) ?? .none
+        validate(request)?.error(for: request.command) ?? .none
     }
 }

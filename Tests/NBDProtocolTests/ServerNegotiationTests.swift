@@ -1,16 +1,14 @@
-// The handshake, event by event: what the server says, and what it wants next.
-
 import Testing
 
 @testable import NBDProtocol
 
 @Suite("The server's half of the handshake")
 struct ServerNegotiationTests {
-    @Test("the server greets first, and asks for four bytes of flags")
+    @Test("the server greets first, and expects four bytes of flags")
     func start() {
         let step = ServerNegotiation(exports: twoExports).start()
         #expect(step.output == bytes("4e42444d41474943 49484156454f5054 0003"))
-        #expect(step.next == .receive(4))
+        #expect(step.action == .receive(4))
     }
 
     @Test(
@@ -29,7 +27,7 @@ struct ServerNegotiationTests {
         #expect(play(flags).end == .fail(.clientFlags(1 << UInt32(bit) | 1)))
     }
 
-    @Test("EXPORT_NAME: size, flags, and 124 zeroes unless agreed otherwise")
+    @Test("EXPORT_NAME: size, flags, and 124 zeroes unless NO_ZEROES was negotiated")
     func exportName() {
         let answer = bytes("0000000002800000", "0021")
         let long = play(fixed + option(.exportName, text("first")))
@@ -39,14 +37,14 @@ struct ServerNegotiationTests {
         #expect(short.end == .serve(agreed(0)))
     }
 
-    @Test("the empty name means the first export; another name its own")
+    @Test("the empty name means the first export")
     func names() {
         #expect(play(fixed + option(.exportName)).end == .serve(agreed(0)))
         #expect(play(fixed + option(.exportName, text("zweite ü"))).end == .serve(agreed(1)))
     }
 
     @Test(
-        "EXPORT_NAME with a name that is unknown, too long, no UTF-8 or has a NUL: closed, not a word",
+        "EXPORT_NAME with an unknown, overlong or invalid name closes the connection without a reply",
         arguments: [
             text("unknown"), [UInt8](repeating: 0x6e, count: 4097), bytes("c328"), text("fir\0st"),
         ])
@@ -75,7 +73,7 @@ struct ServerNegotiationTests {
         #expect(end == nil)
     }
 
-    @Test("LIST with data: ERR_INVALID, and the handshake goes on")
+    @Test("LIST with data: ERR_INVALID, and the handshake continues")
     func listWithData() {
         let (output, end) = play(fixed + option(.list, [1]) + option(.abort))
         #expect(output == refusal(.list, .invalid) + reply(.abort, .ack))
@@ -83,7 +81,7 @@ struct ServerNegotiationTests {
     }
 
     @Test(
-        "an unknown option: its data is read away, ERR_UNSUP, and the handshake goes on",
+        "an unknown option: its data is discarded, ERR_UNSUP, and the handshake continues",
         arguments: [
             (4, 0), (5, 0), (12, 0), (99, 1000), (0xffff_ffff, 65536),
         ] as [(UInt32, Int)])
@@ -96,7 +94,7 @@ struct ServerNegotiationTests {
     }
 
     @Test(
-        "STARTTLS, STRUCTURED_REPLY and EXTENDED_HEADERS with data: ERR_INVALID, and on it goes",
+        "STARTTLS, STRUCTURED_REPLY and EXTENDED_HEADERS with data: ERR_INVALID",
         arguments: [.startTLS, .structuredReply, .extendedHeaders] as [OptionCode])
     func dataWhereNoneBelongs(code: OptionCode) {
         let (output, end) = play(fixed + option(code, [1, 2, 3]) + option(.abort))
@@ -105,7 +103,7 @@ struct ServerNegotiationTests {
     }
 
     @Test(
-        "an option over the limit is thrown away piece by piece: ERR_TOO_BIG, and on it goes",
+        "an option over the limit is discarded piece by piece: ERR_TOO_BIG",
         arguments: [.list, .info, .go, OptionCode(rawValue: 99)] as [OptionCode])
     func tooBig(code: OptionCode) {
         let data = [UInt8](repeating: 0, count: Limits.optionDataKept + 1)
@@ -114,13 +112,13 @@ struct ServerNegotiationTests {
         #expect(end == .finish)
     }
 
-    @Test("an option that claims gigabytes ends the connection before a byte of them is read")
+    @Test("an option that announces gigabytes ends the connection before a byte of them is read")
     func enormous() {
         let header = OptionHeader(code: .go, length: .max).encoded
         #expect(play(fixed + header).end == .fail(.optionLength(.max)))
     }
 
-    @Test("an option without its magic ends the connection")
+    @Test("an option without its magic number ends the connection")
     func badMagic() {
         var broken = option(.list)
         broken[0] ^= 1
@@ -136,7 +134,7 @@ struct ServerNegotiationTests {
         #expect(play(fixed + many + option(.list)).end == .fail(.tooManyOptions))
     }
 
-    @Test("GO: size and flags come first, then what was asked for, then ACK, and no zeroes")
+    @Test("GO: size and flags come first, then the requested information, then ACK, and no zeroes")
     func go() {
         let request = InfoRequest(
             exportName: "first", types: [.blockSize, .name, .description, InfoType(rawValue: 77)])
@@ -150,7 +148,7 @@ struct ServerNegotiationTests {
         #expect(end == .serve(agreed(0)))
     }
 
-    @Test("GO by the empty name is told the export's own name")
+    @Test("GO with the empty name returns the name of the default export")
     func canonicalName() {
         let request = InfoRequest(exportName: "", types: [.name])
         let (output, end) = play(fixed + option(.go, request.encoded))
@@ -160,7 +158,7 @@ struct ServerNegotiationTests {
         #expect(end == .serve(agreed(0)))
     }
 
-    @Test("INFO answers the same twice, stays in the handshake, and GO answers it once more")
+    @Test("INFO and GO return the same information, and INFO does not end the handshake")
     func info() {
         let data = InfoRequest(exportName: "zweite ü", types: [.blockSize]).encoded
         let once = play(fixed + option(.info, data)).output
@@ -173,7 +171,7 @@ struct ServerNegotiationTests {
         #expect(go.output.count == 2 * once.count)
     }
 
-    @Test("INFO and GO of an export that is not there: ERR_UNKNOWN, no information, and on it goes")
+    @Test("INFO and GO of an export that does not exist: ERR_UNKNOWN, and no information")
     func unknownExport() {
         for code in [.info, .go] as [OptionCode] {
             let data = InfoRequest(exportName: "third", types: [.blockSize]).encoded
@@ -183,7 +181,7 @@ struct ServerNegotiationTests {
         }
     }
 
-    @Test("INFO and GO whose lengths lie: ERR_INVALID, and on it goes")
+    @Test("INFO and GO with false lengths: ERR_INVALID")
     func invalidInfo() {
         for data in [[], bytes("00000005"), bytes("ffffffff 0000"), bytes("00000001 0000")] {
             let (output, end) = play(fixed + option(.go, data) + option(.abort))
@@ -192,7 +190,7 @@ struct ServerNegotiationTests {
         }
     }
 
-    @Test("while the server is being stopped: ERR_SHUTDOWN, but ABORT is still acknowledged")
+    @Test("while the server stops: ERR_SHUTDOWN, but ABORT is still acknowledged")
     func shuttingDown() {
         let data = InfoRequest(exportName: "first").encoded
         let (output, end) = play(
@@ -201,10 +199,10 @@ struct ServerNegotiationTests {
             output == refusal(.go, .shutdown) + refusal(.list, .shutdown) + reply(.abort, .ack))
         #expect(end == .finish)
         let name = play(fixed + option(.exportName, text("first")), isShuttingDown: true)
-        #expect(name.end == .turnAway(.shuttingDown))
+        #expect(name.end == .reject(.shuttingDown))
     }
 
-    @Test("an export that cannot be served after all: GO gets ERR_POLICY, EXPORT_NAME the end")
+    @Test("a session that the driver rejects: ERR_POLICY after GO, the end after EXPORT_NAME")
     func withdrawn() {
         var negotiation = ServerNegotiation(exports: twoExports)
         _ = negotiation.start()
@@ -212,16 +210,17 @@ struct ServerNegotiationTests {
         let data = InfoRequest(exportName: "first").encoded
         for _ in 0..<2 {
             _ = negotiation.receive(OptionHeader(code: .go, length: UInt32(data.count)).encoded)
-            guard case .serve = negotiation.receive(data).next else {
+            guard case .serve = negotiation.receive(data).action else {
                 Issue.record("GO is not served")
                 return
             }
-            let step = negotiation.withdrawn()
+            let step = negotiation.didRejectExport()
             #expect(step.output.starts(with: reply(.go, .policy).prefix(16)))
-            #expect(step.next == .receive(OptionHeader.encodedSize))
+            #expect(step.action == .receive(OptionHeader.encodedSize))
         }
         _ = negotiation.receive(OptionHeader(code: .exportName, length: 5).encoded)
         _ = negotiation.receive(text("first"))
-        #expect(negotiation.withdrawn() == .init(output: [], next: .turnAway(.withdrawn)))
+        #expect(
+            negotiation.didRejectExport() == .init(output: [], action: .reject(.exportRejected)))
     }
 }

@@ -1,8 +1,8 @@
-internal import ArgumentParser
-internal import NBDProtocol
+public import ArgumentParser
+public import NBDProtocol
 internal import LinuxIO
 
-/// A number of bytes: `4096`, `128K`, `1M`.
+/// A size in bytes: `4096`, `128K`, `1M`.
 struct ByteCount: ExpressibleByArgument {
     var bytes: Int
 
@@ -23,7 +23,7 @@ struct ByteCount: ExpressibleByArgument {
     }
 }
 
-/// Processors: `0`, `0,2`, `1-3`.
+/// A list of processors: `0`, `0,2`, `1-3`.
 struct ProcessorList: ExpressibleByArgument {
     var processors: [Int] = []
 
@@ -40,16 +40,16 @@ struct ProcessorList: ExpressibleByArgument {
     }
 }
 
-/// What the load consists of.
+/// The type of requests in a load.
 enum Workload: String, CaseIterable, ExpressibleByArgument {
     case read, write, mixed, trim
 }
 
-/// Where every command binds itself.
+/// The option that binds a command to processors.
 struct Binding: ParsableArguments {
     @Option(
         name: .long,
-        help: ArgumentHelp("Keep to these processors: 1, or 0,2 or 1-3.", valueName: "list"))
+        help: ArgumentHelp("Run on these processors only: 1, or 0,2 or 1-3.", valueName: "list"))
     var cpuList: ProcessorList?
 
     func apply() throws {
@@ -57,24 +57,26 @@ struct Binding: ParsableArguments {
         do {
             try Processor.bind(to: cpuList.processors)
         } catch {
-            throw Failure("cannot keep to these processors: \(error)")
+            throw Failure("cannot bind to the processors of --cpu-list: \(error)")
         }
     }
 }
 
-/// How much is measured, for how long, and how that is told: the same for NBD and for a plain stream.
+/// The options of a measurement, which NBD loads and plain streams share.
 struct Measuring: ParsableArguments {
-    @Option(name: .long, help: ArgumentHelp("Connections, a thread each.", valueName: "count"))
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Number of connections, each with a thread.", valueName: "count"))
     var connections = 1
 
-    @Option(name: .long, help: ArgumentHelp("How long to measure.", valueName: "seconds"))
+    @Option(name: .long, help: ArgumentHelp("Duration of the measurement.", valueName: "seconds"))
     var seconds = 5.0
 
     @Option(
-        name: .long, help: ArgumentHelp("How long to run before measuring.", valueName: "seconds"))
+        name: .long, help: ArgumentHelp("Duration of the warm-up before it.", valueName: "seconds"))
     var warmup = 1.0
 
-    @Flag(name: .long, help: "Print JSON.")
+    @Flag(name: .long, help: "Print the result as JSON.")
     var json = false
 
     var warmupNanoseconds: UInt64 { UInt64(warmup * 1e9) }
@@ -82,26 +84,25 @@ struct Measuring: ParsableArguments {
 
     func validate() throws {
         guard (1...1024).contains(connections) else {
-            throw ValidationError("--connections has to be from 1 to 1024.")
+            throw ValidationError("--connections must be from 1 to 1024, not \(connections).")
         }
         guard (0.001...86_400).contains(seconds) else {
-            throw ValidationError("--seconds has to be from 0.001 to 86400.")
+            throw ValidationError("--seconds must be from 0.001 to 86400, not \(seconds).")
         }
         guard (0...86_400).contains(warmup) else {
-            throw ValidationError("--warmup has to be from 0 to 86400.")
+            throw ValidationError("--warmup must be from 0 to 86400, not \(warmup).")
         }
     }
 }
 
-/// The messages of the transmission phase, by name.
-enum Replies: String, CaseIterable, ExpressibleByArgument {
-    case simple, structured, extended
-
-    var format: HeaderFormat {
-        switch self {
-        case .simple: .simple
-        case .structured: .structured
-        case .extended: .extended
-        }
+/// The value of `--replies`: `simple`, `structured` or `extended`.
+extension HeaderFormat: ExpressibleByArgument {
+    /// Finds a format by its name.
+    public init?(argument: String) {
+        guard let format = Self.allCases.first(where: { "\($0)" == argument }) else { return nil }
+        self = format
     }
+
+    /// The names of all formats.
+    public static var allValueStrings: [String] { allCases.map { "\($0)" } }
 }

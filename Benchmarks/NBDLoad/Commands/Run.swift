@@ -1,16 +1,17 @@
-// `nbd-load run`, which is also what `nbd-load` alone means.
-
 internal import ArgumentParser
 internal import LinuxIO
+internal import NBDClient
 internal import NBDProtocol
 
+/// `nbd-load run`, the default command: a load on an NBD server.
 struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Put load on a server, and tell rate, bandwidth and latency.",
+        abstract: "Put load on a server, and report rate, bandwidth and latency.",
         discussion: """
-            A trim or a write changes what the export contains, and so does --verify. With --verify \
-            every block is written first, then the load checks what it reads, and at the end every \
-            block is read once more: exit status 1, and what was wrong, if one is not as written.
+            The workloads write, mixed and trim change the export, and so does --verify. With --verify, \
+            nbd-load first writes every block, then checks each block that the load reads, and \
+            finally reads every block once more. If a block differs from what was written, it says \
+            how and exits with status 1.
             """)
 
     @Argument(
@@ -18,16 +19,17 @@ struct Run: ParsableCommand {
         transform: { try NBDURI($0) })
     var uri: NBDURI
 
-    @Option(name: .long, help: "What the requests do.")
+    @Option(name: .long, help: "Type of the requests.")
     var workload = Workload.read
 
-    @Option(name: .long, help: ArgumentHelp("Reads of a mixed load.", valueName: "percent"))
+    @Option(
+        name: .long, help: ArgumentHelp("Share of reads in a mixed load.", valueName: "percent"))
     var readPercent = 70
 
-    @Flag(name: .long, help: "One block after the other, instead of at random.")
+    @Flag(name: .long, help: "Access the blocks in order, not at random.")
     var sequential = false
 
-    @Option(name: .long, help: ArgumentHelp("Bytes of a request.", valueName: "size"))
+    @Option(name: .long, help: ArgumentHelp("Size of a request.", valueName: "size"))
     var blockSize = ByteCount(4096)
 
     @Option(
@@ -35,29 +37,29 @@ struct Run: ParsableCommand {
         help: ArgumentHelp("Requests in flight on each connection.", valueName: "count"))
     var depth = 128
 
-    @Option(name: .long, help: "The messages to speak; the server has to know them.")
-    var replies = Replies.simple
+    @Option(name: .long, help: "Message format; the server must support it.")
+    var replies = HeaderFormat.simple
 
     @Option(
         name: .long,
-        help: ArgumentHelp("Use only so much of the export, from its start.", valueName: "size"))
+        help: ArgumentHelp("Use only this much of the export, from its start.", valueName: "size"))
     var range: ByteCount?
 
-    @Flag(name: .long, help: "Check that what is read is what was written.")
+    @Flag(name: .long, help: "Check that every block reads as it was written.")
     var verify = false
 
-    @Flag(name: .long, help: "Look for replies all the time instead of sleeping until they come.")
+    @Flag(name: .long, help: "Busy-poll for replies instead of sleeping.")
     var spin = false
 
     @Option(
         name: .long,
-        help: ArgumentHelp("Bytes of the buffer that replies arrive in.", valueName: "size"))
+        help: ArgumentHelp("Size of the buffer for replies.", valueName: "size"))
     var receiveBuffer = ByteCount(256 << 10)
 
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Ask the kernel for a send buffer of this size. (default: the system's)",
+            "Size of the socket's send buffer. (default: the system's)",
             valueName: "size"))
     var sendBuffer: ByteCount?
 
@@ -65,13 +67,15 @@ struct Run: ParsableCommand {
     @OptionGroup var binding: Binding
 
     func validate() throws {
-        try check((1...4096).contains(depth), "--depth has to be from 1 to 4096")
-        try check((0...100).contains(readPercent), "--read-percent has to be from 0 to 100")
+        try check((1...4096).contains(depth), "--depth must be from 1 to 4096, not \(depth)")
         try check(
-            (1...64 << 20).contains(blockSize.bytes), "--block-size has to be from 1 to 64M")
+            (0...100).contains(readPercent),
+            "--read-percent must be from 0 to 100, not \(readPercent)")
+        try check(
+            (1...64 << 20).contains(blockSize.bytes), "--block-size must be from 1 to 64M")
         try check(
             (4096...1 << 30).contains(receiveBuffer.bytes),
-            "--receive-buffer has to be from 4K to 1G")
+            "--receive-buffer must be from 4K to 1G")
         try check(
             !verify || (blockSize.bytes >= 512 && blockSize.bytes.isMultiple(of: 512)),
             "--verify needs a --block-size that is a multiple of 512")
@@ -83,70 +87,75 @@ struct Run: ParsableCommand {
 
     func run() throws {
         try binding.apply()
-        var clients: [Client] = []
-        for _ in 0..<measuring.connections { clients.append(try Client(uri, replies.format)) }
+        var clients: [ClientConnection] = []
+        for _ in 0..<measuring.connections { clients.append(try uri.open(replies)) }
         for client in clients {
-            if let sendBuffer { client.socket.handle.setSendBuffer(bytes: sendBuffer.bytes) }
+            if let sendBuffer { client.handle.setSendBuffer(bytes: sendBuffer.bytes) }
         }
-        let plans = try makePlans(clients[0].export)
-        // Tells this run's blocks from those of an earlier one.
+        let configurations = try makeConfigurations(clients[0].export)
+        // Distinguishes the blocks of this run from those of an earlier one.
         let runNumber = MonotonicTime.now().nanoseconds << 8
         let figures = try runInThreads(
-            zip(clients, plans).map { LoadWork(client: $0, plan: $1, runNumber: runNumber) })
+            zip(clients, configurations).map {
+                LoadWork(client: $0, configuration: $1, runNumber: runNumber)
+            })
         let report = Report(
             lines: headLines + figures.reportLines(blockSize: blockSize.bytes)
                 + tailLines(figures))
         print(measuring.json ? report.json : report.text)
     }
 
-    // MARK: - Plans
+    // MARK: - Configurations
 
-    private func makePlans(_ export: RemoteExport) throws(Failure) -> [LoadConfiguration] {
+    private func makeConfigurations(_ export: RemoteExport) throws(Failure) -> [LoadConfiguration] {
         try checkExport(export)
         let bytes = min(export.size, UInt64(range?.bytes ?? .max))
         let blocks = Int(bytes / UInt64(blockSize.bytes))
-        guard blocks > 0 else { throw Failure("the export is smaller than --block-size") }
+        guard blocks > 0 else {
+            throw Failure("the export has \(bytes) bytes to use, less than --block-size")
+        }
         guard !verify || blocks / measuring.connections >= depth else {
-            throw Failure("--verify needs at least --depth blocks for each connection")
+            throw Failure("--verify needs at least \(depth) blocks (--depth) for each connection")
         }
         return (0..<measuring.connections).map { index in
             let share =
                 blocks * index / measuring.connections..<blocks * (index + 1)
                 / measuring.connections
-            var plan = LoadConfiguration()
-            plan.workload = workload
-            plan.readPercent = readPercent
-            plan.isSequential = sequential
-            plan.format = replies.format
-            plan.blockSize = blockSize.bytes
-            plan.depth = depth
-            plan.blocks = verify ? share : 0..<blocks
-            plan.firstBlock = share.lowerBound
-            plan.warmupNanoseconds = measuring.warmupNanoseconds
-            plan.nanoseconds = measuring.nanoseconds
-            plan.isVerifying = verify
-            plan.isSpinning = spin
-            plan.seed = UInt64(index + 1)
-            plan.receiveBuffer = receiveBuffer.bytes
-            return plan
+            var configuration = LoadConfiguration()
+            configuration.workload = workload
+            configuration.readPercent = readPercent
+            configuration.isSequential = sequential
+            configuration.format = replies
+            configuration.blockSize = blockSize.bytes
+            configuration.depth = depth
+            configuration.blocks = verify ? share : 0..<blocks
+            configuration.firstBlock = share.lowerBound
+            configuration.warmupNanoseconds = measuring.warmupNanoseconds
+            configuration.nanoseconds = measuring.nanoseconds
+            configuration.isVerifying = verify
+            configuration.isSpinning = spin
+            configuration.seed = UInt64(index + 1)
+            configuration.receiveBuffer = receiveBuffer.bytes
+            return configuration
         }
     }
 
-    /// What the export can do, before it is asked to.
+    /// Checks that the export supports the load.
     private func checkExport(_ export: RemoteExport) throws(Failure) {
         let isReading = workload == .read && !verify
         guard isReading || !export.flags.contains(.readOnly) else {
-            throw Failure("the export is read-only")
+            throw Failure("the export is read-only; only --workload read without --verify works")
         }
         guard workload != .trim || export.flags.contains(.trim) else {
-            throw Failure("the server does not know TRIM")
+            throw Failure("the server does not support TRIM on this export")
         }
         guard let sizes = export.blockSizes else { return }
         guard blockSize.bytes.isMultiple(of: Int(sizes.minimum)) else {
-            throw Failure("the server wants a --block-size that is a multiple of \(sizes.minimum)")
+            throw Failure(
+                "the server requires a --block-size that is a multiple of \(sizes.minimum)")
         }
         guard workload == .trim || blockSize.bytes <= Int(sizes.maximumPayload) else {
-            throw Failure("the server wants a --block-size of at most \(sizes.maximumPayload)")
+            throw Failure("the server requires a --block-size of at most \(sizes.maximumPayload)")
         }
     }
 
@@ -187,13 +196,13 @@ struct Run: ParsableCommand {
 
 /// The load of one thread.
 private struct LoadWork: Work {
-    let client: Client
-    let plan: LoadConfiguration
+    let client: ClientConnection
+    let configuration: LoadConfiguration
     let runNumber: UInt64
 
     func run() throws(Failure) -> LoadFigures {
         let connection = try LoadConnection(
-            socket: client.socket.handle, plan: plan, runNumber: runNumber)
+            socket: client.handle, configuration: configuration, runNumber: runNumber)
         return try connection.run()
     }
 }

@@ -1,33 +1,32 @@
-// `nbd-load stream`: the limit. The same bytes over the same kind of socket, without NBD and without
-// a disk.
-
 internal import ArgumentParser
 internal import LinuxIO
 internal import NBDProtocol
 
+/// `nbd-load stream`: the upper limit of what a server can reach. It moves the same bytes over the same type of
+/// socket, without NBD and without a disk.
 struct Stream: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Move plain bytes between this and a stream-server: what the socket can do.")
+        abstract: "Move plain bytes to or from a stream-server, to measure the socket alone.")
 
     @Argument(
-        help: "Where the stream-server is: nbd://HOST:PORT or nbd+unix:///?socket=PATH",
+        help: "Address of the stream-server: nbd://HOST:PORT or nbd+unix:///?socket=PATH",
         transform: { try NBDURI($0) })
     var uri: NBDURI
 
-    @Option(name: .long, help: "Which way the bytes go.")
+    @Option(name: .long, help: "Direction of the bytes: read is from the server, write is to it.")
     var workload = StreamDirection.read
 
     @Flag(
         name: .long,
-        help: "One block at a time, with a question and an answer, as NBD with one in flight.")
+        help: "One block at a time, as an exchange of two messages: like NBD with --depth 1.")
     var ping = false
 
     @Option(
         name: .long,
-        help: ArgumentHelp("Bytes that count as one request in the figures.", valueName: "size"))
+        help: ArgumentHelp("Size that the report counts as one request.", valueName: "size"))
     var blockSize = ByteCount(4096)
 
-    @Option(name: .long, help: ArgumentHelp("Bytes of one call.", valueName: "size"))
+    @Option(name: .long, help: ArgumentHelp("Size of one call.", valueName: "size"))
     var chunk = ByteCount(256 << 10)
 
     @OptionGroup var measuring: Measuring
@@ -35,10 +34,10 @@ struct Stream: ParsableCommand {
 
     func validate() throws {
         guard (1...8 << 20).contains(blockSize.bytes) else {
-            throw ValidationError("--block-size has to be from 1 to 8M.")
+            throw ValidationError("--block-size must be from 1 to 8M.")
         }
         guard (1...Int(StreamOrder.longest)).contains(chunk.bytes) else {
-            throw ValidationError("--chunk has to be from 1 to 16M.")
+            throw ValidationError("--chunk must be from 1 to 16M.")
         }
     }
 
@@ -52,7 +51,7 @@ struct Stream: ParsableCommand {
         for _ in 0..<measuring.connections {
             works.append(
                 StreamWork(
-                    connection: Connection(try Client.connect(uri)), order: order,
+                    connection: try uri.connect(), order: order,
                     blockSize: blockSize.bytes, warmup: measuring.warmupNanoseconds,
                     nanoseconds: measuring.nanoseconds))
         }
@@ -75,7 +74,7 @@ struct Stream: ParsableCommand {
 
 /// The stream of one thread.
 private struct StreamWork: Work {
-    let connection: Connection
+    let connection: StreamConnection
     let order: StreamOrder
     let blockSize: Int
     let warmup: UInt64
@@ -83,7 +82,7 @@ private struct StreamWork: Work {
 
     func run() throws(Failure) -> LoadFigures {
         let client = try StreamClient(
-            socket: connection.socket.handle, order: order, blockSize: blockSize)
+            socket: connection.handle, order: order, blockSize: blockSize)
         return try client.run(warmup: warmup, nanoseconds: nanoseconds)
     }
 }

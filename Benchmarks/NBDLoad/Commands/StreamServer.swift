@@ -1,28 +1,29 @@
-// `nbd-load stream-server`: the other end of `nbd-load stream`.
-
 internal import ArgumentParser
 internal import LinuxIO
+internal import NBDClient
 internal import NBDProtocol
 internal import SystemPackage
 
+/// `nbd-load stream-server`: the other end of `nbd-load stream`.
 struct StreamServer: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Serve plain bytes to `nbd-load stream`, until it is ended.",
-        discussion: "Prints \"ready\" when it listens.")
+        abstract: "Serve plain bytes to `nbd-load stream`, until it is terminated.",
+        discussion: "Prints \"ready\" when it accepts connections.")
 
     @Argument(
-        help: "Where to listen: nbd://HOST:PORT or nbd+unix:///?socket=PATH",
+        help: "Address to listen on: nbd://HOST:PORT or nbd+unix:///?socket=PATH",
         transform: { try NBDURI($0) })
     var uri: NBDURI
 
     @Option(
         name: .long,
-        help: ArgumentHelp("Bytes of memory that the stream goes through.", valueName: "size"))
+        help: ArgumentHelp(
+            "Amount of memory that the bytes are copied from and to.", valueName: "size"))
     var size = ByteCount(40 << 20)
 
     func validate() throws {
         guard size.bytes >= 16 << 20 else {
-            throw ValidationError("--size has to be at least 16M.")
+            throw ValidationError("--size must be at least 16M.")
         }
     }
 
@@ -33,11 +34,11 @@ struct StreamServer: ParsableCommand {
         let wakeUp = try EventFD()
         while true {
             guard let client = try next(of: listener, wakeUp) else { continue }
-            client.socket.handle.disableDelay()
+            client.handle.disableDelay()
             _ = try Thread(name: "stream") {
                 defer { withExtendedLifetime(client) {} }
                 do throws(Failure) {
-                    let service = try StreamService(socket: client.socket.handle, size: size)
+                    let service = try StreamService(socket: client.handle, size: size)
                     try service.run()
                 } catch {
                     announce("nbd-load: \(error)")
@@ -46,13 +47,13 @@ struct StreamServer: ParsableCommand {
         }
     }
 
-    /// The next client; nil when it was gone before it could be let in.
+    /// Accepts the next client. Returns nil if the client closed the connection first.
     private func next(
         of listener: Listener, _ wakeUp: borrowing EventFD
-    ) throws(Errno) -> Connection? {
+    ) throws(Errno) -> StreamConnection? {
         _ = try Listener.poll([listener], or: wakeUp)
         do throws(Errno) {
-            return Connection(try listener.accept())
+            return StreamConnection(try listener.accept())
         } catch {
             guard error == .wouldBlock || error == .connectionAbort else { throw error }
             return nil
@@ -60,7 +61,7 @@ struct StreamServer: ParsableCommand {
     }
 
     private func listen() throws -> Listener {
-        let address = try Client.addresses(uri.transport)[0]
+        let address = try uri.resolve().addresses[0]
         return address.path == nil ? try Listener(tcp: address) : try Listener(unix: address)
     }
 }

@@ -4,37 +4,37 @@ internal import NBDProtocol
 /// The load of one connection.
 struct LoadConfiguration: Sendable {
     var workload = Workload.read
-    /// Reads among a mixed load, in percent.
+    /// Share of reads in a mixed load, in percent.
     var readPercent = 70
     var isSequential = false
-    /// The messages that were agreed on.
+    /// The negotiated message format.
     var format = HeaderFormat.simple
-    /// Bytes of each request.
+    /// Size of each request in bytes.
     var blockSize = 4096
     /// Requests in flight.
     var depth = 128
-    /// Blocks that are asked for: of the whole export, or of this connection's share when verifying.
+    /// The blocks to access: those of the whole export, or this connection's share when verifying.
     var blocks = 0..<0
-    /// Where a sequential load begins.
+    /// The first block of a sequential load.
     var firstBlock = 0
     var warmupNanoseconds: UInt64 = 0
     var nanoseconds: UInt64 = 0
     var isVerifying = false
-    /// Whether to look for replies again and again, instead of sleeping until they come.
+    /// Whether to busy-poll for replies instead of sleeping.
     var isSpinning = false
-    /// Where the random numbers begin.
+    /// Seed of the random numbers.
     var seed: UInt64 = 0
-    /// Bytes of the receive buffer.
+    /// Size of the receive buffer in bytes.
     var receiveBuffer = 256 << 10
 }
 
-/// A source of numbers that look random: wyrand, which is one multiplication a number.
+/// A pseudo-random number generator: wyrand, which needs one multiplication per number.
 struct RandomNumbers {
     private var state: UInt64
 
     init(seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     @inline(__always)
     mutating func next() -> UInt64 {
         state &+= 0xa076_1d64_78bd_642f
@@ -42,20 +42,9 @@ struct RandomNumbers {
         return product.high ^ product.low
     }
 
-    /// A number from 0 to below a bound.
+    /// Returns a number from 0 to `bound` - 1.
     @inline(__always)
     mutating func below(_ bound: Int) -> Int {
         Int(truncatingIfNeeded: next().multipliedFullWidth(by: UInt64(bound)).high)
-    }
-}
-
-extension Command {
-    /// Its name in a sentence.
-    var name: String {
-        switch self {
-        case .read: "read"
-        case .write: "write"
-        default: "trim"
-        }
     }
 }

@@ -1,15 +1,13 @@
-// The loop of one connection: build requests, send them at once, take what comes back.
-//
-// Nothing allocates here once it runs. One look at the clock serves a whole batch.
-
 internal import Histogram
 internal import LinuxIO
 internal import NBDProtocol
 internal import SystemPackage
 
-/// One connection under load.
+/// One connection under load: a loop that builds requests, sends them in one call, and handles the replies.
+///
+/// The loop does not allocate. It reads the clock once per batch.
 struct LoadConnection: ~Copyable {
-    /// A request that may be in flight; its index is the request's cookie.
+    /// A request that may be in flight. Its index is the cookie.
     private struct Slot {
         var sent: UInt64 = 0
         var block = 0
@@ -17,11 +15,11 @@ struct LoadConnection: ~Copyable {
         var isInFlight = false
     }
 
-    /// What the requests are for.
+    /// The purpose of the requests.
     private enum Phase { case fill, load, check }
 
     private let socket: SocketHandle
-    private let plan: LoadConfiguration
+    private let configuration: LoadConfiguration
     private var figures = LoadFigures()
     private var isMeasuring = false
 
@@ -39,25 +37,28 @@ struct LoadConnection: ~Copyable {
     private var output: VectorList
 
     private let input: MemoryMapping
-    /// Bytes at the start of the input that are the beginning of a header.
+    /// Number of bytes at the start of the input that belong to an incomplete header.
     private var inputCount = 0
     private var payloadSlot = 0
     private var payloadLeft = 0
-    /// Where in its block the rest of the payload belongs, and whether it is the reply's last.
-    private var payloadPlace = 0
+    /// Offset in the block at which the rest of the payload belongs.
+    private var payloadPosition = 0
+    /// Whether the payload is the last part of the reply.
     private var payloadIsLast = true
 
-    /// Replies one after the other that took the same time: recorded together.
+    /// Consecutive replies to requests sent at the same time, which are recorded together.
     private var batch = (sent: UInt64(0), count: 0)
 
-    init(socket: SocketHandle, plan: LoadConfiguration, runNumber: UInt64) throws(Failure) {
-        let headers = try mapping(plan.depth * plan.format.requestSize)
-        let source = try mapping(plan.blockSize)
-        let input = try mapping(plan.receiveBuffer)
+    init(socket: SocketHandle, configuration: LoadConfiguration, runNumber: UInt64) throws(Failure)
+    {
+        let headers = try mapping(configuration.depth * configuration.format.requestSize)
+        let source = try mapping(configuration.blockSize)
+        let input = try mapping(configuration.receiveBuffer)
         var verification: Verification?
-        if plan.isVerifying {
+        if configuration.isVerifying {
             verification = try Verification(
-                blocks: plan.blocks, blockSize: plan.blockSize, depth: plan.depth,
+                blocks: configuration.blocks, blockSize: configuration.blockSize,
+                depth: configuration.depth,
                 runNumber: runNumber)
         }
         self.headers = headers
@@ -65,23 +66,23 @@ struct LoadConnection: ~Copyable {
         self.input = input
         self.verification = consume verification
         self.socket = socket
-        self.plan = plan
-        random = RandomNumbers(seed: plan.seed)
-        nextBlock = plan.firstBlock
-        slots = Array(repeating: Slot(), count: plan.depth)
-        freeSlots = Array((0..<plan.depth).reversed())
-        freeCount = plan.depth
-        output = VectorList(capacity: min(VectorList.maximum, 2 * plan.depth))
+        self.configuration = configuration
+        random = RandomNumbers(seed: configuration.seed)
+        nextBlock = configuration.firstBlock
+        slots = Array(repeating: Slot(), count: configuration.depth)
+        freeSlots = Array((0..<configuration.depth).reversed())
+        freeCount = configuration.depth
+        output = VectorList(capacity: min(VectorList.maximum, 2 * configuration.depth))
         self.source.region.copy(
-            from: (0..<plan.blockSize).map { UInt8(truncatingIfNeeded: $0 &* 31) })
+            from: (0..<configuration.blockSize).map { UInt8(truncatingIfNeeded: $0 &* 31) })
         socket.setReceiveTimeout(milliseconds: patience * 1000)
     }
 
-    /// Puts the load on, and answers what it counted.
+    /// Runs the load, and returns the statistics.
     consuming func run() throws(Failure) -> LoadFigures {
-        if plan.isVerifying { try sweep(.fill) }
+        if configuration.isVerifying { try sweep(.fill) }
         try load()
-        if plan.isVerifying { try sweep(.check) }
+        if configuration.isVerifying { try sweep(.check) }
         try disconnect()
         return figures
     }
@@ -90,10 +91,10 @@ struct LoadConnection: ~Copyable {
 
     private mutating func load() throws(Failure) {
         phase = .load
-        nextBlock = plan.firstBlock
+        nextBlock = configuration.firstBlock
         var now = MonotonicTime.now().nanoseconds
-        let start = now &+ plan.warmupNanoseconds
-        let end = start &+ plan.nanoseconds
+        let start = now &+ configuration.warmupNanoseconds
+        let end = start &+ configuration.nanoseconds
         var measuredSince: UInt64 = 0
         var processorTime: UInt64 = 0
         while true {
@@ -110,7 +111,7 @@ struct LoadConnection: ~Copyable {
                 figures.endMeasuring(nanoseconds: now &- measuredSince)
                 figures.processorNanoseconds = Processor.threadNanoseconds &- processorTime
             }
-            if freeCount == plan.depth { return }
+            if freeCount == configuration.depth { return }
             now = try exchange()
         }
     }
@@ -118,28 +119,28 @@ struct LoadConnection: ~Copyable {
     /// Writes or reads every block once.
     private mutating func sweep(_ phase: Phase) throws(Failure) {
         self.phase = phase
-        nextBlock = plan.blocks.lowerBound
+        nextBlock = configuration.blocks.lowerBound
         while true {
             if output.isEmpty { build(0) }
-            if freeCount == plan.depth { return }
+            if freeCount == configuration.depth { return }
             _ = try exchange()
         }
     }
 
     private func disconnect() throws(Failure) {
-        let header = headers.region.slice(at: 0, count: plan.format.requestSize)
+        let header = headers.region.slice(at: 0, count: configuration.format.requestSize)
         var bytes = header.mutableSpan
-        Request(.disconnect).encode(into: &bytes, as: plan.format)
+        Request(.disconnect).encode(into: &bytes, as: configuration.format)
         _ = socket.send(header, blocking: false)
     }
 
     // MARK: - Requests
 
-    /// Fills the queue up. The output is empty.
+    /// Fills the queue with requests. The output must be empty.
     private mutating func build(_ now: UInt64) {
         var used = 0
-        let size = plan.format.requestSize
-        // Headers lie one behind the other: without data between them they go out as one region.
+        let size = configuration.format.requestSize
+        // Headers are adjacent: those without data between them are sent as one region.
         var unsent = 0
         while freeCount > 0, output.room >= 2 {
             guard let (command, block) = next() else { break }
@@ -148,9 +149,10 @@ struct LoadConnection: ~Copyable {
             slots[index] = Slot(sent: now, block: block, command: command, isInFlight: true)
             let request = Request(
                 command, flags: flags(command), cookie: UInt64(index),
-                offset: UInt64(block) &* UInt64(plan.blockSize), length: UInt64(plan.blockSize))
+                offset: UInt64(block) &* UInt64(configuration.blockSize),
+                length: UInt64(configuration.blockSize))
             var bytes = headers.region.slice(at: used, count: size).mutableSpan
-            request.encode(into: &bytes, as: plan.format)
+            request.encode(into: &bytes, as: configuration.format)
             used &+= size
             if command == .write {
                 output.append(headers.region.slice(at: unsent, count: used &- unsent))
@@ -162,23 +164,23 @@ struct LoadConnection: ~Copyable {
         if used > unsent { output.append(headers.region.slice(at: unsent, count: used &- unsent)) }
     }
 
-    /// Extended headers have a flag for what carries data.
+    /// Returns the flags: extended headers have one for a request that carries data.
     @inline(__always)
     private func flags(_ command: Command) -> CommandFlags {
-        plan.format == .extended && command == .write ? .payloadLength : []
+        configuration.format == .extended && command == .write ? .payloadLength : []
     }
 
-    /// The next thing to ask for; nil when a sweep has come to its end.
+    /// Returns the next command and block, or nil at the end of a sweep.
     @inline(__always)
     private mutating func next() -> (Command, Int)? {
         switch phase {
         case .load:
             let command = nextCommand()
             let block = nextLoadBlock()
-            guard plan.isVerifying else { return (command, block) }
+            guard configuration.isVerifying else { return (command, block) }
             return (command, verification?.reserve(near: block) ?? block)
         case .fill, .check:
-            guard nextBlock < plan.blocks.upperBound else { return nil }
+            guard nextBlock < configuration.blocks.upperBound else { return nil }
             nextBlock += 1
             return (
                 phase == .fill ? .write : .read, verification?.reserve(near: nextBlock - 1) ?? 0
@@ -188,52 +190,54 @@ struct LoadConnection: ~Copyable {
 
     @inline(__always)
     private mutating func nextCommand() -> Command {
-        switch plan.workload {
+        switch configuration.workload {
         case .read: .read
         case .write: .write
         case .trim: .trim
-        case .mixed: random.below(100) < plan.readPercent ? .read : .write
+        case .mixed: random.below(100) < configuration.readPercent ? .read : .write
         }
     }
 
     @inline(__always)
     private mutating func nextLoadBlock() -> Int {
-        guard plan.isSequential else {
-            return plan.blocks.lowerBound &+ random.below(plan.blocks.count)
+        guard configuration.isSequential else {
+            return configuration.blocks.lowerBound &+ random.below(configuration.blocks.count)
         }
         let block = nextBlock
         nextBlock &+= 1
-        if nextBlock == plan.blocks.upperBound { nextBlock = plan.blocks.lowerBound }
+        if nextBlock == configuration.blocks.upperBound {
+            nextBlock = configuration.blocks.lowerBound
+        }
         return block
     }
 
     @inline(__always)
     private func data(slot: Int) -> MemoryRegion {
-        verification?.buffer(slot) ?? source.region.slice(at: 0, count: plan.blockSize)
+        verification?.buffer(slot) ?? source.region.slice(at: 0, count: configuration.blockSize)
     }
 
     @inline(__always)
     private mutating func prepare(_ command: Command, block: Int, slot: Int) {
-        guard plan.isVerifying else { return }
+        guard configuration.isVerifying else { return }
         if command == .write { verification?.prepareWrite(block: block, slot: slot) }
         if command == .trim { verification?.prepareTrim(block: block) }
     }
 
     // MARK: - Sending and receiving
 
-    /// Sends what there is to send, waits for replies and takes them; answers the time.
+    /// Sends pending output, waits for replies and handles them. Returns the time.
     private mutating func exchange() throws(Failure) -> UInt64 {
         if !output.isEmpty { try sendSome() }
         var mayWait = true
         if !output.isEmpty {
-            // The server may want to be rid of replies before it reads on: wait for both.
+            // The server may not read on before this client has read its replies: wait for both.
             let ready = try waitEither()
             guard ready.contains(.input) else { return MonotonicTime.now().nanoseconds }
             mayWait = false
         }
         let count = try receiveSome(blocking: mayWait)
         let now = MonotonicTime.now().nanoseconds
-        try takeReplies(count, now)
+        try handleReplies(count, now)
         return now
     }
 
@@ -254,15 +258,15 @@ struct LoadConnection: ~Copyable {
             guard !ready.isEmpty else { throw Errno.timedOut }
             return ready
         } catch {
-            throw Failure("the server takes no requests: \(error)")
+            throw Failure("the server does not read requests: \(error)")
         }
     }
 
-    /// Receives behind what is left over; answers how many bytes the input has then.
+    /// Receives behind the incomplete header. Returns the number of bytes in the input.
     private mutating func receiveSome(blocking: Bool) throws(Failure) -> Int {
         let room = input.region.suffix(from: inputCount)
-        var transfer = socket.receive(into: room, blocking: blocking && !plan.isSpinning)
-        while blocking, plan.isSpinning, transfer == .wouldBlock {
+        var transfer = socket.receive(into: room, blocking: blocking && !configuration.isSpinning)
+        while blocking, configuration.isSpinning, transfer == .wouldBlock {
             Processor.relax()
             transfer = socket.receive(into: room, blocking: false)
         }
@@ -271,7 +275,7 @@ struct LoadConnection: ~Copyable {
             figures.receives &+= 1
             return inputCount &+ count
         case .wouldBlock where blocking:
-            throw Failure("the server answers nothing for \(patience) seconds")
+            throw Failure("the server sent nothing for \(patience) seconds")
         case .wouldBlock: return inputCount
         case .endOfStream: throw Failure("the server closed the connection")
         case .failed(let error): throw Failure("cannot receive replies: \(error)")
@@ -280,22 +284,22 @@ struct LoadConnection: ~Copyable {
 
     // MARK: - Replies
 
-    /// Takes every reply that has arrived, and as much of a payload as there is.
-    private mutating func takeReplies(_ end: Int, _ now: UInt64) throws(Failure) {
+    /// Handles every reply that has arrived, and as much of a payload as there is.
+    private mutating func handleReplies(_ end: Int, _ now: UInt64) throws(Failure) {
         var place = 0
         batch.count = 0
         while true {
             if payloadLeft > 0 {
                 let part = min(payloadLeft, end &- place)
-                takePayload(input.region.slice(at: place, count: part))
+                handlePayload(input.region.slice(at: place, count: part))
                 place &+= part
                 if payloadLeft > 0 { break }
                 if payloadIsLast { try complete(payloadSlot, now) }
             }
             let rest = input.region.slice(at: place, count: end &- place)
-            guard let head = try ReplyHead(rest, plan.format) else { break }
+            guard let head = try ReplyHead(rest, configuration.format) else { break }
             place &+= head.size
-            try take(head, now)
+            try handle(head, now)
         }
         recordBatch(now)
         inputCount = end &- place
@@ -306,63 +310,65 @@ struct LoadConnection: ~Copyable {
     }
 
     @inline(__always)
-    private mutating func take(_ head: ReplyHead, _ now: UInt64) throws(Failure) {
-        guard head.cookie < UInt64(plan.depth), slots[Int(head.cookie)].isInFlight else {
-            throw Failure("a reply has the cookie \(head.cookie), which no request in flight has")
+    private mutating func handle(_ head: ReplyHead, _ now: UInt64) throws(Failure) {
+        guard head.cookie < UInt64(configuration.depth), slots[Int(head.cookie)].isInFlight else {
+            throw Failure(
+                "a reply has the cookie \(head.cookie), which belongs to no request in flight")
         }
         let index = Int(head.cookie)
         let slot = slots[index]
         switch head.kind {
-        case .done where slot.command == .read && plan.format == .simple:
-            expect(index, place: 0, count: plan.blockSize, isLast: true)
+        case .done where slot.command == .read && configuration.format == .simple:
+            expect(index, place: 0, count: configuration.blockSize, isLast: true)
         case .done: try complete(index, now)
         case .data(let offset, let count):
-            let place = try placeInBlock(slot, offset, count)
+            let place = try offsetInBlock(slot, offset, count)
             expect(index, place: place, count: count, isLast: head.isLast)
         case .hole(let offset, let count):
-            let place = try placeInBlock(slot, offset, count)
-            if plan.isVerifying, let buffer = verification?.buffer(index) {
+            let place = try offsetInBlock(slot, offset, count)
+            if configuration.isVerifying, let buffer = verification?.buffer(index) {
                 buffer.slice(at: place, count: count).zero()
             }
             if head.isLast { try complete(index, now) }
-        case .error(let error): throw refusal(slot, error)
+        case .error(let error): throw rejection(slot, error)
         }
     }
 
-    /// Data that follows next.
+    /// Prepares for data that follows.
     @inline(__always)
     private mutating func expect(_ slot: Int, place: Int, count: Int, isLast: Bool) {
         payloadSlot = slot
-        payloadPlace = place
+        payloadPosition = place
         payloadLeft = count
         payloadIsLast = isLast
     }
 
-    /// Where in its block a chunk's bytes belong; they must be a READ's, and inside what it asked for.
+    /// Returns the offset of a chunk's bytes in their block. The chunk must belong to a READ, and be inside its range.
     @inline(__always)
-    private func placeInBlock(
+    private func offsetInBlock(
         _ slot: Slot, _ offset: UInt64, _ count: Int
     ) throws(Failure) -> Int {
-        let start = UInt64(slot.block) &* UInt64(plan.blockSize)
-        guard slot.command == .read, offset >= start, offset &- start <= UInt64(plan.blockSize),
-            count <= plan.blockSize &- Int(offset &- start)
-        else { throw Failure("a chunk at offset \(offset) is not what was asked for") }
+        let start = UInt64(slot.block) &* UInt64(configuration.blockSize)
+        guard slot.command == .read, offset >= start,
+            offset &- start <= UInt64(configuration.blockSize),
+            count <= configuration.blockSize &- Int(offset &- start)
+        else { throw Failure("a chunk at offset \(offset) is outside the range of its request") }
         return Int(offset &- start)
     }
 
-    private func refusal(_ slot: Slot, _ error: WireError) -> Failure {
-        let offset = UInt64(slot.block) * UInt64(plan.blockSize)
+    private func rejection(_ slot: Slot, _ error: WireError) -> Failure {
+        let offset = UInt64(slot.block) * UInt64(configuration.blockSize)
         return Failure(
-            "the server refused a \(slot.command.name) of \(plan.blockSize) bytes at offset "
-                + "\(offset): NBD error \(error.rawValue)")
+            "the server rejected a \(slot.command.name) of \(configuration.blockSize) bytes at offset "
+                + "\(offset): \(error)")
     }
 
     @inline(__always)
-    private mutating func takePayload(_ part: MemoryRegion) {
-        if plan.isVerifying, let buffer = verification?.buffer(payloadSlot) {
-            buffer.slice(at: payloadPlace, count: part.count).copy(from: part)
+    private mutating func handlePayload(_ part: MemoryRegion) {
+        if configuration.isVerifying, let buffer = verification?.buffer(payloadSlot) {
+            buffer.slice(at: payloadPosition, count: part.count).copy(from: part)
         }
-        payloadPlace &+= part.count
+        payloadPosition &+= part.count
         payloadLeft &-= part.count
     }
 
@@ -377,7 +383,7 @@ struct LoadConnection: ~Copyable {
             batch.sent = slot.sent
         }
         batch.count &+= 1
-        if plan.isVerifying { try verify(slot, index) }
+        if configuration.isVerifying { try verify(slot, index) }
     }
 
     private mutating func verify(_ slot: Slot, _ index: Int) throws(Failure) {

@@ -1,28 +1,30 @@
 internal import Histogram
 
-/// Figures of one connection, or of several put together.
+/// The statistics of one connection, or the totals of several.
 struct LoadFigures: Sendable {
-    /// Replies within the measured time.
+    /// Replies during the measurement.
     var requests = 0
-    /// Replies from the first to the last, warm-up included.
+    /// All replies, including those of the warm-up.
     var totalRequests = 0
-    /// From the first batch of the measured time to the last; of several connections, the longest.
+    /// Time from the first to the last batch of the measurement, in nanoseconds; the longest of several
+    /// connections.
     var nanoseconds: UInt64 = 0
-    /// Of several connections, the sum.
+    /// Rate; the sum of several connections.
     var requestsPerSecond = 0.0
-    /// Calls that sent or received something, within the measured time.
+    /// Calls that sent something during the measurement.
     var sends = 0
+    /// Calls that received something during the measurement.
     var receives = 0
-    /// Processor time of the client within the measured time.
+    /// Processor time of the client during the measurement, in nanoseconds.
     var processorNanoseconds: UInt64 = 0
-    /// Blocks whose content was compared.
+    /// Blocks whose content was checked.
     var verifiedBlocks = 0
-    /// Nanoseconds from before the send to after the receive.
+    /// Latency in nanoseconds, from before the send to after the receive.
     var latency = Histogram<UInt64>(
         lowestDiscernibleValue: 1, highestTrackableValue: 1 << 37,
         numberOfSignificantValueDigits: .three)
 
-    /// Forgets what belongs to the warm-up.
+    /// Drops the counts of the warm-up.
     mutating func beginMeasuring() {
         requests = 0
         sends = 0
@@ -30,13 +32,13 @@ struct LoadFigures: Sendable {
         latency.reset()
     }
 
-    /// Ends the measured time.
+    /// Ends the measurement.
     mutating func endMeasuring(nanoseconds: UInt64) {
         self.nanoseconds = nanoseconds
         requestsPerSecond = Double(requests) * 1e9 / Double(max(1, nanoseconds))
     }
 
-    /// Puts another connection's figures to these.
+    /// Adds the statistics of another connection.
     mutating func add(_ other: LoadFigures) {
         requests += other.requests
         totalRequests += other.totalRequests

@@ -1,29 +1,29 @@
 internal import LinuxIO
 internal import NBDProtocol
 
-/// What comes next from the server.
+/// The start of a reply in any message format: everything except the data.
 struct ReplyHead {
-    /// What it says.
+    /// What the reply says.
     enum Kind {
-        /// It went well. In simple replies the data of a READ follows.
+        /// The request succeeded. In a simple reply to a READ, the data follows.
         case done
-        /// Bytes from an offset on, which follow.
+        /// The data from an offset on follows.
         case data(offset: UInt64, count: Int)
-        /// Zeroes from an offset on.
+        /// There are zeroes from an offset on.
         case hole(offset: UInt64, count: Int)
-        /// It did not go well.
+        /// The request failed.
         case error(WireError)
     }
 
     var kind: Kind
-    /// Which request it is about.
+    /// The cookie of the request.
     var cookie: Cookie
-    /// Whether this is all that is said of the request.
+    /// Whether the server sends nothing more about the request.
     var isLast: Bool
-    /// Bytes of the head.
+    /// Size of the head in bytes.
     var size: Int
 
-    /// Reads the head at the start of what has been received; nil when there is more to come.
+    /// Decodes the head at the start of the received bytes. Returns nil if it is incomplete.
     @inline(__always)
     init?(_ input: MemoryRegion, _ format: HeaderFormat) throws(Failure) {
         guard input.count >= SimpleReply.encodedSize else { return nil }
@@ -43,7 +43,7 @@ struct ReplyHead {
         size = SimpleReply.encodedSize
     }
 
-    /// The same for a chunk.
+    /// Decodes the head of a chunk.
     private init?(chunk input: MemoryRegion, _ format: HeaderFormat) throws(Failure) {
         let start = format.chunkHeaderSize
         guard input.count >= start else { return nil }
@@ -66,7 +66,7 @@ struct ReplyHead {
         size = start + fixed
     }
 
-    /// Bytes of a chunk that have a fixed place, after its header.
+    /// Returns the size of the fixed part of a chunk's content, in bytes.
     private static func fixedContent(_ chunk: ReplyChunk) throws(Failure) -> Int {
         switch chunk.type {
         case .none where chunk.length == 0: return 0
@@ -75,7 +75,8 @@ struct ReplyHead {
         case _ where chunk.type.isError && chunk.length >= 6: return 4
         default:
             throw Failure(
-                "a chunk of type \(chunk.type.rawValue) and \(chunk.length) bytes makes no sense")
+                "the server sent a chunk of type \(chunk.type.rawValue) with \(chunk.length) bytes, "
+                    + "which is not valid")
         }
     }
 

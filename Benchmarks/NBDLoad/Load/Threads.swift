@@ -2,13 +2,13 @@ internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage
 
-/// What one thread has to do.
+/// The task of one thread.
 protocol Work: Sendable {
-    /// Does it, and answers what was counted.
+    /// Runs the task, and returns its statistics.
     func run() throws(Failure) -> LoadFigures
 }
 
-/// Does all of the work at once, and answers the figures of all, or the first failure.
+/// Runs all tasks concurrently, and returns the total of their statistics, or throws the first failure.
 func runInThreads(_ works: [some Work]) throws(Failure) -> LoadFigures {
     let outcome = Outcome()
     var threads: [Thread] = []
@@ -23,7 +23,7 @@ func runInThreads(_ works: [some Work]) throws(Failure) -> LoadFigures {
     return try outcome.figures()
 }
 
-/// Where the threads leave what they counted.
+/// Collects the results of the threads.
 private final class Outcome: Sendable {
     private let state = Mutex<(figures: LoadFigures, failure: Failure?)>((LoadFigures(), nil))
 
@@ -36,7 +36,7 @@ private final class Outcome: Sendable {
         }
     }
 
-    /// All figures, or the first failure.
+    /// Returns the total, or throws the first failure.
     func figures() throws(Failure) -> LoadFigures {
         let (figures, failure) = state.withLock { $0 }
         if let failure { throw failure }

@@ -1,15 +1,16 @@
 internal import LinuxIO
 internal import NBDProtocol
 
-/// What the blocks of one connection have to contain.
+/// The expected content of one connection's blocks.
 ///
-/// A block begins with its offset, its generation and a checksum over both and the rest; the rest is
-/// different for each block and generation. A connection has its blocks for itself, and never two
-/// requests for the same one in flight, so it knows what each read has to bring.
+/// A block begins with its offset, its generation, and a checksum of both and the rest. The rest differs for each
+/// block and generation, so that a wrong block is recognized. No other connection uses these blocks, and there
+/// are never two requests for the same block in flight. The connection therefore knows what each read must
+/// return.
 struct Verification: ~Copyable {
-    /// Bytes of offset, generation and checksum.
+    /// Size of offset, generation and checksum in bytes.
     static var headerSize: Int { 24 }
-    /// In a generation: the block was trimmed, and may read as zeroes from then on.
+    /// Flag in a generation: the block was trimmed since, and may read as zeroes.
     private static var trimmed: UInt32 { 1 << 31 }
 
     private let blockSize: Int
@@ -19,8 +20,8 @@ struct Verification: ~Copyable {
     private var isBusy: [Bool]
     private let memory: MemoryMapping
 
-    /// For these blocks, of which up to `depth` are in flight. The run number is what tells an
-    /// earlier run's blocks from this one's.
+    /// Prepares for these blocks, of which up to `depth` are in flight. The run number distinguishes the blocks
+    /// of this run from those of an earlier one.
     init(blocks: Range<Int>, blockSize: Int, depth: Int, runNumber: UInt64) throws(Failure) {
         self.blockSize = blockSize
         self.runNumber = runNumber
@@ -30,13 +31,13 @@ struct Verification: ~Copyable {
         memory = try mapping(depth * blockSize)
     }
 
-    /// The memory of a request in flight: what it writes, or what it has read.
+    /// Returns the memory of a request in flight: the data to write, or the data that it has read.
     @inline(__always)
     func buffer(_ slot: Int) -> MemoryRegion {
         memory.region.slice(at: slot * blockSize, count: blockSize)
     }
 
-    /// A block near this one that has no request in flight.
+    /// Returns a block at or after this one that has no request in flight, and marks it as busy.
     mutating func reserve(near block: Int) -> Int {
         var index = block - first
         while isBusy[index] { index = index + 1 == isBusy.count ? 0 : index + 1 }
@@ -44,19 +45,19 @@ struct Verification: ~Copyable {
         return index + first
     }
 
-    /// Makes the next generation of a block.
+    /// Fills the memory of a request with the next generation of a block.
     mutating func prepareWrite(block: Int, slot: Int) {
         let generation = (generations[block - first] & ~Self.trimmed) + 1
         generations[block - first] = generation
         fill(buffer(slot), block: block, generation: generation)
     }
 
-    /// Expects either zeroes or what was there.
+    /// Expects zeroes or the current generation from now on.
     mutating func prepareTrim(block: Int) {
         generations[block - first] |= Self.trimmed
     }
 
-    /// Checks what a read brought, and lets the block go.
+    /// Checks the data of a read, and marks the block as no longer busy.
     mutating func finish(_ command: Command, block: Int, slot: Int) throws(Failure) {
         isBusy[block - first] = false
         if command == .read { try check(buffer(slot), block: block) }
@@ -88,9 +89,9 @@ struct Verification: ~Copyable {
         let isZero = Self.isZero(span)
         if isTrimmed, isZero { return }
         let place = "the block at \(offset)"
-        if isZero { throw Failure("\(place) reads as zeroes: what was written is lost") }
+        if isZero { throw Failure("\(place) reads as zeroes: the data written to it is lost") }
         guard sum == Self.checksum(span) else {
-            throw Failure("\(place) is damaged: its checksum is not \(sum)")
+            throw Failure("\(place) is damaged: its checksum \(sum) is wrong")
         }
         guard foundOffset == offset else {
             throw Failure("\(place) has the data of the block at \(foundOffset)")
@@ -98,12 +99,12 @@ struct Verification: ~Copyable {
         guard foundMark == mark else {
             let age = Int64(bitPattern: mark &- foundMark)
             throw Failure(
-                "\(place) is not what was written last, but "
-                    + (age > 0 && age < 1 << 31 ? "\(age) writes older" : "another run's"))
+                "\(place) does not have the last data written to it, but data of "
+                    + (age > 0 && age < 1 << 31 ? "\(age) writes earlier" : "another run"))
         }
     }
 
-    /// Over all but the place of the checksum itself.
+    /// Returns the checksum of everything except the checksum itself.
     private static func checksum(_ span: RawSpan) -> UInt64 {
         var sum = span.bigEndian(at: 0, as: UInt64.self)
         sum = sum &* 0x100_0000_01b3 ^ span.bigEndian(at: 8, as: UInt64.self)

@@ -1,7 +1,8 @@
 internal import Glibc
 internal import LinuxIO
 
-/// Prints a line, also when standard output is a pipe and would be buffered.
+/// Writes a line to standard output without buffering, so that a program at the other end of a pipe sees it
+/// at once.
 func announce(_ line: String) {
     try? writeAll(line + "\n", to: STDOUT_FILENO)
 }

@@ -1,11 +1,13 @@
+internal import FoundationEssentials
 internal import Histogram
 
-/// One line of a report: its key in JSON, what people read, and the value.
+/// One line of a report: a key for JSON, a title for people, and the value.
 struct ReportLine {
+    /// The value of a line.
     enum Value {
         case text(String)
         case count(Int)
-        /// A number with so many decimals.
+        /// A number, shown with a fixed count of decimals.
         case number(Double, decimals: Int)
     }
 
@@ -15,25 +17,34 @@ struct ReportLine {
     var unit = ""
 }
 
-/// The result of one run.
+extension ReportLine.Value: Encodable {
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .text(let text): try container.encode(text)
+        case .count(let count): try container.encode(count)
+        case .number(let number, let decimals):
+            // Rounded like the table.
+            try container.encode(Double(fixed(number, decimals: decimals)) ?? number)
+        }
+    }
+}
+
+/// The result of a run, as a table for people or as JSON for programs.
 struct Report {
     var lines: [ReportLine]
 
-    /// `key: value` in JSON, on one line.
+    /// The lines as one JSON object on one line, with sorted keys.
     var json: String {
-        let members = lines.map { line -> String in
-            let value =
-                switch line.value {
-                case .text(let text): quoted(text)
-                case .count(let count): String(count)
-                case .number(let number, let decimals): fixed(number, decimals: decimals)
-                }
-            return "\(quoted(line.key)): \(value)"
-        }
-        return "{" + members.joined(separator: ", ") + "}"
+        let values = Dictionary(uniqueKeysWithValues: lines.map { ($0.key, $0.value) })
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // A dictionary of texts and finite numbers can always be encoded.
+        guard let data = try? encoder.encode(values) else { return "{}" }
+        return String(decoding: data, as: UTF8.self)
     }
 
-    /// Titles on the left, values on the right, aligned.
+    /// The lines as an aligned table: titles on the left, values on the right.
     var text: String {
         let rows = lines.map { line -> (title: String, value: String, unit: String) in
             let value =
@@ -52,24 +63,9 @@ struct Report {
                 + (row.unit.isEmpty ? "" : " " + row.unit)
         }.joined(separator: "\n")
     }
-
-    private func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case _ where scalar.value < 0x20:
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
-    }
 }
 
-/// A number that is not negative, with a fixed count of decimals.
+/// Formats a number, which must not be negative, with a fixed count of decimals.
 private func fixed(_ number: Double, decimals: Int) -> String {
     var scale = 1.0
     for _ in 0..<decimals { scale *= 10 }
@@ -80,7 +76,7 @@ private func fixed(_ number: Double, decimals: Int) -> String {
     return padded.dropLast(decimals) + "." + padded.suffix(decimals)
 }
 
-/// Thousands apart: `1,234,567.8`.
+/// Groups the digits of a number by thousands: `1,234,567.8`.
 private func grouped(_ number: String) -> String {
     let whole = number.prefix { $0 != "." }
     var result = ""
@@ -92,7 +88,7 @@ private func grouped(_ number: String) -> String {
 }
 
 extension LoadFigures {
-    /// What was achieved: rate, bandwidth, and how long requests took.
+    /// The lines of a report about these statistics: rate, bandwidth, latency and cost.
     func reportLines(blockSize: Int) -> [ReportLine] {
         let bytes = requestsPerSecond * Double(blockSize)
         let perRequest = 1 / Double(max(1, requests))

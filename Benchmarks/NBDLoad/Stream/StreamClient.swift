@@ -2,7 +2,7 @@ internal import Histogram
 internal import LinuxIO
 internal import NBDProtocol
 
-/// One connection that moves plain bytes.
+/// The client's end of a plain stream.
 struct StreamClient: ~Copyable {
     private let socket: SocketHandle
     private let order: StreamOrder
@@ -11,7 +11,7 @@ struct StreamClient: ~Copyable {
 
     init(socket: SocketHandle, order: StreamOrder, blockSize: Int) throws(Failure) {
         let memory = try mapping(
-            max(order.chunk, order.question, order.answer, StreamOrder.encodedSize))
+            max(order.chunk, order.request, order.reply, StreamOrder.encodedSize))
         memory.region.zero()
         self.memory = memory
         self.socket = socket
@@ -20,11 +20,11 @@ struct StreamClient: ~Copyable {
         socket.setReceiveTimeout(milliseconds: patience * 1000)
     }
 
-    /// Moves bytes for so long, and answers how many, counted in blocks.
+    /// Moves bytes for a time in nanoseconds, after a warm-up, and returns the statistics, counted in blocks.
     consuming func run(warmup: UInt64, nanoseconds: UInt64) throws(Failure) -> LoadFigures {
         let message = memory.region.slice(at: 0, count: StreamOrder.encodedSize)
         message.copy(from: order.encoded)
-        guard try socket.sendExactly(message) else { throw Self.closed }
+        guard try socket.drain(message) else { throw Self.closed }
         var figures = LoadFigures()
         let start = MonotonicTime.now().nanoseconds &+ warmup
         var measuredSince: UInt64?
@@ -51,15 +51,15 @@ struct StreamClient: ~Copyable {
         return figures
     }
 
-    /// One question and its answer; answers the bytes that count.
+    /// Exchanges two messages, and returns the number of bytes that count.
     private func ping() throws(Failure) -> Int {
-        guard try socket.sendExactly(memory.region.slice(at: 0, count: order.question)),
-            try socket.receiveExactly(memory.region.slice(at: 0, count: order.answer))
+        guard try socket.drain(memory.region.slice(at: 0, count: order.request)),
+            try socket.fill(memory.region.slice(at: 0, count: order.reply))
         else { throw Self.closed }
         return blockSize
     }
 
-    /// One call; answers how many bytes it moved.
+    /// Makes one call, and returns the number of bytes it moved.
     private func move() throws(Failure) -> Int {
         let chunk = memory.region.slice(at: 0, count: order.chunk)
         let transfer =

@@ -1,12 +1,12 @@
 internal import LinuxIO
 internal import NBDProtocol
 
-/// Serves one connection after its order.
+/// The server's end of a plain stream: the memory traffic of a RAM disk, and nothing else.
 struct StreamService: ~Copyable {
     private let socket: SocketHandle
-    /// What is sent, or overwritten, from the start to the end and again.
+    /// The bytes that are sent or overwritten, from start to end, repeatedly.
     private let memory: MemoryMapping
-    private var place = 0
+    private var position = 0
 
     init(socket: SocketHandle, size: Int) throws(Failure) {
         let memory = try mapping(size)
@@ -15,23 +15,23 @@ struct StreamService: ~Copyable {
         self.socket = socket
     }
 
-    /// Serves until the client is gone.
+    /// Serves until the client closes the connection.
     consuming func run() throws(Failure) {
         let message = memory.region.slice(at: 0, count: StreamOrder.encodedSize)
-        guard try socket.receiveExactly(message) else { return }
+        guard try socket.fill(message) else { return }
         guard let order = StreamOrder(decoding: message.bytes) else {
-            throw Failure("a client sent no order for a stream")
+            throw Failure("a client's first message is not the order of a stream")
         }
-        while order.isPing ? try answer(order) : try move(order) {}
+        while order.isPing ? try exchange(order) : try move(order) {}
     }
 
-    /// One question and its answer; false when the client is gone.
-    private mutating func answer(_ order: StreamOrder) throws(Failure) -> Bool {
-        guard try socket.receiveExactly(next(order.question)) else { return false }
-        return try socket.sendExactly(next(order.answer))
+    /// Exchanges two messages. Returns false if the client has closed the connection.
+    private mutating func exchange(_ order: StreamOrder) throws(Failure) -> Bool {
+        guard try socket.fill(next(order.request)) else { return false }
+        return try socket.drain(next(order.reply))
     }
 
-    /// One call; false when the client is gone.
+    /// Makes one call. Returns false if the client has closed the connection.
     private mutating func move(_ order: StreamOrder) throws(Failure) -> Bool {
         let chunk = next(order.chunk)
         let transfer =
@@ -42,8 +42,8 @@ struct StreamService: ~Copyable {
     }
 
     private mutating func next(_ count: Int) -> MemoryRegion {
-        if place + count > memory.region.count { place = 0 }
-        defer { place += count }
-        return memory.region.slice(at: place, count: count)
+        if position + count > memory.region.count { position = 0 }
+        defer { position += count }
+        return memory.region.slice(at: position, count: count)
     }
 }

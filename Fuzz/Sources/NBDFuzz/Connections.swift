@@ -1,27 +1,27 @@
 import NBDProtocol
 
-/// Most messages that one input may have.
-private let mostMessages = 60
+/// Maximum number of messages in one input.
+private let messageLimit = 60
 
-/// Anything goes. The server has to close in the end, and has to be as well as before.
+/// Sends arbitrary messages. The server must close the connection in the end, and must not be harmed.
 func fuzzConnection(_ input: [UInt8]) {
     var script = Script(input)
     let link = Link()
     if script.byte() != 0xff { link.send([0, 0, 0, 3]) }
-    for number in 0..<mostMessages where !script.isOver && !link.isClosed {
+    for number in 0..<messageLimit where !script.isOver && !link.isClosed {
         let choice = script.byte()
         switch choice & 7 {
         case 0: link.send(script.bytes(Int(choice >> 3)))
         case 1, 2, 3: link.send(option(choice, &script))
         case 4, 5: link.send(message(number, choice & 0x10 == 0 ? .simple : .structured, &script))
         case 6: link.send(message(number, .extended, &script))
-        default: link.look()
+        default: link.poll()
         }
     }
     link.finish()
 }
 
-/// An option; its data is right more often than chance would have it.
+/// Returns an option. Its data is valid more often than random data would be.
 private func option(_ choice: UInt8, _ script: inout Script) -> [UInt8] {
     let code = OptionCode(rawValue: UInt32(script.byte() & 15))
     let name = ["", "sparse", "plain", "fixed"][Int(choice >> 3) & 3]
@@ -40,12 +40,12 @@ private func option(_ choice: UInt8, _ script: inout Script) -> [UInt8] {
         default: break
         }
     }
-    let lie = script.byte()
-    let length = lie == 0xff ? UInt32(script.wide() >> 32) : UInt32(data.count)
+    let choiceOfLength = script.byte()
+    let length = choiceOfLength == 0xff ? UInt32(script.wide() >> 32) : UInt32(data.count)
     return OptionHeader(code: code, length: length).encoded + data
 }
 
-/// A request, sometimes cut short.
+/// Returns a request, which is sometimes truncated.
 private func message(_ number: Int, _ format: HeaderFormat, _ script: inout Script) -> [UInt8] {
     let bytes = Order(&script, cookie: UInt64(number), format: format).encoded(format)
     let cut = script.byte()

@@ -1,7 +1,7 @@
 import NBDProtocol
 
-/// A client's bytes to ``ServerNegotiation``. Magic numbers are put in, so that what is behind them
-/// is reached; every other header is left as the input has it.
+/// Passes the bytes of a client to ``ServerNegotiation``. Magic numbers are supplied, so that the input reaches the
+/// code behind them. Some headers come from the input as they are.
 func fuzzServerHandshake(_ input: [UInt8]) {
     var script = Script(input)
     let policies: [TLSPolicy] = [.off, .on, .required]
@@ -20,21 +20,21 @@ func fuzzServerHandshake(_ input: [UInt8]) {
         if isGreeted { checkReplies(step) }
         isGreeted = true
         guard !script.isOver else { return }
-        switch step.next {
+        switch step.action {
         case .receive(let count):
             precondition(count > 0 && count <= Limits.optionDataKept)
             step = negotiation.receive(
                 count == OptionHeader.encodedSize ? optionHeader(&script) : script.bytes(count))
         case .discard(let count):
             precondition(count > 0 && count <= Limits.optionDataDrained)
-            step = negotiation.discarded()
-        case .startTLS: step = negotiation.secured()
+            step = negotiation.didDiscard()
+        case .startTLS: step = negotiation.didStartTLS()
         case .serve(let agreement):
             precondition(exports.indices.contains(agreement.export))
-            // There may be no place for it.
+            // The server may have no connection slot for the session.
             guard shape & 0x40 != 0 else { return }
-            step = negotiation.withdrawn()
-        case .finish, .turnAway, .fail: return
+            step = negotiation.didRejectExport()
+        case .finish, .reject, .fail: return
         }
     }
 }
@@ -46,12 +46,12 @@ private func optionHeader(_ script: inout Script) -> [UInt8] {
     return OptionHeader(code: OptionCode(rawValue: UInt32(choice & 15)), length: length).encoded
 }
 
-/// What is sent has to be option replies, whole ones; only EXPORT_NAME is answered otherwise.
+/// Checks that the output consists of complete option replies. Only EXPORT_NAME has another reply.
 private func checkReplies(_ step: ServerNegotiation.Step) {
     var reader = ByteReader(step.output)
     guard reader.number(as: UInt64.self) == OptionReplyHeader.magic else {
         let isExportName = [10, 134].contains(step.output.count)
-        precondition(step.output.isEmpty || isExportName, "this is no reply")
+        precondition(step.output.isEmpty || isExportName, "the output is not a reply")
         return
     }
     reader = ByteReader(step.output)
@@ -59,11 +59,11 @@ private func checkReplies(_ step: ServerNegotiation.Step) {
         guard let header = reader.bytes(OptionReplyHeader.encodedSize),
             let reply = OptionReplyHeader(decoding: unsafe header.span.bytes),
             reader.bytes(Int(reply.length)) != nil
-        else { preconditionFailure("a reply is not whole") }
+        else { preconditionFailure("a reply is incomplete") }
     }
 }
 
-/// A hostile server's bytes to ``ClientNegotiation``.
+/// Passes the bytes of a hostile server to ``ClientNegotiation``.
 func fuzzClientHandshake(_ input: [UInt8]) {
     var script = Script(input)
     let shape = script.byte()
@@ -77,10 +77,10 @@ func fuzzClientHandshake(_ input: [UInt8]) {
         if let header = OptionHeader(decoding: unsafe message.span.bytes) {
             lastOption = header.code.rawValue
         }
-        guard case .receive(let count) = step.next else { return }
+        guard case .receive(let count) = step.action else { return }
         precondition(count > 0 && count <= Limits.optionReplyData)
         guard !script.isOver else {
-            _ = negotiation.ended()
+            _ = negotiation.peerDidClose()
             return
         }
         step = negotiation.receive(serverBytes(count, lastOption, &script))
@@ -105,13 +105,13 @@ private func serverBytes(_ count: Int, _ option: UInt32, _ script: inout Script)
     }
 }
 
-/// Any text: if it is a URI, then writing it down and reading it again changes nothing.
+/// Parses any text. If it is a URI, then formatting and parsing it again must return the same URI.
 func fuzzURI(_ input: [UInt8]) {
     guard let text = String(validating: input, as: UTF8.self),
         let uri = try? NBDURI(text)
     else { return }
     guard let again = try? NBDURI(uri.description) else {
-        preconditionFailure("\(uri) is written so that it cannot be read")
+        preconditionFailure("\(uri) cannot be parsed again")
     }
     precondition(again == uri, "\(uri) and \(again) differ")
 }

@@ -2,16 +2,18 @@ import LinuxIO
 import NBDServer
 import SystemPackage
 
-/// A client's end of a socket pair. It never waits for one direction only: a server that waits for
-/// its replies to be taken must not wait for a client that waits for its request to be taken.
+/// The client's end of a socket pair.
+///
+/// It never waits for one direction only. Otherwise client and server could deadlock: the server waits for the
+/// client to read replies, while the client waits for the server to read requests.
 final class Link {
-    /// Milliseconds after which the server is said to hang.
-    private static let patience = 20_000
+    /// Milliseconds after which the server is considered hung.
+    private static let timeout = 20_000
 
-    /// Size of each disk.
+    /// Size of each disk in bytes.
     static let diskSize = 256 << 10
 
-    /// Started once; inputs come one after the other, and each sees its connection to its end.
+    /// The server, which is started once. Inputs run one after the other, each until its connection has ended.
     private static let server: Server = {
         var options = ServerOptions()
         options.pollMicroseconds = 0
@@ -29,7 +31,7 @@ final class Link {
             ]
             return try Server(exports: exports, options: options)
         } catch {
-            fatalError("no server to fuzz: \(error)")
+            fatalError("cannot start the server: \(error)")
         }
     }()
 
@@ -37,7 +39,7 @@ final class Link {
     private let buffer: MemoryMapping
     private var received: [UInt8] = []
     private var read = 0
-    /// Whether the server has closed.
+    /// Whether the server has closed the connection.
     private(set) var isClosed = false
 
     init() {
@@ -47,11 +49,11 @@ final class Link {
             Self.server.serve(pair.second)
             socket = pair.first
         } catch {
-            fatalError("no connection: \(error)")
+            fatalError("cannot create a connection: \(error)")
         }
     }
 
-    /// Sends all of it, and meanwhile takes what comes.
+    /// Sends all bytes, and receives what arrives meanwhile.
     func send(_ bytes: [UInt8]) {
         var rest = bytes[...]
         while !rest.isEmpty, !isClosed {
@@ -67,7 +69,7 @@ final class Link {
         }
     }
 
-    /// The next bytes that the server sends; nil when it closes before there are so many.
+    /// Returns the next `count` bytes from the server, or nil if it closes the connection before.
     func receive(_ count: Int) -> [UInt8]? {
         while received.count - read < count {
             guard !isClosed else { return nil }
@@ -78,10 +80,10 @@ final class Link {
         return Array(received[read..<read + count])
     }
 
-    /// Takes what has come, and does not wait: there may be nothing to come.
-    func look() { take() }
+    /// Receives what has arrived, without waiting.
+    func poll() { take() }
 
-    /// Says that no more comes, and takes what the server still sends.
+    /// Shuts down sending, and receives the rest of what the server sends.
     func finish() {
         socket.handle.shutdownSending()
         drain()
@@ -96,8 +98,8 @@ final class Link {
 
     private func wait() {
         do {
-            guard try socket.handle.waitEither(milliseconds: Self.patience).isEmpty else {
-                // Room to send is nearly always there: only input is worth waking up for.
+            guard try socket.handle.waitEither(milliseconds: Self.timeout).isEmpty else {
+                // There is nearly always room to send, so wait for input.
                 _ = try socket.handle.waitReadable(milliseconds: 1)
                 return
             }

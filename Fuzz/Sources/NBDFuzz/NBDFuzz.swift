@@ -1,25 +1,25 @@
 import Foundation
 import NBDProtocol
 
-/// Everything that is fuzzed.
+/// The fuzz targets.
 enum Target: String, CaseIterable {
-    /// The server's half of the handshake, pure.
+    /// The server's half of the handshake, without input or output.
     case serverHandshake = "server-handshake"
-    /// The client's half, against a hostile server, pure.
+    /// The client's half, against a hostile server, without input or output.
     case clientHandshake = "client-handshake"
     /// NBD URIs.
     case uri
-    /// Requests to a running server, by the messages they are made of.
+    /// Requests to a running server, by message format.
     case simple, structured, extended
     /// Whole connections to a running server.
     case connection
 
-    /// The one that this process is about.
+    /// The target of this process, from the environment variable `NBD_FUZZ_TARGET`.
     static let chosen: Target = {
         let name = ProcessInfo.processInfo.environment["NBD_FUZZ_TARGET"] ?? ""
         guard let target = Target(rawValue: name) else {
             fatalError(
-                "NBD_FUZZ_TARGET has to be one of "
+                "NBD_FUZZ_TARGET must be one of "
                     + allCases.map(\.rawValue).joined(separator: ", "))
         }
         return target
@@ -41,7 +41,7 @@ enum Target: String, CaseIterable {
 /// libFuzzer's entry point. LLVMFuzzerTestOneInput
 @_cdecl("LLVMFuzzerTestOneInput")
 public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
-    // Sound: libFuzzer lends exactly so many bytes for the time of the call.
+    // Sound: libFuzzer lends exactly `count` bytes for the duration of the call.
     Target.chosen.run(unsafe Array(UnsafeBufferPointer(start: start, count: count)))
     return 0
 }

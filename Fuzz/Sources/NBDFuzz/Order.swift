@@ -1,6 +1,6 @@
 import NBDProtocol
 
-/// A request with its payload. The encoding is this file's own.
+/// A request with its payload. The encoding is independent of NBDProtocol.
 struct Order {
     var command: UInt16
     var flags: UInt16
@@ -8,23 +8,23 @@ struct Order {
     var offset: UInt64
     var length: UInt64
     var payload: [UInt8]
-    /// Whether all of its payload is there.
+    /// Whether the payload is complete.
     var isWhole = true
 
-    /// The next one that a script asks for.
+    /// Creates the next request of a script.
     init(_ script: inout Script, cookie: UInt64, format: HeaderFormat) {
         let choice = script.byte()
         command = choice < 0xf0 ? UInt16(choice % 9) : UInt16(script.number(upTo: 0xffff))
         let mask: UInt16 = format == .extended ? 0x3f : 0x1f
-        let wish = script.byte()
-        // Flags are often left out: most combinations are refused at once.
-        flags = wish & 0x80 == 0 ? 0 : UInt16(wish) & mask
+        let flagByte = script.byte()
+        // Often without flags, since the server rejects most combinations at once.
+        flags = flagByte & 0x80 == 0 ? 0 : UInt16(flagByte) & mask
         self.cookie = cookie
         offset = Self.position(&script)
         length = Self.position(&script)
         payload = []
-        if command == 2, wish & 0x40 == 0 { command = 3 }
-        if command == 3, wish & 0x20 == 0 {
+        if command == 2, flagByte & 0x40 == 0 { command = 3 }
+        if command == 3, flagByte & 0x20 == 0 {
             offset = 0
             length = 0
         }
@@ -40,7 +40,7 @@ struct Order {
         }
     }
 
-    /// An offset or a length: inside the disk mostly, aligned often, anything sometimes.
+    /// Returns an offset or a length: mostly inside the disk, often aligned, sometimes anything.
     private static func position(_ script: inout Script) -> UInt64 {
         let style = script.byte()
         switch style & 7 {

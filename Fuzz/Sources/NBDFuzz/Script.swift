@@ -1,4 +1,4 @@
-/// Takes decisions from an input. Past its end every answer is zero.
+/// A source of decisions: the bytes of an input, followed by zeroes.
 struct Script {
     private var rest: ArraySlice<UInt8>
 
@@ -12,17 +12,17 @@ struct Script {
         (Int(byte()) << 8 | Int(byte())) % (limit + 1)
     }
 
-    /// So many bytes; what is missing is zero.
+    /// Returns the next `count` bytes; missing ones are zero.
     mutating func bytes(_ count: Int) -> [UInt8] {
         let taken = Array(rest.prefix(count))
         rest = rest.dropFirst(count)
         return taken + [UInt8](repeating: 0, count: count - taken.count)
     }
 
-    /// Big-endian, of as many bytes as it takes.
+    /// Returns the next eight bytes as a big-endian number.
     mutating func wide() -> UInt64 { bytes(8).reduce(0) { $0 << 8 | UInt64($1) } }
 
-    /// All that is left.
+    /// Returns the rest of the input.
     mutating func remainder() -> [UInt8] {
         defer { rest = [] }
         return Array(rest)

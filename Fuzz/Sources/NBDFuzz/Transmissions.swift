@@ -1,9 +1,9 @@
 import NBDProtocol
 
-/// Most requests that one input may have.
-private let mostOrders = 100
+/// Maximum number of requests in one input.
+private let orderLimit = 100
 
-/// A connection in one mode. The handshake is as it should be; what follows is the input's.
+/// Runs a connection with a message format. The handshake is valid; the input determines what follows.
 func fuzzTransmission(_ input: [UInt8], _ format: HeaderFormat) {
     var script = Script(input)
     let shape = script.byte()
@@ -13,12 +13,12 @@ func fuzzTransmission(_ input: [UInt8], _ format: HeaderFormat) {
     if shape & 1 == 0 {
         runInLockstep(&script, format, link, isFixed: export == "fixed")
     } else {
-        runAtOnce(&script, format, link)
+        runPipelined(&script, format, link)
     }
     link.finish()
 }
 
-/// The handshake that leads to an export.
+/// Performs the handshake for an export.
 private func enter(_ link: Link, export: String, _ format: HeaderFormat, wantsContext: Bool) {
     var bytes: [UInt8] = [0, 0, 0, 3]
     var replies = 0
@@ -32,18 +32,20 @@ private func enter(_ link: Link, export: String, _ format: HeaderFormat, wantsCo
         add(.setMetaContext, contextRequest(export, ["base:allocation"]))
     }
     add(.go, InfoRequest(exportName: export).encoded)
-    guard link.receive(Greeting.encodedSize) != nil else { fatalError("no greeting") }
+    guard link.receive(Greeting.encodedSize) != nil else {
+        fatalError("the server sent no greeting")
+    }
     link.send(bytes)
     while replies > 0 {
         guard let bytes = link.receive(OptionReplyHeader.encodedSize),
             let header = OptionReplyHeader(decoding: unsafe bytes.span.bytes),
             !header.code.isError, link.receive(Int(header.length)) != nil
-        else { fatalError("the handshake fails") }
+        else { fatalError("the handshake failed") }
         if header.code == .ack { replies -= 1 }
     }
 }
 
-/// Data of SET_META_CONTEXT and LIST_META_CONTEXT.
+/// Returns the data of SET_META_CONTEXT and LIST_META_CONTEXT.
 func contextRequest(_ export: String, _ queries: [String]) -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.append(bigEndian: UInt32(export.utf8.count))
@@ -58,13 +60,13 @@ func contextRequest(_ export: String, _ queries: [String]) -> [UInt8] {
 
 // MARK: - In lockstep
 
-/// One request after the other, each answer compared with what a simple model says.
+/// Sends one request at a time, and compares each reply with a simple model of the disk.
 private func runInLockstep(
     _ script: inout Script, _ format: HeaderFormat, _ link: Link, isFixed: Bool
 ) {
     var model = [UInt8](repeating: 0, count: Link.diskSize)
     if !isFixed { clear(link, format) }
-    for number in 1...mostOrders where !script.isOver {
+    for number in 1...orderLimit where !script.isOver {
         let order = Order(&script, cookie: UInt64(number), format: format)
         link.send(order.encoded(format))
         guard order.isWhole, order.command != 2 else { return }
@@ -73,7 +75,7 @@ private func runInLockstep(
     }
 }
 
-/// The disk is what the last input left: make it zero.
+/// Zeroes the disk, which still has the data of the last input.
 private func clear(_ link: Link, _ format: HeaderFormat) {
     var empty = Script([])
     var order = Order(&empty, cookie: 0, format: format)
@@ -94,7 +96,7 @@ private func check(_ order: Order, _ verdict: Verdict, _ model: inout [UInt8]) {
     precondition(
         order.offset <= UInt64(model.count)
             && (order.length <= UInt64(model.count) - order.offset || order.command == 7),
-        "a request beyond the end succeeds")
+        "a request beyond the end succeeded")
     let start = Int(order.offset)
     switch order.command {
     case 0: precondition(verdict.data[...] == model[start..<start + Int(order.length)], "READ")
@@ -104,7 +106,7 @@ private func check(_ order: Order, _ verdict: Verdict, _ model: inout [UInt8]) {
         model.replaceSubrange(start..<start + count, with: repeatElement(0, count: count))
     case 7: check(verdict.extents, from: start, order, model)
     case 5: break
-    default: preconditionFailure("command \(order.command) succeeds")
+    default: preconditionFailure("the unknown command \(order.command) succeeded")
     }
 }
 
@@ -115,22 +117,24 @@ private func check(
     for (length, flags) in extents {
         precondition(length <= UInt64(model.count - position), "an extent beyond the end")
         let end = position + Int(length)
-        precondition(flags <= 3, "flags of an extent")
+        precondition(flags <= 3, "unknown flags of an extent")
         if flags & 2 != 0 {
-            precondition(model[position..<end].allSatisfy { $0 == 0 }, "data is called zero")
+            precondition(
+                model[position..<end].allSatisfy { $0 == 0 },
+                "an extent with data is reported as zero")
         }
         position = end
     }
     precondition(order.flags & 8 == 0 || extents.count == 1, "REQ_ONE")
 }
 
-// MARK: - At once
+// MARK: - Pipelined
 
-/// All requests in one go; each is answered once, in order, which is how this server does it.
-private func runAtOnce(_ script: inout Script, _ format: HeaderFormat, _ link: Link) {
+/// Sends all requests at once, and expects one reply to each, in order. This server replies in order.
+private func runPipelined(_ script: inout Script, _ format: HeaderFormat, _ link: Link) {
     var orders: [Order] = []
     var bytes: [UInt8] = []
-    while !script.isOver, orders.count < mostOrders {
+    while !script.isOver, orders.count < orderLimit {
         let order = Order(&script, cookie: UInt64(orders.count) &* 0x0101_0101_0101, format: format)
         bytes += order.encoded(format)
         guard order.isWhole, order.command != 2 else { break }

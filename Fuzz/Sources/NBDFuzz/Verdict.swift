@@ -1,14 +1,14 @@
 import NBDProtocol
 
-/// What came back for one order.
+/// The result of one request.
 struct Verdict {
     var error: UInt32 = 0
-    /// What a READ brought.
+    /// The data of a READ.
     var data: [UInt8] = []
     /// Length and flags of each extent of a BLOCK_STATUS.
     var extents: [(length: UInt64, flags: UInt64)] = []
 
-    /// Receives the reply to an order; nil when the server closes instead.
+    /// Receives the reply to a request. Returns nil if the server closes the connection instead.
     static func receive(to order: Order, _ format: HeaderFormat, from link: Link) -> Verdict? {
         var verdict = Verdict()
         let isRead = order.command == 0 && order.length <= 1 << 20
@@ -25,22 +25,24 @@ struct Verdict {
                 verdict.data = data
                 return verdict
             }
-            precondition(format != .extended || header.offset == order.offset, "another offset")
+            precondition(
+                format != .extended || header.offset == order.offset,
+                "the chunk has another offset than the request")
             guard let payload = link.receive(Int(header.length)) else { return nil }
-            covered += verdict.take(header, payload, order, format)
+            covered += verdict.store(header, payload, order, format)
             guard header.isDone else { continue }
             precondition(
                 verdict.error != 0 || order.command != 0 || covered == order.length,
-                "a READ is answered in part")
+                "the reply to a READ is incomplete")
             precondition(
                 verdict.error != 0 || order.command != 7 || !verdict.extents.isEmpty,
-                "a BLOCK_STATUS is not answered")
+                "the reply to a BLOCK_STATUS has no extents")
             return verdict
         }
     }
 
-    /// Takes a chunk in, and answers how many bytes of a READ it is about.
-    private mutating func take(
+    /// Stores a chunk, and returns the number of bytes of a READ that it covers.
+    private mutating func store(
         _ header: Header, _ payload: [UInt8], _ order: Order, _ format: HeaderFormat
     ) -> UInt64 {
         var reader = ByteReader(payload)
@@ -48,7 +50,7 @@ struct Verdict {
         case 0: precondition(payload.isEmpty && header.isDone, "NONE")
         case 1, 2:
             guard order.command == 0, let offset = reader.number(as: UInt64.self) else {
-                preconditionFailure("a content chunk that nobody asked for")
+                preconditionFailure("a content chunk in reply to another command than READ")
             }
             let hole = header.type == 2 ? reader.number(as: UInt32.self) ?? 0 : 0
             let content =
@@ -58,8 +60,8 @@ struct Verdict {
             let start = Int(offset - order.offset)
             data.replaceSubrange(start..<start + content.count, with: content)
             return UInt64(content.count)
-        case 5 where format == .structured: takeExtents(&reader, width: 4)
-        case 6 where format == .extended: takeExtents(&reader, width: 8)
+        case 5 where format == .structured: storeExtents(&reader, width: 4)
+        case 6 where format == .extended: storeExtents(&reader, width: 8)
         case 0x8001, 0x8002:
             error = reader.number(as: UInt32.self) ?? 0
             let length = Int(reader.number(as: UInt16.self) ?? 0)
@@ -69,11 +71,11 @@ struct Verdict {
         return 0
     }
 
-    private mutating func takeExtents(_ reader: inout ByteReader, width: Int) {
+    private mutating func storeExtents(_ reader: inout ByteReader, width: Int) {
         _ = reader.number(as: UInt32.self)
         if width == 8 {
             let count = reader.number(as: UInt32.self) ?? 0
-            precondition(Int(count) * 16 == reader.remaining, "descriptors are counted wrong")
+            precondition(Int(count) * 16 == reader.remaining, "the number of extents is wrong")
         }
         while reader.remaining > 0 {
             let words = (0..<2).map { _ in
@@ -82,14 +84,14 @@ struct Verdict {
                     : reader.number(as: UInt32.self).map(UInt64.init)
             }
             guard let length = words[0], let flags = words[1], length > 0 else {
-                preconditionFailure("an extent that is none")
+                preconditionFailure("an extent is incomplete or empty")
             }
             extents.append((length, flags))
         }
     }
 }
 
-/// A reply's or chunk's header.
+/// The header of a simple reply or chunk.
 private struct Header {
     var isSimple = false
     var isDone = true

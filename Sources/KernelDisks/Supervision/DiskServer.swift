@@ -4,6 +4,7 @@ package import LinuxHost
 package import LinuxIO
 package import NBDKernel
 package import NBDServer
+internal import NBDClient
 internal import SystemPackage
 
 /// A connection to a backend, and which one it is there.

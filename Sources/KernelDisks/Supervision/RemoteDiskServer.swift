@@ -1,8 +1,9 @@
 package import ProgramSupport
 package import LinuxHost
 package import LinuxIO
-package import NBDKernel
+internal import NBDKernel
 package import NBDProtocol
+package import NBDClient
 
 /// A disk that a server elsewhere serves, over connections that are made again when they die.
 package final class RemoteDiskServer: DiskServer {
@@ -34,7 +35,7 @@ package final class RemoteDiskServer: DiskServer {
         if let lastFailure, .now() < notBefore { throw lastFailure }
         let connection: NBDConnection
         do throws(RemoteServer.Failure) {
-            connection = try server.connect()
+            connection = try server.connectForKernel()
         } catch {
             throw failed(Failure(error))
         }
@@ -72,6 +73,12 @@ package final class RemoteDiskServer: DiskServer {
 extension Failure {
     /// A server cannot be used.
     package init(_ error: RemoteServer.Failure) {
-        if case .tls = error { self = .usage("\(error)") } else { self = .unavailable("\(error)") }
+        if case .tls(let uri) = error {
+            self = .usage(
+                "\(uri) requires TLS, which the kernel's nbd driver does not support; "
+                    + "use nbd:// or nbd+unix://")
+        } else {
+            self = .unavailable("\(error)")
+        }
     }
 }

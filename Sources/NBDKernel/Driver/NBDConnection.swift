@@ -1,46 +1,62 @@
-public import LinuxIO
-public import NBDProtocol
+package import LinuxIO
+package import NBDClient
+package import NBDProtocol
 
-/// The client's end of a connection to a server.
+/// The client's end of a connection that this process offers to the kernel.
 ///
-/// The kernel takes a reference of its own when it is attached. As long as this one is kept too, it
-/// tells when the connection has died, on whichever side.
-public final class NBDConnection: Sendable {
-    private let socket: StreamSocket
-    /// What the server has told of the export.
-    public let export: RemoteExport
+/// The kernel takes its own reference to the socket when it adopts the connection. While this process
+/// keeps its reference too, it can tell when the connection has died, at either end.
+package final class NBDConnection: Sendable {
+    private let connection: ClientConnection
 
-    /// Bytes of requests that a Unix socket takes before the server has read them: several of the
-    /// kernel's largest, where memory is plentiful. Else a part of what the kernel keeps back, small enough
-    /// for many queues: it sends to get memory back, may take the last there is for that, and gives up a
-    /// connection when none is left. The kernel doubles what it is told, for its own needs.
+    /// Send buffer of a Unix socket in bytes, as passed to setsockopt(2), which doubles it for the
+    /// kernel's own needs.
+    ///
+    /// Where memory is plentiful, the buffer holds several of the kernel's largest requests. Otherwise
+    /// it is a part of the kernel's memory reserve, small enough for many queues: the kernel sends to
+    /// this server in order to free memory, may use the last of the reserve for that, and gives up a
+    /// connection when nothing is left.
     private static let unixSendBuffer =
         min(max(MemoryPressure.reserveBytes / 16, 64 << 10), 2 << 20) / 2
 
-    /// Does the handshake over a socket.
-    public init(
+    /// Performs the handshake over a connected socket.
+    package init(
         _ socket: consuming StreamSocket, export name: String
     ) throws(ClientHandshake.Failure) {
         let handle = socket.handle
-        handle.disableDelay()
         if handle.isUnix { handle.setSendBuffer(bytes: Self.unixSendBuffer) }
-        export = try ClientHandshake.run(handle, export: name)
-        self.socket = socket
+        connection = try ClientConnection(socket, export: name)
     }
 
+    /// What the server said about the export.
+    package var export: RemoteExport { connection.export }
+
     /// The socket, for the kernel and for waiting.
-    public var handle: SocketHandle { socket.handle }
+    package var handle: SocketHandle { connection.handle }
 
-    /// Whether the kernel has taken it for a device with a request timeout: that is what it makes the
-    /// socket's send timeout then. It does not take one for which no dead one has to go.
-    public var isAdopted: Bool { handle.sendTimeoutMilliseconds != 0 }
+    /// Whether the kernel has adopted the connection for a device with a request timeout. The kernel
+    /// then sets the socket's send timeout to the request timeout. It does not adopt a connection
+    /// unless a dead one is to be replaced.
+    package var isAdopted: Bool { handle.sendTimeoutMilliseconds != 0 }
 
-    /// Bytes of replies that the kernel has not read yet.
-    public var unreadBytes: Int { handle.unreadBytes }
+    /// The number of bytes of replies that the kernel has not read yet.
+    package var unreadBytes: Int { handle.unreadBytes }
 
-    /// Sends no more requests. The server replies to what it has received, and the kernel reads that, then the end.
-    public func finish() { handle.shutdownSending() }
+    /// Stops sending. The server replies to what it has received; the kernel reads these replies, then the end.
+    package func finish() { handle.shutdownSending() }
 
-    /// Ends it for everybody.
-    public func cut() { handle.shutdownBoth() }
+    /// Shuts the connection down for all its users: the server, the kernel and this process.
+    package func cut() { handle.shutdownBoth() }
+}
+
+extension RemoteServer {
+    /// Connects and performs the handshake, so that the kernel can adopt the connection.
+    package func connectForKernel() throws(Failure) -> NBDConnection {
+        let socket = try connect()
+        do throws(ClientHandshake.Failure) {
+            return try NBDConnection(socket, export: uri.exportName)
+        } catch {
+            throw .handshake(uri, error)
+        }
+    }
 }

@@ -1,20 +1,20 @@
 internal import LinuxHost
 internal import LinuxIO
-public import SystemPackage
+package import SystemPackage
 
-/// `/dev/nbd0` and so on.
-public struct NBDDevice: Sendable, Hashable, Comparable, CustomStringConvertible {
-    /// The number in its name.
-    public let index: UInt32
+/// A device of the kernel's nbd driver: `/dev/nbd0` and so on.
+package struct NBDDevice: Sendable, Hashable, Comparable, CustomStringConvertible {
+    /// The number in the device's name.
+    package let index: UInt32
 
-    /// Largest number: the kernel has 20 bits for it.
-    public static var largestIndex: UInt32 { 1 << 20 - 1 }
+    /// Largest ``index``: the kernel has 20 bits for it.
+    package static var largestIndex: UInt32 { 1 << 20 - 1 }
 
-    /// The device of a number.
-    public init(index: UInt32) { self.index = index }
+    /// Creates a device from its number.
+    package init(index: UInt32) { self.index = index }
 
-    /// From its path, or its name: `/dev/nbd0`, `nbd0`. Nil for anything else.
-    public init?(path: String) {
+    /// Creates a device from its path or name: `/dev/nbd0` or `nbd0`. Returns nil for anything else.
+    package init?(path: String) {
         var name = path[...]
         if name.hasPrefix("/dev/") { name = name.dropFirst(5) }
         guard name.hasPrefix("nbd") else { return nil }
@@ -26,50 +26,52 @@ public struct NBDDevice: Sendable, Hashable, Comparable, CustomStringConvertible
         self.index = index
     }
 
-    /// Its name: `nbd0`.
-    public var name: String { "nbd\(index)" }
-    /// Its path: `/dev/nbd0`.
-    public var path: String { "/dev/\(name)" }
-    /// Its path.
-    public var description: String { path }
+    /// The name: `nbd0`.
+    package var name: String { "nbd\(index)" }
+    /// The path: `/dev/nbd0`.
+    package var path: String { "/dev/\(name)" }
+    /// The path.
+    package var description: String { path }
 
-    /// All devices that the driver has at this moment, in order.
-    public static var all: [NBDDevice] {
+    /// All devices that the driver has at this moment, sorted.
+    package static var all: [NBDDevice] {
         Directory.names(in: "/sys/block").compactMap { name in
             name.hasPrefix("nbd") ? NBDDevice(path: name) : nil
         }.sorted()
     }
 
-    /// In the order of their numbers.
-    public static func < (first: NBDDevice, second: NBDDevice) -> Bool {
+    /// Compares the numbers of two devices.
+    package static func < (first: NBDDevice, second: NBDDevice) -> Bool {
         first.index < second.index
     }
 
-    /// Whether sockets are attached, or were and something still has the device open. sysfs, `pid`
+    /// Returns whether sockets are attached to the device, or were attached and a process still has the device
+    /// open. sysfs, `pid`
     ///
-    /// - Throws: what kept it from being known.
-    public func isConnected() throws(Errno) -> Bool { try attribute("pid") != nil }
+    /// - Throws: the error of reading the attribute.
+    package func isConnected() throws(Errno) -> Bool { try attribute("pid") != nil }
 
-    /// The text that its sockets were attached under; nil when nothing is attached, or it was attached without
-    /// one. It stays until the device is detached and nothing has it open. sysfs, `backend` (Linux 5.14)
+    /// Returns the text that the sockets were attached under, or nil if none are attached or they were attached
+    /// without a text. The text remains until the device is detached and no process has it open. sysfs,
+    /// `backend` (since Linux 5.14)
     ///
-    /// - Throws: what kept it from being known.
-    public func backend() throws(Errno) -> String? {
+    /// - Throws: the error of reading the attribute.
+    package func backend() throws(Errno) -> String? {
         try attribute("backend").flatMap { $0.isEmpty ? nil : $0 }
     }
 
-    /// Whether it is attached under that text; false also when that is not known. For display, and for
-    /// looking among several devices.
-    public func isAttached(as backend: String) -> Bool { (try? self.backend()) == backend }
+    /// Returns whether the device is attached under that text, and false if that is unknown. For display, and
+    /// for a search among several devices.
+    package func isAttached(as backend: String) -> Bool { (try? self.backend()) == backend }
 
-    /// Its size in bytes; 0 when nothing is attached. sysfs, `size`, which counts 512 bytes
-    public var size: UInt64 {
+    /// Size in bytes; 0 if nothing is attached. sysfs, `size`, in units of 512 bytes
+    package var size: UInt64 {
         (try? attribute("size")).flatMap { UInt64($0) }.map { $0 * 512 } ?? 0
     }
 
-    /// The processors of each of its queues, in the order of the queues; a queue may have none.
+    /// The processors of each queue, in the order of the queues. A queue may have none.
     /// sysfs, `mq/N/cpu_list`
-    public var queueProcessors: [[Int]] {
+    package var queueProcessors: [[Int]] {
         let queues = "\(Self.directory)/\(name)/mq"
         return Directory.names(in: queues).compactMap { Int($0) }.sorted().map { index in
             let list = TextFile.read("\(queues)/\(index)/cpu_list") ?? ""
@@ -81,11 +83,13 @@ public struct NBDDevice: Sendable, Hashable, Comparable, CustomStringConvertible
         try Self.attribute(name, of: self.name, in: Self.directory)
     }
 
-    /// Where sysfs has block devices.
+    /// The directory of block devices in sysfs.
     private static var directory: String { "/sys/block" }
 
-    /// An attribute's first line. Nil when the device is there, or the others are, and the attribute is not; any
-    /// other reason for having no text is thrown, since what cannot be read is not gone.
+    /// Returns the first line of an attribute.
+    ///
+    /// Returns nil if sysfs has no such device or attribute. Throws every other error: an attribute that
+    /// cannot be read is not missing.
     static func attribute(
         _ name: String, of device: String, in directory: String
     ) throws(Errno) -> String? {
@@ -96,7 +100,7 @@ public struct NBDDevice: Sendable, Hashable, Comparable, CustomStringConvertible
             guard Directory.exists(directory) else { throw .noSuchFileOrDirectory }
             return nil
         } catch .operationNotSupportedByDevice {
-            // The attribute has gone between open(2) and read(2).
+            // The kernel removed the attribute between open(2) and read(2).
             return nil
         } catch {
             throw error

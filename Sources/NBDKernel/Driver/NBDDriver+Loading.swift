@@ -1,39 +1,39 @@
 internal import LinuxHost
 internal import LinuxIO
-public import SystemPackage
+package import SystemPackage
 
-/// Why the driver cannot be used; its description is one sentence for people.
-public enum NBDDriverError: Error, Sendable, Equatable, CustomStringConvertible {
-    /// The kernel has no such driver, or may not load it; what modprobe says.
+/// The reason why the driver cannot be used. Its description is one sentence for an error message.
+package enum NBDDriverError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The kernel does not have the driver and cannot load it; the output of modprobe.
     case missing(String)
-    /// The kernel does not let this process use it.
+    /// This process may not use the driver.
     case notPermitted
-    /// Anything else.
+    /// Any other error.
     case failed(Errno)
 
-    /// What is wrong, and what to do.
-    public var description: String {
+    /// What is wrong, and what to do about it.
+    package var description: String {
         switch self {
         case .missing(let reason):
             "this kernel has no nbd driver: load or install the module nbd (modprobe nbd"
-                + (reason.isEmpty ? ")" : " says: \(reason))")
+                + (reason.isEmpty ? ")" : " failed: \(reason))")
         case .notPermitted:
-            "the kernel's nbd driver is for root alone: run this as root, or with CAP_SYS_ADMIN"
-        case .failed(let error): "the kernel's nbd driver cannot be asked: \(error)"
+            "only root may use the kernel's nbd driver: run this as root, or with CAP_SYS_ADMIN"
+        case .failed(let error): "cannot use the kernel's nbd driver: \(error)"
         }
     }
 }
 
 extension NBDDriver {
-    /// Finds the driver, and loads it when it is not there yet. modprobe(8)
-    public static func open() throws(NBDDriverError) -> NBDDriver {
+    /// Opens the driver, and loads its module first if necessary. modprobe(8)
+    package static func open() throws(NBDDriverError) -> NBDDriver {
         if let driver = try found() { return driver }
         let reason = load()
         if let driver = try found() { return driver }
         throw .missing(reason)
     }
 
-    /// Nil when it is not there.
+    /// Opens the driver. Returns nil if the kernel does not have it.
     private static func found() throws(NBDDriverError) -> NBDDriver? {
         do throws(Errno) {
             return try NBDDriver()
@@ -47,14 +47,14 @@ extension NBDDriver {
         }
     }
 
-    /// Answers what modprobe had to say when it did not work.
+    /// Runs modprobe. Returns the first line of its output if it fails, or an empty string.
     private static func load() -> String {
-        // Not every user has the second in PATH.
+        // /sbin is not in every user's PATH.
         for program in ["modprobe", "/sbin/modprobe"] {
             do throws(Errno) {
                 let result = try ChildProcess.run(program, ["nbd"])
                 let line = result.output.split(separator: "\n").first.map(String.init)
-                return result.ending == .exited(0) ? "" : line ?? "it failed"
+                return result.ending == .exited(0) ? "" : line ?? "no output"
             } catch {
                 if error != .noSuchFileOrDirectory { return "\(error)" }
             }

@@ -1,26 +1,27 @@
 internal import LinuxIO
-public import NBDProtocol
-public import SystemPackage
+package import NBDProtocol
+package import SystemPackage
 
-/// What a device is to be like.
-public struct NBDDeviceOptions: Sendable, Equatable {
+/// The properties of a device to set up.
+package struct NBDDeviceOptions: Sendable, Equatable {
     /// Size in bytes.
-    public var size: UInt64
-    /// Bytes of the smallest request, a power of two from 512 to a page.
-    public var blockSize: UInt64
-    /// What the export can do.
-    public var flags: TransmissionFlags
-    /// Seconds after which a request's socket is given up, and the request sent again over another;
-    /// 0: never.
-    public var requestTimeout: UInt64
-    /// Seconds that requests wait for a new socket when all are dead, before they fail; 0: none.
-    public var deadConnectionTimeout: UInt64
-    /// A text that tells whose device it is, and has to be given again to replace its sockets.
-    public var backend: String?
+    package var size: UInt64
+    /// Block size in bytes: the smallest request, a power of two from 512 to a page (4096).
+    package var blockSize: UInt64
+    /// What the export supports.
+    package var flags: TransmissionFlags
+    /// Seconds after which the kernel gives up a request's socket, and sends the request again over
+    /// another one; 0 for never.
+    package var requestTimeout: UInt64
+    /// Seconds that requests wait for a new socket after all have died, before they fail; 0 for none.
+    package var deadConnectionTimeout: UInt64
+    /// A text that identifies the owner of the device. The kernel requires the same text to replace the
+    /// sockets.
+    package var backend: String?
 
-    /// A device for an export, on which nothing wants smaller sectors than so many bytes: 512 to 4096, a
-    /// power of two.
-    public init(
+    /// Creates the options for an export. `sectorSize` is the smallest sector size that a user of the device
+    /// needs: a power of two from 512 to 4096.
+    package init(
         _ export: RemoteExport, requestTimeout: UInt64, deadConnectionTimeout: UInt64,
         backend: String? = nil, sectorSize: Int = 4096
     ) {
@@ -32,8 +33,8 @@ public struct NBDDeviceOptions: Sendable, Equatable {
         self.backend = backend
     }
 
-    /// A page where that divides the size, which is what file systems use, or less if that is wanted; else
-    /// the largest that does. What the server wants at least comes first.
+    /// Returns the largest block size, from `most` down to 512 bytes, that divides the size of the export. By
+    /// default that is a page, which file systems use. The server's minimum block size takes precedence.
     static func blockSize(of export: RemoteExport, atMost most: UInt64 = 4096) -> UInt64 {
         let smallest = UInt64(export.blockSizes?.minimum ?? 1)
         var size = most
@@ -42,63 +43,63 @@ public struct NBDDeviceOptions: Sendable, Equatable {
     }
 }
 
-/// The driver, and a socket to talk to it.
-public struct NBDDriver: ~Copyable, Sendable {
+/// The kernel's nbd driver, through its generic netlink family.
+package struct NBDDriver: ~Copyable, Sendable {
     private var socket: NetlinkSocket
     private let family: GenericNetlinkFamily
 
     /// Name of the family. `NBD_GENL_FAMILY_NAME`
     static var familyName: String { "nbd" }
 
-    /// Finds the driver; throws `noSuchFileOrDirectory` when the kernel has it neither loaded nor as
-    /// a module that it can load by itself. One exchange.
-    public init() throws(Errno) {
-        // Both are had before anything of this value is: a value that owns is whole, or not there.
+    /// Looks the family up: one exchange with the kernel. Throws `noSuchFileOrDirectory` if the driver is not
+    /// loaded and the kernel cannot load it on demand.
+    package init() throws(Errno) {
+        // Both are created before self is initialized: a noncopyable value cannot be left half initialized.
         var socket = try NetlinkSocket()
         let family = try GenericNetlinkFamily(named: Self.familyName, over: &socket)
         self.socket = socket
         self.family = family
     }
 
-    /// Attaches connections, whose handshakes are done, to a device, or to the first free one; answers
-    /// which. The kernel keeps them open by itself from then on. One exchange.
-    public mutating func connect(
+    /// Attaches connections, whose handshakes are complete, to a device or to the first free one, and returns
+    /// the device. From then on the kernel has its own references to the sockets. One exchange.
+    package mutating func connect(
         _ connections: [NBDConnection], to device: NBDDevice?, _ options: NBDDeviceOptions
     ) throws(Errno) -> NBDDevice {
-        // The message has their numbers alone: they stay open until it is answered.
+        // The message contains only descriptors: the connections must stay open until the reply arrives.
         defer { withExtendedLifetime(connections) {} }
-        let answers = try family.ask(
+        let replies = try family.exchange(
             NBDMessage.connect(connections.map(\.handle), device, options), over: &socket)
-        guard let device = NBDMessage.device(in: answers) else { throw .badMessage }
+        guard let device = NBDMessage.device(in: replies) else { throw .badMessage }
         return device
     }
 
-    /// Replaces sockets of a device that are dead; those for which there is none are left over. One
-    /// exchange.
-    public mutating func reconfigure(
+    /// Replaces dead sockets of a device. The kernel ignores connections for which there is no dead socket.
+    /// One exchange.
+    package mutating func reconfigure(
         _ device: NBDDevice, _ connections: [NBDConnection], _ options: NBDDeviceOptions
     ) throws(Errno) {
         defer { withExtendedLifetime(connections) {} }
-        _ = try family.ask(
+        _ = try family.exchange(
             NBDMessage.reconfigure(connections.map(\.handle), device, options), over: &socket)
     }
 
-    /// Changes a device's timeouts; its sockets stay. One exchange.
-    public mutating func setTimeouts(
+    /// Changes the timeouts of a device, and keeps its sockets. One exchange.
+    package mutating func setTimeouts(
         of device: NBDDevice, _ options: NBDDeviceOptions
     ) throws(Errno) {
-        _ = try family.ask(NBDMessage.reconfigure([], device, options), over: &socket)
+        _ = try family.exchange(NBDMessage.reconfigure([], device, options), over: &socket)
     }
 
-    /// Takes the sockets away. What was in flight fails; what was not written is lost. One exchange.
-    public mutating func disconnect(_ device: NBDDevice) throws(Errno) {
-        _ = try family.ask(NBDMessage.disconnect(device), over: &socket)
+    /// Detaches the sockets from a device. Requests in flight fail, and unwritten data is lost. One exchange.
+    package mutating func disconnect(_ device: NBDDevice) throws(Errno) {
+        _ = try family.exchange(NBDMessage.disconnect(device), over: &socket)
     }
 
-    /// All devices, and whether each is connected. One exchange.
-    public mutating func status() throws(Errno) -> [NBDDevice: Bool] {
-        let answers = try family.ask(NBDMessage.status, over: &socket)
-        guard let devices = NBDMessage.devices(in: answers) else { throw .badMessage }
+    /// Returns all devices, and whether each is connected. One exchange.
+    package mutating func status() throws(Errno) -> [NBDDevice: Bool] {
+        let replies = try family.exchange(NBDMessage.status, over: &socket)
+        guard let devices = NBDMessage.devices(in: replies) else { throw .badMessage }
         return devices
     }
 }

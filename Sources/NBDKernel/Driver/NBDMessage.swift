@@ -1,7 +1,7 @@
 internal import LinuxIO
 internal import NBDProtocol
 
-/// Puts commands together and takes answers apart, without any input or output.
+/// Encodes commands to the driver and decodes its replies, without input or output.
 enum NBDMessage {
     static func connect(
         _ sockets: [SocketHandle], _ device: NBDDevice?, _ options: NBDDeviceOptions
@@ -16,7 +16,7 @@ enum NBDMessage {
         return GenericNetlinkMessage(command: NBDCommand.connect, attributes: attributes)
     }
 
-    /// Size and flags stay as they are: the kernel takes a size to be a new one, and no new flags.
+    /// Leaves size and flags out: the kernel would treat a size as a new one, and accepts no new flags.
     static func reconfigure(
         _ sockets: [SocketHandle], _ device: NBDDevice, _ options: NBDDeviceOptions
     ) -> GenericNetlinkMessage {
@@ -35,19 +35,19 @@ enum NBDMessage {
 
     static var status: GenericNetlinkMessage { GenericNetlinkMessage(command: NBDCommand.status) }
 
-    /// The device that a connect was answered with; nil when the answer is malformed.
-    static func device(in answers: [GenericNetlinkMessage]) -> NBDDevice? {
-        guard let answer = answers.first, answer.command == NBDCommand.connect,
-            let attributes = NetlinkAttribute.parse(answer.attributes),
+    /// Returns the device in the reply to a connect, or nil if the reply is malformed.
+    static func device(in replies: [GenericNetlinkMessage]) -> NBDDevice? {
+        guard let reply = replies.first, reply.command == NBDCommand.connect,
+            let attributes = NetlinkAttribute.parse(reply.attributes),
             let index: UInt32 = attributes[type: NBDAttribute.index]?.number()
         else { return nil }
         return NBDDevice(index: index)
     }
 
-    /// The devices that a status was answered with; nil when the answer is malformed.
-    static func devices(in answers: [GenericNetlinkMessage]) -> [NBDDevice: Bool]? {
-        guard let answer = answers.first, answer.command == NBDCommand.status,
-            let attributes = NetlinkAttribute.parse(answer.attributes),
+    /// Returns the devices in the reply to a status, or nil if the reply is malformed.
+    static func devices(in replies: [GenericNetlinkMessage]) -> [NBDDevice: Bool]? {
+        guard let reply = replies.first, reply.command == NBDCommand.status,
+            let attributes = NetlinkAttribute.parse(reply.attributes),
             let items = attributes[type: NBDAttribute.devices]?.nested
         else { return nil }
         var devices: [NBDDevice: Bool] = [:]

@@ -1,87 +1,87 @@
-// Generic netlink: families with a name, whose number is found out once, and their commands
-// (linux/genetlink.h).
+package import SystemPackage
 
-public import SystemPackage
+/// A command to a generic netlink family, or its reply: the payload of a netlink message
+/// (linux/genetlink.h).
+package struct GenericNetlinkMessage: Sendable, Equatable {
+    /// The command.
+    package var command: UInt8
+    /// The version of the family. Two reserved bytes follow it in the header.
+    package var version: UInt8
+    /// The encoded attributes.
+    package var attributes: [UInt8]
 
-/// A command of a family, with its attributes: what generic netlink's messages carry.
-public struct GenericNetlinkMessage: Sendable, Equatable {
-    /// What is asked for, or answered.
-    public var command: UInt8
-    /// The family's version. Its header has two more bytes, which are reserved.
-    public var version: UInt8
-    /// The attributes as they travel.
-    public var attributes: [UInt8]
-
-    /// Bytes before the attributes. `GENL_HDRLEN`
+    /// Size of the header before the attributes in bytes. `GENL_HDRLEN`
     static var headerSize: Int { 4 }
 
-    /// A command to a family.
-    public init(command: UInt8, version: UInt8 = 1, attributes: NetlinkAttributes = .init()) {
+    /// Creates a command to a family.
+    package init(command: UInt8, version: UInt8 = 1, attributes: NetlinkAttributes = .init()) {
         self.command = command
         self.version = version
         self.attributes = attributes.bytes
     }
 
-    /// From a message's payload; nil when it is too short.
-    public init?(decoding payload: [UInt8]) {
+    /// Decodes the payload of a message. Returns nil if it is too short.
+    package init?(decoding payload: [UInt8]) {
         guard payload.count >= Self.headerSize else { return nil }
         command = payload[0]
         version = payload[1]
         attributes = Array(payload.dropFirst(Self.headerSize))
     }
 
-    /// The payload of a message.
-    public var encoded: [UInt8] { [command, version, 0, 0] + attributes }
+    /// The payload of a netlink message.
+    package var encoded: [UInt8] { [command, version, 0, 0] + attributes }
 }
 
-/// A family of generic netlink, found by its name.
-public struct GenericNetlinkFamily: Sendable, Equatable {
-    /// Its number at this kernel, since it was loaded.
-    public let number: UInt16
+/// A generic netlink family, looked up by name.
+package struct GenericNetlinkFamily: Sendable, Equatable {
+    /// The identifier that the kernel assigned to the family when it was loaded.
+    package let identifier: UInt16
 
-    /// The family that knows the others. `GENL_ID_CTRL`
+    /// The identifier of the controller, the family that knows all others. `GENL_ID_CTRL`
     package static var controller: UInt16 { 16 }
-    /// Asks for a family. `CTRL_CMD_GETFAMILY`
+    /// Looks a family up. `CTRL_CMD_GETFAMILY`
     static var getFamily: UInt8 { 3 }
-    /// A family's number, 16 bits. `CTRL_ATTR_FAMILY_ID`
-    static var familyNumber: UInt16 { 1 }
-    /// A family's name, at most 15 bytes. `CTRL_ATTR_FAMILY_NAME`
+    /// Identifier of a family, 16 bits. `CTRL_ATTR_FAMILY_ID`
+    static var familyIdentifier: UInt16 { 1 }
+    /// Name of a family, at most 15 bytes. `CTRL_ATTR_FAMILY_NAME`
     static var familyName: UInt16 { 2 }
 
-    /// Asks for a family by name; throws `noSuchFileOrDirectory` when there is none. The kernel may
-    /// load the module that has it.
-    public init(named name: String, over socket: inout NetlinkSocket) throws(Errno) {
-        let answer = try socket.ask(Self.question(name))
-        guard let number = Self.number(in: answer) else { throw .badMessage }
-        self.number = number
+    /// Looks a family up. Throws `noSuchFileOrDirectory` if there is none. The kernel may load the module that
+    /// provides it.
+    package init(named name: String, over socket: inout NetlinkSocket) throws(Errno) {
+        let reply = try socket.exchange(Self.lookup(name))
+        guard let identifier = Self.identifier(in: reply) else { throw .badMessage }
+        self.identifier = identifier
     }
 
-    package static func question(_ name: String) -> NetlinkMessage {
+    /// Returns the message that looks a family up.
+    package static func lookup(_ name: String) -> NetlinkMessage {
         var attributes = NetlinkAttributes()
         attributes.append(familyName, text: name)
         let command = GenericNetlinkMessage(command: getFamily, attributes: attributes)
         return NetlinkMessage(type: controller, payload: command.encoded)
     }
 
-    static func number(in answer: [NetlinkMessage]) -> UInt16? {
-        guard let message = answer.first, message.type == controller,
+    /// Returns the identifier in the reply to a lookup, or nil if the reply is malformed.
+    static func identifier(in reply: [NetlinkMessage]) -> UInt16? {
+        guard let message = reply.first, message.type == controller,
             let command = GenericNetlinkMessage(decoding: message.payload)
         else { return nil }
-        return NetlinkAttribute.parse(command.attributes)?[type: familyNumber]?.number()
+        return NetlinkAttribute.parse(command.attributes)?[type: familyIdentifier]?.number()
     }
 
-    /// Sends a command to the family, and answers the commands that came back.
-    public func ask(
+    /// Sends a command to the family, and returns its replies.
+    package func exchange(
         _ command: GenericNetlinkMessage, over socket: inout NetlinkSocket
     ) throws(Errno) -> [GenericNetlinkMessage] {
-        let message = NetlinkMessage(type: number, payload: command.encoded)
-        var answers: [GenericNetlinkMessage] = []
-        for message in try socket.ask(message) {
-            guard message.type == number,
-                let answer = GenericNetlinkMessage(decoding: message.payload)
+        let message = NetlinkMessage(type: identifier, payload: command.encoded)
+        var replies: [GenericNetlinkMessage] = []
+        for message in try socket.exchange(message) {
+            guard message.type == identifier,
+                let reply = GenericNetlinkMessage(decoding: message.payload)
             else { throw .badMessage }
-            answers.append(answer)
+            replies.append(reply)
         }
-        return answers
+        return replies
     }
 }

@@ -1,52 +1,50 @@
-// Attributes of a netlink message: how they are put together, and how they are taken apart.
-//
-// Each is a length, a type and a payload, padded to four bytes, in the machine's own byte order.
-// What comes from outside is taken apart with every length checked: a malformed list is nil.
-
-public import LinuxIO
+package import LinuxIO
 internal import Glibc
 
-/// Attributes under construction (linux/netlink.h, `struct nlattr`).
-public struct NetlinkAttributes: Sendable, Equatable {
-    /// The attributes as they travel.
-    public private(set) var bytes: [UInt8] = []
+/// Encodes the attributes of a netlink message (linux/netlink.h, `struct nlattr`).
+///
+/// Each attribute is a length, a type and a payload, padded to four bytes, in native byte order.
+package struct NetlinkAttributes: Sendable, Equatable {
+    /// The encoded attributes.
+    package private(set) var bytes: [UInt8] = []
 
-    /// Bytes of an attribute before its payload. `NLA_HDRLEN`
+    /// Size of an attribute's header in bytes. `NLA_HDRLEN`
     static var headerSize: Int { 4 }
-    /// Says that the payload is attributes again. `NLA_F_NESTED`
+    /// The flag of an attribute whose payload consists of attributes. `NLA_F_NESTED`
     static var nestedFlag: UInt16 { 0x8000 }
-    /// The bits that are flags, and not part of the type. `NLA_TYPE_MASK`, inverted
+    /// The flag bits, which are not part of the type. `NLA_TYPE_MASK`, inverted
     static var flagBits: UInt16 { 0xc000 }
 
-    /// None yet.
-    public init() {}
+    /// Creates an empty list.
+    package init() {}
 
     /// Appends a number.
-    public mutating func append<Number: FixedWidthInteger>(_ type: UInt16, number: Number) {
+    package mutating func append<Number: FixedWidthInteger>(_ type: UInt16, number: Number) {
         var payload: [UInt8] = []
         payload.append(native: number)
         append(type, payload)
     }
 
-    /// Appends a text, with the NUL that ends it. `NLA_NUL_STRING`
-    public mutating func append(_ type: UInt16, text: String) {
+    /// Appends a text and a terminating NUL. `NLA_NUL_STRING`
+    package mutating func append(_ type: UInt16, text: String) {
         append(type, Array(text.utf8) + [0])
     }
 
-    /// Appends attributes inside an attribute. `NLA_NESTED`
-    public mutating func append(_ type: UInt16, nested: NetlinkAttributes) {
+    /// Appends an attribute that contains attributes. `NLA_NESTED`
+    package mutating func append(_ type: UInt16, nested: NetlinkAttributes) {
         append(type | Self.nestedFlag, nested.bytes)
     }
 
-    /// Appends a descriptor's number, for the kernel to take a reference to what is behind it. The
-    /// socket has to be open until the message has been answered.
-    public mutating func append(_ type: UInt16, descriptorOf socket: SocketHandle) {
+    /// Appends the descriptor of a socket, to which the kernel takes a reference. The socket must stay open
+    /// until the reply arrives.
+    package mutating func append(_ type: UInt16, descriptorOf socket: SocketHandle) {
         append(type, number: UInt32(bitPattern: socket.rawValue))
     }
 
     private mutating func append(_ type: UInt16, _ payload: [UInt8]) {
         let length = Self.headerSize + payload.count
-        precondition(length <= Int(UInt16.max), "an attribute is longer than its length can say")
+        precondition(
+            length <= Int(UInt16.max), "an attribute is longer than its 16-bit length field allows")
         bytes.append(native: UInt16(length))
         bytes.append(native: type)
         bytes += payload
@@ -54,15 +52,15 @@ public struct NetlinkAttributes: Sendable, Equatable {
     }
 }
 
-/// One attribute of a message that came in.
-public struct NetlinkAttribute: Sendable, Equatable {
-    /// What it is; the family says which numbers there are.
-    public let type: UInt16
-    /// Its bytes, without the padding.
-    public let payload: [UInt8]
+/// An attribute of a received message.
+package struct NetlinkAttribute: Sendable, Equatable {
+    /// The type; each family defines its own.
+    package let type: UInt16
+    /// The payload, without padding.
+    package let payload: [UInt8]
 
-    /// The attributes in some bytes, in order; nil when a length does not add up.
-    public static func parse(_ bytes: some Sequence<UInt8>) -> [NetlinkAttribute]? {
+    /// Decodes a list of attributes. Every length is checked: returns nil if one is wrong.
+    package static func parse(_ bytes: some Sequence<UInt8>) -> [NetlinkAttribute]? {
         var rest = Array(bytes)[...]
         var attributes: [NetlinkAttribute] = []
         while !rest.isEmpty {
@@ -74,31 +72,31 @@ public struct NetlinkAttribute: Sendable, Equatable {
                 NetlinkAttribute(
                     type: type & ~NetlinkAttributes.flagBits,
                     payload: Array(rest.prefix(length).dropFirst(NetlinkAttributes.headerSize))))
-            // The last one's padding may be missing.
+            // The padding of the last attribute may be missing.
             rest = rest.dropFirst(length.padded)
         }
         return attributes
     }
 
-    /// The number in it; nil when it has another length.
-    public func number<Number: FixedWidthInteger>(as type: Number.Type = Number.self) -> Number? {
+    /// Returns the payload as a number, or nil if it has another length.
+    package func number<Number: FixedWidthInteger>(as type: Number.Type = Number.self) -> Number? {
         guard payload.count == Number.bitWidth / 8 else { return nil }
         return payload[...].native(at: 0, as: type)
     }
 
-    /// The attributes inside it; nil when they are malformed.
-    public var nested: [NetlinkAttribute]? { Self.parse(payload) }
+    /// The attributes in the payload, or nil if they are malformed.
+    package var nested: [NetlinkAttribute]? { Self.parse(payload) }
 }
 
 extension [NetlinkAttribute] {
-    /// The first one of a type.
-    public subscript(type type: UInt16) -> NetlinkAttribute? { first { $0.type == type } }
+    /// The first attribute of a type.
+    package subscript(type type: UInt16) -> NetlinkAttribute? { first { $0.type == type } }
 }
 
 // MARK: - Native byte order and padding
 
 extension [UInt8] {
-    /// Appends a number in the machine's own byte order.
+    /// Appends a number in native byte order.
     mutating func append<Number: FixedWidthInteger>(native number: Number) {
         for byte in 0..<Number.bitWidth / 8 {
             append(UInt8(truncatingIfNeeded: number.littleEndian >> Number(byte * 8)))
@@ -112,8 +110,8 @@ extension [UInt8] {
 }
 
 extension ArraySlice<UInt8> {
-    /// The number at an offset from the start, in the machine's own byte order; nil when it is not
-    /// all there.
+    /// Returns the number at an offset from the start, in native byte order, or nil if there are too few
+    /// bytes.
     func native<Number: FixedWidthInteger>(at offset: Int, as type: Number.Type) -> Number? {
         let width = Number.bitWidth / 8
         guard offset >= 0, count >= offset + width else { return nil }
@@ -126,6 +124,6 @@ extension ArraySlice<UInt8> {
 }
 
 extension Int {
-    /// The next multiple of four. `NLMSG_ALIGN`
+    /// The value rounded up to a multiple of four. `NLMSG_ALIGN`
     var padded: Int { (self + 3) & ~3 }
 }

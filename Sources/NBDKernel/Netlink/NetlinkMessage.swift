@@ -1,40 +1,40 @@
 internal import SystemPackage
 
-/// A message to the kernel, or from it.
-public struct NetlinkMessage: Sendable, Equatable {
-    /// What a message is about, and how it wants to be answered (linux/netlink.h).
-    public struct Flags: OptionSet, Sendable, Hashable {
-        /// The flags as they travel.
-        public let rawValue: UInt16
-        /// Flags from their number.
-        public init(rawValue: UInt16) { self.rawValue = rawValue }
+/// A netlink message to or from the kernel.
+package struct NetlinkMessage: Sendable, Equatable {
+    /// The flags of a message (linux/netlink.h).
+    package struct Flags: OptionSet, Sendable, Hashable {
+        /// The flags on the wire.
+        package let rawValue: UInt16
+        /// Creates flags from their value on the wire.
+        package init(rawValue: UInt16) { self.rawValue = rawValue }
 
-        /// To the kernel. `NLM_F_REQUEST`
-        public static let request = Self(rawValue: 1)
-        /// More messages of the same answer follow. `NLM_F_MULTI`
-        public static let multiple = Self(rawValue: 2)
-        /// An answer is wanted also when all went well. `NLM_F_ACK`
-        public static let acknowledge = Self(rawValue: 4)
+        /// A request to the kernel. `NLM_F_REQUEST`
+        package static let request = Self(rawValue: 1)
+        /// More messages of the same reply follow. `NLM_F_MULTI`
+        package static let multiple = Self(rawValue: 2)
+        /// The sender wants an acknowledgement also on success. `NLM_F_ACK`
+        package static let acknowledge = Self(rawValue: 4)
     }
 
-    /// The family's number, or one of the numbers below.
-    public var type: UInt16
-    /// See ``Flags``.
-    public var flags: Flags
-    /// Brings answers and questions together.
-    public var sequence: UInt32
-    /// What follows the header, without padding.
-    public var payload: [UInt8]
+    /// The identifier of the family, ``errorType`` or ``doneType``.
+    package var type: UInt16
+    /// The flags.
+    package var flags: Flags
+    /// Number that the reply repeats, so that requests and replies can be matched.
+    package var sequence: UInt32
+    /// The bytes after the header, without padding.
+    package var payload: [UInt8]
 
-    /// Bytes of a header. `NLMSG_HDRLEN`
+    /// Size of a header in bytes. `NLMSG_HDRLEN`
     static var headerSize: Int { 16 }
-    /// An error, or the acknowledgement. `NLMSG_ERROR`
+    /// The type of an error or acknowledgement. `NLMSG_ERROR`
     static var errorType: UInt16 { 2 }
-    /// The end of an answer of several messages. `NLMSG_DONE`
+    /// The type of the message that ends a reply of several messages. `NLMSG_DONE`
     static var doneType: UInt16 { 3 }
 
-    /// A message of these parts.
-    public init(
+    /// Creates a message.
+    package init(
         type: UInt16, flags: Flags = [.request, .acknowledge], sequence: UInt32 = 0,
         payload: [UInt8]
     ) {
@@ -44,8 +44,8 @@ public struct NetlinkMessage: Sendable, Equatable {
         self.payload = payload
     }
 
-    /// The message as it travels. The kernel finds out by itself who the sender is.
-    public var encoded: [UInt8] {
+    /// The encoded message. The field for the sender is 0; the kernel knows the sender.
+    package var encoded: [UInt8] {
         var bytes: [UInt8] = []
         bytes.append(native: UInt32(Self.headerSize + payload.count))
         bytes.append(native: type)
@@ -57,8 +57,8 @@ public struct NetlinkMessage: Sendable, Equatable {
         return bytes
     }
 
-    /// The messages in one datagram; nil when a length does not add up.
-    public static func parse(_ datagram: [UInt8]) -> [NetlinkMessage]? {
+    /// Decodes the messages in a datagram. Returns nil if a length is wrong.
+    package static func parse(_ datagram: [UInt8]) -> [NetlinkMessage]? {
         var rest = datagram[...]
         var messages: [NetlinkMessage] = []
         while !rest.isEmpty {
@@ -77,7 +77,8 @@ public struct NetlinkMessage: Sendable, Equatable {
         return messages
     }
 
-    /// What an error message says: nil is an acknowledgement. Malformed ones say `badMessage`.
+    /// The error in a message of type ``errorType``; nil for an acknowledgement, and `badMessage` if the
+    /// message is malformed.
     var error: Errno? {
         guard let number = payload[...].native(at: 0, as: Int32.self), number <= 0,
             number > .min

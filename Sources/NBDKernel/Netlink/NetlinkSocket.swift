@@ -1,38 +1,38 @@
 internal import LinuxIO
 internal import CLinux
-public import SystemPackage
+package import SystemPackage
 
-/// A generic netlink socket, and the duty to close it. netlink(7)
-public struct NetlinkSocket: ~Copyable, Sendable {
+/// A generic netlink socket; closes it when released. netlink(7)
+package struct NetlinkSocket: ~Copyable, Sendable {
     private let descriptor: Descriptor
     private var sequence: UInt32 = 0
 
-    /// Bytes that one datagram of the kernel may have; it sends none longer than a page or two.
+    /// Size of the receive buffer in bytes. The kernel sends datagrams of at most a page or two.
     private static var datagramSize: Int { 64 << 10 }
-    /// Milliseconds within which the kernel answers. It does what it is asked before the question's
-    /// send returns, so an answer that is not there then does not come.
-    private static var patience: Int { 10_000 }
+    /// Receive timeout in milliseconds. The kernel executes a request before send(2) returns, so a reply
+    /// that is not there by then will not arrive.
+    private static var timeout: Int { 10_000 }
 
-    /// Opens one. socket(2), `NETLINK_GENERIC`
-    public init() throws(Errno) {
+    /// Opens a socket. socket(2), `NETLINK_GENERIC`
+    package init() throws(Errno) {
         descriptor = Descriptor(adopting: try checked(clinux_netlink_socket()))
-        handle.setReceiveTimeout(milliseconds: Self.patience)
+        handle.setReceiveTimeout(milliseconds: Self.timeout)
     }
 
     private var handle: SocketHandle { SocketHandle(rawValue: descriptor.rawValue) }
 
-    /// Asks, and answers the messages that came back before the acknowledgement. Throws what the
-    /// kernel says, or `badMessage` when its answer is malformed.
-    public mutating func ask(_ message: NetlinkMessage) throws(Errno) -> [NetlinkMessage] {
+    /// Sends a request, and returns the messages that the kernel sends before its acknowledgement. Throws the
+    /// kernel's error, or `badMessage` if the reply is malformed.
+    package mutating func exchange(_ message: NetlinkMessage) throws(Errno) -> [NetlinkMessage] {
         sequence &+= 1
-        var question = message
-        question.sequence = sequence
-        question.flags.formUnion([.request, .acknowledge])
-        try send(question.encoded)
-        var conversation = NetlinkConversation(sequence: sequence)
+        var request = message
+        request.sequence = sequence
+        request.flags.formUnion([.request, .acknowledge])
+        try send(request.encoded)
+        var reply = NetlinkReply(sequence: sequence)
         while true {
             guard let messages = NetlinkMessage.parse(try receive()) else { throw .badMessage }
-            if let answer = try conversation.take(messages) { return answer }
+            if let complete = try reply.add(messages) { return complete }
         }
     }
 
@@ -53,23 +53,23 @@ public struct NetlinkSocket: ~Copyable, Sendable {
     }
 }
 
-/// The answer to one question, as it comes in.
-package struct NetlinkConversation {
+/// Collects the messages of the reply to one request.
+package struct NetlinkReply {
     let sequence: UInt32
-    private var answer: [NetlinkMessage] = []
+    private var messages: [NetlinkMessage] = []
 
     package init(sequence: UInt32) { self.sequence = sequence }
 
-    /// Takes messages in; what has come when they end the answer, else nil.
-    package mutating func take(_ messages: [NetlinkMessage]) throws(Errno) -> [NetlinkMessage]? {
-        // Others are late answers to a question that was given up.
-        for message in messages where message.sequence == sequence {
+    /// Adds received messages. Returns all messages of the reply if it is complete, else nil.
+    package mutating func add(_ received: [NetlinkMessage]) throws(Errno) -> [NetlinkMessage]? {
+        // Messages with another sequence number are late replies to a request that timed out.
+        for message in received where message.sequence == sequence {
             switch message.type {
             case NetlinkMessage.errorType:
                 if let error = message.error { throw error }
-                return answer
-            case NetlinkMessage.doneType: return answer
-            default: answer.append(message)
+                return messages
+            case NetlinkMessage.doneType: return messages
+            default: messages.append(message)
             }
         }
         return nil

@@ -1,32 +1,31 @@
-// Why a client got no export, in words for the person who asked for it.
-
 extension ClientNegotiation {
-    /// Why a handshake came to nothing.
+    /// The reason why a handshake failed.
     public enum Failure: Error, Sendable, Hashable {
         /// The first bytes are not those of an NBD server.
         case notNBD
-        /// An NBD server from before 2012, which cannot be asked for an export.
+        /// An NBD server from before 2012, whose handshake has no export names.
         case oldstyle
-        /// The server can only be asked for an export, not for a list.
+        /// The server lacks fixed newstyle, so it can open an export, but not list them or negotiate
+        /// other messages.
         case notFixedNewstyle
-        /// The server said no, and perhaps why; the message is empty when it did not say.
+        /// The server replied with an error. The message is empty if the server sent none.
         case refused(OptionCode, OptionReplyCode, message: String)
-        /// The server closed the connection when it was asked for the export of this name, which is
-        /// how EXPORT_NAME is refused.
+        /// The server closed the connection after EXPORT_NAME with this name. That is how a server rejects
+        /// EXPORT_NAME.
         case exportNameRefused(String)
-        /// The server closed the connection in the middle of the handshake.
+        /// The server closed the connection during the handshake.
         case closed
-        /// A reply that does not begin with its magic number.
+        /// A reply does not begin with its magic number.
         case replyMagic
-        /// A reply to another option than the one that was asked.
+        /// A reply belongs to another option (the second) than the one that was sent (the first).
         case wrongReply(OptionCode, OptionCode)
-        /// A reply of a kind that does not belong to the option.
+        /// A reply has a type that does not belong to the option.
         case unexpectedReply(OptionCode, OptionReplyCode)
-        /// A reply whose data is not as it must be.
+        /// The data of a reply is malformed.
         case malformedReply(OptionCode)
-        /// A reply that claims so many bytes of data that they are not read.
+        /// A reply announces this many bytes of data, more than the client reads.
         case replyLength(UInt32)
-        /// More replies than a handshake may have.
+        /// The server sent more replies than a handshake may have.
         case tooManyReplies
     }
 }
@@ -35,28 +34,33 @@ extension ClientNegotiation.Failure: CustomStringConvertible {
     /// One sentence, without a full stop.
     public var description: String {
         switch self {
-        case .notNBD: "this is no NBD server: its greeting is that of another protocol"
-        case .oldstyle: "the server speaks only the oldstyle handshake, which has no exports"
-        case .notFixedNewstyle: "the server cannot list its exports: it lacks fixed newstyle"
+        case .notNBD:
+            "this is not an NBD server: its first bytes belong to another protocol"
+        case .oldstyle: "the server supports only the oldstyle handshake, which has no export names"
+        case .notFixedNewstyle:
+            "the server does not support fixed newstyle negotiation, which this needs"
         case .refused(let option, let code, let message):
-            "the server refused \(option.name): "
+            "the server rejected \(option.name): "
                 + (message.isEmpty ? code.meaning : Self.printable(message))
         case .exportNameRefused(let name):
-            "the server closed the connection: it may have no export \"\(name)\""
+            "the server closed the connection; perhaps it has no export \"\(name)\""
         case .closed: "the server closed the connection during the handshake"
         case .replyMagic: "a reply of the server does not begin with its magic number"
         case .wrongReply(let asked, let answered):
-            "the server was asked \(asked.name) and answered \(answered.name)"
+            "the client sent \(asked.name), but the server replied to \(answered.name)"
         case .unexpectedReply(let option, let code):
-            "the server answered \(option.name) with a reply of type \(code.rawValue)"
+            "the server sent a reply of type \(code.rawValue), which \(option.name) does not have"
         case .malformedReply(let option):
-            "the server's answer to \(option.name) has data that is not as it must be"
-        case .replyLength(let length): "a reply of the server claims \(length) bytes of data"
-        case .tooManyReplies: "the server sends replies without an end"
+            "the data in the server's reply to \(option.name) is malformed"
+        case .replyLength(let length):
+            "a reply of the server announces \(length) bytes of data; "
+                + "the limit is \(Limits.optionReplyData)"
+        case .tooManyReplies: "the server sent more than \(Limits.optionReplyCount) replies"
         }
     }
 
-    /// A stranger's text on somebody's terminal: without what could move the cursor.
+    /// Replaces control characters, since the text comes from the server and may be shown on a
+    /// terminal.
     private static func printable(_ text: String) -> String {
         String(
             String.UnicodeScalarView(
@@ -65,25 +69,25 @@ extension ClientNegotiation.Failure: CustomStringConvertible {
 }
 
 extension OptionReplyCode {
-    /// What an error means, for when the server does not say.
+    /// What an error means, for a server that sends no message. A clause about the server.
     var meaning: String {
         switch self {
-        case .unsupported: "it does not know this option"
+        case .unsupported: "it does not support this option"
         case .policy: "its policy forbids it"
-        case .invalid: "it finds the request invalid"
-        case .platform: "its platform cannot do it"
-        case .tlsRequired: "it wants TLS first"
+        case .invalid: "it considers the request invalid"
+        case .platform: "its platform does not support it"
+        case .tlsRequired: "it requires TLS first"
         case .unknownExport: "it has no such export"
-        case .shutdown: "it is being stopped"
-        case .blockSizeRequired: "it wants the client to heed its block sizes"
-        case .tooBig: "the request is too long for it"
+        case .shutdown: "it is stopping"
+        case .blockSizeRequired: "it requires clients that respect its block sizes"
+        case .tooBig: "the request is too long"
         default: "error \(rawValue & 0x7fff_ffff)"
         }
     }
 }
 
 extension OptionCode {
-    /// Its name in the specification.
+    /// The option's name in the specification, or its value for an unknown option.
     var name: String {
         switch self {
         case .exportName: "NBD_OPT_EXPORT_NAME"

@@ -1,21 +1,22 @@
-/// Handshake flags: what the server can do (specification: "Handshake flags").
+/// Handshake flags: what the server supports (NBD specification, Handshake flags).
 public struct HandshakeFlags: OptionSet, Sendable, Hashable {
-    /// The flags as they travel.
+    /// The flags on the wire.
     public let rawValue: UInt16
-    /// Flags from their wire value.
+    /// Creates flags from their value on the wire.
     public init(rawValue: UInt16) { self.rawValue = rawValue }
 
-    /// Options are answered, so that more than one can be sent. `NBD_FLAG_FIXED_NEWSTYLE`
+    /// The server replies to options, so the client can send more than one.
+    /// `NBD_FLAG_FIXED_NEWSTYLE`
     public static let fixedNewstyle = Self(rawValue: 1 << 0)
-    /// The 124 zero bytes after EXPORT_NAME can be left out. `NBD_FLAG_NO_ZEROES`
+    /// The server can omit the 124 zero bytes after EXPORT_NAME. `NBD_FLAG_NO_ZEROES`
     public static let noZeroes = Self(rawValue: 1 << 1)
 }
 
-/// Client flags: which of the handshake flags the client takes up (specification: "Client flags").
+/// Client flags: which of the handshake flags the client accepts (NBD specification, Client flags).
 public struct ClientFlags: OptionSet, Sendable, Hashable {
-    /// The flags as they travel.
+    /// The flags on the wire.
     public let rawValue: UInt32
-    /// Flags from their wire value.
+    /// Creates flags from their value on the wire.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
     /// `NBD_FLAG_C_FIXED_NEWSTYLE`
@@ -23,28 +24,29 @@ public struct ClientFlags: OptionSet, Sendable, Hashable {
     /// `NBD_FLAG_C_NO_ZEROES`
     public static let noZeroes = Self(rawValue: 1 << 1)
 
-    /// Bytes on the wire.
+    /// Size on the wire, in bytes.
     public static var encodedSize: Int { 4 }
 }
 
-/// The server's first message (specification: "Newstyle negotiation").
+/// The server's first message (NBD specification, Newstyle negotiation).
 public struct Greeting: Sendable, Hashable {
     /// ASCII "NBDMAGIC". `NBD_INIT_MAGIC`
     public static var magic: UInt64 { 0x4e42_444d_4147_4943 }
     /// ASCII "IHAVEOPT": newstyle, and the first word of every option. `NBD_OPTS_MAGIC`
     public static var optionMagic: UInt64 { 0x4948_4156_454f_5054 }
-    /// In its place, what the handshake of before 2012 has. `NBD_CLISERV_MAGIC`
+    /// The word that an oldstyle handshake (before 2012) has in place of ``optionMagic``.
+    /// `NBD_CLISERV_MAGIC`
     public static var oldstyleMagic: UInt64 { 0x0000_4202_8186_1253 }
-    /// Bytes on the wire.
+    /// Size on the wire, in bytes.
     public static var encodedSize: Int { 18 }
 
-    /// What the server offers.
+    /// What the server supports.
     public var flags: HandshakeFlags
 
-    /// A greeting that offers these flags.
+    /// Creates a greeting that offers these flags.
     public init(flags: HandshakeFlags) { self.flags = flags }
 
-    /// Nil when the bytes are not a newstyle greeting.
+    /// Decodes a greeting. Returns nil if the bytes are not a newstyle greeting.
     public init?(decoding bytes: borrowing RawSpan) {
         guard bytes.byteCount >= Self.encodedSize,
             bytes.bigEndian(at: 0) == Self.magic,
@@ -53,7 +55,7 @@ public struct Greeting: Sendable, Hashable {
         flags = HandshakeFlags(rawValue: bytes.bigEndian(at: 16))
     }
 
-    /// The message as it travels.
+    /// The message on the wire.
     public var encoded: [UInt8] {
         var bytes: [UInt8] = []
         bytes.append(bigEndian: Self.magic)

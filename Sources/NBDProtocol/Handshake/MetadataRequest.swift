@@ -1,18 +1,19 @@
-/// The data of LIST_META_CONTEXT and SET_META_CONTEXT: an export, and queries for contexts
-/// (specification: `NBD_OPT_LIST_META_CONTEXT`).
+/// The data of LIST_META_CONTEXT and SET_META_CONTEXT: an export, and queries for contexts (NBD
+/// specification, `NBD_OPT_LIST_META_CONTEXT`).
 public struct MetadataRequest: Sendable, Hashable {
-    /// Name of the export; empty means the default one.
+    /// Name of the export; empty for the default one.
     public var exportName: String
-    /// Names of contexts, or parts of names, in the order asked.
+    /// Names of contexts, or namespaces, in the client's order.
     public var queries: [String]
 
-    /// A question about an export.
+    /// Creates a request for contexts of an export.
     public init(exportName: String, queries: [String]) {
         self.exportName = exportName
         self.queries = queries
     }
 
-    /// Nil when the lengths do not add up to the data, or a string is not a valid one.
+    /// Decodes a request. Returns nil if the lengths do not add up to the data, or if a string is
+    /// invalid.
     public init?(decoding data: [UInt8]) {
         var reader = ByteReader(data)
         guard let nameLength = reader.number(as: UInt32.self),
@@ -21,7 +22,7 @@ public struct MetadataRequest: Sendable, Hashable {
         else { return nil }
         exportName = name
         queries = []
-        // No room is made for a count that is only claimed.
+        // No memory is reserved for the count, which is only the client's claim.
         for _ in 0..<count {
             guard let length = reader.number(as: UInt32.self),
                 let query = reader.string(Int(length))
@@ -31,7 +32,7 @@ public struct MetadataRequest: Sendable, Hashable {
         guard reader.remaining == 0 else { return nil }
     }
 
-    /// The data as it travels.
+    /// The data on the wire.
     public var encoded: [UInt8] {
         var bytes: [UInt8] = []
         bytes.append(bigEndian: UInt32(exportName.utf8.count))
@@ -44,12 +45,12 @@ public struct MetadataRequest: Sendable, Hashable {
         return bytes
     }
 
-    /// Whether these queries list `base:allocation`: all is listed when nothing is asked, and "base:"
-    /// is a wildcard.
+    /// Whether these queries list `base:allocation`. Without a query, all contexts are listed; "base:" is
+    /// a wildcard.
     var listsAllocation: Bool {
         queries.isEmpty || queries.contains("base:") || selectsAllocation
     }
 
-    /// Whether these queries choose `base:allocation`; there is no wildcard for that.
+    /// Whether these queries select `base:allocation`. A selection has no wildcard.
     var selectsAllocation: Bool { queries.contains(MetadataContext.allocation) }
 }

@@ -1,49 +1,50 @@
-/// The number of an option (specification: "Option types").
+/// An option (NBD specification, Option types).
 public struct OptionCode: RawRepresentable, Sendable, Hashable {
-    /// The number as it travels.
+    /// The value on the wire.
     public let rawValue: UInt32
-    /// A code from its wire value; unknown ones exist too.
+    /// Creates an option from its value on the wire, which may be unknown.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-    /// Choose an export and start, with no way to be told no. `NBD_OPT_EXPORT_NAME`
+    /// Choose an export and start transmission; the server cannot reply with an error.
+    /// `NBD_OPT_EXPORT_NAME`
     public static var exportName: Self { Self(rawValue: 1) }
     /// End the handshake. `NBD_OPT_ABORT`
     public static var abort: Self { Self(rawValue: 2) }
     /// List the exports. `NBD_OPT_LIST`
     public static var list: Self { Self(rawValue: 3) }
-    /// Speak TLS from here on. `NBD_OPT_STARTTLS`
+    /// Switch to TLS. `NBD_OPT_STARTTLS`
     public static var startTLS: Self { Self(rawValue: 5) }
     /// Describe an export. `NBD_OPT_INFO`
     public static var info: Self { Self(rawValue: 6) }
-    /// Describe an export and start. `NBD_OPT_GO`
+    /// Describe an export and start transmission. `NBD_OPT_GO`
     public static var go: Self { Self(rawValue: 7) }
-    /// Structured replies. `NBD_OPT_STRUCTURED_REPLY`
+    /// Use structured replies. `NBD_OPT_STRUCTURED_REPLY`
     public static var structuredReply: Self { Self(rawValue: 8) }
     /// List metadata contexts. `NBD_OPT_LIST_META_CONTEXT`
     public static var listMetaContext: Self { Self(rawValue: 9) }
-    /// Choose metadata contexts. `NBD_OPT_SET_META_CONTEXT`
+    /// Select metadata contexts. `NBD_OPT_SET_META_CONTEXT`
     public static var setMetaContext: Self { Self(rawValue: 10) }
-    /// 64-bit lengths. `NBD_OPT_EXTENDED_HEADERS`
+    /// Use extended headers, with 64-bit lengths. `NBD_OPT_EXTENDED_HEADERS`
     public static var extendedHeaders: Self { Self(rawValue: 11) }
 }
 
-/// The fixed part of an option; its data follows (specification: "Newstyle negotiation").
+/// The header of an option; its data follows (NBD specification, Newstyle negotiation).
 public struct OptionHeader: Sendable, Hashable {
-    /// Bytes on the wire, without the data.
+    /// Size on the wire in bytes, without the data.
     public static var encodedSize: Int { 16 }
 
-    /// Which option.
+    /// The option.
     public var code: OptionCode
-    /// Bytes of data that follow.
+    /// Length of the data that follows, in bytes.
     public var length: UInt32
 
-    /// A header for an option with so many bytes of data.
+    /// Creates a header for an option with `length` bytes of data.
     public init(code: OptionCode, length: UInt32) {
         self.code = code
         self.length = length
     }
 
-    /// Nil when the magic is wrong.
+    /// Decodes a header. Returns nil if the magic number is wrong, or if there are too few bytes.
     public init?(decoding bytes: borrowing RawSpan) {
         guard bytes.byteCount >= Self.encodedSize, bytes.bigEndian(at: 0) == Greeting.optionMagic
         else { return nil }
@@ -51,7 +52,7 @@ public struct OptionHeader: Sendable, Hashable {
         length = bytes.bigEndian(at: 12)
     }
 
-    /// The header as it travels.
+    /// The header on the wire.
     public var encoded: [UInt8] {
         var bytes: [UInt8] = []
         bytes.append(bigEndian: Greeting.optionMagic)
@@ -61,21 +62,22 @@ public struct OptionHeader: Sendable, Hashable {
     }
 }
 
-/// The data of INFO and GO: an export, and what the client wants to know of it
-/// (specification: `NBD_OPT_INFO`).
+/// The data of INFO and GO: an export, and the information that the client asks for (NBD specification,
+/// `NBD_OPT_INFO`).
 public struct InfoRequest: Sendable, Hashable {
-    /// Name of the export; empty means the default one.
+    /// Name of the export; empty for the default one.
     public var exportName: String
-    /// Information asked for, in the order asked.
+    /// The information that the client asks for, in its order.
     public var types: [InfoType]
 
-    /// A question about an export.
+    /// Creates a request for information about an export.
     public init(exportName: String, types: [InfoType] = []) {
         self.exportName = exportName
         self.types = types
     }
 
-    /// Nil when the lengths do not add up to the data, or the name is no valid string.
+    /// Decodes a request. Returns nil if the lengths do not add up to the data, or if the name is
+    /// invalid.
     public init?(decoding data: [UInt8]) {
         var reader = ByteReader(data)
         guard let nameLength = reader.number(as: UInt32.self),
@@ -88,7 +90,7 @@ public struct InfoRequest: Sendable, Hashable {
         while let type = reader.number(as: UInt16.self) { types.append(InfoType(rawValue: type)) }
     }
 
-    /// The data as it travels.
+    /// The data on the wire.
     public var encoded: [UInt8] {
         var bytes: [UInt8] = []
         bytes.append(bigEndian: UInt32(exportName.utf8.count))

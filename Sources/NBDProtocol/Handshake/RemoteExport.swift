@@ -1,27 +1,28 @@
-/// An export of a server, as a client that uses it knows it.
+/// An export of a server, as its client knows it.
 public struct RemoteExport: Sendable, Hashable {
-    /// The name that was asked for.
+    /// The name that the client asked for.
     public var name: String
-    /// Text for people; empty when the server sent none.
+    /// A description for people; empty if the server sent none.
     public var description = ""
     /// Size in bytes.
     public var size: UInt64 = 0
-    /// What it can do.
+    /// What it supports.
     public var flags: TransmissionFlags = []
-    /// Nil when the server told none that make sense: then 512 bytes to 32 MiB are safe.
+    /// The block sizes, or nil if the server sent no valid ones. Requests from 512 bytes to 32 MiB are
+    /// safe then.
     public var blockSizes: BlockSizes?
 
-    /// An export of which only the name is known.
+    /// Creates an export of which only the name is known.
     public init(name: String) { self.name = name }
 
-    /// Bytes of EXPORT_NAME's answer, without the zeroes.
+    /// Size of the reply to EXPORT_NAME in bytes, without the zeroes.
     static var exportNameReplySize: Int { 10 }
-    /// Zero bytes after it, unless NO_ZEROES was agreed.
+    /// Number of zero bytes after that reply, unless NO_ZEROES was negotiated.
     static var zeroCount: Int { 124 }
 
-    /// Takes a piece of information in; false when it is not as it must be. Unknown types are
-    /// ignored, as the specification wants.
-    mutating func take(_ type: InfoType, _ data: ByteReader) -> Bool {
+    /// Stores a piece of information. Returns false if it is malformed. Ignores unknown types, as the
+    /// specification demands.
+    mutating func store(_ type: InfoType, _ data: ByteReader) -> Bool {
         var reader = data
         switch type {
         case .export:
@@ -46,16 +47,17 @@ public struct RemoteExport: Sendable, Hashable {
     }
 }
 
-/// Sizes of requests that an export takes, in bytes (specification: "Block size constraints").
+/// The sizes of requests that an export accepts, in bytes (NBD specification, Block size
+/// constraints).
 public struct BlockSizes: Sendable, Hashable {
-    /// Offsets and lengths are multiples of it; a power of two, at most 64 KiB.
+    /// Minimum block size: a power of two, at most 64 KiB. Offsets and lengths are multiples of it.
     public var minimum: UInt32
-    /// What is best; a power of two.
+    /// Preferred block size: a power of two.
     public var preferred: UInt32
-    /// Longest READ or WRITE; all bits set means that there is no limit.
+    /// Maximum payload of a READ or WRITE. If all bits are set, there is no limit.
     public var maximumPayload: UInt32
 
-    /// Nil for sizes that the specification does not allow.
+    /// Returns nil for sizes that the specification does not allow.
     public init?(minimum: UInt32, preferred: UInt32, maximumPayload: UInt32) {
         guard minimum.nonzeroBitCount == 1, minimum <= 64 << 10,
             preferred.nonzeroBitCount == 1, preferred >= max(512, minimum),
@@ -68,20 +70,20 @@ public struct BlockSizes: Sendable, Hashable {
     }
 }
 
-/// One entry of a server's list of exports.
+/// An entry in a server's list of exports.
 public struct ExportListing: Sendable, Hashable {
-    /// Name to ask for.
+    /// The name to ask for.
     public var name: String
-    /// Text for people; may be empty.
+    /// A description for people; may be empty.
     public var description: String
 
-    /// An entry for an export.
+    /// Creates an entry.
     public init(name: String, description: String) {
         self.name = name
         self.description = description
     }
 
-    /// From the data of `NBD_REP_SERVER`; nil when it is not as it must be.
+    /// Decodes the data of `NBD_REP_SERVER`. Returns nil if it is malformed.
     init?(decoding data: [UInt8]) {
         var reader = ByteReader(data)
         guard let length = reader.number(as: UInt32.self), let name = reader.string(Int(length)),

@@ -1,77 +1,77 @@
-// The server's half of the handshake as a state machine that does no input or output.
-//
-// Its driver does what `Step` says: send the output, then read exactly so many bytes, or throw so
-// many away, and come back with what it read. Never a byte more than the step asked for is taken
-// from the connection, so nothing that a client sends ahead of time can be taken for something else.
-
-/// Negotiates one connection, from the greeting to the choice of an export.
+/// The server's half of the handshake, from the greeting to the choice of an export.
+///
+/// This is a state machine without input or output of its own. Its driver begins with ``start()`` and
+/// follows each ``Step``: it sends the output and then performs the action. The driver never reads more
+/// bytes from the connection than a step asks for. Bytes that a client sends ahead of time, before TLS
+/// for example, can therefore not be mistaken for something else.
 public struct ServerNegotiation: Sendable {
-    /// What the driver has to do next, in this order.
+    /// What the driver must do next, in this order.
     public struct Step: Sendable, Hashable {
-        /// Bytes to send first; may be empty.
+        /// The bytes to send first; may be empty.
         public var output: [UInt8] = []
         /// What to do then.
-        public var next: Next
+        public var action: Action
     }
 
-    /// What follows a step's output.
-    public enum Next: Sendable, Hashable {
-        /// Read exactly so many bytes (at least one), and hand them to ``ServerNegotiation/receive(_:)``.
+    /// What the driver does after it has sent a step's output.
+    public enum Action: Sendable, Hashable {
+        /// Read exactly this many bytes, at least one, and pass them to
+        /// ``ServerNegotiation/receive(_:)``.
         case receive(Int)
-        /// Read so many bytes and throw them away, then call ``ServerNegotiation/discarded()``.
+        /// Read and discard exactly this many bytes, then call ``ServerNegotiation/didDiscard()``.
         case discard(Int)
-        /// Start TLS as its server, then call ``ServerNegotiation/secured()``. If that fails, close
-        /// the connection: there is no way back.
+        /// Start TLS as its server, then call ``ServerNegotiation/didStartTLS()``. If that fails, close
+        /// the connection: the handshake cannot continue in plain text.
         case startTLS
-        /// The handshake is over: serve what was agreed on. If that cannot be done after all, do not
-        /// send the output, but call ``ServerNegotiation/withdrawn()``.
+        /// The handshake is over: serve the session. If the driver cannot serve it after all, it does
+        /// not send the output, but calls ``ServerNegotiation/didRejectExport()``.
         case serve(NegotiatedSession)
-        /// Close the connection: the client asked to.
+        /// Close the connection: the client asked for it with ABORT.
         case finish
-        /// Close the connection: the client cannot have what it wants, has done nothing wrong, and has
-        /// asked in a way that leaves no room for an answer.
-        case turnAway(Obstacle)
-        /// Close the connection: the client broke the protocol, in the way that is told.
-        case fail(Violation)
+        /// Close the connection: the server cannot serve the export, and the option (EXPORT_NAME) has no
+        /// error reply. The client did nothing wrong.
+        case reject(Rejection)
+        /// Close the connection: the client broke the protocol.
+        case fail(ProtocolError)
     }
 
-    /// What both sides will keep to once the handshake is over.
+    /// What both sides have agreed on for the transmission phase.
     public struct NegotiatedSession: Sendable, Hashable {
-        /// Index of the export that was chosen.
+        /// Index of the export that the client chose.
         public var export: Int
-        /// The messages to speak.
+        /// The message format.
         public var format: HeaderFormat
-        /// Whether `base:allocation` was chosen for this export.
+        /// Whether the client selected `base:allocation` for this export.
         public var hasContext: Bool
     }
 
-    /// Why a handshake was ended by the server.
-    public enum Violation: Error, Sendable, Hashable {
-        /// A flag that does not exist or was not offered.
+    /// The way in which a client broke the protocol.
+    public enum ProtocolError: Error, Sendable, Hashable {
+        /// The client set a flag that does not exist or that the server did not offer.
         case clientFlags(UInt32)
-        /// An option that does not begin with "IHAVEOPT".
+        /// An option does not begin with "IHAVEOPT".
         case optionMagic
-        /// More options than a handshake may have.
+        /// The client sent more options than a handshake may have.
         case tooManyOptions
-        /// Option data so long that it is not even read away.
+        /// An option announces more data than the server is willing to discard.
         case optionLength(UInt32)
-        /// EXPORT_NAME, which cannot be told no, with a name that is unknown or no valid string.
+        /// EXPORT_NAME with a name that is unknown or invalid. The option has no error reply.
         case exportName
-        /// EXPORT_NAME in plain text, while the server wants TLS.
+        /// EXPORT_NAME without TLS, which the server requires.
         case exportNameWithoutTLS
-        /// EXPORT_NAME after extended headers, which do not go with it.
+        /// EXPORT_NAME after extended headers, with which it cannot be used.
         case exportNameAfterExtendedHeaders
     }
 
-    /// Why a client cannot have an export that is there.
-    public enum Obstacle: Sendable, Hashable {
-        /// The server is being stopped.
+    /// The reason why a server cannot serve an export that exists.
+    public enum Rejection: Sendable, Hashable {
+        /// The server is stopping.
         case shuttingDown
-        /// The driver has withdrawn what was agreed on.
-        case withdrawn
+        /// The driver called ``ServerNegotiation/didRejectExport()``.
+        case exportRejected
     }
 
-    /// What the next bytes are.
+    /// What the next received bytes are.
     private enum State: Sendable {
         case clientFlags
         case optionHeader
@@ -83,56 +83,57 @@ public struct ServerNegotiation: Sendable {
 
     private let exports: [ExportInfo]
     private let tls: TLSPolicy
-    /// Whether TLS has been started.
+    /// Whether the connection uses TLS.
     private var isSecure = false
     private var state = State.clientFlags
     private var clientFlags: ClientFlags = []
     private var optionCount = 0
     private var format = HeaderFormat.simple
-    /// Index of the export for which `base:allocation` was chosen last.
+    /// Index of the export for which the client last selected `base:allocation`.
     private var contextExport: Int?
 
-    /// Set when the server is being stopped: every further option but ABORT is refused.
+    /// Whether the server is stopping. The driver sets it; the server then rejects every option except
+    /// ABORT.
     public var isShuttingDown = false
 
-    /// Whether an option was refused because it came before TLS.
-    public private(set) var wantedTLS = false
+    /// Whether the server has rejected an option because the client had not started TLS.
+    public private(set) var didRequireTLS = false
 
-    /// A handshake about these exports. The first of them also answers to the empty name, which
-    /// means "the default export".
+    /// Creates a handshake for these exports. The first one is also the default export, which clients
+    /// open with the empty name.
     public init(exports: [ExportInfo], tls: TLSPolicy = .off) {
         self.exports = exports
         self.tls = tls
     }
 
-    /// The server speaks first.
+    /// Returns the first step: the server sends its greeting.
     public func start() -> Step {
         let greeting = Greeting(flags: [.fixedNewstyle, .noZeroes])
-        return Step(output: greeting.encoded, next: .receive(ClientFlags.encodedSize))
+        return Step(output: greeting.encoded, action: .receive(ClientFlags.encodedSize))
     }
 
-    /// Takes the bytes that the last step asked for, exactly as many.
+    /// Continues with the bytes that the last step asked for, exactly as many.
     public mutating func receive(_ bytes: [UInt8]) -> Step {
         switch state {
         case .clientFlags: receiveClientFlags(bytes)
         case .optionHeader: receiveOptionHeader(bytes)
-        case .optionData(let header): answer(header, bytes)
+        case .optionData(let header): handle(header, bytes)
         case .oversizeData, .chosen, .over:
             preconditionFailure("the last step asked for no bytes")
         }
     }
 
-    /// Goes on after the bytes that the last step wanted thrown away are gone.
-    public mutating func discarded() -> Step {
+    /// Continues after the driver has discarded the bytes that the last step told it to.
+    public mutating func didDiscard() -> Step {
         guard case .oversizeData(let header) = state else {
-            preconditionFailure("the last step wanted nothing thrown away")
+            preconditionFailure("the last step was not to discard bytes")
         }
-        return answer(header, refusal: needsTLS(header) ? .tlsRequired : .tooBig)
+        return refuse(header, needsTLS(header) ? .tlsRequired : .tooBig)
     }
 
-    /// Goes on after the TLS that the last step wanted has been started. Of what was negotiated before
-    /// nothing is left, since it may have come from somebody else; only the limit on options counts on.
-    public mutating func secured() -> Step {
+    /// Continues after the driver has started TLS. Everything negotiated before is dropped, since an
+    /// attacker may have injected it. Only the client flags and the count of options remain.
+    public mutating func didStartTLS() -> Step {
         var next = ServerNegotiation(exports: exports, tls: tls)
         next.isSecure = true
         next.clientFlags = clientFlags
@@ -142,21 +143,22 @@ public struct ServerNegotiation: Sendable {
         return awaitOption()
     }
 
-    /// Goes on when the export that was chosen last cannot be served at this moment. The client is told
-    /// so and may ask again; after EXPORT_NAME all there is to do is to close.
-    public mutating func withdrawn() -> Step {
+    /// Continues if the driver cannot serve the session of the last step at this moment. The server replies
+    /// to GO with `NBD_REP_ERR_POLICY`, and the client may retry. EXPORT_NAME has no error reply, so the
+    /// connection ends.
+    public mutating func didRejectExport() -> Step {
         guard case .chosen(let header) = state else {
-            preconditionFailure("the last step chose no export")
+            preconditionFailure("the last step did not serve a session")
         }
-        guard header.code != .exportName else { return turnAway(.withdrawn) }
-        let explanation = "the server has as many clients as it may have; try again later"
+        guard header.code != .exportName else { return reject(.exportRejected) }
+        let explanation = "the server has reached its limit of clients; try again later"
         return awaitOption(after: reply(header, .policy, Array(explanation.utf8)))
     }
 
     // MARK: - Before the options
 
     private mutating func receiveClientFlags(_ bytes: [UInt8]) -> Step {
-        // Sound, here and below: bytes have no padding that a raw span could show.
+        // Sound, here and below: bytes have no padding that a raw span could expose.
         let flags = ClientFlags(rawValue: unsafe bytes.span.bytes.bigEndian(at: 0))
         guard flags.subtracting([.fixedNewstyle, .noZeroes]).isEmpty else {
             return fail(.clientFlags(flags.rawValue))
@@ -167,74 +169,75 @@ public struct ServerNegotiation: Sendable {
 
     private mutating func awaitOption(after output: [UInt8] = []) -> Step {
         state = .optionHeader
-        return Step(output: output, next: .receive(OptionHeader.encodedSize))
+        return Step(output: output, action: .receive(OptionHeader.encodedSize))
     }
 
     private mutating func receiveOptionHeader(_ bytes: [UInt8]) -> Step {
         guard let header = OptionHeader(decoding: unsafe bytes.span.bytes) else {
             return fail(.optionMagic)
         }
-        // What was chosen before is gone, however this option ends.
+        // A SET_META_CONTEXT drops the earlier selection, even if it fails.
         if header.code == .setMetaContext { contextExport = nil }
         optionCount += 1
         guard optionCount <= Limits.optionCount(exports: exports.count) else {
             return fail(.tooManyOptions)
         }
         let length = Int(header.length)
-        if length == 0 { return answer(header, []) }
+        if length == 0 { return handle(header, []) }
         if length > Limits.optionDataKept {
-            // EXPORT_NAME and ABORT have no use for an error; nobody waits for the rest.
+            // EXPORT_NAME has no error reply, so there is no reason to discard its data.
             guard length <= Limits.optionDataDrained, header.code != .exportName else {
                 return fail(.optionLength(header.length))
             }
             state = .oversizeData(header)
-            return Step(next: .discard(length))
+            return Step(action: .discard(length))
         }
         state = .optionData(header)
-        return Step(next: .receive(length))
+        return Step(action: .receive(length))
     }
 
     // MARK: - Options
 
-    /// Answers an option whose data has been read. Clients that did not agree to fixed newstyle are
-    /// answered all the same, which the specification allows.
-    private mutating func answer(_ header: OptionHeader, _ data: [UInt8]) -> Step {
+    /// Handles an option whose data has been read. The server also replies to clients that did not
+    /// negotiate fixed newstyle, which the specification allows.
+    private mutating func handle(_ header: OptionHeader, _ data: [UInt8]) -> Step {
         if header.code == .abort { return abort(header) }
-        if needsTLS(header) { return answer(header, refusal: .tlsRequired) }
-        if isShuttingDown { return answer(header, refusal: .shutdown) }
+        if needsTLS(header) { return refuse(header, .tlsRequired) }
+        if isShuttingDown { return refuse(header, .shutdown) }
         return switch header.code {
-        case .exportName: answerExportName(header, data)
-        case .list: answerList(header, data)
-        case .info, .go: answerInfo(header, data)
-        case .structuredReply, .extendedHeaders: answerFormat(header, data)
-        case .listMetaContext: answerListMetadata(header, data)
-        case .setMetaContext: answerSetMetadata(header, data)
-        // It has no data, also where it is not supported.
-        case .startTLS where !data.isEmpty: answer(header, refusal: .invalid)
-        case .startTLS: answerStartTLS(header)
-        default: answer(header, refusal: .unsupported)
+        case .exportName: handleExportName(header, data)
+        case .list: handleList(header, data)
+        case .info, .go: handleInfo(header, data)
+        case .structuredReply, .extendedHeaders: handleFormat(header, data)
+        case .listMetaContext: handleListMetadata(header, data)
+        case .setMetaContext: handleSetMetadata(header, data)
+        // Data is an error even if the server does not support TLS.
+        case .startTLS where !data.isEmpty: refuse(header, .invalid)
+        case .startTLS: handleStartTLS(header)
+        default: refuse(header, .unsupported)
         }
     }
 
-    /// Whether an option has to wait for TLS. EXPORT_NAME cannot be told so, and ends the connection.
+    /// Returns whether the client must start TLS before this option. For EXPORT_NAME, which has no error
+    /// reply, the connection then ends.
     private func needsTLS(_ header: OptionHeader) -> Bool {
         tls == .required && !isSecure && header.code != .startTLS && header.code != .abort
     }
 
-    private mutating func answerStartTLS(_ header: OptionHeader) -> Step {
-        if tls == .off { return answer(header, refusal: .unsupported) }
-        if isSecure { return answer(header, refusal: .invalid) }
-        // Clients have to agree to fixed newstyle before they may ask for it.
-        guard clientFlags.contains(.fixedNewstyle) else { return answer(header, refusal: .policy) }
-        return Step(output: reply(header, .ack), next: .startTLS)
+    private mutating func handleStartTLS(_ header: OptionHeader) -> Step {
+        if tls == .off { return refuse(header, .unsupported) }
+        if isSecure { return refuse(header, .invalid) }
+        // A client must negotiate fixed newstyle before it may send STARTTLS.
+        guard clientFlags.contains(.fixedNewstyle) else { return refuse(header, .policy) }
+        return Step(output: reply(header, .ack), action: .startTLS)
     }
 
     private mutating func abort(_ header: OptionHeader) -> Step {
         state = .over
-        return Step(output: reply(header, .ack), next: .finish)
+        return Step(output: reply(header, .ack), action: .finish)
     }
 
-    private mutating func answerExportName(_ header: OptionHeader, _ data: [UInt8]) -> Step {
+    private mutating func handleExportName(_ header: OptionHeader, _ data: [UInt8]) -> Step {
         var reader = ByteReader(data)
         guard let name = reader.string(data.count), let index = exportIndex(named: name) else {
             return fail(.exportName)
@@ -243,23 +246,23 @@ public struct ServerNegotiation: Sendable {
         state = .chosen(header)
         let zeroes = !clientFlags.contains(.noZeroes)
         return Step(
-            output: info(index).exportNameReply(zeroes: zeroes), next: .serve(agreement(index)))
+            output: info(index).exportNameReply(zeroes: zeroes), action: .serve(session(index)))
     }
 
-    private mutating func answerList(_ header: OptionHeader, _ data: [UInt8]) -> Step {
-        guard data.isEmpty else { return answer(header, refusal: .invalid) }
+    private mutating func handleList(_ header: OptionHeader, _ data: [UInt8]) -> Step {
+        guard data.isEmpty else { return refuse(header, .invalid) }
         let entries = exports.flatMap { reply(header, .server, $0.listEntry) }
         return awaitOption(after: entries + reply(header, .ack))
     }
 
-    private mutating func answerInfo(_ header: OptionHeader, _ data: [UInt8]) -> Step {
+    private mutating func handleInfo(_ header: OptionHeader, _ data: [UInt8]) -> Step {
         guard let request = InfoRequest(decoding: data) else {
-            return answer(header, refusal: .invalid)
+            return refuse(header, .invalid)
         }
         guard let index = exportIndex(named: request.exportName) else {
-            return answer(header, refusal: .unknownExport)
+            return refuse(header, .unknownExport)
         }
-        // Size and flags come always, and first; the rest when asked for, each once.
+        // Size and flags are always sent, and first. The rest is sent once if the client asks for it.
         var output: [UInt8] = []
         for type in [.export, .name, .description, .blockSize] as [InfoType]
         where type == .export || request.types.contains(type) {
@@ -269,23 +272,23 @@ public struct ServerNegotiation: Sendable {
         output += reply(header, .ack)
         guard header.code == .go else { return awaitOption(after: output) }
         state = .chosen(header)
-        return Step(output: output, next: .serve(agreement(index)))
+        return Step(output: output, action: .serve(session(index)))
     }
 
-    /// STRUCTURED_REPLY and EXTENDED_HEADERS; the second takes the place of the first, never the
-    /// other way round. Extended headers that are asked for twice are an error, as they are for qemu.
-    private mutating func answerFormat(_ header: OptionHeader, _ data: [UInt8]) -> Step {
-        guard data.isEmpty else { return answer(header, refusal: .invalid) }
+    /// Handles STRUCTURED_REPLY and EXTENDED_HEADERS. Extended headers replace structured replies, never
+    /// the reverse. Asking for extended headers twice is an error, as it is for qemu.
+    private mutating func handleFormat(_ header: OptionHeader, _ data: [UInt8]) -> Step {
+        guard data.isEmpty else { return refuse(header, .invalid) }
         if header.code == .extendedHeaders {
             guard format != .extended else {
                 return awaitOption(
                     after: reply(
-                        header, .invalid, Array("extended headers have been agreed on".utf8)))
+                        header, .invalid, Array("extended headers were negotiated already".utf8)))
             }
             format = .extended
         } else {
             guard format != .extended else {
-                return answer(header, refusal: .extendedHeaderRequired)
+                return refuse(header, .extendedHeaderRequired)
             }
             format = .structured
         }
@@ -294,24 +297,24 @@ public struct ServerNegotiation: Sendable {
 
     // MARK: - Metadata contexts
 
-    private mutating func answerListMetadata(_ header: OptionHeader, _ data: [UInt8]) -> Step {
+    private mutating func handleListMetadata(_ header: OptionHeader, _ data: [UInt8]) -> Step {
         guard format != .simple, let request = MetadataRequest(decoding: data) else {
-            return answer(header, refusal: .invalid)
+            return refuse(header, .invalid)
         }
         guard exportIndex(named: request.exportName) != nil else {
-            return answer(header, refusal: .unknownExport)
+            return refuse(header, .unknownExport)
         }
-        // In a list the number means nothing.
+        // The identifier has no meaning in a list.
         let context = request.listsAllocation ? metadataContext(header, identifier: 0) : []
         return awaitOption(after: context + reply(header, .ack))
     }
 
-    private mutating func answerSetMetadata(_ header: OptionHeader, _ data: [UInt8]) -> Step {
+    private mutating func handleSetMetadata(_ header: OptionHeader, _ data: [UInt8]) -> Step {
         guard format != .simple, let request = MetadataRequest(decoding: data) else {
-            return answer(header, refusal: .invalid)
+            return refuse(header, .invalid)
         }
         guard let index = exportIndex(named: request.exportName) else {
-            return answer(header, refusal: .unknownExport)
+            return refuse(header, .unknownExport)
         }
         guard request.selectsAllocation else { return awaitOption(after: reply(header, .ack)) }
         contextExport = index
@@ -327,7 +330,7 @@ public struct ServerNegotiation: Sendable {
 
     // MARK: - Helpers
 
-    /// An export as this client sees it, with what has been agreed on so far.
+    /// Returns an export as this client sees it, with the flags that depend on earlier options.
     private func info(_ index: Int) -> ExportInfo {
         var flags: TransmissionFlags = []
         if format != .simple { flags.insert(.dontFragment) }
@@ -335,7 +338,7 @@ public struct ServerNegotiation: Sendable {
         return exports[index].adding(flags)
     }
 
-    private func agreement(_ index: Int) -> NegotiatedSession {
+    private func session(_ index: Int) -> NegotiatedSession {
         NegotiatedSession(export: index, format: format, hasContext: contextExport == index)
     }
 
@@ -346,24 +349,25 @@ public struct ServerNegotiation: Sendable {
         return name.isEmpty ? exports.indices.first : nil
     }
 
-    private mutating func answer(_ header: OptionHeader, refusal: OptionReplyCode) -> Step {
-        if refusal == .tlsRequired { wantedTLS = true }
+    /// Replies to an option with an error.
+    private mutating func refuse(_ header: OptionHeader, _ error: OptionReplyCode) -> Step {
+        if error == .tlsRequired { didRequireTLS = true }
         return switch header.code {
-        case .exportName where refusal == .tlsRequired: fail(.exportNameWithoutTLS)
-        case .exportName: turnAway(.shuttingDown)
+        case .exportName where error == .tlsRequired: fail(.exportNameWithoutTLS)
+        case .exportName: reject(.shuttingDown)
         case .abort: abort(header)
-        default: awaitOption(after: reply(header, refusal, Array(refusal.explanation.utf8)))
+        default: awaitOption(after: reply(header, error, Array(error.explanation.utf8)))
         }
     }
 
-    private mutating func turnAway(_ obstacle: Obstacle) -> Step {
+    private mutating func reject(_ rejection: Rejection) -> Step {
         state = .over
-        return Step(next: .turnAway(obstacle))
+        return Step(action: .reject(rejection))
     }
 
-    private mutating func fail(_ violation: Violation) -> Step {
+    private mutating func fail(_ error: ProtocolError) -> Step {
         state = .over
-        return Step(next: .fail(violation))
+        return Step(action: .fail(error))
     }
 
     private func reply(
@@ -374,17 +378,36 @@ public struct ServerNegotiation: Sendable {
     }
 }
 
+extension ServerNegotiation.ProtocolError: CustomStringConvertible {
+    /// One sentence for the log, without a full stop.
+    public var description: String {
+        switch self {
+        case .clientFlags(let flags):
+            "the client flags 0x\(String(flags, radix: 16)) contain bits that the server did not offer"
+        case .optionMagic: "an option does not begin with its magic number"
+        case .tooManyOptions: "the client sent more options than a handshake needs"
+        case .optionLength(let length):
+            "an option announces \(length) bytes of data, more than the server accepts"
+        case .exportName: "NBD_OPT_EXPORT_NAME names an export that this server does not have"
+        case .exportNameWithoutTLS: "NBD_OPT_EXPORT_NAME without TLS, which this server requires"
+        case .exportNameAfterExtendedHeaders:
+            "NBD_OPT_EXPORT_NAME cannot be used with extended headers; NBD_OPT_GO can"
+        }
+    }
+}
+
 extension OptionReplyCode {
-    /// The text for people that an error reply carries.
+    /// The text that an error reply carries for people.
     var explanation: String {
         switch self {
-        case .unsupported: "this server does not know this option"
-        case .invalid: "the data of this option is not as it must be"
-        case .unknownExport: "there is no export of this name; NBD_OPT_LIST tells their names"
-        case .policy: "NBD_OPT_STARTTLS is for clients that agreed to fixed newstyle negotiation"
-        case .tlsRequired: "this server wants TLS: NBD_OPT_STARTTLS has to come first"
-        case .shutdown: "the server is being stopped"
-        case .extendedHeaderRequired: "extended headers have been agreed on, and take precedence"
+        case .unsupported: "this server does not support this option"
+        case .invalid: "the data of this option is malformed, or the option is not allowed here"
+        case .unknownExport: "there is no export of this name; NBD_OPT_LIST lists the names"
+        case .policy:
+            "NBD_OPT_STARTTLS needs fixed newstyle negotiation, which this client did not choose"
+        case .tlsRequired: "this server requires TLS: send NBD_OPT_STARTTLS first"
+        case .shutdown: "the server is stopping"
+        case .extendedHeaderRequired: "extended headers were negotiated, and take precedence"
         case .tooBig: "the data of this option is over \(Limits.optionDataKept) bytes long"
         default: ""
         }

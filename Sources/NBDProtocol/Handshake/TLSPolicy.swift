@@ -1,9 +1,9 @@
-/// What a server wants of TLS.
+/// Whether a server uses TLS (NBD specification, TLS support).
 public enum TLSPolicy: String, Sendable, Hashable, CaseIterable {
-    /// There is none. The specification's NOTLS.
+    /// The server does not support TLS. The specification's NOTLS.
     case off
-    /// Who asks for it gets it. The specification's SELECTIVETLS, with no export that needs it.
+    /// The client decides. The specification's SELECTIVETLS, with no export that requires TLS.
     case on
-    /// Nothing but it. The specification's FORCEDTLS.
+    /// The server accepts no other option before STARTTLS. The specification's FORCEDTLS.
     case required
 }

@@ -1,17 +1,18 @@
-/// Metadata contexts (specification: "Metadata querying").
+/// Metadata contexts (NBD specification, Metadata querying).
 public enum MetadataContext {
-    /// Which parts are holes, and which read as zeroes; the one context of this server.
+    /// The context that says which parts of an export are holes, and which read as zeroes. It is the
+    /// only one that this server has.
     public static var allocation: String { "base:allocation" }
-    /// The number that stands for it in this server's replies.
+    /// The identifier of ``allocation`` in this server's replies.
     @inlinable public static var allocationIdentifier: UInt32 { 1 }
 }
 
-/// The status of an extent in `base:allocation` (specification: "`base:allocation` metadata
-/// context").
+/// The status of an extent in `base:allocation` (NBD specification, `base:allocation` metadata
+/// context).
 @frozen public struct AllocationStatus: OptionSet, Sendable, Hashable, BitwiseCopyable {
-    /// The flags as they travel.
+    /// The flags on the wire.
     public let rawValue: UInt32
-    /// Flags from their wire value.
+    /// Creates a status from its value on the wire.
     @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
 
     /// Nothing is stored there. `NBD_STATE_HOLE`
@@ -24,32 +25,32 @@ public enum MetadataContext {
     @inlinable public static var data: Self { Self(rawValue: 0) }
 }
 
-/// One extent of a reply: so many bytes with one status (specification: `NBD_REPLY_TYPE_BLOCK_STATUS`,
-/// `NBD_REPLY_TYPE_BLOCK_STATUS_EXT`).
+/// One extent of a reply to BLOCK_STATUS: consecutive bytes with the same status (NBD specification,
+/// `NBD_REPLY_TYPE_BLOCK_STATUS` and `NBD_REPLY_TYPE_BLOCK_STATUS_EXT`).
 @frozen public struct Extent: Sendable, Hashable, BitwiseCopyable {
-    /// In bytes; not zero.
+    /// Length in bytes; not zero.
     public var length: UInt64
-    /// What can be said of them.
+    /// The status of these bytes.
     public var status: AllocationStatus
 
-    /// An extent of so many bytes.
+    /// Creates an extent of `length` bytes.
     @inlinable public init(length: UInt64, status: AllocationStatus) {
         self.length = length
         self.status = status
     }
 
-    /// Bytes on the wire.
+    /// Returns the size of an extent on the wire, in bytes.
     @inlinable public static func encodedSize(_ format: HeaderFormat) -> Int {
         format == .extended ? 16 : 8
     }
 
-    /// Bytes in a status chunk before the first extent: the context's number, and in an extended
-    /// chunk how many extents follow.
+    /// Returns the number of bytes in a status chunk before the first extent: the identifier of the
+    /// context, and in an extended chunk the number of extents.
     @inlinable public static func prefixSize(_ format: HeaderFormat) -> Int {
         format == .extended ? 8 : 4
     }
 
-    /// Writes it at an offset; traps when there is not the room.
+    /// Writes the extent at an offset; traps if there is not enough room.
     @inlinable
     public func encode(
         into bytes: inout MutableRawSpan, at offset: Int, as format: HeaderFormat
@@ -64,18 +65,18 @@ public enum MetadataContext {
     }
 }
 
-/// The payload that a BLOCK_STATUS may have, with one context chosen: more there cannot be without
-/// naming one twice (specification: `NBD_CMD_BLOCK_STATUS`).
+/// The payload of a BLOCK_STATUS request when one context was negotiated. A longer payload would have
+/// to name a context twice (NBD specification, `NBD_CMD_BLOCK_STATUS`).
 @frozen public struct ContextSelection: Sendable, Hashable, BitwiseCopyable {
-    /// Bytes on the wire.
+    /// Size on the wire, in bytes.
     @inlinable public static var encodedSize: Int { 12 }
 
-    /// Bytes that the request is about.
+    /// The number of bytes that the request asks about.
     public var effectLength: UInt64
-    /// The context that is asked for.
+    /// The context that the client asks for.
     public var identifier: UInt32
 
-    /// Reads the first ``encodedSize`` bytes; traps when there are fewer.
+    /// Decodes the first ``encodedSize`` bytes; traps if there are fewer.
     @inlinable
     public init(decoding bytes: borrowing RawSpan) {
         effectLength = bytes.bigEndian(at: 0)

@@ -1,56 +1,54 @@
-// Answers in chunks: a header for each, and what follows it.
-//
-// Structured and extended replies differ in the header alone (and in how wide an extent's numbers
-// are); what a chunk holds is the same.
-
-/// The type of a chunk (specification: "Structured reply types").
+/// The type of a chunk (NBD specification, Structured reply types).
 @frozen public struct ChunkType: RawRepresentable, Sendable, Hashable, BitwiseCopyable {
-    /// The number as it travels.
+    /// The value on the wire.
     public let rawValue: UInt16
-    /// A type from its wire value; unknown ones exist too.
+    /// Creates a type from its value on the wire, which may be unknown.
     @inlinable public init(rawValue: UInt16) { self.rawValue = rawValue }
 
-    /// Nothing more to say. `NBD_REPLY_TYPE_NONE`
+    /// No content. `NBD_REPLY_TYPE_NONE`
     @inlinable public static var none: Self { Self(rawValue: 0) }
-    /// Bytes from an offset on. `NBD_REPLY_TYPE_OFFSET_DATA`
+    /// An offset, and the data from there on. `NBD_REPLY_TYPE_OFFSET_DATA`
     @inlinable public static var offsetData: Self { Self(rawValue: 1) }
-    /// So many zeroes from an offset on. `NBD_REPLY_TYPE_OFFSET_HOLE`
+    /// An offset, and the number of zeroes from there on. `NBD_REPLY_TYPE_OFFSET_HOLE`
     @inlinable public static var offsetHole: Self { Self(rawValue: 2) }
-    /// Extents with 32-bit numbers. `NBD_REPLY_TYPE_BLOCK_STATUS`
+    /// Extents with 32-bit fields. `NBD_REPLY_TYPE_BLOCK_STATUS`
     @inlinable public static var blockStatus: Self { Self(rawValue: 5) }
-    /// Extents with 64-bit numbers. `NBD_REPLY_TYPE_BLOCK_STATUS_EXT`
+    /// Extents with 64-bit fields. `NBD_REPLY_TYPE_BLOCK_STATUS_EXT`
     @inlinable public static var blockStatusExtended: Self { Self(rawValue: 6) }
-    /// It did not go well. `NBD_REPLY_TYPE_ERROR`
+    /// The request failed. `NBD_REPLY_TYPE_ERROR`
     @inlinable public static var error: Self { Self(rawValue: 1 << 15 | 1) }
-    /// It did not go well at an offset. `NBD_REPLY_TYPE_ERROR_OFFSET`
+    /// The request failed at an offset. `NBD_REPLY_TYPE_ERROR_OFFSET`
     @inlinable public static var errorOffset: Self { Self(rawValue: 1 << 15 | 2) }
 
-    /// Whether it is one of the errors: bit 15 is set.
+    /// Whether the type is an error: bit 15 is set.
     @inlinable public var isError: Bool { rawValue >> 15 == 1 }
 }
 
-/// The header of a chunk (specification: "Structured reply chunk message", "Extended reply chunk
-/// message").
+/// The header of a chunk (NBD specification, Structured reply chunk message and Extended reply chunk
+/// message).
+///
+/// Structured and extended replies differ in the header, and in the width of an extent's fields. The
+/// content of a chunk is the same otherwise.
 @frozen public struct ReplyChunk: Sendable, Hashable, BitwiseCopyable {
     /// First word of every structured chunk. `NBD_STRUCTURED_REPLY_MAGIC`
     @inlinable public static var structuredMagic: UInt32 { 0x668e_33ef }
     /// First word of every extended chunk. `NBD_EXTENDED_REPLY_MAGIC`
     @inlinable public static var extendedMagic: UInt32 { 0x6e8a_278c }
-    /// The request's last chunk. `NBD_REPLY_FLAG_DONE`
+    /// The flag of the request's last chunk. `NBD_REPLY_FLAG_DONE`
     @inlinable public static var doneFlag: UInt16 { 1 << 0 }
 
-    /// What follows.
+    /// The type of the content.
     public var type: ChunkType
     /// Whether this is the request's last chunk.
     public var isLast: Bool
-    /// The request's mark.
+    /// The cookie of the request.
     public var cookie: Cookie
-    /// The request's own offset; only extended chunks carry it.
+    /// The offset of the request. Only extended chunks carry it.
     public var offset: UInt64
-    /// Bytes that follow.
+    /// Size of the content in bytes.
     public var length: UInt64
 
-    /// A header for so many bytes of content.
+    /// Creates a header for `length` bytes of content.
     @inlinable public init(
         _ type: ChunkType, isLast: Bool, answering request: Request, length: UInt64
     ) {
@@ -61,7 +59,8 @@
         self.length = length
     }
 
-    /// Nil when the magic is not that of the format, or the bytes are too few.
+    /// Decodes a header. Returns nil if the magic number is not that of the format, or if there are
+    /// too few bytes.
     @inlinable @inline(__always)
     public init?(decoding bytes: borrowing RawSpan, as format: HeaderFormat) {
         guard bytes.byteCount >= format.chunkHeaderSize,
@@ -79,8 +78,8 @@
         }
     }
 
-    /// Writes the header into the first bytes, ``HeaderFormat/chunkHeaderSize`` of them; traps when
-    /// there are fewer.
+    /// Writes the header into the first ``HeaderFormat/chunkHeaderSize`` bytes; traps if there are
+    /// fewer.
     @inlinable @inline(__always)
     public func encode(into bytes: inout MutableRawSpan, as format: HeaderFormat) {
         bytes.store(bigEndian: Self.magic(of: format), at: 0)

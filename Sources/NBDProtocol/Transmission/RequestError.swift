@@ -1,31 +1,31 @@
-/// A reason to refuse a request.
+/// The reason why the server rejects a request.
 @frozen public enum RequestError: UInt8, Error, Sendable, Hashable, CaseIterable, BitwiseCopyable {
-    /// No command has this number.
+    /// The command does not exist.
     case unknownCommand
-    /// A flag that does not exist, was not agreed on, or does not go with the command.
+    /// A flag does not exist, was not negotiated, or does not apply to the command.
     case flags
     /// The export is read-only.
     case readOnly
-    /// A range of no bytes.
+    /// The length is zero.
     case noBytes
-    /// FLUSH with an offset or a length.
+    /// A FLUSH has an offset or a length.
     case flushRange
-    /// More data than one request may carry.
+    /// The request carries more data than one request may.
     case payloadTooLong
-    /// The range is not inside the export.
+    /// The range is not entirely inside the export.
     case beyondEnd
-    /// BLOCK_STATUS without a context that was chosen for this export.
+    /// A BLOCK_STATUS, but no context was negotiated for this export.
     case noContext
-    /// A payload where none belongs, or one of the wrong length.
+    /// The command takes no payload, or the payload has the wrong length.
     case payload
-    /// A choice of contexts that were not agreed on.
+    /// The payload selects contexts that were not negotiated, or one of them twice.
     case unknownContext
-    /// A sparse disk has got no memory.
+    /// There is no memory left for a sparse disk.
     case noMemory
-    /// The server is being stopped.
+    /// The server is stopping.
     case shuttingDown
 
-    /// What travels (specification: "Error values").
+    /// Returns the error to send (NBD specification, Error values).
     public func error(for command: Command) -> WireError {
         switch self {
         case .readOnly: .notPermitted
@@ -36,24 +36,24 @@
         }
     }
 
-    /// One sentence, for an error chunk. Of ASCII alone, and at most ``longestExplanation`` bytes.
+    /// One sentence for an error chunk: ASCII only, and at most ``longestExplanation`` bytes.
     public var explanation: StaticString {
         switch self {
         case .unknownCommand: "there is no such command"
-        case .flags: "a flag is unknown, was not agreed on, or does not go with this command"
+        case .flags: "a flag is unknown, was not negotiated, or does not apply to this command"
         case .readOnly: "this export is read-only"
         case .noBytes: "the length is zero"
         case .flushRange: "a flush has neither offset nor length"
         case .payloadTooLong: "the length is over 64 MiB, the most that one request may carry"
         case .beyondEnd: "the range goes beyond the end of the export"
-        case .noContext: "no metadata context was chosen for this export"
-        case .payload: "this payload does not belong to this command"
-        case .unknownContext: "the payload names contexts that were not chosen, or one twice"
+        case .noContext: "no metadata context was negotiated for this export"
+        case .payload: "this command takes no payload, or one of another length"
+        case .unknownContext: "the payload selects contexts that were not negotiated, or one twice"
         case .noMemory: "the machine has no memory left for this sparse disk"
-        case .shuttingDown: "the server is being stopped"
+        case .shuttingDown: "the server is stopping"
         }
     }
 
-    /// Bytes of the longest explanation, and some.
+    /// An upper bound of the length of an ``explanation``, in bytes.
     public static var longestExplanation: Int { 80 }
 }

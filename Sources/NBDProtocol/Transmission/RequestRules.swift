@@ -1,23 +1,23 @@
-// Every rule that a request must meet, in one place, each with its error. What passes here can be
-// served without another check.
-
-/// The rules of one export for the requests of one connection.
+/// The rules that a request must follow, each with its error, for one export and one connection.
+///
+/// This is the only place that validates requests: a request that passes can be served without another
+/// check.
 @frozen public struct RequestRules: Sendable, BitwiseCopyable {
     /// Size of the export in bytes.
     public let exportSize: UInt64
-    /// Whether nothing may be changed.
+    /// Whether the export is read-only.
     public let isReadOnly: Bool
-    /// Whether BLOCK_STATUS has a context to tell of.
+    /// Whether a metadata context was negotiated, so that BLOCK_STATUS has something to report.
     public let hasContext: Bool
-    /// What a READ may have.
+    /// The flags that a READ may have.
     public let readFlags: CommandFlags
-    /// What a WRITE may have.
+    /// The flags that a WRITE may have.
     public let writeFlags: CommandFlags
-    /// Largest WRITE payload that is read away when the request is refused, in bytes. A longer one ends
-    /// the connection, with extended headers sooner, as the specification wants it.
+    /// Largest payload of a rejected WRITE that the server reads and discards, in bytes. A longer one
+    /// ends the connection. With extended headers the limit is lower, as the specification demands.
     public let drainedPayload: UInt64
 
-    /// Rules for an export, with what the handshake has agreed on.
+    /// Creates the rules for an export and for what the handshake has negotiated.
     public init(
         exportSize: UInt64, isReadOnly: Bool, format: HeaderFormat = .simple,
         hasContext: Bool = false
@@ -33,14 +33,14 @@
             format == .extended ? Limits.maximumPayload : Limits.drainedPayload
     }
 
-    /// Why a request has to be refused, or nil when it can be served.
+    /// Returns why the server must reject a request, or nil if it can serve it.
     ///
-    /// DISC is not for here: it has no reply, and its other fields are ignored. Nor is a payload where
-    /// only a WRITE has one: it has to be gone first.
+    /// The caller handles two cases itself. A DISC has no reply, and its other fields are ignored. A
+    /// payload of a command other than WRITE has to be read and discarded first.
     @inlinable @inline(__always)
-    public func check(_ request: Request) -> RequestError? {
-        // Nearly every request is a READ or a WRITE with few flags, inside the export: one compact
-        // test lets these pass, and the reasons are sorted out for the others.
+    public func validate(_ request: Request) -> RequestError? {
+        // Nearly every request is a READ or a WRITE with few flags, inside the export. One compact
+        // test passes these; the slow path finds the reason for the others.
         if request.command.rawValue <= Command.write.rawValue,
             request.flags.isWithin(request.command == .read ? readFlags : writeFlags),
             request.length &- 1 < Limits.maximumPayload,
@@ -49,21 +49,21 @@
         {
             return nil
         }
-        return explain(request)
+        return findError(in: request)
     }
 
-    /// Bounds without overflow: neither sum nor difference can wrap.
+    /// Returns whether the range is inside the export. Neither comparison can overflow.
     @inlinable @inline(__always)
     func isInside(_ request: Request) -> Bool {
         request.offset <= exportSize && request.length <= exportSize &- request.offset
     }
 
     #if !DEBUG
-        // See Transmission in NBDServer: the proof goes on here.
+        // Extends the proof of Transmission in NBDServer to this function.
         @_noAllocation @_noLocks
     #endif
     @usableFromInline
-    func explain(_ request: Request) -> RequestError? {
+    func findError(in request: Request) -> RequestError? {
         guard let allowedFlags = allowedFlags(of: request.command) else { return .unknownCommand }
         guard request.flags.isWithin(allowedFlags) else { return .flags }
         if request.command == .flush {
@@ -78,7 +78,8 @@
         return isInside(request) ? nil : .beyondEnd
     }
 
-    /// Nil for a command that is not known. FUA is valid on every one.
+    /// Returns the flags that a command may have, or nil if the command is unknown. FUA is valid with
+    /// every command.
     private func allowedFlags(of command: Command) -> CommandFlags? {
         switch command {
         case .read: readFlags

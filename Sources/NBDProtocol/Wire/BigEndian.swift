@@ -1,12 +1,12 @@
-// Network byte order, in one place: every number of NBD is big-endian (specification: "Conventions").
-//
-// The standard library has no byte-order-aware loads and stores for raw spans yet. These check
-// bounds once each, and fold into a load and a byte swap when the caller has checked already.
-
 extension RawSpan {
-    /// The big-endian number at a byte offset; traps when it does not lie whole inside the span.
+    /// Returns the big-endian number at a byte offset; traps if it is not entirely inside the span.
+    ///
+    /// Every number of NBD is big-endian (NBD specification, Conventions), and the standard library
+    /// has no loads and stores for raw spans that know of byte order. These functions check bounds
+    /// once each. Where the caller has checked them already, the optimizer reduces a call to a load
+    /// and a byte swap.
     @inlinable @inline(__always)
-    public func bigEndian<Number: FixedWidthInteger & BitwiseCopyable>(
+    package func bigEndian<Number: FixedWidthInteger & BitwiseCopyable>(
         at offset: Int, as type: Number.Type = Number.self
     ) -> Number {
         // Sound: every bit pattern is an integer, and the load itself is checked against the bounds.
@@ -15,9 +15,9 @@ extension RawSpan {
 }
 
 extension MutableRawSpan {
-    /// Stores a number big-endian at a byte offset; traps when it does not fit inside the span.
+    /// Stores a number big-endian at a byte offset; traps if it does not fit inside the span.
     @inlinable @inline(__always)
-    public mutating func store<Number: FixedWidthInteger & BitwiseCopyable>(
+    package mutating func store<Number: FixedWidthInteger & BitwiseCopyable>(
         bigEndian number: Number, at offset: Int
     ) {
         storeBytes(of: number.bigEndian, toByteOffset: offset, as: Number.self)
@@ -25,8 +25,8 @@ extension MutableRawSpan {
 }
 
 extension [UInt8] {
-    /// Appends a number big-endian: the way handshake messages, which vary in length, are built.
-    public mutating func append<Number: FixedWidthInteger>(bigEndian number: Number) {
+    /// Appends a number big-endian. Handshake messages, which vary in length, are built with it.
+    package mutating func append<Number: FixedWidthInteger>(bigEndian number: Number) {
         for shift in stride(from: Number.bitWidth - 8, through: 0, by: -8) {
             append(UInt8(truncatingIfNeeded: number >> Number(shift)))
         }

@@ -12,7 +12,7 @@ public enum DisconnectReason: Error, Sendable, Hashable {
     /// The socket broke.
     case failed(Errno)
     /// The client broke the rules of the handshake.
-    case handshake(ServerNegotiation.Violation)
+    case handshake(ServerNegotiation.ProtocolError)
     /// TLS could not be started, or was broken later.
     case tls(TLSFailure)
     /// The client left when it was told that nothing is served without TLS.

@@ -34,7 +34,7 @@ struct Handshake: ~Copyable {
             return try talk(&stream, claim)
         } catch {
             let isGone = [.disconnected, .closed, .failed(.connectionReset)].contains(error)
-            throw isGone && negotiation.wantedTLS ? .tlsRequired : error
+            throw isGone && negotiation.didRequireTLS ? .tlsRequired : error
         }
     }
 
@@ -43,30 +43,30 @@ struct Handshake: ~Copyable {
     ) throws(DisconnectReason) -> ServerNegotiation.NegotiatedSession {
         var step = negotiation.start()
         while true {
-            if case .serve = step.next, try !claim() { step = negotiation.withdrawn() }
+            if case .serve = step.action, try !claim() { step = negotiation.didRejectExport() }
             do throws(DisconnectReason) {
                 try send(step.output, stream)
             } catch {
                 // Who has asked to abort need not wait for the answer.
-                throw step.next == .finish ? .disconnected : error
+                throw step.action == .finish ? .disconnected : error
             }
             negotiation.isShuttingDown = stop.isSet
-            switch step.next {
+            switch step.action {
             case .receive(let count):
                 step = negotiation.receive(try receive(count, stream).bytes)
             case .discard(let count):
                 try discard(count, stream)
-                step = negotiation.discarded()
+                step = negotiation.didDiscard()
             case .startTLS:
                 stream = try startTLS()
-                step = negotiation.secured()
+                step = negotiation.didStartTLS()
             case .serve(let agreement):
                 stream?.beginTransmission()
                 return agreement
             case .finish: throw .disconnected
-            case .turnAway(.shuttingDown): throw .stopped
-            case .turnAway(.withdrawn): throw .noPlace
-            case .fail(let violation): throw .handshake(violation)
+            case .reject(.shuttingDown): throw .stopped
+            case .reject(.exportRejected): throw .noPlace
+            case .fail(let error): throw .handshake(error)
             }
         }
     }

@@ -100,7 +100,7 @@ struct Transmission: ~Copyable {
         }
         // Some others take long: between two of them a stop is heard of, though they came together.
         if request.command.rawValue > Command.write.rawValue, stop.isSet { isStopping = true }
-        if let fault = isStopping ? .shuttingDown : rules.check(request) {
+        if let fault = isStopping ? .shuttingDown : rules.validate(request) {
             return try refuse(request, fault)
         }
         switch request.command {

@@ -64,21 +64,3 @@ public enum CountedError: Int, CaseIterable, Sendable {
         }
     }
 }
-
-extension WireError {
-    /// `EINVAL` and so on, as in the specification without its `NBD_`; the number for others.
-    public var name: String {
-        switch rawValue {
-        case 0: "none"
-        case 1: "EPERM"
-        case 5: "EIO"
-        case 12: "ENOMEM"
-        case 22: "EINVAL"
-        case 28: "ENOSPC"
-        case 75: "EOVERFLOW"
-        case 95: "ENOTSUP"
-        case 108: "ESHUTDOWN"
-        default: "\(rawValue)"
-        }
-    }
-}

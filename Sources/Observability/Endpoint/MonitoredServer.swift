@@ -2,6 +2,7 @@ internal import ProgramSupport
 internal import Glibc
 internal import LinuxHost
 internal import LinuxIO
+internal import NBDProtocol
 package import NBDServer
 
 /// Whom the control socket answers for.

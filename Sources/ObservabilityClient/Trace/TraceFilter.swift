@@ -1,3 +1,4 @@
+internal import NBDProtocol
 package import ProgramSupport
 package import Observability
 
@@ -32,27 +33,13 @@ package struct TraceFilter: Sendable, Equatable {
             query.append("command=" + commands.map(\.rawValue).joined(separator: ","))
         }
         if minimumNanoseconds > 0 { query.append("min_latency=\(minimumNanoseconds)ns") }
-        if let export { query.append("export=" + Self.percentEncoded(export)) }
+        if let export { query.append("export=" + PercentEncoding.encode(export)) }
         if let connection { query.append("connection=\(connection)") }
         if let offsets {
             query.append("offset=\(offsets.first)-" + (offsets.last.map(String.init) ?? ""))
         }
         if let count { query.append("count=\(count)") }
         return "/trace" + (query.isEmpty ? "" : "?" + query.joined(separator: "&"))
-    }
-
-    /// RFC 3986, 2.1: everything but letters, digits and four signs.
-    private static func percentEncoded(_ text: String) -> String {
-        let digits = Array("0123456789ABCDEF")
-        return text.utf8.reduce(into: "") { result, byte in
-            switch byte {
-            case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, UInt8(ascii: "-"), UInt8(ascii: "."),
-                UInt8(ascii: "_"), UInt8(ascii: "~"):
-                result.append(Character(Unicode.Scalar(byte)))
-            default:
-                result += "%\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
-            }
-        }
     }
 }
 

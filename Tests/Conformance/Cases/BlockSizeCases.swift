@@ -1,5 +1,4 @@
-// NBD_INFO_BLOCK_SIZE and the values that it may have.
-
+/// Cases about `NBD_INFO_BLOCK_SIZE`, and the values that it may have.
 extension ConformanceSuite {
     private static let section = "Size constraints"
 
@@ -66,7 +65,7 @@ extension ConformanceSuite {
                 let end = try dialogue.ask(
                     option, information(dialogue.exportName, [Information.blockSize])
                 ).end
-                try expect(end.code != Reply.blockSizeRequired, "it is answered \(end)")
+                try expect(end.code != Reply.blockSizeRequired, "the reply is \(end)")
             }
         },
         negotiating(
@@ -75,7 +74,7 @@ extension ConformanceSuite {
             needs: [.anyAlignment]
         ) { dialogue in
             let end = try dialogue.ask(Option.go, information(dialogue.exportName)).end
-            try expect(end.code == Reply.ack, "it is answered \(end)")
+            try expect(end.code == Reply.ack, "the reply is \(end)")
         },
     ]
 

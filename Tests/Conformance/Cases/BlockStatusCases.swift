@@ -1,9 +1,8 @@
-// NBD_CMD_BLOCK_STATUS: the form of its answers.
-
+/// Cases about the form of replies to `NBD_CMD_BLOCK_STATUS`.
 extension ConformanceSuite {
     private static let section = "NBD_CMD_BLOCK_STATUS"
     private static let chunkSection = "NBD_REPLY_TYPE_BLOCK_STATUS"
-    /// How much of the export the cases about extents look at.
+    /// How many bytes of the export the cases about extents use.
     private static let stretch: UInt64 = 1 << 20
 
     static func blockStatusCases(_ mode: Mode) -> [ConformanceCase] {
@@ -22,7 +21,7 @@ extension ConformanceSuite {
             ) { try $0.fail(.blockStatus(0, 4096), with: ErrorValue.invalid) },
             status(
                 mode, "block-status", .must, section,
-                "exactly one chunk per selected context, of the type that goes with the mode"
+                "exactly one chunk per selected context, of the type for the mode"
             ) { dialogue in
                 let answer = try dialogue.succeed(.blockStatus(0, stretch))
                 let type =
@@ -44,7 +43,7 @@ extension ConformanceSuite {
             },
             status(
                 mode, "block-status-within-export", .must, section,
-                "extents are portions of the export: none reaches past its end"
+                "extents are portions of the export: none goes beyond its end"
             ) { dialogue in
                 let size = dialogue.export.size
                 let offset = (size / 4096 - 2) * 4096
@@ -100,7 +99,7 @@ extension ConformanceSuite {
             },
             status(
                 mode, "block-status-progress", .must, section,
-                "at least one extent each time: going on at the end of the last leads to the end"
+                "at least one extent per reply: continuing after the last one reaches the end"
             ) { dialogue in
                 var offset: UInt64 = 0
                 let end = min(dialogue.export.size, 16 << 20)
@@ -108,7 +107,7 @@ extension ConformanceSuite {
                     let rest = try extents(dialogue, .blockStatus(offset, end - offset))
                     offset += rest.reduce(0) { $0 + $1.length }
                 }
-                try expect(offset >= end, "10,000 requests lead only to \(offset)")
+                try expect(offset >= end, "after 10,000 requests the offset is only \(offset)")
             },
         ]
     }
@@ -120,7 +119,7 @@ extension ConformanceSuite {
         ) { try $0.fail(.blockStatus(0, 4096, flags: flag), with: ErrorValue.invalid) }
     }
 
-    /// A case with base:allocation selected.
+    /// Returns a case with base:allocation selected.
     static func status(
         _ mode: Mode, _ name: String, _ level: Level, _ section: String, _ rule: String,
         needs: [Need] = [], body: @escaping @Sendable (Dialogue) throws -> Void
@@ -130,7 +129,7 @@ extension ConformanceSuite {
             contexts: ["base:allocation"], body: body)
     }
 
-    /// The extents of the one context that is selected.
+    /// Returns the extents of the only selected context.
     static func extents(_ dialogue: Dialogue, _ request: Request) throws -> [Extent] {
         let all = try dialogue.call(request).extents()
         guard let extents = all.values.first else { throw Deviation("there is no status chunk") }

@@ -1,7 +1,6 @@
-// Reply chunks: what structured and extended replies consist of.
-
 internal import NBDProtocol
 
+/// Cases about the chunks of structured and extended replies.
 extension ConformanceSuite {
     private static let replies = "Structured reply chunk message"
     private static let types = "Structured reply types"
@@ -21,7 +20,7 @@ extension ConformanceSuite {
             "the server SHOULD prefer sending errors via a structured reply", needs: [.writable]
         ) { dialogue in
             let answer = try dialogue.call(.write(dialogue.export.size, pattern(4096)))
-            try expect(!answer.isSimple, "the error of a WRITE comes as a simple reply")
+            try expect(!answer.isSimple, "the reply to a failed WRITE is a simple one")
         },
     ]
 
@@ -35,7 +34,8 @@ extension ConformanceSuite {
                 if !dialogue.export.flags.contains(.readOnly) { try scatter(dialogue) }
                 for (offset, length): (UInt64, UInt64) in [(0, size), (4096, 4096), (61440, 16384)]
                 {
-                    try expect(!dialogue.call(.read(offset, length)).isSimple, "a simple reply")
+                    try expect(
+                        !dialogue.call(.read(offset, length)).isSimple, "the reply is a simple one")
                     _ = try dialogue.read(offset, length)
                 }
             },
@@ -91,7 +91,7 @@ extension ConformanceSuite {
             },
             transmitting(
                 mode, "chunk-of-error", .must, "NBD_REPLY_TYPE_ERROR",
-                "an error that is not zero, and a message of at most 4096 bytes that fits"
+                "an error other than zero, and a message of at most 4096 bytes that fits"
             ) { dialogue in
                 for request in [
                     Request.read(dialogue.export.size, 4096), .read(0, 4096, flags: 1 << 14),
@@ -108,13 +108,13 @@ extension ConformanceSuite {
             ) { dialogue in
                 for flags in [CommandFlag.unknown, CommandFlag.noHole] {
                     let answer = try dialogue.call(.read(0, 4096, flags: flags))
-                    try expect(!answer.isSimple, "it gets a simple reply")
+                    try expect(!answer.isSimple, "the reply is a simple one")
                 }
             },
         ]
     }
 
-    /// What the specification says of the parts of an error chunk.
+    /// Checks the parts of an error chunk against the specification.
     private static func check(_ chunk: Chunk, _ request: Request) throws {
         var reader = ByteReader(chunk.payload)
         guard let error = reader.number(as: UInt32.self), error != 0,
@@ -128,7 +128,7 @@ extension ConformanceSuite {
             "ERROR_OFFSET is outside the request")
     }
 
-    /// Makes the first MiB a patchwork of data and what may be holes.
+    /// Fills the first MiB with alternating data and possible holes.
     static func scatter(_ dialogue: Dialogue) throws {
         if dialogue.export.flags.contains(.writeZeroes) {
             try dialogue.succeed(.writeZeroes(0, 1 << 20))

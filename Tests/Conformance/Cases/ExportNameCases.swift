@@ -1,5 +1,4 @@
-// NBD_OPT_EXPORT_NAME: the option that cannot be told no.
-
+/// Cases about `NBD_OPT_EXPORT_NAME`, the option without an error reply.
 extension ConformanceSuite {
     private static let section = "NBD_OPT_EXPORT_NAME"
 
@@ -12,7 +11,7 @@ extension ConformanceSuite {
         },
         ConformanceCase(
             "opt-export-name-newstyle", .should, "Newstyle negotiation",
-            "a client that agrees to nothing sends EXPORT_NAME, and is served"
+            "a client that sets no flags can use EXPORT_NAME"
         ) { peer in
             try begin(peer, flags: 0).expectAlive()
         },
@@ -25,16 +24,16 @@ extension ConformanceSuite {
         },
         ConformanceCase(
             "opt-export-name-no-zeroes", .must, "Handshake flags",
-            "with NO_ZEROES agreed, the server MUST NOT send the 124 bytes of zero"
+            "with NO_ZEROES negotiated, the server MUST NOT send the 124 bytes of zero"
         ) { peer in
             let dialogue = try begin(peer, flags: 3)
             try dialogue.expectAlive()
         },
         ConformanceCase(
             "opt-export-name-after-options", .must, section,
-            "EXPORT_NAME ends option negotiating, whatever options came before"
+            "EXPORT_NAME ends option negotiation, whatever options came before"
         ) { peer in
-            let dialogue = try peer.haggle()
+            let dialogue = try peer.beginOptions()
             try dialogue.expectNegotiating()
             _ = try dialogue.ask(Option.info, information(peer.exportName))
             try choose(dialogue)
@@ -49,7 +48,7 @@ extension ConformanceSuite {
         },
         ConformanceCase(
             "opt-export-name-same-as-go", .must, "NBD_REP_INFO",
-            "NBD_INFO_EXPORT describes what EXPORT_NAME is answered with"
+            "NBD_INFO_EXPORT has the same content as the reply to EXPORT_NAME"
         ) { peer in
             let old = try begin(peer, flags: nil).export
             let new = try peer.transmit(ask: []).export
@@ -63,22 +62,23 @@ extension ConformanceSuite {
             "NBD_FLAG_SEND_DF MUST be clear if structured replies have not been negotiated"
         ) { peer in
             let flags = try begin(peer, flags: nil).export.flags
-            try expect(!flags.contains(.dontFragment), "EXPORT_NAME tells NBD_FLAG_SEND_DF")
+            try expect(
+                !flags.contains(.dontFragment), "the reply to EXPORT_NAME has NBD_FLAG_SEND_DF")
         },
         ConformanceCase(
             "opt-export-name-unknown", .must, section,
             "if the export does not exist, the server MUST terminate the session",
             needs: [.refusedNames]
         ) { peer in
-            let dialogue = try peer.haggle()
+            let dialogue = try peer.beginOptions()
             try dialogue.send(option: Option.exportName, Array("no such export, surely".utf8))
             try dialogue.channel.expectClosed("an unknown name")
         },
         ConformanceCase(
             "opt-export-name-long", .must, section,
-            "no export has a name over 4096 bytes: the session ends", needs: [.refusedNames]
+            "no export has a name longer than 4096 bytes: the session ends", needs: [.refusedNames]
         ) { peer in
-            let dialogue = try peer.haggle()
+            let dialogue = try peer.beginOptions()
             do {
                 try dialogue.send(
                     option: Option.exportName, [UInt8](repeating: 0x61, count: 5000))
@@ -87,11 +87,11 @@ extension ConformanceSuite {
         },
     ]
 
-    /// Connects with these client flags (those that are offered, for nil), and chooses the export.
+    /// Connects with these client flags (nil for those that the server offers), and chooses the export.
     private static func begin(_ peer: Peer, flags: UInt32?) throws -> Dialogue {
         let offered = UInt32(peer.offer.handshakeFlags)
         let flags = (flags ?? 3) & offered
-        let dialogue = try peer.haggle(flags: flags)
+        let dialogue = try peer.beginOptions(flags: flags)
         try choose(dialogue, hasZeroes: flags & UInt32(HandshakeFlag.noZeroes) == 0)
         return dialogue
     }

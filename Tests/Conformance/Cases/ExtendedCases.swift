@@ -1,15 +1,14 @@
-// NBD_OPT_EXTENDED_HEADERS, and lengths that take 64 bits.
-
+/// Cases about `NBD_OPT_EXTENDED_HEADERS`, and lengths of 64 bits.
 extension ConformanceSuite {
     private static let section = "NBD_OPT_EXTENDED_HEADERS"
 
     static let extendedOptionCases: [ConformanceCase] = [
         negotiating(
             "opt-extended-headers", .must, section,
-            "it is answered with NBD_REP_ACK or a permitted error"
+            "the reply is NBD_REP_ACK or a permitted error"
         ) { dialogue in
             let end = try dialogue.ask(Option.extendedHeaders).end
-            try expect(end.isFinal, "it is answered \(end)")
+            try expect(end.isFinal, "the reply is \(end)")
             try dialogue.expectNegotiating()
         },
         negotiating(
@@ -37,17 +36,17 @@ extension ConformanceSuite {
             needs: [.extendedHeaders]
         ) { dialogue in
             let end = try dialogue.ask(Option.extendedHeaders, [1]).end
-            try expect(end.code == Reply.invalid, "it is answered \(end)")
+            try expect(end.code == Reply.invalid, "the reply is \(end)")
             try dialogue.expectNegotiating()
         },
         negotiating(
             "opt-extended-headers-twice", .must, "Fixed newstyle negotiation",
-            "a repeated message MAY fail with NBD_REP_ERR_INVALID; the handshake goes on",
+            "a repeated message MAY fail with NBD_REP_ERR_INVALID; the handshake continues",
             needs: [.extendedHeaders]
         ) { dialogue in
             try dialogue.negotiate(.extended)
             let end = try dialogue.ask(Option.extendedHeaders).end
-            try expect([Reply.ack, Reply.invalid].contains(end.code), "it is answered \(end)")
+            try expect([Reply.ack, Reply.invalid].contains(end.code), "the reply is \(end)")
             try dialogue.go(dialogue.exportName)
             try dialogue.expectAlive()
         },
@@ -58,7 +57,7 @@ extension ConformanceSuite {
         ) { dialogue in
             try dialogue.negotiate(.extended)
             let end = try dialogue.ask(Option.structuredReply).end
-            try expect(end.code == Reply.extendedHeadersRequired, "it is answered \(end)")
+            try expect(end.code == Reply.extendedHeadersRequired, "the reply is \(end)")
             try dialogue.go(dialogue.exportName)
             try dialogue.expectAlive()
         },
@@ -69,7 +68,7 @@ extension ConformanceSuite {
         ) { dialogue in
             try dialogue.negotiate(.extended)
             let end = try dialogue.ask(Option.go, information(dialogue.exportName)).end
-            try expect(end.code == Reply.ack, "it is answered \(end)")
+            try expect(end.code == Reply.ack, "the reply is \(end)")
         },
         negotiating(
             "opt-set-meta-extended", .must, "NBD_OPT_SET_META_CONTEXT",
@@ -78,8 +77,8 @@ extension ConformanceSuite {
         ) { dialogue in
             try dialogue.negotiate(.extended)
             let answer = try dialogue.setContexts(["base:allocation"])
-            try expect(answer.end.code == Reply.ack, "it is answered \(answer.end)")
-            try expect(dialogue.contexts.count == 1, "nothing is selected")
+            try expect(answer.end.code == Reply.ack, "the reply is \(answer.end)")
+            try expect(dialogue.contexts.count == 1, "no context is selected")
         },
         negotiating(
             "opt-go-status-payload-needs-contexts", .should, "Transmission flags",
@@ -93,7 +92,7 @@ extension ConformanceSuite {
         },
     ]
 
-    /// The rules of all messages are tried in extended mode as well; here is what is new.
+    /// Rules of extended headers only. The rules for every mode also apply to extended mode.
     static let extendedCases: [ConformanceCase] = [
         transmitting(
             .extended, "replies-only", .must, "Extended reply chunk message",
@@ -107,7 +106,8 @@ extension ConformanceSuite {
                 Request(command: Command.unknown, offset: 12345),
             ] {
                 let answer = try dialogue.call(request)
-                try expect(!answer.isSimple, "command \(request.command) gets a simple reply")
+                try expect(
+                    !answer.isSimple, "the reply to command \(request.command) is a simple one")
             }
         },
         status(
@@ -120,7 +120,7 @@ extension ConformanceSuite {
         },
         status(
             .extended, "status-64-bit", .must, "Request message",
-            "an effect length of more than 32 bits is answered, with progress",
+            "an effect length of more than 32 bits gets a reply with at least one extent",
             needs: [.size(5 << 30)]
         ) { dialogue in
             let size = dialogue.export.size
@@ -132,7 +132,7 @@ extension ConformanceSuite {
         long("cache-64-bit", .flag(.cache)) { .cache(0, $0) },
         transmitting(
             .extended, "beyond-end-64-bit", .should, "Error values",
-            "lengths near 2^64 are beyond the size of the device like any other",
+            "a length near 2^64 is beyond the size of the device",
             needs: [.writable]
         ) { dialogue in
             try dialogue.fail(.trim(4096, .max - 4095), with: ErrorValue.invalid)
@@ -146,7 +146,7 @@ extension ConformanceSuite {
     ) -> ConformanceCase {
         transmitting(
             .extended, name, .should, "Size constraints",
-            "an effect length of more than 32 bits is done, or is NBD_EOVERFLOW or NBD_EINVAL",
+            "an effect length of more than 32 bits succeeds, or is NBD_EOVERFLOW or NBD_EINVAL",
             needs: [.writable, need, .size(5 << 30)]
         ) { dialogue in
             let error = try dialogue.call(request(dialogue.export.size)).error

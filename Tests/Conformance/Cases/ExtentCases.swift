@@ -1,5 +1,4 @@
-// base:allocation: whether what it says is true.
-
+/// Cases about whether the extents of `base:allocation` are true.
 extension ConformanceSuite {
     private static let section = "base:allocation metadata context"
 
@@ -12,19 +11,20 @@ extension ConformanceSuite {
         [
             status(
                 mode, "extents-data-is-not-zero", .must, section,
-                "NBD_STATE_ZERO says that a block reads as zeroes: data never has it",
+                "a block with NBD_STATE_ZERO reads as zeroes: a block with data does not have it",
                 needs: [.writable]
             ) { dialogue in
                 try dialogue.succeed(.write(65536, pattern(65536)))
                 var covered: UInt64 = 0
                 for extent in try extents(dialogue, .blockStatus(65536, 65536)) {
-                    try expect(!extent.isZero || covered >= 65536, "written data is called zero")
+                    try expect(
+                        !extent.isZero || covered >= 65536, "written data is reported as zero")
                     covered += extent.length
                 }
             },
             status(
                 mode, "extents-zero-reads-zero", .must, section,
-                "what has NBD_STATE_ZERO reads as all zeroes"
+                "a range with NBD_STATE_ZERO reads as all zeroes"
             ) { dialogue in
                 if !dialogue.export.flags.contains(.readOnly) { try scatter(dialogue) }
                 var offset: UInt64 = 0
@@ -35,21 +35,21 @@ extension ConformanceSuite {
                         let bytes = try dialogue.read(offset, length)
                         try expect(
                             bytes.allSatisfy { $0 == 0 },
-                            "\(length) bytes at \(offset) are called zero, and are not")
+                            "\(length) bytes at \(offset) are reported as zero, but are not")
                     }
                     offset += extent.length
                 }
             },
             status(
                 mode, "extents-write-zeroes-no-hole", .should, "NBD_CMD_WRITE_ZEROES",
-                "with NO_HOLE the area is fully provisioned, so it should not be called a hole",
+                "with NO_HOLE the range is fully provisioned, so it should not be reported as a hole",
                 needs: [.writable, .flag(.writeZeroes)]
             ) { dialogue in
                 try dialogue.succeed(
                     .writeZeroes(131_072, 65536, flags: CommandFlag.noHole))
                 var covered: UInt64 = 0
                 for extent in try extents(dialogue, .blockStatus(131_072, 65536)) {
-                    try expect(!extent.isHole || covered >= 65536, "it is called a hole")
+                    try expect(!extent.isHole || covered >= 65536, "it is reported as a hole")
                     covered += extent.length
                 }
             },
@@ -76,7 +76,8 @@ extension ConformanceSuite {
                 let extents = try extents(dialogue, .blockStatus(0, 1 << 20))
                 for (first, second) in zip(extents, extents.dropFirst()) {
                     try expect(
-                        first.flags != second.flags, "two neighbours have flags \(first.flags)")
+                        first.flags != second.flags,
+                        "two consecutive descriptors have the flags \(first.flags)")
                 }
             },
             status(

@@ -1,5 +1,4 @@
-// Command flags: those that have to be taken, and those that belong somewhere else.
-
+/// Cases about command flags: those that a server must accept, and those that do not apply to a command.
 extension ConformanceSuite {
     static func flagCases(_ mode: Mode) -> [ConformanceCase] {
         forceUnitAccessCases(mode) + wrongFlagCases(mode)
@@ -33,7 +32,7 @@ extension ConformanceSuite {
         let flags: [(String, UInt16, Set<String>)] = [
             ("unknown-flag", CommandFlag.unknown, []),
             ("no-hole", CommandFlag.noHole, ["write-zeroes"]),
-            // Where DF is offered, it belongs to READ; FAST_ZERO has cases of its own.
+            // DF applies to READ if the server offers it. FAST_ZERO has its own cases.
             ("df", CommandFlag.dontFragment, ["read"]),
             ("req-one", CommandFlag.requestOne, []),
             ("fast-zero", CommandFlag.fastZero, ["write-zeroes"]),
@@ -56,7 +55,7 @@ extension ConformanceSuite {
     private static var dontFragmentWithoutChunks: ConformanceCase {
         transmitting(
             .simple, "df-on-read", .should, "Error values",
-            "DF is not for clients without structured replies: it SHOULD be NBD_EINVAL"
+            "DF without structured replies SHOULD be NBD_EINVAL"
         ) { dialogue in
             try dialogue.fail(
                 .read(0, 4096, flags: CommandFlag.dontFragment), with: ErrorValue.invalid)

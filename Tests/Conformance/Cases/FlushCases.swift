@@ -1,10 +1,10 @@
-// NBD_CMD_FLUSH, NBD_CMD_CACHE and NBD_CMD_DISC, and what other connections see.
-
+/// Cases about `NBD_CMD_FLUSH`, `NBD_CMD_CACHE` and `NBD_CMD_DISC`, and what other connections see.
 extension ConformanceSuite {
     static func flushCases(_ mode: Mode) -> [ConformanceCase] {
         [
             transmitting(
-                mode, "flush", .must, "NBD_CMD_FLUSH", "a flush is answered", needs: [.flag(.flush)]
+                mode, "flush", .must, "NBD_CMD_FLUSH", "a flush gets a reply",
+                needs: [.flag(.flush)]
             ) {
                 try $0.succeed(.flush())
             },
@@ -48,7 +48,7 @@ extension ConformanceSuite {
         [
             transmitting(
                 mode, "cache", .must, "NBD_CMD_CACHE",
-                "a cache request changes nothing, and its answer is a known value",
+                "a cache request changes nothing, and its error is a known value",
                 needs: [.flag(.cache)]
             ) { dialogue in
                 let before = try dialogue.read(0, 65536)
@@ -99,7 +99,7 @@ extension ConformanceSuite {
                 "the server MUST handle all outstanding requests before it closes",
                 needs: mode.needs + [.writable]
             ) { peer in
-                // Some lose one in a few.
+                // Some servers lose one request in several attempts.
                 for round in 0..<20 as Range<UInt64> {
                     let dialogue = try peer.transmit(mode)
                     let data = pattern(4096, seed: 100 * round + UInt64(mode.rawValue.count))
@@ -109,18 +109,18 @@ extension ConformanceSuite {
                         ])
                     dialogue.channel.finishSending()
                     try dialogue.channel.drain()
-                    // An end of the stream may be seen before all of the server is done.
+                    // The client may see the end of the stream before the server has finished.
                     let other = try peer.transmit(mode)
                     for _ in 0..<50 where try other.read(12288, 4096) != data {
                         Channel.pause(milliseconds: 20)
                     }
                     try expect(
-                        try other.read(12288, 4096) == data, "a write before DISC is not done")
+                        try other.read(12288, 4096) == data, "a write before DISC was lost")
                 }
             },
             ConformanceCase(
                 "\(mode.rawValue)-client-leaves", .should, "Terminating the transmission phase",
-                "a client that is gone without DISC does not disturb the server",
+                "a client that closes without DISC does not disturb the server",
                 needs: mode.needs
             ) { peer in
                 for _ in 0..<4 {

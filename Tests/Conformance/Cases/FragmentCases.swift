@@ -1,5 +1,4 @@
-// NBD_CMD_FLAG_DF: "don't fragment".
-
+/// Cases about `NBD_CMD_FLAG_DF`, "don't fragment".
 extension ConformanceSuite {
     private static let section = "NBD_CMD_READ"
 
@@ -14,7 +13,7 @@ extension ConformanceSuite {
             },
             transmitting(
                 mode, "df-data-and-hole", .must, section,
-                "with DF, data and hole together MUST be OFFSET_DATA with the zeroes present",
+                "with DF, a range of data and holes MUST be one OFFSET_DATA with the zeroes present",
                 needs: [.flag(.dontFragment), .writable]
             ) { dialogue in
                 try scatter(dialogue)
@@ -35,7 +34,7 @@ extension ConformanceSuite {
             },
             transmitting(
                 mode, "df-large", .must, section,
-                "a larger read with DF is one content chunk, or NBD_EOVERFLOW and none",
+                "a larger read with DF is one content chunk, or NBD_EOVERFLOW without one",
                 needs: [.flag(.dontFragment), .size(32 << 20)]
             ) { dialogue in
                 let answer = try dialogue.call(

@@ -1,5 +1,4 @@
-// NBD_OPT_GO, the flags that it tells, and STRUCTURED_REPLY.
-
+/// Cases about `NBD_OPT_GO`, the flags in its reply, and `NBD_OPT_STRUCTURED_REPLY`.
 extension ConformanceSuite {
     private static let section = "NBD_OPT_INFO and NBD_OPT_GO"
     private static let flagsSection = "Transmission flags"
@@ -16,7 +15,7 @@ extension ConformanceSuite {
             "opt-go-no-zeroes", .must, section,
             "the server MUST NOT send zero padding after the NBD_REP_ACK, NO_ZEROES or not"
         ) { peer in
-            let dialogue = try peer.haggle(flags: 1)
+            let dialogue = try peer.beginOptions(flags: 1)
             try dialogue.go(peer.exportName)
             try dialogue.expectAlive()
         },
@@ -26,7 +25,7 @@ extension ConformanceSuite {
             needs: [.refusedNames]
         ) { dialogue in
             let end = try dialogue.ask(Option.go, information("no such export, surely")).end
-            try expect(end.isError, "it is answered \(end)")
+            try expect(end.isError, "the reply is \(end)")
             try dialogue.go(dialogue.exportName)
             try dialogue.expectAlive()
         },
@@ -51,7 +50,8 @@ extension ConformanceSuite {
         ) { dialogue in
             try dialogue.go(dialogue.exportName)
             try expect(
-                !dialogue.export.flags.contains(.dontFragment), "GO tells NBD_FLAG_SEND_DF")
+                !dialogue.export.flags.contains(.dontFragment),
+                "the reply to GO has NBD_FLAG_SEND_DF")
         },
         negotiating(
             "opt-go-fast-zero-flag", .must, flagsSection,
@@ -70,17 +70,17 @@ extension ConformanceSuite {
             try dialogue.go(dialogue.exportName)
             try expect(
                 !dialogue.export.flags.contains(.blockStatusPayload),
-                "GO tells NBD_FLAG_BLOCK_STATUS_PAYLOAD")
+                "the reply to GO has NBD_FLAG_BLOCK_STATUS_PAYLOAD")
         },
     ]
 
     static let structuredReplyCases: [ConformanceCase] = [
         negotiating(
             "opt-structured-reply", .must, "NBD_OPT_STRUCTURED_REPLY",
-            "it is answered with NBD_REP_ACK or a permitted error"
+            "the reply is NBD_REP_ACK or a permitted error"
         ) { dialogue in
             let end = try dialogue.ask(Option.structuredReply).end
-            try expect(end.isFinal, "it is answered \(end)")
+            try expect(end.isFinal, "the reply is \(end)")
             try dialogue.expectNegotiating()
         },
         negotiating(
@@ -89,17 +89,17 @@ extension ConformanceSuite {
             needs: [.structuredReplies]
         ) { dialogue in
             let end = try dialogue.ask(Option.structuredReply, [1]).end
-            try expect(end.code == Reply.invalid, "it is answered \(end)")
+            try expect(end.code == Reply.invalid, "the reply is \(end)")
             try dialogue.expectNegotiating()
         },
         negotiating(
             "opt-structured-reply-twice", .must, "Fixed newstyle negotiation",
-            "a repeated message MAY fail with NBD_REP_ERR_INVALID; the handshake goes on",
+            "a repeated message MAY fail with NBD_REP_ERR_INVALID; the handshake continues",
             needs: [.structuredReplies]
         ) { dialogue in
             try dialogue.negotiate(.structured)
             let end = try dialogue.ask(Option.structuredReply).end
-            try expect([Reply.ack, Reply.invalid].contains(end.code), "it is answered \(end)")
+            try expect([Reply.ack, Reply.invalid].contains(end.code), "the reply is \(end)")
             try dialogue.go(dialogue.exportName)
             try dialogue.expectAlive()
         },

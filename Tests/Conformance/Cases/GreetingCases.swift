@@ -1,10 +1,9 @@
-// The first words of both sides.
-
+/// Cases about the first messages of both sides.
 extension ConformanceSuite {
     static let greetingCases: [ConformanceCase] = [
         ConformanceCase(
             "greeting-newstyle", .must, "Baseline",
-            "the server speaks first: NBDMAGIC, IHAVEOPT and its handshake flags"
+            "the server sends the first message: NBDMAGIC, IHAVEOPT and its handshake flags"
         ) { peer in
             _ = try peer.connect()
         },
@@ -51,9 +50,9 @@ extension ConformanceSuite {
         },
         ConformanceCase(
             "client-flags-fixed-only", .must, "Client flags",
-            "a client may take up NBD_FLAG_C_FIXED_NEWSTYLE alone"
+            "a client may set NBD_FLAG_C_FIXED_NEWSTYLE alone"
         ) { peer in
-            try peer.haggle(flags: 1).expectNegotiating()
+            try peer.beginOptions(flags: 1).expectNegotiating()
         },
         ConformanceCase(
             "client-may-leave", .should, "NBD_OPT_ABORT",
@@ -63,12 +62,12 @@ extension ConformanceSuite {
                 let dialogue = try peer.connect()
                 try dialogue.channel.send([UInt8](repeating: 0, count: count))
             }
-            try peer.haggle().expectNegotiating()
+            try peer.beginOptions().expectNegotiating()
         },
     ]
 }
 
-/// Who drops a connection on sight of its flags may have been sent an option meanwhile.
+/// The server may receive an option before it drops the connection.
 private func expectRefused(_ dialogue: Dialogue, _ why: String) throws {
     do {
         try dialogue.send(option: Option.list)

@@ -1,7 +1,6 @@
-// NBD_OPT_INFO: what a server tells of an export.
-
 internal import NBDProtocol
 
+/// Cases about `NBD_OPT_INFO`.
 extension ConformanceSuite {
     private static let section = "NBD_OPT_INFO and NBD_OPT_GO"
 
@@ -55,7 +54,7 @@ extension ConformanceSuite {
             "an information type SHOULD only appear once for an export"
         ) { dialogue in
             for (type, all) in try info(dialogue, everything).information {
-                try expect(all.count == 1, "information \(type) comes \(all.count) times")
+                try expect(all.count == 1, "information \(type) is sent \(all.count) times")
             }
         },
         negotiating(
@@ -66,7 +65,7 @@ extension ConformanceSuite {
             for type in [Information.name, Information.description] {
                 for data in answer.information[type] ?? [] {
                     var reader = ByteReader(data)
-                    try expect(reader.string(data.count) != nil, "\(data) is no string")
+                    try expect(reader.string(data.count) != nil, "\(data) is not a valid string")
                 }
             }
         },
@@ -80,7 +79,7 @@ extension ConformanceSuite {
             else { return }
             try expect(
                 listed.contains(String(decoding: name, as: UTF8.self)),
-                "the name \(name) is none of \(listed)")
+                "the name \(name) is not one of \(listed)")
         },
         negotiating(
             "opt-info-description-as-listed", .must, "NBD_INFO_DESCRIPTION",
@@ -98,46 +97,46 @@ extension ConformanceSuite {
         },
         negotiating(
             "opt-info-twice", .must, section,
-            "asked the same again, the server MUST reply with the same set of information"
+            "to the same request again, the server MUST reply with the same set of information"
         ) { dialogue in
             let first = try info(dialogue, everything)
             let second = try info(dialogue, everything)
-            try expect(Set(first.replies) == Set(second.replies), "the second answer differs")
+            try expect(Set(first.replies) == Set(second.replies), "the second reply differs")
         },
         negotiating(
             "opt-info-then-go", .must, section,
-            "GO after INFO with the same parameters MUST tell the same"
+            "GO after INFO with the same parameters MUST return the same information"
         ) { dialogue in
             let first = try info(dialogue, everything)
             let second = try dialogue.ask(
                 Option.go, information(dialogue.exportName, everything))
-            try expect(second.end.code == Reply.ack, "GO is answered \(second.end)")
+            try expect(second.end.code == Reply.ack, "the reply to GO is \(second.end)")
             try expect(
                 Set(first.replies.map(\.data)) == Set(second.replies.map(\.data)),
-                "GO tells something else than INFO")
+                "the replies to GO and INFO differ")
         },
         negotiating(
             "opt-info-default-export", .must, section,
-            "the empty name means the default export, if there is any"
+            "the empty name means the default export, if there is one"
         ) { dialogue in
             let end = try dialogue.ask(Option.info, information("")).end
             try expect(
-                [Reply.ack, Reply.unknownExport].contains(end.code), "it is answered \(end)")
+                [Reply.ack, Reply.unknownExport].contains(end.code), "the reply is \(end)")
             try dialogue.expectNegotiating()
         },
     ]
 
-    /// All information that is defined.
+    /// All defined information types.
     static var everything: [UInt16] {
         [Information.export, Information.name, Information.description, Information.blockSize]
     }
 
-    /// Asks of the export, and expects an answer.
+    /// Sends INFO for the export, and expects it to succeed.
     static func info(
         _ dialogue: Dialogue, _ types: [UInt16] = [Information.blockSize]
     ) throws -> OptionAnswer {
         let answer = try dialogue.ask(Option.info, information(dialogue.exportName, types))
-        try expect(answer.end.code == Reply.ack, "INFO is answered \(answer.end)")
+        try expect(answer.end.code == Reply.ack, "the reply to INFO is \(answer.end)")
         return answer
     }
 }

@@ -1,7 +1,6 @@
-// NBD_OPT_LIST.
-
 internal import NBDProtocol
 
+/// Cases about `NBD_OPT_LIST`.
 extension ConformanceSuite {
     private static let section = "NBD_OPT_LIST"
 
@@ -12,16 +11,16 @@ extension ConformanceSuite {
             let end = try dialogue.ask(Option.list).end
             try expect(
                 end.code == Reply.ack || end.code == Reply.policy || end.code == Reply.tlsRequired,
-                "LIST is answered \(end)")
+                "the reply to LIST is \(end)")
             try dialogue.expectNegotiating()
         },
         negotiating(
             "opt-list-entries", .must, "NBD_REP_SERVER",
-            "an entry is a name whose length fits into the reply, and a string for people",
+            "an entry is a name whose length fits into the reply, and a description",
             needs: [.list]
         ) { dialogue in
             for reply in try dialogue.ask(Option.list).replies {
-                try expect(reply.code == Reply.server, "LIST is answered with a \(reply)")
+                try expect(reply.code == Reply.server, "the reply to LIST has a \(reply)")
                 try expect(reply.listing != nil, "an entry is malformed: \(reply.data)")
             }
         },
@@ -30,7 +29,7 @@ extension ConformanceSuite {
             "the server SHOULD reject a request with data with NBD_REP_ERR_INVALID"
         ) { dialogue in
             let answer = try dialogue.ask(Option.list, [0, 0, 0, 0])
-            try expect(answer.end.code == Reply.invalid, "it is answered \(answer.end)")
+            try expect(answer.end.code == Reply.invalid, "the reply is \(answer.end)")
             try dialogue.expectNegotiating()
         },
         negotiating(
@@ -42,7 +41,7 @@ extension ConformanceSuite {
                 let end = try dialogue.ask(Option.info, information(name)).end
                 try expect(
                     end.code == Reply.ack || end.code == Reply.tlsRequired,
-                    "INFO of the listed name \"\(name)\" is answered \(end)")
+                    "the reply to INFO of the listed name \"\(name)\" is \(end)")
             }
         },
         negotiating(
@@ -54,12 +53,12 @@ extension ConformanceSuite {
         },
         negotiating(
             "opt-list-twice", .should, section,
-            "asked again, the list comes again: LIST changes nothing, so it may be repeated",
+            "LIST changes nothing: a second LIST returns the same list",
             needs: [.list]
         ) { dialogue in
             let first = try dialogue.ask(Option.list)
             let second = try dialogue.ask(Option.list)
-            try expect(second.end.code == Reply.ack, "the second time it is answered \(second.end)")
+            try expect(second.end.code == Reply.ack, "the second reply is \(second.end)")
             try expect(
                 Set(first.replies) == Set(second.replies), "the second list differs from the first")
         },

@@ -1,7 +1,6 @@
-// NBD_OPT_LIST_META_CONTEXT.
-
 internal import NBDProtocol
 
+/// Cases about `NBD_OPT_LIST_META_CONTEXT`.
 extension ConformanceSuite {
     private static let section = "NBD_OPT_LIST_META_CONTEXT"
 
@@ -34,7 +33,7 @@ extension ConformanceSuite {
                 structured: "opt-list-meta-unknown-namespace", .must, section,
                 "the server MUST ignore queries of an unknown namespace: a single NBD_REP_ACK"
             ) { dialogue in
-                let answer = try list(dialogue, ["x-nobody:anything"])
+                let answer = try list(dialogue, ["x-unknown:anything"])
                 try expect(answer.replies.isEmpty, "the list is \(answer.contexts)")
             },
             negotiating(
@@ -46,9 +45,9 @@ extension ConformanceSuite {
             },
             negotiating(
                 structured: "opt-list-meta-mixed", .must, section,
-                "unknown queries are ignored, and the others answered"
+                "unknown queries are ignored, and the others get replies"
             ) { dialogue in
-                let answer = try list(dialogue, ["x-nobody:a", "base:allocation", "x-nobody:b"])
+                let answer = try list(dialogue, ["x-unknown:a", "base:allocation", "x-unknown:b"])
                 let names = answer.contexts.map(\.name)
                 try expect(names == ["base:allocation"], "the list is \(names)")
             },
@@ -69,21 +68,21 @@ extension ConformanceSuite {
                     let name = reader.string(reader.remaining) ?? ""
                     try expect(
                         reply.code == Reply.metaContext && name.dropFirst().contains(":"),
-                        "\(reply.data) is no context")
+                        "\(reply.data) is not a context")
                 }
             },
             negotiating(
                 structured: "opt-list-meta-changes-nothing", .must, "NBD_OPT_SET_META_CONTEXT",
-                "only SET replaces the selection: a LIST after it leaves it alone"
+                "only SET replaces the selection: a later LIST does not change it"
             ) { dialogue in
                 try dialogue.setContexts(["base:allocation"])
-                _ = try list(dialogue, ["x-nobody:anything"])
+                _ = try list(dialogue, ["x-unknown:anything"])
                 try dialogue.go(dialogue.exportName)
                 _ = try dialogue.succeed(.blockStatus(0, 4096))
             },
             negotiating(
                 "opt-list-meta-too-early", .must, section,
-                "before structured replies it MAY be refused; the handshake goes on"
+                "without structured replies it MAY fail; the handshake continues"
             ) { dialogue in
                 _ = try dialogue.ask(
                     Option.listMetaContext, contextQuery(dialogue.exportName, []))
@@ -94,11 +93,11 @@ extension ConformanceSuite {
     private static func list(_ dialogue: Dialogue, _ queries: [String]) throws -> OptionAnswer {
         let answer = try dialogue.ask(
             Option.listMetaContext, contextQuery(dialogue.exportName, queries))
-        try expect(answer.end.code == Reply.ack, "it is answered \(answer.end)")
+        try expect(answer.end.code == Reply.ack, "the reply is \(answer.end)")
         return answer
     }
 
-    /// Requests whose lengths do not add up.
+    /// Cases about requests whose lengths do not add up.
     static func lyingQueries(
         _ option: UInt32, _ name: String, _ level: Level, _ section: String
     ) -> [ConformanceCase] {
@@ -106,23 +105,23 @@ extension ConformanceSuite {
         let lies: [(String, String, @Sendable (String) -> [UInt8])] = [
             ("empty", "without data", { _ in [] }),
             (
-                "name-too-long", "whose name reaches beyond the data",
+                "name-too-long", "whose name exceeds the data",
                 { contextQuery($0, [query], nameLength: 4000) }
             ),
             (
-                "count-too-high", "with fewer queries than it says",
+                "count-too-high", "with fewer queries than announced",
                 { contextQuery($0, [query], count: 2) }
             ),
             (
-                "count-huge", "with 2^32 - 1 queries, as it says",
+                "count-huge", "that announces 2^32 - 1 queries",
                 { contextQuery($0, [query], count: .max) }
             ),
             (
-                "query-too-long", "whose query reaches beyond the data",
+                "query-too-long", "whose query exceeds the data",
                 { contextQuery($0, [query], lastLength: 16) }
             ),
             (
-                "query-huge", "with a query of 2^32 - 1 bytes, as it says",
+                "query-huge", "that announces a query of 2^32 - 1 bytes",
                 { contextQuery($0, [query], lastLength: .max) }
             ),
         ]
@@ -133,7 +132,7 @@ extension ConformanceSuite {
                     + "NBD_REP_ERR_INVALID"
             ) { dialogue in
                 let end = try dialogue.ask(option, data(dialogue.exportName)).end
-                try expect(end.code == Reply.invalid, "it is answered \(end)")
+                try expect(end.code == Reply.invalid, "the reply is \(end)")
                 try dialogue.expectNegotiating()
             }
         }

@@ -1,7 +1,6 @@
-// Options in general, and ABORT.
-
 internal import NBDProtocol
 
+/// Cases about options in general, and `NBD_OPT_ABORT`.
 extension ConformanceSuite {
     static let optionCases: [ConformanceCase] =
         [
@@ -23,7 +22,7 @@ extension ConformanceSuite {
                     var reader = ByteReader(end.data)
                     try expect(
                         !end.isError || reader.string(end.data.count) != nil,
-                        "the data of \(end) is no string")
+                        "the data of \(end) is not a valid string")
                 }
             },
             negotiating(
@@ -35,16 +34,17 @@ extension ConformanceSuite {
             },
         ] + abortCases
 
-    /// An option that nobody has defined, with so many bytes of data.
+    /// Returns a case about an undefined option with `count` bytes of data.
     private static func unknown(_ name: String, _ option: UInt32, _ count: Int) -> ConformanceCase {
         negotiating(
             name, .must, "Baseline",
-            "an option that is not implemented MUST be answered with NBD_REP_ERR_UNSUP, and the "
+            "the reply to an unknown option MUST be NBD_REP_ERR_UNSUP, and the "
                 + "next message parsed"
         ) { dialogue in
             let answer = try dialogue.ask(option, [UInt8](repeating: 0x49, count: count))
             try expect(
-                answer.end.code == Reply.unsupported, "option \(option) is answered \(answer.end)")
+                answer.end.code == Reply.unsupported,
+                "the reply to option \(option) is \(answer.end)")
             try dialogue.expectNegotiating()
         }
     }
@@ -54,21 +54,22 @@ extension ConformanceSuite {
             "opt-abort", .must, "NBD_OPT_ABORT", "the server MUST reply with NBD_REP_ACK"
         ) { dialogue in
             let answer = try dialogue.ask(Option.abort)
-            try expect(answer.end.code == Reply.ack, "ABORT is answered \(answer.end)")
+            try expect(answer.end.code == Reply.ack, "the reply to ABORT is \(answer.end)")
         },
         negotiating(
             "opt-abort-with-data", .should, "NBD_OPT_ABORT",
             "a server SHOULD ignore data that comes with ABORT"
         ) { dialogue in
             let answer = try dialogue.ask(Option.abort, [1, 2, 3, 4])
-            try expect(answer.end.code == Reply.ack, "ABORT with data is answered \(answer.end)")
+            try expect(
+                answer.end.code == Reply.ack, "the reply to ABORT with data is \(answer.end)")
         },
         ConformanceCase(
             "opt-abort-and-gone", .should, "NBD_OPT_ABORT",
             "the server SHOULD gracefully handle a client that does not wait for the reply"
         ) { peer in
-            for _ in 0..<4 { try peer.haggle().send(option: Option.abort) }
-            try peer.haggle().expectNegotiating()
+            for _ in 0..<4 { try peer.beginOptions().send(option: Option.abort) }
+            try peer.beginOptions().expectNegotiating()
         },
     ]
 }

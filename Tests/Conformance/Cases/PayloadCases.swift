@@ -1,7 +1,6 @@
-// NBD_CMD_FLAG_PAYLOAD_LEN: payloads where none belongs, and the payload form of BLOCK_STATUS.
-
 internal import NBDProtocol
 
+/// Cases about `NBD_CMD_FLAG_PAYLOAD_LEN`: payloads of commands that take none, and the payload of BLOCK_STATUS.
 extension ConformanceSuite {
     static let payloadCases: [ConformanceCase] =
         [
@@ -15,7 +14,7 @@ extension ConformanceSuite {
                     + "has been consumed"
             ) { dialogue in
                 for count in [1, 28, 32, 4096] {
-                    // The payload looks like a request, for a server that takes it for one.
+                    // The payload looks like a request, to find a server that executes it.
                     let decoy = Request.read(0, 512).encoded(.extended)
                     let payload = (0..<count).map { decoy[$0 % decoy.count] }
                     try dialogue.fail(
@@ -46,7 +45,8 @@ extension ConformanceSuite {
         ) { dialogue in
             let ids = dialogue.contexts.map(\.id)
             let extents = try dialogue.succeed(query(65536, ids)).extents()
-            try expect(extents.keys.sorted() == ids, "contexts \(extents.keys.sorted()) come")
+            try expect(
+                extents.keys.sorted() == ids, "the reply has the contexts \(extents.keys.sorted())")
             let sum = extents.values.first?.dropLast().reduce(0) { $0 + $1.length } ?? 0
             try expect(sum < 65536, "the effect length is that of the payload")
         },
@@ -84,7 +84,7 @@ extension ConformanceSuite {
             needs: [.flag(.blockStatusPayload)], body: body)
     }
 
-    /// A BLOCK_STATUS about these contexts.
+    /// Returns a BLOCK_STATUS that selects these contexts.
     private static func query(_ length: UInt64, _ ids: [UInt32]) -> Request {
         let payload = encoded {
             $0.append(bigEndian: length)

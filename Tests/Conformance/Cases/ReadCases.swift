@@ -1,5 +1,4 @@
-// NBD_CMD_READ, and what is beyond the end.
-
+/// Cases about `NBD_CMD_READ`, and ranges beyond the end.
 extension ConformanceSuite {
     private static let section = "NBD_CMD_READ"
     private static let sizes = "Size constraints"
@@ -8,11 +7,12 @@ extension ConformanceSuite {
         [
             transmitting(
                 mode, "read", .must, section,
-                "a read is answered with all of its bytes"
+                "a read returns all of its bytes"
             ) { dialogue in
                 for length: UInt64 in [4096, 65536, 1 << 20] {
                     let bytes = try dialogue.read(0, length)
-                    try expect(bytes.count == length, "\(bytes.count) of \(length) bytes come")
+                    try expect(
+                        bytes.count == length, "\(bytes.count) of \(length) bytes are returned")
                 }
             },
             transmitting(
@@ -32,7 +32,7 @@ extension ConformanceSuite {
                     let part = try dialogue.read(UInt64(offset), UInt64(length))
                     try expect(
                         part == Array(whole[offset..<offset + length]),
-                        "\(length) bytes at \(offset) read differently alone")
+                        "\(length) bytes at \(offset) read differently in a separate request")
                 }
             },
             transmitting(
@@ -41,7 +41,7 @@ extension ConformanceSuite {
                 needs: [.size(32 << 20)]
             ) { dialogue in
                 let bytes = try dialogue.read(0, 32 << 20)
-                try expect(bytes.count == 32 << 20, "\(bytes.count) bytes come")
+                try expect(bytes.count == 32 << 20, "\(bytes.count) bytes are returned")
             },
             transmitting(
                 mode, "read-no-length", .should, section,
@@ -65,7 +65,7 @@ extension ConformanceSuite {
             },
             transmitting(
                 mode, "read-far-beyond-end", .should, "Error values",
-                "an offset near 2^63 is beyond the size like any other"
+                "an offset near 2^63 is beyond the size"
             ) { dialogue in
                 try dialogue.fail(.read(1 << 63 - 4096, 4096), with: ErrorValue.invalid)
                 try dialogue.fail(.read(1 << 63, 4096), with: ErrorValue.invalid)

@@ -1,5 +1,4 @@
-// Replies to requests, whatever was asked.
-
+/// Cases about replies to any request.
 extension ConformanceSuite {
     static func replyCases(_ mode: Mode) -> [ConformanceCase] {
         [
@@ -25,12 +24,12 @@ extension ConformanceSuite {
             },
             transmitting(
                 mode, "reply-same-offset", .must, "Transmission",
-                "requests that are alike but for their cookies each get a reply"
+                "requests that differ only in their cookies each get a reply"
             ) { dialogue in
                 let requests = try dialogue.send(
                     together: Array(repeating: .read(8192, 512 * 8), count: 32))
                 let contents = try dialogue.receiveAnswers(to: requests).map { try $0.content() }
-                try expect(Set(contents).count == 1, "the same place reads differently")
+                try expect(Set(contents).count == 1, "the same range reads differently")
             },
             transmitting(
                 mode, "reply-known-errors", .must, "Error values",

@@ -1,7 +1,6 @@
-// NBD_OPT_SET_META_CONTEXT.
-
 internal import NBDProtocol
 
+/// Cases about `NBD_OPT_SET_META_CONTEXT`.
 extension ConformanceSuite {
     private static let section = "NBD_OPT_SET_META_CONTEXT"
     private static let allocation = "base:allocation"
@@ -37,13 +36,13 @@ extension ConformanceSuite {
                 structured: "opt-set-meta-unknown-namespace", .must, section,
                 "queries of an unknown namespace MUST be ignored"
             ) { dialogue in
-                try expectNothing(dialogue, ["x-nobody:anything"])
+                try expectNothing(dialogue, ["x-unknown:anything"])
             },
             negotiating(
                 structured: "opt-set-meta-mixed", .must, section,
                 "unknown queries are ignored, and the others selected"
             ) { dialogue in
-                let answer = try set(dialogue, ["x-nobody:a", allocation, "base:"])
+                let answer = try set(dialogue, ["x-unknown:a", allocation, "base:"])
                 let names = answer.contexts.map(\.name)
                 try expect(names == [allocation], "\(names) is selected")
             },
@@ -64,7 +63,7 @@ extension ConformanceSuite {
                 ).end
                 try expect(
                     [Reply.invalid, Reply.extendedHeadersRequired].contains(end.code),
-                    "it is answered \(end)")
+                    "the reply is \(end)")
                 try dialogue.expectNegotiating()
             },
             negotiating(
@@ -77,7 +76,7 @@ extension ConformanceSuite {
             },
             negotiating(
                 structured: "opt-set-meta-again", .must, section,
-                "the last selection counts: nothing first, then base:allocation"
+                "the last selection is in effect: first nothing, then base:allocation"
             ) { dialogue in
                 _ = try set(dialogue, [])
                 _ = try set(dialogue, [allocation])
@@ -91,7 +90,7 @@ extension ConformanceSuite {
                 _ = try set(dialogue, [allocation])
                 let lie = contextQuery(dialogue.exportName, [allocation], lastLength: 1000)
                 let end = try dialogue.ask(Option.setMetaContext, lie).end
-                try expect(end.isError, "a query that reaches beyond the data gets \(end)")
+                try expect(end.isError, "the reply to a query that exceeds the data is \(end)")
                 try expectNoStatus(dialogue, dialogue.exportName)
             },
             ConformanceCase(
@@ -99,27 +98,27 @@ extension ConformanceSuite {
                 "contexts belong to the export they were selected for: EINVAL on another",
                 needs: [.structuredReplies, .allocationContext, .secondExport]
             ) { peer in
-                let dialogue = try peer.haggle()
+                let dialogue = try peer.beginOptions()
                 try dialogue.negotiate(.structured)
                 try dialogue.setContexts([allocation])
                 try expectNoStatus(dialogue, peer.offer.secondExport ?? "")
             },
             negotiating(
                 structured: "opt-set-meta-id-in-status", .must, "Metadata querying",
-                "BLOCK_STATUS is answered with one chunk for each selected context"
+                "the reply to BLOCK_STATUS has one chunk for each selected context"
             ) { dialogue in
                 let contexts = try set(dialogue, [allocation]).contexts
                 try dialogue.go(dialogue.exportName)
                 let extents = try dialogue.succeed(.blockStatus(0, 4096)).extents()
                 try expect(
                     Set(extents.keys) == Set(contexts.map(\.id)),
-                    "\(contexts.map(\.id)) selected, \(extents.keys.sorted()) answered")
+                    "\(contexts.map(\.id)) selected, \(extents.keys.sorted()) in the reply")
             },
         ] + lyingQueries(Option.setMetaContext, "opt-set-meta", .should, section)
 
     private static func set(_ dialogue: Dialogue, _ queries: [String]) throws -> OptionAnswer {
         let answer = try dialogue.setContexts(queries)
-        try expect(answer.end.code == Reply.ack, "it is answered \(answer.end)")
+        try expect(answer.end.code == Reply.ack, "the reply is \(answer.end)")
         return answer
     }
 
@@ -128,7 +127,7 @@ extension ConformanceSuite {
         try expect(answer.replies.isEmpty, "\(answer.contexts.map(\.name)) is selected")
     }
 
-    /// Goes on to requests, and expects that a BLOCK_STATUS is refused there.
+    /// Starts transmission, and expects a BLOCK_STATUS to fail.
     private static func expectNoStatus(_ dialogue: Dialogue, _ export: String) throws {
         try dialogue.go(export)
         try dialogue.fail(.blockStatus(0, 4096), with: ErrorValue.invalid)

@@ -1,8 +1,7 @@
-// Every message in two parts, at every place: a stream has no messages.
-
+/// Cases about messages that arrive in two parts, split at every position, since a stream has no message boundaries.
 extension ConformanceSuite {
     private static let rule =
-        "messages are a stream of bytes: where it is cut on its way makes no difference"
+        "messages are a stream of bytes: it makes no difference where it is split"
 
     static let splitOptionCases: [ConformanceCase] = [
         ConformanceCase("split-client-flags", .must, "Newstyle negotiation", rule) { peer in
@@ -16,7 +15,7 @@ extension ConformanceSuite {
         ConformanceCase("split-opt-export-name", .must, "Newstyle negotiation", rule) { peer in
             let name = Array(peer.exportName.utf8)
             try eachCut(optionMessage(Option.exportName, name).count) { position in
-                let dialogue = try peer.haggle()
+                let dialogue = try peer.beginOptions()
                 dialogue.channel.cut = .at(position)
                 try dialogue.send(option: Option.exportName, name)
                 let hasZeroes = dialogue.handshakeFlags & HandshakeFlag.noZeroes == 0
@@ -28,22 +27,22 @@ extension ConformanceSuite {
         ConformanceCase("split-opt-go", .must, "Newstyle negotiation", rule) { peer in
             let data = information(peer.exportName, everything)
             try eachCut(optionMessage(Option.go, data).count) { position in
-                let dialogue = try peer.haggle()
+                let dialogue = try peer.beginOptions()
                 dialogue.channel.cut = .at(position)
                 let end = try dialogue.ask(Option.go, data).end
-                try expect(end.code == Reply.ack, "cut at \(position), it is answered \(end)")
+                try expect(end.code == Reply.ack, "split at \(position), the reply is \(end)")
                 dialogue.channel.cut = .whole
                 try dialogue.expectAlive()
             }
         },
         ConformanceCase("split-opt-abort", .must, "Newstyle negotiation", rule) { peer in
-            // Nil for a server that closes at once, which is no matter of cuts.
-            let whole = try answerToAbort(peer.haggle())
+            // Nil for a server that closes at once, which does not depend on the split.
+            let whole = try answerToAbort(peer.beginOptions())
             try eachCut(optionMessage(Option.abort).count) { position in
-                let dialogue = try peer.haggle()
+                let dialogue = try peer.beginOptions()
                 dialogue.channel.cut = .at(position)
                 let code = try answerToAbort(dialogue)
-                try expect(code == whole, "cut at \(position), it is answered otherwise")
+                try expect(code == whole, "split at \(position), the reply differs")
             }
         },
         option("split-opt-list", Option.list, needs: [.list]),
@@ -56,10 +55,10 @@ extension ConformanceSuite {
             "split-opt-extended-headers", Option.extendedHeaders, needs: [.extendedHeaders]),
         option(
             "split-opt-list-meta", Option.listMetaContext, needs: [.allocationContext],
-            data: { contextQuery($0, ["base:allocation", "x-nobody:"]) }),
+            data: { contextQuery($0, ["base:allocation", "x-unknown:"]) }),
         option(
             "split-opt-set-meta", Option.setMetaContext, needs: [.allocationContext],
-            data: { contextQuery($0, ["base:allocation", "x-nobody:"]) }),
+            data: { contextQuery($0, ["base:allocation", "x-unknown:"]) }),
         ConformanceCase(
             "split-handshake-bytewise", .must, "Newstyle negotiation",
             rule + ", a byte at a time either"
@@ -76,7 +75,7 @@ extension ConformanceSuite {
         },
     ]
 
-    /// An option after which options go on: its answer is the same, cut or not.
+    /// Returns a case about an option that does not end the handshake: its reply does not depend on the split.
     private static func option(
         _ name: String, _ option: UInt32, needs: [Need] = [],
         data: @escaping @Sendable (String) -> [UInt8] = { _ in [] }
@@ -86,14 +85,14 @@ extension ConformanceSuite {
             let isAboutContexts =
                 option == Option.setMetaContext || option == Option.listMetaContext
             let begin = {
-                let dialogue = try peer.haggle()
+                let dialogue = try peer.beginOptions()
                 if isAboutContexts { try dialogue.negotiate(.structured) }
                 return dialogue
             }
             let whole = try begin().ask(option, data)
             var dialogue = try begin()
             try eachCut(optionMessage(option, data).count) { position in
-                // Some servers count options, and some of these are asked once only.
+                // Some servers limit the number of options, and some options may be sent only once.
                 if position.isMultiple(of: 16) || whole.end.code == Reply.ack {
                     dialogue = try begin()
                 }
@@ -102,7 +101,7 @@ extension ConformanceSuite {
                 try expect(
                     answer.end.code == whole.end.code
                         && answer.replies.count == whole.replies.count,
-                    "cut at \(position), it is answered \(answer.end) instead of \(whole.end)")
+                    "split at \(position), the reply is \(answer.end) instead of \(whole.end)")
                 dialogue.channel.cut = .whole
                 try dialogue.expectNegotiating()
             }
@@ -117,7 +116,7 @@ extension ConformanceSuite {
         }
     }
 
-    /// Does it for each place between two bytes of a message.
+    /// Runs the body for each position between two bytes of a message.
     private static func eachCut(_ count: Int, _ body: (Int) throws -> Void) throws {
         for position in 1..<count { try body(position) }
     }
@@ -159,7 +158,7 @@ extension ConformanceSuite {
                     let dialogue = try peer.transmit(mode)
                     dialogue.channel.cut = .at(position)
                     try dialogue.send(request)
-                    try dialogue.channel.expectClosed("DISC, cut at \(position)")
+                    try dialogue.channel.expectClosed("DISC, split at \(position)")
                 }
             },
         ]
@@ -180,12 +179,12 @@ extension ConformanceSuite {
                 dialogue.channel.cut = .whole
                 try expect(
                     answer.error == whole.error,
-                    "cut at \(position), the error is \(answer.error) instead of \(whole.error)")
+                    "split at \(position), the error is \(answer.error) instead of \(whole.error)")
                 if request.command == Command.write {
                     let length = UInt64(request.payload.count)
                     try expect(
                         try dialogue.read(request.offset, length) == request.payload,
-                        "cut at \(position), other bytes are written")
+                        "split at \(position), other bytes are written")
                 }
             }
         }

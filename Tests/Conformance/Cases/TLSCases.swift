@@ -1,5 +1,4 @@
-// STARTTLS, as far as a client can see that does not speak TLS itself.
-
+/// Cases about STARTTLS, as far as a client without TLS can test it.
 extension ConformanceSuite {
     private static let noTLS = "NOTLS mode"
     private static let forcedTLS = "FORCEDTLS mode"
@@ -7,18 +6,18 @@ extension ConformanceSuite {
     static let tlsCases: [ConformanceCase] = [
         negotiating(
             "opt-starttls-refused", .must, noTLS,
-            "STARTTLS MUST be answered with an error where there is no TLS", needs: [.noTLS]
+            "the reply to STARTTLS MUST be an error without TLS", needs: [.noTLS]
         ) { dialogue in
             let end = try dialogue.ask(Option.startTLS).end
-            try expect(end.isError && end.code != Reply.tlsRequired, "it is answered \(end)")
+            try expect(end.isError && end.code != Reply.tlsRequired, "the reply is \(end)")
             try dialogue.expectNegotiating()
         },
         negotiating(
             "opt-starttls-with-data", .must, "NBD_OPT_STARTTLS",
-            "STARTTLS with data MUST get an error that the specification knows", needs: [.noTLS]
+            "the reply to STARTTLS with data MUST be an error of the specification", needs: [.noTLS]
         ) { dialogue in
             let end = try dialogue.ask(Option.startTLS, [1, 2, 3]).end
-            try expect(end.isError && end.code != Reply.tlsRequired, "it is answered \(end)")
+            try expect(end.isError && end.code != Reply.tlsRequired, "the reply is \(end)")
             try dialogue.expectNegotiating()
         },
         negotiating(
@@ -31,7 +30,7 @@ extension ConformanceSuite {
                 (Option.structuredReply, []), (Option.unknown, []),
             ] as [(UInt32, [UInt8])] {
                 let end = try dialogue.ask(option, data).end
-                try expect(end.code != Reply.tlsRequired, "option \(option) is answered \(end)")
+                try expect(end.code != Reply.tlsRequired, "the reply to option \(option) is \(end)")
             }
         },
         required("forcedtls-list", Option.list),
@@ -41,7 +40,7 @@ extension ConformanceSuite {
         required("forcedtls-unknown", Option.unknown, [1, 2, 3]),
         negotiating(
             "forcedtls-export-name", .must, forcedTLS,
-            "EXPORT_NAME before TLS cannot be answered, so the server MUST terminate the session",
+            "EXPORT_NAME before TLS has no error reply, so the server MUST terminate the session",
             needs: [.requiredTLS]
         ) { dialogue in
             try dialogue.send(option: Option.exportName)
@@ -49,10 +48,10 @@ extension ConformanceSuite {
         },
         negotiating(
             "forcedtls-abort", .must, "NBD_OPT_ABORT",
-            "ABORT is acknowledged before TLS as well", needs: [.requiredTLS]
+            "ABORT is acknowledged even before TLS", needs: [.requiredTLS]
         ) { dialogue in
             let end = try dialogue.ask(Option.abort).end
-            try expect(end.code == Reply.ack, "it is answered \(end)")
+            try expect(end.code == Reply.ack, "the reply is \(end)")
         },
         negotiating(
             "forcedtls-handshake-fails", .must, forcedTLS,
@@ -60,13 +59,14 @@ extension ConformanceSuite {
             needs: [.requiredTLS]
         ) { dialogue in
             let end = try dialogue.ask(Option.startTLS).end
-            try expect(end.code == Reply.ack, "STARTTLS is answered \(end)")
+            try expect(end.code == Reply.ack, "the reply to STARTTLS is \(end)")
             do {
                 try dialogue.send(option: Option.list)
                 while true {
-                    // An alert of TLS may come before the end; a reply of NBD may not.
+                    // A TLS alert may precede the end, an NBD reply may not.
                     let byte = try dialogue.channel.receive(1)[0]
-                    try expect(byte != 0, "options without TLS are answered after STARTTLS")
+                    try expect(
+                        byte != 0, "the server replies to options without TLS after STARTTLS")
                     _ = try dialogue.channel.receive(6)
                 }
             } catch is Closed {}
@@ -78,11 +78,11 @@ extension ConformanceSuite {
     ) -> ConformanceCase {
         negotiating(
             name, .must, forcedTLS,
-            "any option but STARTTLS and ABORT MUST be answered with NBD_REP_ERR_TLS_REQD",
+            "the reply to any option except STARTTLS and ABORT MUST be NBD_REP_ERR_TLS_REQD",
             needs: [.requiredTLS]
         ) { dialogue in
             let end = try dialogue.ask(option, data).end
-            try expect(end.code == Reply.tlsRequired, "option \(option) is answered \(end)")
+            try expect(end.code == Reply.tlsRequired, "the reply to option \(option) is \(end)")
         }
     }
 }

@@ -1,5 +1,4 @@
-// NBD_CMD_WRITE, and exports that cannot be written.
-
+/// Cases about `NBD_CMD_WRITE`, and read-only exports.
 extension ConformanceSuite {
     private static let section = "NBD_CMD_WRITE"
 
@@ -15,7 +14,7 @@ extension ConformanceSuite {
             },
             transmitting(
                 mode, "write-leaves-others", .must, section,
-                "offset and length define the location: nothing beside it changes",
+                "offset and length define the range: nothing outside it changes",
                 needs: [.writable]
             ) { dialogue in
                 let before = pattern(3 * 4096, seed: 2)
@@ -23,7 +22,9 @@ extension ConformanceSuite {
                 try dialogue.succeed(.write(0, before))
                 try dialogue.succeed(.write(4096, middle))
                 let expected = before.prefix(4096) + middle + before.suffix(4096)
-                try expect(try dialogue.read(0, 3 * 4096) == Array(expected), "neighbours change")
+                try expect(
+                    try dialogue.read(0, 3 * 4096) == Array(expected),
+                    "bytes outside the range change")
             },
             transmitting(
                 mode, "write-any-alignment", .should, "Size constraints",
@@ -48,11 +49,13 @@ extension ConformanceSuite {
                 let data = Array(repeatElement(block, count: 512).joined())
                 try dialogue.succeed(.write(0, data))
                 try expect(
-                    try dialogue.read((32 << 20) - 65536, 65536) == block, "the end is not there")
+                    try dialogue.read((32 << 20) - 65536, 65536) == block,
+                    "the end of the data is missing")
             },
             transmitting(
                 mode, "write-many", .must, "Transmission",
-                "each of many writes in one message is done and answered", needs: [.writable]
+                "each of many writes in one message is executed and gets a reply",
+                needs: [.writable]
             ) { dialogue in
                 let requests = try dialogue.send(
                     together: (0..<64).map {
@@ -96,7 +99,7 @@ extension ConformanceSuite {
             },
             transmitting(
                 mode, "write-error-takes-payload", .must, "Request message",
-                "length bytes of data follow a WRITE: also one that fails has them read away",
+                "length bytes of data follow a WRITE: the server discards them if it fails",
                 needs: [.writable]
             ) { dialogue in
                 let size = dialogue.export.size
@@ -120,7 +123,7 @@ extension ConformanceSuite {
             ("write-zeroes", .writeZeroes(0, 4096), [.flag(.writeZeroes)]),
         ]
         let fails = requests.map { name, request, needs in
-            // A client may send TRIM and WRITE_ZEROES only where they are advertised.
+            // A client may send TRIM and WRITE_ZEROES only if they are advertised.
             transmitting(
                 mode, "read-only-\(name)", .must, "Transmission flags",
                 "on a read-only export the server MUST error subsequent write operations",

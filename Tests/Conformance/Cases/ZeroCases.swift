@@ -1,5 +1,4 @@
-// NBD_CMD_TRIM and NBD_CMD_WRITE_ZEROES.
-
+/// Cases about `NBD_CMD_TRIM` and `NBD_CMD_WRITE_ZEROES`.
 extension ConformanceSuite {
     private static let writeZeroes = "NBD_CMD_WRITE_ZEROES"
     private static let trim = "NBD_CMD_TRIM"
@@ -7,19 +6,19 @@ extension ConformanceSuite {
     static func trimCases(_ mode: Mode) -> [ConformanceCase] {
         let needs: [Need] = [.writable, .flag(.trim)]
         return [
-            transmitting(mode, "trim", .must, trim, "a trim is answered", needs: needs) {
+            transmitting(mode, "trim", .must, trim, "a trim gets a reply", needs: needs) {
                 try $0.succeed(.trim(0, 65536))
             },
             transmitting(
                 mode, "trim-leaves-others", .must, trim,
-                "offset and length may be rounded inwards only: nothing beside them changes",
+                "the range may be rounded inwards only: nothing outside it changes",
                 needs: needs
             ) { dialogue in
                 try expectOthersUnchanged(dialogue, .trim(4096, 4096))
             },
             transmitting(
                 mode, "trim-any-alignment", .must, trim,
-                "a trim within a page leaves the rest of that page alone",
+                "a trim within a page does not change the rest of that page",
                 needs: needs + [.anyAlignment]
             ) { dialogue in
                 try expectOthersUnchanged(dialogue, .trim(4096 + 100, 1000))
@@ -66,7 +65,7 @@ extension ConformanceSuite {
             },
             transmitting(
                 mode, "write-zeroes-leaves-others", .must, section,
-                "offset and length define the location: nothing beside it changes", needs: needs
+                "offset and length define the range: nothing outside it changes", needs: needs
             ) { dialogue in
                 try expectOthersUnchanged(dialogue, .writeZeroes(4096, 4096))
             },
@@ -159,7 +158,7 @@ extension ConformanceSuite {
 
     // MARK: - Helpers
 
-    /// More than any payload may be: such requests have none.
+    /// A length above any maximum payload, for requests without one.
     private static func large(
         _ mode: Mode, _ name: String, _ needs: [Need],
         _ request: @escaping @Sendable (UInt64) -> Request
@@ -184,7 +183,7 @@ extension ConformanceSuite {
         try expect(bytes.allSatisfy { $0 == 0 }, "it does not read back as zero")
     }
 
-    /// Three pages of data, of which the request is about a part of the second.
+    /// Writes three pages of data, and sends a request for a part of the second one.
     private static func expectOthersUnchanged(_ dialogue: Dialogue, _ request: Request) throws {
         let data = pattern(3 * 4096, seed: 6)
         try dialogue.succeed(.write(0, data))
@@ -194,6 +193,6 @@ extension ConformanceSuite {
         let end = start + Int(request.length)
         try expect(
             bytes[..<start] == data[..<start] && bytes[end...] == data[end...],
-            "bytes outside the request change")
+            "bytes outside the range change")
     }
 }

@@ -1,30 +1,30 @@
 internal import NBDProtocol
 
-/// One reply chunk; a simple reply is taken for one too.
+/// One reply chunk.
 struct Chunk: Hashable {
     /// The reply flags.
     var flags: UInt16
     var type: UInt16
-    /// All of its payload.
+    /// The payload.
     var payload: [UInt8]
 
     var isDone: Bool { flags & 1 == 1 }
     var isError: Bool { type >> 15 == 1 }
     var isContent: Bool { type == ChunkType.offsetData || type == ChunkType.offsetHole }
 
-    /// The first number of an error chunk.
+    /// The error in an error chunk.
     var errorValue: UInt32? {
         var reader = ByteReader(payload)
         return isError ? reader.number(as: UInt32.self) : nil
     }
 
-    /// Where a content chunk's bytes belong.
+    /// The offset of a content chunk's bytes.
     var offset: UInt64? {
         var reader = ByteReader(payload)
         return isContent ? reader.number(as: UInt64.self) : nil
     }
 
-    /// The bytes of the export that a content chunk is about.
+    /// Returns the bytes of the export that a content chunk describes.
     func content() throws -> [UInt8] {
         guard type == ChunkType.offsetHole else { return Array(payload.dropFirst(8)) }
         var reader = ByteReader(Array(payload.dropFirst(8)))
@@ -35,24 +35,24 @@ struct Chunk: Hashable {
     }
 }
 
-/// All that came in reply to one request.
+/// The complete reply to one request.
 struct Answer {
     var request: Request
-    /// Whether it was a simple reply.
+    /// Whether the reply is a simple one.
     var isSimple: Bool
-    /// A simple reply's error.
+    /// The error of a simple reply.
     var simpleError: UInt32 = 0
-    /// A simple reply's data.
+    /// The data of a simple reply.
     var simpleData: [UInt8] = []
-    /// A structured or extended reply's parts.
+    /// The chunks of a structured or extended reply.
     var chunks: [Chunk] = []
 
-    /// The error that it amounts to; 0 is none.
+    /// The error of the whole reply; 0 for none.
     var error: UInt32 {
         isSimple ? simpleError : chunks.lazy.compactMap(\.errorValue).first ?? 0
     }
 
-    /// The bytes that were read; throws when they are not there, each once.
+    /// Returns the bytes of a READ. Throws unless each byte was returned exactly once.
     func content() throws -> [UInt8] {
         try expect(error == 0, "the read fails with \(error)")
         if isSimple { return simpleData }
@@ -60,11 +60,11 @@ struct Answer {
         var ranges: [Range<Int>] = []
         for chunk in chunks where chunk.isContent {
             let part = try chunk.content()
-            try expect(!part.isEmpty, "a content chunk is about no byte at all")
+            try expect(!part.isEmpty, "a content chunk is empty")
             guard let offset = chunk.offset, offset >= request.offset,
                 offset - request.offset <= request.length,
                 UInt64(part.count) <= request.length - (offset - request.offset)
-            else { throw Deviation("a content chunk is about bytes outside the request") }
+            else { throw Deviation("a content chunk is outside the range of the request") }
             let start = Int(offset - request.offset)
             bytes.replaceSubrange(start..<start + part.count, with: part)
             ranges.append(start..<start + part.count)
@@ -72,14 +72,15 @@ struct Answer {
         var end = 0
         for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
             try expect(range.lowerBound >= end, "content chunks overlap")
-            try expect(range.lowerBound == end, "content chunks leave bytes of the request out")
+            try expect(
+                range.lowerBound == end, "the content chunks do not cover the range of the request")
             end = range.upperBound
         }
-        try expect(end == bytes.count, "content chunks leave bytes of the request out")
+        try expect(end == bytes.count, "the content chunks do not cover the range of the request")
         return bytes
     }
 
-    /// The extents of each context, by its number.
+    /// Returns the extents of each context, by its identifier.
     func extents() throws -> [UInt32: [Extent]] {
         try expect(error == 0, "BLOCK_STATUS fails with \(error)")
         var result: [UInt32: [Extent]] = [:]
@@ -93,7 +94,7 @@ struct Answer {
     }
 }
 
-/// A run of bytes of one status.
+/// Consecutive bytes with the same status.
 struct Extent: Hashable {
     var length: UInt64
     var flags: UInt64
@@ -101,7 +102,7 @@ struct Extent: Hashable {
     var isHole: Bool { flags & 1 == 1 }
     var isZero: Bool { flags & 2 == 2 }
 
-    /// Context and extents of a BLOCK_STATUS or BLOCK_STATUS_EXT chunk; nil for another.
+    /// Returns the context and extents of a BLOCK_STATUS or BLOCK_STATUS_EXT chunk, and nil for other chunks.
     static func status(_ chunk: Chunk) throws -> (context: UInt32, extents: [Extent])? {
         let isExtended = chunk.type == ChunkType.blockStatusExtended
         guard isExtended || chunk.type == ChunkType.blockStatus else { return nil }
@@ -130,7 +131,7 @@ struct Extent: Hashable {
                         flags: UInt64(reader.number(as: UInt32.self) ?? 0)))
             }
         }
-        try expect(!extents.contains { $0.length == 0 }, "an extent has no length")
+        try expect(!extents.contains { $0.length == 0 }, "an extent has the length 0")
         return (context, extents)
     }
 }

@@ -1,26 +1,26 @@
 internal import LinuxIO
 internal import SystemPackage
 
-/// How a message is cut on its way.
+/// How messages are split.
 public enum Cut: Sendable, Hashable {
-    /// Not at all.
+    /// Messages are sent whole.
     case whole
-    /// A byte at a time, as far as the first bytes of a message go.
+    /// The first bytes of a message are sent one at a time.
     case bytes
-    /// In two, the second part a little later.
+    /// Messages are sent in two parts, the second one a little later.
     case at(Int)
 
-    /// Bytes of a message that are sent one at a time; payloads are longer, and say nothing new.
+    /// Number of bytes of a message that are sent one at a time. Payloads are longer, but test nothing more.
     static let bytewiseLength = 96
-    /// Milliseconds between two parts, so that the server is likely to see the first alone.
+    /// Milliseconds between two parts, so that the server probably receives the first one alone.
     static let pauseMilliseconds = 1
 }
 
 /// One connection, as a stream of bytes.
 final class Channel {
-    /// How messages are cut from here on.
+    /// How messages are split from now on.
     var cut: Cut
-    /// Seconds after which a server that says nothing is given up.
+    /// Seconds after which a silent server is given up.
     private let patience: Int
     private let socket: StreamSocket
     private let buffer: MemoryMapping
@@ -34,7 +34,7 @@ final class Channel {
         buffer = try MemoryMapping(privateBytes: 1 << 20)
     }
 
-    /// Sends a message, cut as is wanted.
+    /// Sends a message, split as configured.
     func send(_ bytes: [UInt8]) throws {
         switch cut {
         case .whole: try sendWhole(bytes[...])
@@ -55,20 +55,20 @@ final class Channel {
             part.copy(from: Array(rest.prefix(part.count)))
             switch socket.handle.send(part) {
             case .bytes(let count): rest = rest.dropFirst(count)
-            case .wouldBlock: throw Deviation("the server reads nothing for \(patience) seconds")
+            case .wouldBlock: throw Deviation("the server read nothing for \(patience) seconds")
             case .endOfStream, .failed: throw Closed()
             }
         }
     }
 
-    /// Receives exactly so many bytes.
+    /// Receives exactly `count` bytes.
     func receive(_ count: Int) throws -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(count)
         while bytes.count < count {
             guard try socket.handle.waitReadable(milliseconds: patience * 1000) else {
                 throw Deviation(
-                    "the server says nothing for \(patience) seconds, after \(bytes.count) of \(count) bytes"
+                    "the server sent nothing for \(patience) seconds, after \(bytes.count) of \(count) bytes"
                 )
             }
             let room = min(count - bytes.count, buffer.region.count)
@@ -82,38 +82,38 @@ final class Channel {
         return bytes
     }
 
-    /// Expects the server to close, without another byte.
+    /// Expects the server to close without sending another byte.
     func expectClosed(_ why: String) throws {
         let bytes: [UInt8]
         do {
             guard try socket.handle.waitReadable(milliseconds: patience * 1000) else {
                 throw Deviation(
-                    "the server neither answers nor closes within \(patience) seconds: \(why)")
+                    "the server neither replied nor closed within \(patience) seconds: \(why)")
             }
             bytes = try receive(1)
         } catch is Closed {
             return
         }
-        throw Deviation("the server goes on (with byte \(bytes[0])) instead of closing: \(why)")
+        throw Deviation("the server sent a byte (\(bytes[0])) instead of closing: \(why)")
     }
 
-    /// Lets some time go by.
+    /// Sleeps.
     static func pause(milliseconds: Int) {
         Thread.sleep(milliseconds: milliseconds)
     }
 
-    /// Receives what comes until the server closes.
+    /// Receives until the server closes.
     func drain() throws {
         do {
             while true { _ = try receive(1) }
         } catch is Closed {}
     }
 
-    /// Says that there is no more to come.
+    /// Shuts down sending.
     func finishSending() { socket.handle.shutdownSending() }
 }
 
 /// The server has closed the connection.
 struct Closed: Error, CustomStringConvertible {
-    var description: String { "the server closes the connection" }
+    var description: String { "the server closed the connection" }
 }

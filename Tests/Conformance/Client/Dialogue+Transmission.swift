@@ -1,9 +1,7 @@
-// A conversation with a server: requests and replies.
-
 internal import NBDProtocol
 
 extension Dialogue {
-    /// Sends a request under a mark of its own, and answers it as it was sent.
+    /// Sends a request with a new cookie, and returns the request as sent.
     @discardableResult
     func send(_ request: Request) throws -> Request {
         let request = marked(request)
@@ -11,14 +9,14 @@ extension Dialogue {
         return request
     }
 
-    /// Sends requests in one piece.
+    /// Sends requests in one message.
     func send(together requests: [Request]) throws -> [Request] {
         let requests = requests.map(marked)
         try channel.send(requests.flatMap { $0.encoded(mode) })
         return requests
     }
 
-    /// Gives a request a mark, unless it has one, and waits for its reply from now on.
+    /// Returns the request with a cookie, which is new unless the request has one, and registers it as pending.
     private func marked(_ request: Request) -> Request {
         var request = request
         if request.cookie == 0 {
@@ -29,12 +27,12 @@ extension Dialogue {
         return request
     }
 
-    /// Sends a request and receives its answer.
+    /// Sends a request, and receives the reply.
     func call(_ request: Request) throws -> Answer {
         try receiveAnswers(to: [send(request)])[0]
     }
 
-    /// Sends a request, and expects it to go well.
+    /// Sends a request, and expects it to succeed.
     @discardableResult
     func succeed(_ request: Request) throws -> Answer {
         let answer = try call(request)
@@ -42,26 +40,26 @@ extension Dialogue {
         return answer
     }
 
-    /// Sends a request, and expects it to fail in this way.
+    /// Sends a request, and expects it to fail with this error.
     func fail(_ request: Request, with error: UInt32) throws {
         let answer = try call(request)
         try expect(answer.error != 0, "the request succeeds")
         try expect(answer.error == error, "the error is \(answer.error) instead of \(error)")
     }
 
-    /// Reads, and expects it to go well.
+    /// Reads, and expects it to succeed.
     func read(_ offset: UInt64, _ length: UInt64) throws -> [UInt8] {
         try call(.read(offset, length)).content()
     }
 
-    /// Whether the connection is still where requests are answered.
+    /// Checks that the connection is synchronized: the next request gets its reply.
     func expectAlive() throws {
         _ = try read(0, 4096)
     }
 
     // MARK: - Replies
 
-    /// Receives until each of these requests has its whole reply; replies may come in any order.
+    /// Receives until each of these requests has a complete reply. Replies may arrive in any order.
     func receiveAnswers(to requests: [Request]) throws -> [Answer] {
         var answers: [UInt64: Answer] = [:]
         var waiting = Set(requests.map(\.cookie))
@@ -99,7 +97,8 @@ extension Dialogue {
         let cookie = reader.number(as: UInt64.self) ?? 0
         let request = try requestOf(cookie)
         let isRead = request.command == Command.read
-        try expect(!isRead || mode == .simple, "READ gets a simple reply in structured mode")
+        try expect(
+            !isRead || mode == .simple, "the reply to READ is a simple one in structured mode")
         var answer = Answer(request: request, isSimple: true, simpleError: error)
         if isRead, error == 0 { answer.simpleData = try channel.receive(Int(request.length)) }
         return (cookie, answer)
@@ -130,7 +129,7 @@ extension Dialogue {
         _ flags: UInt16, _ type: UInt16, _ length: UInt64, of cookie: UInt64
     ) throws -> Answer {
         let request = try requestOf(cookie)
-        try expect(length <= 8 + 64 << 20, "a chunk claims \(length) bytes")
+        try expect(length <= 8 + 64 << 20, "a chunk announces \(length) bytes")
         let payload = try channel.receive(Int(length))
         let chunk = Chunk(flags: flags, type: type, payload: payload)
         return Answer(request: request, isSimple: false, chunks: [chunk])

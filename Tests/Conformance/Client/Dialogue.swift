@@ -1,21 +1,21 @@
 internal import NBDProtocol
 
-/// One connection, from the greeting on. A case says what is sent, and looks at what comes back.
+/// One connection, from the greeting on. A case sends messages and checks the replies.
 final class Dialogue {
     let channel: Channel
-    /// What the greeting offered.
+    /// The flags in the greeting.
     let handshakeFlags: UInt16
-    /// The export that a URI names.
+    /// The export that the URI names.
     let exportName: String
-    /// Which messages the transmission phase has.
+    /// The message format of the transmission phase.
     var mode = Mode.simple
-    /// Size and flags of the export that was chosen.
+    /// Size and flags of the chosen export.
     var export = ExportFacts()
-    /// Contexts that have been selected, with their numbers.
+    /// The selected contexts with their identifiers.
     var contexts: [Context] = []
-    /// Requests that wait for a reply.
+    /// Requests without a complete reply.
     var pending: [UInt64: Request] = [:]
-    /// The next request's mark: nothing like a small number, so that it is not met by chance.
+    /// Cookie of the next request: a large number, which a server does not send by chance.
     var nextCookie: UInt64 = 0x9e37_79b9_7f4a_7c15
 
     init(_ channel: consuming Channel, exportName: String) throws {
@@ -36,12 +36,12 @@ final class Dialogue {
 
     // MARK: - Options
 
-    /// Sends an option; its length says the truth unless it is told to say something else.
+    /// Sends an option. `length` overrides the true length.
     func send(option: UInt32, _ data: [UInt8] = [], length: UInt32? = nil) throws {
         try channel.send(optionMessage(option, data, length: length))
     }
 
-    /// Receives one reply, which has to be to this option.
+    /// Receives one reply, which must belong to this option.
     func receiveReply(to option: UInt32) throws -> OptionReply {
         var reader = ByteReader(try channel.receive(20))
         let magic = reader.number(as: UInt64.self) ?? 0
@@ -50,7 +50,7 @@ final class Dialogue {
         try expect(answered == option, "the reply to option \(option) names option \(answered)")
         let code = reader.number(as: UInt32.self) ?? 0
         let length = reader.number(as: UInt32.self) ?? 0
-        try expect(length <= 1 << 20, "an option reply claims \(length) bytes of data")
+        try expect(length <= 1 << 20, "an option reply announces \(length) bytes of data")
         return OptionReply(option: option, code: code, data: try channel.receive(Int(length)))
     }
 
@@ -62,16 +62,16 @@ final class Dialogue {
             if reply.isFinal { return OptionAnswer(replies: replies, end: reply) }
             replies.append(reply)
         }
-        throw Deviation("the server sends replies to option \(option) without an end")
+        throw Deviation("the server sent 10,000 replies to option \(option)")
     }
 
-    /// Sends an option and receives all replies to it.
+    /// Sends an option, and receives all replies.
     func ask(_ option: UInt32, _ data: [UInt8] = [], length: UInt32? = nil) throws -> OptionAnswer {
         try send(option: option, data, length: length)
         return try receiveAnswer(to: option)
     }
 
-    /// Asks for contexts on the export, and remembers those that were selected.
+    /// Selects contexts of the export, and stores the result.
     @discardableResult
     func setContexts(_ queries: [String], export: String? = nil) throws -> OptionAnswer {
         let answer = try ask(
@@ -80,7 +80,7 @@ final class Dialogue {
         return answer
     }
 
-    /// Takes up what a mode needs, and expects the server to agree.
+    /// Negotiates a mode, and expects the server to agree.
     func negotiate(_ mode: Mode) throws {
         self.mode = mode
         let option: UInt32
@@ -90,36 +90,39 @@ final class Dialogue {
         case .extended: option = Option.extendedHeaders
         }
         let answer = try ask(option)
-        try expect(answer.end.code == Reply.ack, "option \(option) is answered with \(answer.end)")
+        try expect(
+            answer.end.code == Reply.ack, "the reply to option \(option) is with \(answer.end)")
     }
 
     /// Enters the transmission phase with GO.
     func go(_ name: String, ask types: [UInt16] = []) throws {
         let answer = try ask(Option.go, information(name, types))
-        try expect(answer.end.code == Reply.ack, "GO is answered with \(answer.end)")
-        guard let facts = try answer.facts else { throw Deviation("GO tells no size and flags") }
+        try expect(answer.end.code == Reply.ack, "the reply to GO is \(answer.end)")
+        guard let facts = try answer.facts else {
+            throw Deviation("the reply to GO has no size and flags")
+        }
         export = facts
     }
 
-    /// Whether the connection is still where options are answered: an unknown one is refused.
+    /// Checks that the connection is still in the handshake: the server rejects an unknown option.
     func expectNegotiating() throws {
         let answer = try ask(Option.unknown)
         try expect(
             answer.end.code == Reply.unsupported,
-            "an unknown option after that is answered with \(answer.end)")
+            "the reply to an unknown option after that is \(answer.end)")
     }
 }
 
 // MARK: - Messages
 
-/// A message that is put together piece by piece.
+/// Returns the bytes of a message that a closure appends.
 func encoded(_ build: (inout [UInt8]) -> Void) -> [UInt8] {
     var bytes: [UInt8] = []
     build(&bytes)
     return bytes
 }
 
-/// An option, whole.
+/// Returns an option with its data.
 func optionMessage(_ option: UInt32, _ data: [UInt8] = [], length: UInt32? = nil) -> [UInt8] {
     encoded {
         $0.append(bigEndian: Magic.option)
@@ -129,14 +132,14 @@ func optionMessage(_ option: UInt32, _ data: [UInt8] = [], length: UInt32? = nil
     }
 }
 
-/// Data of INFO and GO; the name's length says the truth unless it is told to say something else.
+/// Returns the data of INFO and GO. `nameLength` and `count` override the true values.
 func information(
     _ name: String, _ types: [UInt16] = [], nameLength: UInt32? = nil, count: UInt16? = nil
 ) -> [UInt8] {
     information(bytes: Array(name.utf8), types, nameLength: nameLength, count: count)
 }
 
-/// The same for a name that need not be a string.
+/// Returns the data of INFO and GO for a name that need not be a valid string.
 func information(
     bytes name: [UInt8], _ types: [UInt16] = [], nameLength: UInt32? = nil, count: UInt16? = nil
 ) -> [UInt8] {
@@ -148,7 +151,7 @@ func information(
     }
 }
 
-/// Data of LIST_META_CONTEXT and SET_META_CONTEXT; counts say the truth unless told otherwise.
+/// Returns the data of LIST_META_CONTEXT and SET_META_CONTEXT. Lengths and count override the true values.
 func contextQuery(
     _ name: String, _ queries: [String], nameLength: UInt32? = nil, count: UInt32? = nil,
     lastLength: UInt32? = nil
@@ -165,5 +168,5 @@ func contextQuery(
     }
 }
 
-/// A number as people write magic numbers.
+/// Returns a number in hexadecimal notation.
 func hex(_ number: some BinaryInteger) -> String { "0x" + String(number, radix: 16) }

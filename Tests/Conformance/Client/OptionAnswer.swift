@@ -6,15 +6,15 @@ struct OptionReply: Hashable, CustomStringConvertible {
     var code: UInt32
     var data: [UInt8]
 
-    /// Whether it is the last one to its option.
+    /// Whether this is the last reply to its option.
     var isFinal: Bool { code == Reply.ack || isError }
-    /// Whether it is one of the errors.
+    /// Whether the reply is an error.
     var isError: Bool { code >> 31 == 1 }
 
-    /// Name in an `NBD_REP_SERVER`, if it is one.
+    /// The name in an `NBD_REP_SERVER`, or nil for other replies.
     var exportName: String? { listing?.name }
 
-    /// Name and description in an `NBD_REP_SERVER`; nil when it is none, or malformed.
+    /// The name and description in an `NBD_REP_SERVER`, or nil for other or malformed replies.
     var listing: (name: String, description: String)? {
         var reader = ByteReader(data)
         guard code == Reply.server, let length = reader.number(as: UInt32.self),
@@ -24,7 +24,7 @@ struct OptionReply: Hashable, CustomStringConvertible {
         return (name, description)
     }
 
-    /// Type and payload of an `NBD_REP_INFO`; nil when it is none.
+    /// The type and payload of an `NBD_REP_INFO`, or nil for other replies.
     var information: (type: UInt16, data: [UInt8])? {
         guard code == Reply.info, data.count >= 2 else { return nil }
         return (UInt16(data[0]) << 8 | UInt16(data[1]), Array(data.dropFirst(2)))
@@ -46,12 +46,12 @@ struct OptionReply: Hashable, CustomStringConvertible {
 
 /// All replies to one option.
 struct OptionAnswer {
-    /// Those before the last.
+    /// The replies before the last one.
     var replies: [OptionReply]
-    /// The last: ACK or an error.
+    /// The last reply: ACK or an error.
     var end: OptionReply
 
-    /// Payloads of information, by type.
+    /// The payloads of information, by type.
     var information: [UInt16: [[UInt8]]] {
         var result: [UInt16: [[UInt8]]] = [:]
         for case let (type, data)? in replies.map(\.information) {
@@ -60,7 +60,7 @@ struct OptionAnswer {
         return result
     }
 
-    /// Contexts that were told, in order.
+    /// The contexts in the replies, in order.
     var contexts: [Context] {
         replies.compactMap { reply in
             var reader = ByteReader(reply.data)
@@ -71,7 +71,7 @@ struct OptionAnswer {
         }
     }
 
-    /// What was told of the export; nil without an `NBD_INFO_EXPORT`.
+    /// What the replies say about the export, or nil without an `NBD_INFO_EXPORT`.
     var facts: ExportFacts? {
         get throws {
             guard let data = information[Information.export]?.first else { return nil }
@@ -98,7 +98,7 @@ struct ExportFacts: Hashable {
 
     init() {}
 
-    /// From the ten bytes that EXPORT_NAME and `NBD_INFO_EXPORT` have.
+    /// Decodes the ten bytes of EXPORT_NAME and `NBD_INFO_EXPORT`.
     init(_ data: [UInt8]) throws {
         var reader = ByteReader(data)
         guard let size = reader.number(as: UInt64.self),

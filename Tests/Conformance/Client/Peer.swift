@@ -2,18 +2,18 @@ internal import LinuxIO
 public import NBDProtocol
 internal import SystemPackage
 
-/// A server, by its URI.
+/// A server to test, by its URI.
 public struct Peer: Sendable {
-    /// Where it is, and which export is meant.
+    /// The URI of the server and its export.
     public let uri: NBDURI
-    /// How every message to it is cut.
+    /// How messages to the server are split.
     public let cut: Cut
-    /// Seconds after which a server that says nothing is given up.
+    /// Seconds after which a silent server is given up.
     public let patience: Int
     private var knownOffer: Offer?
     private let addresses: [SocketAddress]
 
-    /// Connects a few times to find out what the server offers; throws when it offers no disk.
+    /// Connects a few times to find out what the server offers. Throws if it does not serve the export.
     public init(_ uri: NBDURI, cut: Cut = .whole, patience: Int = 10) throws {
         self.uri = uri
         self.patience = patience
@@ -23,23 +23,23 @@ public struct Peer: Sendable {
             addresses = try SocketAddress.resolve(host: host, port: port)
         case .unix(let path):
             guard let address = SocketAddress.unix(path: path) else {
-                throw Deviation("\(path) is too long a path for a Unix socket")
+                throw Deviation("\(path) is too long for the path of a Unix socket")
             }
             addresses = [address]
         }
         knownOffer = try Offer(askedOf: self)
     }
 
-    /// The export's name.
+    /// Name of the export.
     var exportName: String { uri.exportName }
 
     /// What the server offers.
     var offer: Offer {
-        guard let knownOffer else { preconditionFailure("asked for before it is known") }
+        guard let knownOffer else { preconditionFailure("the offer is not known yet") }
         return knownOffer
     }
 
-    /// Connects, and reads the greeting.
+    /// Connects and reads the greeting.
     func connect() throws -> Dialogue {
         var lastError = Errno.connectionRefused
         for address in addresses {
@@ -54,19 +54,19 @@ public struct Peer: Sendable {
         throw Deviation("cannot connect to the server: \(lastError)")
     }
 
-    /// Connects, and sends the client flags: those that are offered, unless others are wanted.
-    func haggle(flags: UInt32? = nil) throws -> Dialogue {
+    /// Connects and sends client flags; by default those that the server offers.
+    func beginOptions(flags: UInt32? = nil) throws -> Dialogue {
         let dialogue = try connect()
         try dialogue.sendFlags(flags ?? UInt32(dialogue.handshakeFlags & 3))
         return dialogue
     }
 
-    /// Connects, and goes all the way to the transmission phase.
+    /// Connects and performs the handshake up to the transmission phase.
     func transmit(
         _ mode: Mode = .simple, export: String? = nil, contexts: [String] = [],
         ask: [UInt16] = [Information.blockSize]
     ) throws -> Dialogue {
-        let dialogue = try haggle()
+        let dialogue = try beginOptions()
         try dialogue.negotiate(mode)
         if !contexts.isEmpty { _ = try dialogue.setContexts(contexts) }
         try dialogue.go(export ?? exportName, ask: ask)
@@ -74,7 +74,7 @@ public struct Peer: Sendable {
     }
 }
 
-/// Which messages the transmission phase has.
+/// The message format of the transmission phase.
 public enum Mode: String, Sendable, CaseIterable {
     /// Compact requests, simple replies.
     case simple
@@ -83,7 +83,7 @@ public enum Mode: String, Sendable, CaseIterable {
     /// Extended requests and replies.
     case extended
 
-    /// What a server has to offer for it.
+    /// What a server must offer for the mode.
     var needs: [Need] {
         switch self {
         case .simple: []

@@ -1,14 +1,14 @@
 internal import NBDProtocol
 
-/// What is asked of a disk.
+/// A request.
 struct Request {
     var command: UInt16
     var flags: UInt16 = 0
     var cookie: UInt64 = 0
     var offset: UInt64 = 0
-    /// What the header's length field says.
+    /// The value of the length field.
     var length: UInt64 = 0
-    /// What follows the header.
+    /// The bytes after the header.
     var payload: [UInt8] = []
 
     static func read(_ offset: UInt64, _ length: UInt64, flags: UInt16 = 0) -> Request {
@@ -41,7 +41,7 @@ struct Request {
         Request(command: Command.blockStatus, flags: flags, offset: offset, length: length)
     }
 
-    /// The message. In extended headers a payload is announced, unless there is none.
+    /// Returns the message. Extended headers announce a payload if there is one.
     func encoded(_ mode: Mode) -> [UInt8] {
         let isExtended = mode == .extended
         return Conformance.encoded {
@@ -61,7 +61,7 @@ struct Request {
     }
 }
 
-/// Bytes that are not zero, and differ from place to place.
+/// Returns pseudo-random bytes without zeroes.
 func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
     var state = seed &* 0x9e37_79b9_7f4a_7c15 | 1
     return (0..<count).map { _ in

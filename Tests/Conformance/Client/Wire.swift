@@ -1,9 +1,7 @@
-// The numbers of the protocol, written down a second time.
-//
-// The suite shares none of them with the server that it is to judge: a number that is wrong in one
-// place is then a case that fails.
+// The constants of the protocol, a second time. The suite shares none with the server that it tests, so that a
+// wrong constant in one of them makes a case fail.
 
-/// Options (specification: "Option types").
+/// Options (NBD specification, Option types).
 enum Option {
     static let exportName: UInt32 = 1
     static let abort: UInt32 = 2
@@ -16,11 +14,11 @@ enum Option {
     static let listMetaContext: UInt32 = 9
     static let setMetaContext: UInt32 = 10
     static let extendedHeaders: UInt32 = 11
-    /// One that nobody has defined.
+    /// An undefined value.
     static let unknown: UInt32 = 0x00c0_ffee
 }
 
-/// Option reply types (specification: "Option reply types").
+/// Option reply types (NBD specification, Option reply types).
 enum Reply {
     static let ack: UInt32 = 1
     static let server: UInt32 = 2
@@ -38,27 +36,27 @@ enum Reply {
     static let extendedHeadersRequired: UInt32 = 0x8000_000a
 }
 
-/// Information types (specification: `NBD_REP_INFO`).
+/// Information types (NBD specification, `NBD_REP_INFO`).
 enum Information {
     static let export: UInt16 = 0
     static let name: UInt16 = 1
     static let description: UInt16 = 2
     static let blockSize: UInt16 = 3
-    /// One that nobody has defined.
+    /// An undefined value.
     static let unknown: UInt16 = 0x4e42
 }
 
-/// Handshake flags; the client's have the same bits (specification: "Handshake flags").
+/// Handshake flags; the client's have the same bits (NBD specification, Handshake flags).
 enum HandshakeFlag {
     static let fixedNewstyle: UInt16 = 1
     static let noZeroes: UInt16 = 2
 }
 
-/// Transmission flags (specification: "Transmission flags").
+/// Transmission flags (NBD specification, Transmission flags).
 public struct ExportFlag: OptionSet, Sendable, Hashable, CustomStringConvertible {
-    /// As they travel.
+    /// The value on the wire.
     public let rawValue: UInt16
-    /// From their wire value.
+    /// Creates flags from their value on the wire.
     public init(rawValue: UInt16) { self.rawValue = rawValue }
 
     /// `NBD_FLAG_HAS_FLAGS`
@@ -84,7 +82,7 @@ public struct ExportFlag: OptionSet, Sendable, Hashable, CustomStringConvertible
     /// `NBD_FLAG_BLOCK_STATUS_PAYLOAD`
     public static let blockStatusPayload = Self(rawValue: 1 << 12)
 
-    /// Its name, for a single flag.
+    /// The name of a single flag.
     public var description: String {
         switch self {
         case .hasFlags: "NBD_FLAG_HAS_FLAGS"
@@ -103,7 +101,7 @@ public struct ExportFlag: OptionSet, Sendable, Hashable, CustomStringConvertible
     }
 }
 
-/// Commands (specification: "Request types").
+/// Commands (NBD specification, Request types).
 enum Command {
     static let read: UInt16 = 0
     static let write: UInt16 = 1
@@ -113,11 +111,11 @@ enum Command {
     static let cache: UInt16 = 5
     static let writeZeroes: UInt16 = 6
     static let blockStatus: UInt16 = 7
-    /// One that nobody has defined.
+    /// An undefined value.
     static let unknown: UInt16 = 0x4e42
 }
 
-/// Command flags (specification: "Command flags").
+/// Command flags (NBD specification, Command flags).
 enum CommandFlag {
     static let forceUnitAccess: UInt16 = 1 << 0
     static let noHole: UInt16 = 1 << 1
@@ -125,11 +123,11 @@ enum CommandFlag {
     static let requestOne: UInt16 = 1 << 3
     static let fastZero: UInt16 = 1 << 4
     static let payloadLength: UInt16 = 1 << 5
-    /// One that nobody has defined.
+    /// An undefined value.
     static let unknown: UInt16 = 1 << 14
 }
 
-/// Types of reply chunks (specification: "Structured reply types").
+/// Types of reply chunks (NBD specification, Structured reply types).
 enum ChunkType {
     static let none: UInt16 = 0
     static let offsetData: UInt16 = 1
@@ -140,7 +138,7 @@ enum ChunkType {
     static let errorOffset: UInt16 = 0x8002
 }
 
-/// Error values (specification: "Error values").
+/// Error values (NBD specification, Error values).
 enum ErrorValue {
     static let none: UInt32 = 0
     static let notPermitted: UInt32 = 1
@@ -152,13 +150,13 @@ enum ErrorValue {
     static let notSupported: UInt32 = 95
     static let shutdown: UInt32 = 108
 
-    /// Every value that may travel.
+    /// All defined values.
     static let all: Set<UInt32> = [
         none, notPermitted, io, noMemory, invalid, noSpace, overflow, notSupported, shutdown,
     ]
 }
 
-/// First words of messages.
+/// Magic numbers: the first words of messages.
 enum Magic {
     static let greeting: UInt64 = 0x4e42_444d_4147_4943
     static let option: UInt64 = 0x4948_4156_454f_5054
