@@ -17,7 +17,7 @@ struct Transmission: ~Copyable {
     private var input: ReceiveBuffer
     private var replies: ReplyBatch
     /// What these are going to be sent from.
-    private var claims: ReadPins
+    private var pins: ReadPins
     private var polling: AdaptivePolling
     private var meter: Meter
     /// The connections that the client may move requests to and from; nil when it has only this one.
@@ -35,7 +35,7 @@ struct Transmission: ~Copyable {
     ) throws(Errno) {
         let input = try ReceiveBuffer()
         let replies = try ReplyBatch(format: format)
-        let claims = try ReadPins(disk.claims)
+        let pins = try ReadPins(disk.pins)
         self.channel = channel
         self.disk = disk
         self.rules = rules
@@ -43,7 +43,7 @@ struct Transmission: ~Copyable {
         self.stop = stop
         self.input = input
         self.replies = replies
-        self.claims = claims
+        self.pins = pins
         self.meter = meter
         self.siblings = siblings
         polling = AdaptivePolling(microseconds: pollMicroseconds)
@@ -130,7 +130,7 @@ struct Transmission: ~Copyable {
         var offset = request.offset
         var left = request.length
         while true {
-            let data = disk.readable(at: offset, count: left, claims: &claims)
+            let data = disk.readable(at: offset, count: left, pins: &pins)
             replies.append(data: data)
             left &-= UInt64(data.count)
             if left == 0 { return }
@@ -145,7 +145,7 @@ struct Transmission: ~Copyable {
         var offset = request.offset
         var left = request.length
         while true {
-            let extent = disk.extentToRead(at: offset, count: left, claims: &claims)
+            let extent = disk.extentToRead(at: offset, count: left, pins: &pins)
             left &-= extent.count
             if extent.isEmpty {
                 replies.append(
@@ -305,7 +305,7 @@ struct Transmission: ~Copyable {
     private mutating func sendReplies() throws(DisconnectReason) {
         switch replies.send(to: channel) {
         case nil:
-            claims.release()
+            pins.unpinAll()
             meter.sent()
         case .failed(let error): throw .failed(error)
         case .wouldBlock: throw .stalled
