@@ -56,7 +56,7 @@ struct Transmission: ~Copyable {
         } catch {
             // What was served before the end is answered: "finish what is outstanding".
             if error != .stalled { _ = replies.send(to: channel) }
-            meter.sent()
+            meter.recordSend()
             return error
         }
     }
@@ -80,13 +80,13 @@ struct Transmission: ~Copyable {
         while input.count >= format.requestSize {
             guard let request = input.peekRequest(format) else { throw .requestMagic }
             input.take(format.requestSize)
-            meter.begins(request)
+            meter.recordRequest(request)
             if replies.isFull { try sendReplies() }
             if request.flags.contains(.payloadLength), hasUnusualPayload(request) {
-                meter.served(try serveWithPayload(request))
+                meter.recordReply(to: try serveWithPayload(request))
             } else {
                 try serve(request)
-                meter.served(request)
+                meter.recordReply(to: request)
             }
             batchSize &+= 1
         }
@@ -95,7 +95,7 @@ struct Transmission: ~Copyable {
     @inline(__always)
     private mutating func serve(_ request: Request) throws(DisconnectReason) {
         if request.command == .disconnect {
-            meter.disconnected()
+            meter.recordDisconnect()
             throw .disconnected
         }
         // Some others take long: between two of them a stop is heard of, though they came together.
@@ -244,7 +244,7 @@ struct Transmission: ~Copyable {
             }
             try drain(Int(request.length))
         }
-        meter.refuses(with: fault.error(for: request.command))
+        meter.recordError(fault.error(for: request.command))
         replies.append(fault: fault, of: request, exportSize: rules.exportSize)
     }
 
@@ -306,7 +306,7 @@ struct Transmission: ~Copyable {
         switch replies.send(to: channel) {
         case nil:
             pins.unpinAll()
-            meter.sent()
+            meter.recordSend()
         case .failed(let error): throw .failed(error)
         case .wouldBlock: throw .stalled
         case .endOfStream, .bytes: throw .closed
@@ -318,7 +318,7 @@ struct Transmission: ~Copyable {
         let isBetweenMessages = input.count == 0
         switch lookOrSleep() {
         case .bytes:
-            meter.received()
+            meter.recordReceive()
             noteReceived()
             isStopping = stop.isSet
         case .endOfStream where stop.isSet: throw .stopped
@@ -337,10 +337,10 @@ struct Transmission: ~Copyable {
             let transfer = input.receive(from: channel, wait: false)
             if case .wouldBlock = transfer { continue }
             polling.found()
-            meter.waited(asleep: false)
+            meter.recordWait(asleep: false)
             return transfer
         }
-        meter.waited(asleep: true)
+        meter.recordWait(asleep: true)
         return sleep()
     }
 
@@ -360,7 +360,7 @@ struct Transmission: ~Copyable {
             let isIdle = replies.isEmpty
             switch input.receive(from: channel, into: rest, wait: isIdle) {
             case .bytes(let count):
-                meter.received()
+                meter.recordReceive()
                 noteReceived()
                 rest = rest.suffix(from: count)
             case .wouldBlock where isIdle: throw .stalled
@@ -378,7 +378,7 @@ struct Transmission: ~Copyable {
             let isIdle = replies.isEmpty
             switch input.receive(from: channel, wait: isIdle) {
             case .bytes:
-                meter.received()
+                meter.recordReceive()
                 noteReceived()
             case .wouldBlock where isIdle: throw .stalled
             case .wouldBlock: try sendReplies()

@@ -1,6 +1,7 @@
 // The server's events as log lines: one for a connection's start and end, none for a request.
 
 internal import Logging
+internal import NBDProtocol
 internal import NBDServer
 
 struct EventLog: Sendable {
@@ -52,7 +53,7 @@ struct EventLog: Sendable {
         _ number: UInt64, _ end: DisconnectReason, _ connection: ConnectionStatistics
     ) {
         let activity = connection.activity
-        let errors = CountedCommand.allCases.reduce(0) { $0 + activity.errors(of: $1) }
+        let errors = activity.errors
         let line = Throttle.Line(
             kind: kind(of: end), level: level(of: end), message: "connection ended: \(end)",
             figures: [
