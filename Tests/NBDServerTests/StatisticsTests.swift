@@ -51,6 +51,8 @@ struct StatisticsTests {
         let activity = server.figures().activity
         #expect(activity.requests(failedWith: .notPermitted) == 1)
         #expect(activity.requests(failedWith: .invalid) == 3)
+        #expect(activity.errorCounts.map(\.name) == ["EPERM", "EINVAL"])
+        #expect(activity.errorCounts.map(\.requests) == [1, 3])
         #expect(activity.errors(of: .write) == 1)
         #expect(activity.errors(of: .read) == 2)
         #expect(activity.errors(of: Command(rawValue: 77)) == 1)
