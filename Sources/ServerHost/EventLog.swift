@@ -2,6 +2,7 @@
 
 package import Logging
 package import NBDServer
+internal import NBDProtocol
 
 package struct EventLog: Sendable {
     package let logger: Logger
@@ -52,7 +53,7 @@ package struct EventLog: Sendable {
         _ number: UInt64, _ end: DisconnectReason, _ connection: ConnectionStatistics
     ) {
         let activity = connection.activity
-        let errors = CountedCommand.allCases.reduce(0) { $0 + activity.errors(of: $1) }
+        let errors = activity.errors
         let line = Throttle.Line(
             kind: kind(of: end), level: level(of: end), message: "connection ended: \(end)",
             figures: [

@@ -1,5 +1,3 @@
-// The map of pages: exact at every edge of a word.
-
 import LinuxIO
 import Testing
 
@@ -8,7 +6,7 @@ import Testing
 @Suite("The allocation map")
 struct AllocationMapTests {
     @Test(
-        "marks and clears exactly the pages it is told",
+        "marks and clears exactly the pages of a range",
         arguments: [
             0..<1, 0..<64, 63..<65, 1..<64, 64..<128, 60..<200, 0..<300, 299..<300,
         ])
@@ -23,7 +21,7 @@ struct AllocationMapTests {
         #expect(marked(map) == (0..<300).filter { !range.contains($0) })
     }
 
-    @Test("finds the first page of either kind, or the limit")
+    @Test("finds the first page with or without a mark, or returns the limit")
     func runs() throws {
         let memory = try MemoryMapping(privateBytes: AllocationMap.byteCount(of: 1000))
         let map = AllocationMap(pageCount: 1000, memory: memory.region)
@@ -40,7 +38,7 @@ struct AllocationMapTests {
         expect(map.first(marked: true, from: 1000, limit: 1000), 1000)
     }
 
-    /// Every page that is marked.
+    /// The pages that are marked.
     private func marked(_ map: AllocationMap) -> [Int] {
         var pages: [Int] = []
         for page in 0..<map.pageCount where map.isMarked(page) { pages.append(page) }

@@ -1,5 +1,3 @@
-// Memory with a name: its header, its map, and who may have it.
-
 import Glibc
 import LinuxIO
 import SystemPackage
@@ -9,19 +7,19 @@ import Testing
 
 @Suite("A backing")
 struct BackingTests {
-    private let place: BackingLocation
+    private let location: BackingLocation
 
     init() {
         let name = "ramdisk-nbd-test-\(UInt64.random(in: 0...(.max)))"
-        place = BackingLocation(name: "disk", directory: "/dev/shm/\(name)")
+        location = BackingLocation(name: "disk", directory: "/dev/shm/\(name)")
     }
 
     private func removeDirectory() {
-        unsafe unlink(place.path)
-        unsafe rmdir(place.directory)
+        unsafe unlink(location.path)
+        unsafe rmdir(location.directory)
     }
 
-    @Test("has a header that is byte by byte as documented")
+    @Test("has a header whose bytes are as documented")
     func header() throws {
         let header = BackingHeader(
             size: 0x0102_0304_0000, dataOffset: 2 << 20, pageSize: 4096,
@@ -37,7 +35,7 @@ struct BackingTests {
         #expect(try BackingHeader(decoding: bytes + [UInt8](repeating: 0, count: 8)) == header)
     }
 
-    @Test("has a header in which every single wrong bit is found out")
+    @Test("has a header in which every wrong bit is detected")
     func damagedHeader() throws {
         let good = BackingHeader(
             size: 40 << 20, dataOffset: 2 << 20, pageSize: 4096, identity: .random()
@@ -45,52 +43,52 @@ struct BackingTests {
         for bit in 0..<good.count * 8 {
             var bytes = good + [UInt8](repeating: 0, count: 8)
             bytes[bit / 8] ^= 1 << (bit % 8)
-            #expect(throws: BackingHeader.Flaw.self) { try BackingHeader(decoding: bytes) }
+            #expect(throws: BackingHeader.HeaderError.self) { try BackingHeader(decoding: bytes) }
         }
     }
 
-    @Test("cannot be called what is no file's name")
+    @Test("cannot have a name that is no file name")
     func names() {
         for name in ["", ".", "..", ".hidden", "a/b", "/", "a\0b", "a\nb"] {
             #expect(!BackingLocation.isName(name))
             #expect(throws: BackingError.badName(name)) {
                 try RamDisk(
-                    backing: BackingLocation(name: name, directory: place.directory), size: nil)
+                    backing: BackingLocation(name: name, directory: location.directory), size: nil)
             }
         }
         #expect(BackingLocation.isName("disk-1.ext4"))
     }
 
-    @Test("is not there before it is published, and not after it is removed")
+    @Test("has its name from when it is published until it is removed")
     func publishing() throws {
         defer { removeDirectory() }
-        let disk = try RamDisk(backing: place, size: 1 << 20)
-        #expect(unsafe access(place.path, F_OK) != 0)
+        let disk = try RamDisk(backing: location, size: 1 << 20)
+        #expect(unsafe access(location.path, F_OK) != 0)
         try disk.publish()
-        #expect(unsafe access(place.path, F_OK) == 0)
+        #expect(unsafe access(location.path, F_OK) == 0)
         disk.remove()
-        #expect(unsafe access(place.path, F_OK) != 0)
-        // Nor does a second one that was begun at the same time take the first one's name.
-        let other = try RamDisk(backing: place, size: 1 << 20)
-        let third = try RamDisk(backing: place, size: 1 << 20)
+        #expect(unsafe access(location.path, F_OK) != 0)
+        // Of two that are made at the same time, the second does not replace or remove the first.
+        let other = try RamDisk(backing: location, size: 1 << 20)
+        let third = try RamDisk(backing: location, size: 1 << 20)
         try other.publish()
-        #expect(throws: BackingError.inUse(path: place.path, pid: nil)) { try third.publish() }
+        #expect(throws: BackingError.inUse(path: location.path, pid: nil)) { try third.publish() }
         third.remove()
-        #expect(unsafe access(place.path, F_OK) == 0)
+        #expect(unsafe access(location.path, F_OK) == 0)
     }
 
     @Test(
-        "has its data, and the map of it, for the next disk", arguments: [false, true],
+        "has its data and its allocation map when it is opened again", arguments: [false, true],
         [false, true])
     func reopening(wasSparse: Bool, isSparse: Bool) throws {
         defer { removeDirectory() }
         let size: UInt64 = 256 << 20
         let written: [UInt64] = [0, 4096, 100 << 20, size - 1]
         try leave(size: size, isSparse: wasSparse, writing: written)
-        let disk = try RamDisk(backing: place, size: size, isSparse: isSparse)
+        let disk = try RamDisk(backing: location, size: size, isSparse: isSparse)
         #expect(disk.inheritance == .orphaned)
         let marked = (0..<Int(size >> 12)).filter { disk.pages.map.isMarked($0) }
-        // A plain disk's file has no holes; a sparse one takes all of it for written.
+        // A plain disk's file has no holes, so a sparse disk marks all of it.
         if isSparse, !wasSparse {
             #expect(marked.count == Int(size >> 12))
         } else {
@@ -108,55 +106,55 @@ struct BackingTests {
         }
     }
 
-    @Test("says how it was left: new, kept or orphaned")
+    @Test("is new, kept or orphaned")
     func inheritance() throws {
         defer { removeDirectory() }
         do {
-            let disk = try RamDisk(backing: place, size: 1 << 20)
+            let disk = try RamDisk(backing: location, size: 1 << 20)
             #expect(disk.inheritance == .none)
             try disk.publish()
             disk.keep()
         }
         do {
-            let disk = try RamDisk(backing: place, size: nil)
+            let disk = try RamDisk(backing: location, size: nil)
             #expect(disk.inheritance == .kept)
             #expect(disk.size == 1 << 20)
         }
-        // It was had, but not served.
+        // The disk before was opened, but not served.
         do {
-            let disk = try RamDisk(backing: place, size: nil)
+            let disk = try RamDisk(backing: location, size: nil)
             #expect(disk.inheritance == .kept)
             try disk.publish()
         }
-        #expect(try RamDisk(backing: place, size: nil).inheritance == .orphaned)
+        #expect(try RamDisk(backing: location, size: nil).inheritance == .orphaned)
     }
 
-    @Test("is one disk's alone, and tells whose")
+    @Test("is locked by one disk, and the error names its process")
     func exclusive() throws {
         defer { removeDirectory() }
-        let disk = try RamDisk(backing: place, size: 1 << 20)
+        let disk = try RamDisk(backing: location, size: 1 << 20)
         try disk.publish()
-        #expect(throws: BackingError.inUse(path: place.path, pid: getpid())) {
-            try RamDisk(backing: place, size: nil)
+        #expect(throws: BackingError.inUse(path: location.path, pid: getpid())) {
+            try RamDisk(backing: location, size: nil)
         }
         extendLifetime(disk)
     }
 
-    @Test("of another size than wanted stays as it is")
+    @Test("of another size than wanted is left unchanged")
     func otherSize() throws {
         defer { removeDirectory() }
         try leave(size: 1 << 20, isSparse: true, writing: [0])
         #expect(
-            throws: BackingError.otherSize(path: place.path, found: 1 << 20, wanted: 2 << 20)
-        ) { try RamDisk(backing: place, size: 2 << 20) }
-        let disk = try RamDisk(backing: place, size: nil)
+            throws: BackingError.otherSize(path: location.path, found: 1 << 20, wanted: 2 << 20)
+        ) { try RamDisk(backing: location, size: 2 << 20) }
+        let disk = try RamDisk(backing: location, size: nil)
         #expect(disk.pages.look(at: 0, count: 1).bytes == [7])
         extendLifetime(disk)
     }
 
-    /// Leaves a disk as one that is killed does.
+    /// Leaves a disk as a server that is killed does.
     private func leave(size: UInt64, isSparse: Bool, writing offsets: [UInt64]) throws {
-        let disk = try RamDisk(backing: place, size: size, isSparse: isSparse)
+        let disk = try RamDisk(backing: location, size: size, isSparse: isSparse)
         try disk.publish()
         for offset in offsets {
             let target = try #require(disk.pages.beginWrite(at: offset, count: 1))

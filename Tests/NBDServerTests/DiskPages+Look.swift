@@ -1,15 +1,13 @@
-// A disk's bytes, for tests to look at.
-
 import LinuxIO
 import SystemPackage
 
 @testable import NBDServer
 
 extension DiskPages {
-    /// What a read would be answered with, as far as it lies in one piece; the claim is gone already.
+    /// Returns the bytes that a read would send first, without leaving them pinned.
     func look(at offset: UInt64, count: UInt64) -> MemoryRegion {
-        // Only want of memory makes it fail.
-        guard var claims = try? ReadPins(claims) else { fatalError("no memory") }
-        return readable(at: offset, count: count, claims: &claims)
+        // Making the pins fails only without memory.
+        guard var pins = try? ReadPins(pins) else { fatalError("no memory") }
+        return readable(at: offset, count: count, pins: &pins)
     }
 }

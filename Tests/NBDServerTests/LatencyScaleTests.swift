@@ -1,10 +1,8 @@
-// The buckets of times: every time has one, in order, and bounds are at most an eighth away.
-
 import Testing
 
 @testable import NBDServer
 
-@Suite("The buckets of latencies")
+@Suite("The latency buckets")
 struct LatencyScaleTests {
     @Test("hold every time below their bound, and at least eight ninths of it")
     func bounds() {
@@ -29,7 +27,7 @@ struct LatencyScaleTests {
         }
     }
 
-    @Test("take the shortest and the longest time there is")
+    @Test("include the shortest and the longest possible time")
     func ends() {
         #expect(LatencyScale.bucket(of: 0) == 0)
         #expect(LatencyScale.bucket(of: .max) == LatencyScale.bucketCount - 1)

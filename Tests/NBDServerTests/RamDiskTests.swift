@@ -1,5 +1,3 @@
-// The disk: sizes, memory taken and given back, and the page that two write at once.
-
 import Glibc
 import LinuxIO
 import Synchronization
@@ -10,7 +8,7 @@ import Testing
 
 @Suite("The disk")
 struct RamDiskTests {
-    @Test("sizes from one page on; what cannot be is an error with a reason")
+    @Test("has a size of at least one page; other sizes are errors with a reason")
     func sizes() throws {
         #expect(try RamDisk(size: 4096).size == 4096)
         #expect(try RamDisk(size: 4097).size == 4097)
@@ -23,7 +21,7 @@ struct RamDiskTests {
         #expect(try RamDisk(size: 1 << 40, isSparse: true).residentBytes == 0)
     }
 
-    @Test("a plain disk has all its memory from the start, and keeps it")
+    @Test("has all its memory from the start, and keeps it, when it is plain")
     func provisioned() throws {
         let disk = try RamDisk(size: 1 << 20)
         #expect(disk.residentBytes == 1 << 20)
@@ -31,7 +29,7 @@ struct RamDiskTests {
         #expect(disk.residentBytes == 1 << 20)
     }
 
-    @Test("a sparse disk takes memory by the page, and gives whole pages back")
+    @Test("takes memory by the page, and releases whole pages, when it is sparse")
     func sparse() throws {
         let disk = try RamDisk(size: 1 << 20, isSparse: true)
         write(to: disk, at: 4095, count: 2)
@@ -46,7 +44,7 @@ struct RamDiskTests {
         #expect(disk.residentBytes == 0)
     }
 
-    @Test("the last page of a disk that ends within it is given back with the end")
+    @Test("releases a last page that is used in part when its used part is trimmed")
     func oddEnd() throws {
         let disk = try RamDisk(size: 10_000, isSparse: true)
         write(to: disk, at: 9_999, count: 1)
@@ -55,7 +53,7 @@ struct RamDiskTests {
         #expect(disk.residentBytes == 0)
     }
 
-    @Test("reading an empty range of a sparse disk takes no memory")
+    @Test("takes no memory when an empty range of a sparse disk is read")
     func readingTakesNothing() throws {
         let disk = try RamDisk(size: 64 << 20, isSparse: true)
         write(to: disk, at: 8 << 20, count: 1)
@@ -71,7 +69,7 @@ struct RamDiskTests {
         #expect(disk.residentBytes == 4096)
     }
 
-    @Test("a trim of an enormous empty disk is done at once")
+    @Test("trims an enormous empty disk at once")
     func enormousTrim() throws {
         let disk = try RamDisk(size: 1 << 40, isSparse: true)
         write(to: disk, at: 1 << 39, count: 4096)
@@ -80,12 +78,12 @@ struct RamDiskTests {
     }
 
     @Test(
-        "two writers of different sectors of one empty page both survive, while it is trimmed too",
+        "keeps the data of two writers of different sectors of a page while other pages are trimmed",
         arguments: [false, true])
     func twoWriters(isSparse: Bool) throws {
         let disk = try RamDisk(size: 64 << 12, isSparse: isSparse)
         let rounds = 300
-        // Each thread writes its own sector of every page; a third trims what lies behind both.
+        // Each thread writes its own sector of every page; a third trims the pages behind them.
         let threads = try (0..<2).map { index in
             try LinuxIO.Thread(name: "writer") {
                 for round in 0..<rounds {
@@ -98,7 +96,7 @@ struct RamDiskTests {
                         disk.pages.endWrite(at: offset, count: 512)
                         let back = disk.pages.look(at: offset, count: 512)
                         if back.bytes != [UInt8](repeating: UInt8(round % 255 + 1), count: 512) {
-                            Issue.record("a write that was finished is gone")
+                            Issue.record("a finished write is lost")
                             return
                         }
                     }
@@ -116,7 +114,7 @@ struct RamDiskTests {
     }
 
     @Test(
-        "data that a write leaves in a page that is trimmed meanwhile has its mark",
+        "has a mark for data that a write leaves in a page that is trimmed meanwhile",
         arguments: [false, true])
     func writeAgainstTrim(isSparse: Bool) throws {
         let disk = try RamDisk(size: 4096 * 4, isSparse: isSparse)
@@ -131,7 +129,7 @@ struct RamDiskTests {
         }
         flag.set()
         trimmer.join()
-        // Whatever won, the map is true: an unmarked page is zero.
+        // Whichever came last, an unmarked page is zero.
         for page in 0..<4 where !disk.pages.map.isMarked(page) {
             let bytes = disk.pages.region.slice(at: page << 12, count: 4096).bytes
             #expect(bytes.allSatisfy { $0 == 0 })
@@ -139,7 +137,7 @@ struct RamDiskTests {
     }
 
     @Test(
-        "readers, writers, trims and zeroes of the same sectors of a page, all at once, end well",
+        "survives reads, writes, trims and zeroes of the same sectors at the same time",
         arguments: [false, true])
     func everythingAtOnce(isSparse: Bool) throws {
         let disk = try RamDisk(size: 4 << 12, isSparse: isSparse)
@@ -165,7 +163,7 @@ struct RamDiskTests {
         extendLifetime(disk)
     }
 
-    @Test("a page that is written and trimmed all the time can be read all the time")
+    @Test("can be read while the page is written and trimmed all the time")
     func readingWhatComesAndGoes() throws {
         let disk = try RamDisk(size: 2 << 12, isSparse: true)
         let pages = disk.pages
@@ -188,7 +186,9 @@ struct RamDiskTests {
         extendLifetime(disk)
     }
 
-    @Test("zeroes that are acknowledged are there, though a larger trim around them is not done")
+    @Test(
+        "has zeroed a range when the request is acknowledged, though a larger trim around it has not ended"
+    )
     func zeroesInsideTrim() throws {
         let disk = try RamDisk(size: 64 << 20)
         let pages = disk.pages
@@ -198,7 +198,8 @@ struct RamDiskTests {
             pages.region.suffix(from: 63 << 20).copy(from: [UInt8](repeating: 7, count: 1 << 20))
             pages.endWrite(at: 0, count: disk.size)
             let thread = try LinuxIO.Thread(name: "trimmer") { pages.trim(at: 0, count: 64 << 20) }
-            // The last page: the trimmer comes to it last, some milliseconds after its mark is gone.
+            // The trimmer zeroes the last page last, some milliseconds after it has cleared its
+            // mark.
             while pages.map.isMarked((64 << 8) - 1) {}
             _ = pages.writeZeroes(at: (64 << 20) - 4096, count: 4096, keepSpace: false)
             let bytes = pages.look(at: (64 << 20) - 4096, count: 4096).bytes
@@ -207,7 +208,7 @@ struct RamDiskTests {
         }
     }
 
-    @Test("a file becomes the disk's content, and what is zero in it takes no memory")
+    @Test("loads a file, and takes no memory for pages of zeroes in it")
     func load() throws {
         let path = "/tmp/ramdisk-nbd-load-\(UInt64.random(in: 0...(.max)))"
         defer { unsafe unlink(path) }
@@ -229,7 +230,7 @@ struct RamDiskTests {
         #expect(throws: RamDisk.LoadError.self) { try small.load(path: "/there/is/none") }
     }
 
-    @Test("holes of a file are not read")
+    @Test("does not read holes of a file")
     func loadHoles() throws {
         let path = "/tmp/ramdisk-nbd-holes-\(UInt64.random(in: 0...(.max)))"
         defer { unsafe unlink(path) }
@@ -253,7 +254,7 @@ struct RamDiskTests {
         }
     }
 
-    @Test("what is no regular file is read as it comes")
+    @Test("loads a file that is not regular to its end")
     func loadPipe() throws {
         let path = "/tmp/ramdisk-nbd-fifo-\(UInt64.random(in: 0...(.max)))"
         defer { unsafe unlink(path) }
@@ -268,7 +269,7 @@ struct RamDiskTests {
         #expect(disk.pages.look(at: 0, count: 100_000).bytes == pattern(100_000))
     }
 
-    /// Bytes that this thread has read from files so far. proc(5), `/proc/pid/task/tid/io`
+    /// Returns the bytes that this thread has read from files. proc(5), `/proc/pid/task/tid/io`
     private func readBytes() throws -> Int {
         let file = try InputFile(path: "/proc/thread-self/io")
         let buffer = try MemoryMapping(privateBytes: 4096)
@@ -284,7 +285,7 @@ struct RamDiskTests {
     }
 }
 
-/// A flag between two threads.
+/// A flag that one thread sets and another reads.
 private final class Flag: Sendable {
     private let flag = Atomic<Bool>(false)
     var isSet: Bool { flag.load(ordering: .acquiring) }

@@ -1,13 +1,11 @@
-// For which sectors what is on a disk was made.
-
 import LinuxIO
 import Testing
 
 @testable import NBDServer
 
-@Suite("The sectors that a disk's content wants")
+@Suite("The sector size of a disk's content")
 struct SectorSizeTests {
-    @Test("are a page on a blank disk, and 512 bytes on one that holds something")
+    @Test("is 4096 bytes on a blank disk, and 512 on one with content")
     func content() throws {
         let disk = try RamDisk(size: 1 << 20)
         #expect(disk.sectorSize == 4096)
@@ -16,15 +14,15 @@ struct SectorSizeTests {
     }
 
     @Test(
-        "are those that its table of partitions was made for",
+        "is the one that the partition table was made for",
         arguments: [(512, 512), (4096, 4096)])
-    func partitions(place: Int, sectorSize: Int) throws {
+    func partitions(offset: Int, sectorSize: Int) throws {
         let disk = try RamDisk(size: 1 << 20)
-        write("EFI PART", to: disk, at: UInt64(place))
+        write("EFI PART", to: disk, at: UInt64(offset))
         #expect(disk.sectorSize == sectorSize)
     }
 
-    @Test("can be told of the smallest disk")
+    @Test("is known for the smallest disk")
     func smallest() throws {
         let disk = try RamDisk(size: 4096)
         write("x", to: disk, at: 0)

@@ -1,5 +1,3 @@
-// Zeroing of a plain disk by several threads: each does what it has to, and no more.
-
 import LinuxIO
 import NBDProtocol
 import Synchronization
@@ -9,17 +7,17 @@ import Testing
 
 @Suite("Zeroing")
 struct ZeroingTests {
-    @Test("what another thread zeroes is zeroed by hand, page by page, and nothing beside it")
+    @Test("a thread zeroes the pages that another thread has published, and nothing beside them")
     func zeroedElsewhere() throws {
         let disk = try dirtyDisk(size: 8 << 20, marked: false)
         let pages = disk.pages
-        // Another thread has cleared the marks of three pages, and is not done.
+        // Another thread has cleared the marks of three pages, and has not zeroed them.
         let slot = try #require(pages.zeroing.begin(2..<5))
         #expect(pages.trim(at: 3 << 12, count: (8 << 20) - 3 << 12) == .done)
         #expect(dirtyPages(of: disk) == Array(0..<3) + Array(5..<2048))
         #expect(pages.writeZeroes(at: 0, count: 2 << 12, keepSpace: true) == .done)
         #expect(dirtyPages(of: disk) == Array(0..<3) + Array(5..<2048))
-        // A part of a page that the other zeroes, and the rest of which is somebody's.
+        // A part of a published page: the rest of the page is not in the range.
         #expect(pages.writeZeroes(at: (2 << 12) + 512, count: 512, keepSpace: false) == .done)
         #expect(pages.region.slice(at: (2 << 12) + 512, count: 512).isZero)
         #expect(pages.region.slice(at: 2 << 12, count: 512).bytes.allSatisfy { $0 == 7 })
@@ -28,7 +26,7 @@ struct ZeroingTests {
         #expect(pages.region.slice(at: 2 << 12, count: 512).bytes.allSatisfy { $0 == 7 })
     }
 
-    @Test("a thread publishes what it zeroes piece by piece, and nothing where all is empty")
+    @Test("a thread publishes its pages piece by piece, and none where all are empty")
     func pieces() throws {
         let disk = try dirtyDisk(size: 64 << 20, marked: true)
         let pages = disk.pages
@@ -43,13 +41,13 @@ struct ZeroingTests {
         thread.join()
         #expect(longest.load(ordering: .relaxed) <= 1024)
         #expect(pages.region.isZero)
-        // From here on there is nothing to zero.
+        // An empty disk has nothing to zero.
         let other = try RamDisk(size: 64 << 20)
         #expect(other.pages.trim(at: 0, count: 64 << 20) == .done)
         #expect(other.pages.zeroing.slotCount == 0)
     }
 
-    @Test("when every slot is taken, the marks stay and the bytes are zero all the same")
+    @Test("without a free slot the marks stay, and the bytes are zeroed")
     func noSlot() throws {
         let disk = try dirtyDisk(size: 1 << 20, marked: true)
         let zeroing = disk.pages.zeroing
@@ -64,7 +62,7 @@ struct ZeroingTests {
         #expect(disk.isBlank)
     }
 
-    @Test("the first and the last pages of the largest disk fit into a slot")
+    @Test("the first and the last pages of the largest disk fit in a slot")
     func largest() throws {
         let memory = try MemoryMapping(privateBytes: ZeroingRanges.byteCount)
         let zeroing = ZeroingRanges(memory: memory.region)
@@ -79,7 +77,7 @@ struct ZeroingTests {
         #expect(zeroing.pages(in: last, within: 0..<count) == nil)
     }
 
-    @Test("a stop ends it between two pieces", arguments: [false, true])
+    @Test("a stop ends zeroing between two pieces", arguments: [false, true])
     func stops(keepSpace: Bool) throws {
         for isSparse in [false, true] {
             let disk = try dirtyDisk(size: 64 << 20, marked: true, isSparse: isSparse)
@@ -96,10 +94,10 @@ struct ZeroingTests {
     }
 
     @Test(
-        "a stop does not wait for the end of a long TRIM, which is refused",
+        "a stop does not wait for a long request, which fails",
         arguments: [false, true])
     func stopInTrim(keepsSpace: Bool) throws {
-        // The TRIM may be done, or not begun, before the stop: then it is tried again.
+        // The request may end before the stop, or begin after it: then this tries again.
         for _ in 0..<50 {
             let disk = try RamDisk(size: 256 << 20)
             let map = disk.pages.map
@@ -117,16 +115,16 @@ struct ZeroingTests {
             if reply.error == .shutdown, keepsSpace || map.isMarked(map.pageCount - 1) { return }
             #expect(reply.error == .none)
         }
-        Issue.record("no stop came in the middle")
+        Issue.record("no stop came during a request")
     }
 
-    @Test("many threads that zero overlapping ranges: each range is zero when its thread is done")
+    @Test("of many threads that zero overlapping ranges, each returns when its range is zero")
     func together() throws {
         let disk = try RamDisk(size: 32 << 20)
         let pages = disk.pages
         let failures = Atomic<Int>(0)
         try withThreads(4) { index in
-            // Each has pages of its own in the middle of what all zero.
+            // Each thread has pages of its own in the middle of the range that all zero.
             let own = UInt64(index * 8 + 3) << 20 + 512
             for round in 0..<200 {
                 guard let target = pages.beginWrite(at: own, count: 100_000) else { return }
@@ -152,7 +150,8 @@ struct ZeroingTests {
         for thread in threads { thread.join() }
     }
 
-    /// A disk on which every byte is 7. Without marks, as if another thread had cleared all of them.
+    /// Makes a disk on which every byte is 7. Without marks, it is as if another thread had cleared
+    /// them.
     private func dirtyDisk(
         size: UInt64, marked: Bool, isSparse: Bool = false
     ) throws -> RamDisk {

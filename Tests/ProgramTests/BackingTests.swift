@@ -121,7 +121,7 @@ extension ProgramSuite {
             try await shell("-c", "\(command) \(path)")
             let ending = try await refused(options)
             #expect(ending.status == .exited(66))
-            #expect(ending.isOneSentence(naming: path, "no plain file"))
+            #expect(ending.isOneSentence(naming: path, "not a regular file"))
         }
 
         @Test("is not made where files are not memory")

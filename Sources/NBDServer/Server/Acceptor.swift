@@ -8,7 +8,7 @@ struct Acceptor: ~Copyable {
     /// A connection and the thread that serves it.
     private struct Worker {
         let connection: Connection
-        let insight: ConnectionCounters
+        let counters: ConnectionCounters
         let thread: Thread
     }
 
@@ -70,7 +70,7 @@ struct Acceptor: ~Copyable {
             // Who is gone again need not be known.
             guard let peer = try? socket.peer() else { return }
             guard context.options.admission.admits(peer) else {
-                context.insights.refused()
+                context.statistics.recordRejection()
                 return context.onEvent(.refused(.notAdmitted, peer: peer))
             }
             admit(context.connection(socket, peer: peer))
@@ -85,7 +85,7 @@ struct Acceptor: ~Copyable {
     private mutating func admit(_ connection: Connection) {
         joinEnded()
         if let refusal = refusal(of: connection) {
-            context.insights.refused()
+            context.statistics.recordRejection()
             return context.onEvent(.refused(refusal, peer: connection.peer))
         }
         if context.places.handshakes >= context.options.maximumHandshakes { _ = evict() }
@@ -106,16 +106,16 @@ struct Acceptor: ~Copyable {
         let context = context
         context.places.enter()
         do throws(Errno) {
-            let insight = try ConnectionCounters(
-                number: connection.number, peer: connection.peer, in: context.insights)
+            let counters = try ConnectionCounters(
+                number: connection.number, peer: connection.peer, in: context.statistics)
             let thread = try Thread(name: "nbd-\(connection.number)") {
                 // Seen by whoever looks before its first request is served.
-                context.insights.add(insight)
+                context.statistics.add(counters)
                 context.onEvent(.connected(connection.number, peer: connection.peer))
-                connection.run(context, insight)
+                connection.run(context, counters)
             }
             workers[connection.number] = Worker(
-                connection: connection, insight: insight, thread: thread)
+                connection: connection, counters: counters, thread: thread)
             sources[connection.source, default: 0] += 1
         } catch {
             context.places.leaveHandshake()
@@ -148,7 +148,7 @@ struct Acceptor: ~Copyable {
             for worker in workers.values where worker.connection.isInHandshake {
                 crowd.add(
                     worker.connection.number, from: worker.connection.source,
-                    milliseconds: now.milliseconds(from: worker.insight.openedAt))
+                    milliseconds: now.milliseconds(from: worker.counters.openedAt))
             }
             guard let first = crowd.first, let worker = workers[first] else { return false }
             // It may have moved on since it was looked at.
@@ -166,7 +166,7 @@ struct Acceptor: ~Copyable {
 
     private mutating func join(_ worker: Worker) {
         worker.thread.join()
-        context.insights.remove(worker.insight)
+        context.statistics.remove(worker.counters)
         let connection = worker.connection
         workers[connection.number] = nil
         let left = sources[connection.source, default: 1] - 1

@@ -36,18 +36,18 @@ final class Connection: Sendable {
     var isInHandshake: Bool { phase.load(ordering: .acquiring) == .handshake }
 
     /// What the thread does: the handshake, then requests until there are no more.
-    func run(_ context: ServerContext, _ insight: ConnectionCounters) {
+    func run(_ context: ServerContext, _ counters: ConnectionCounters) {
         Probes.connectionOpen(number)
         // A processor that is gone by now is no reason to turn a client away.
         if let processor = context.options.processor(for: number) {
             try? Processor.bind(to: [processor])
         }
-        var end = serve(context, insight)
+        var end = serve(context, counters)
         membership?.leave()
         if phase.load(ordering: .acquiring) == .evicted { end = .evicted }
-        if end.isViolation { context.insights.violated() }
-        insight.end()
-        let figures = insight.figures(at: .now())
+        if end.isViolation { context.statistics.recordViolation() }
+        counters.end()
+        let figures = counters.snapshot(at: .now())
         Probes.connectionClose(number, requests: figures.activity.requests)
         context.onEvent(.ended(number, end, figures))
         // Marked before the client can know: a client that has seen the end finds its place free.
@@ -74,7 +74,7 @@ final class Connection: Sendable {
     private func beginServing(_ context: ServerContext) throws(DisconnectReason) -> Bool {
         let places = context.places
         guard places.take() else {
-            context.insights.refused()
+            context.statistics.recordRejection()
             context.onEvent(.refused(.connectionLimit(places.limit), peer: peer))
             return false
         }
@@ -94,16 +94,16 @@ final class Connection: Sendable {
         ).exchanged
     }
 
-    private func serve(_ context: ServerContext, _ insight: ConnectionCounters) -> DisconnectReason
+    private func serve(_ context: ServerContext, _ counters: ConnectionCounters) -> DisconnectReason
     {
         var stream: TLSStream?
-        let end = serve(context, insight, &stream)
+        let end = serve(context, counters, &stream)
         guard let stream else { return end }
         return end.closing(stream)
     }
 
     private func serve(
-        _ context: ServerContext, _ insight: ConnectionCounters, _ stream: inout TLSStream?
+        _ context: ServerContext, _ counters: ConnectionCounters, _ stream: inout TLSStream?
     ) -> DisconnectReason {
         let handle = socket.handle
         handle.disableDelay()
@@ -119,8 +119,8 @@ final class Connection: Sendable {
         do throws(DisconnectReason) {
             let agreement = try negotiate(context, &stream)
             let export = context.exports[agreement.export]
-            insight.choose(export: agreement.export)
-            if stream != nil { insight.encrypt() }
+            counters.choose(export: agreement.export)
+            if stream != nil { counters.encrypt() }
             context.onEvent(
                 .serving(number, export: export.name, peer: peer, tls: stream?.summary))
             handle.setStallTimeout(milliseconds: context.options.stallMilliseconds)
@@ -129,7 +129,7 @@ final class Connection: Sendable {
                 transmission = try Transmission(
                     channel: stream?.channel ?? Channel(handle), disk: export.disk.pages,
                     rules: export.rules(agreement), format: agreement.format, stop: context.stop,
-                    pollMicroseconds: context.options.pollMicroseconds, meter: insight.meter,
+                    pollMicroseconds: context.options.pollMicroseconds, meter: counters.meter,
                     siblings: membership?.siblings)
             } catch {
                 throw .failed(error)

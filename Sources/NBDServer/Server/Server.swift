@@ -75,10 +75,10 @@ public final class Server: Sendable {
     }
 
     /// What the server and each of its connections have done so far. Asking costs clients nothing.
-    public func figures() -> ServerStatistics { context.insights.figures() }
+    public func figures() -> ServerStatistics { context.statistics.snapshot() }
 
     /// Begins to follow every request; nil when eight others do already, or nothing is counted.
-    public func trace() -> TraceFollower? { TraceFollower(context.insights) }
+    public func trace() -> TraceFollower? { TraceFollower(context.statistics) }
 
     /// Stops: takes nobody in any more, finishes what has been received, answers the rest with
     /// ESHUTDOWN, and comes back when every thread is gone and every socket closed. Once is enough;

@@ -14,7 +14,7 @@ final class ServerContext: Sendable {
     let wakeUp: EventFD
     let places: ConnectionSlots
     /// What others may look at.
-    let insights: StatisticsRegistry
+    let statistics: StatisticsRegistry
     private let stopMemory: MemoryMapping
     private let connectionCount = Atomic<UInt64>(0)
     /// Connections that wait to be taken in; nil when none is any more.
@@ -32,12 +32,12 @@ final class ServerContext: Sendable {
         self.onEvent = onEvent
         let stopMemory = try MemoryMapping(privateBytes: StopSignal.byteCount)
         let wakeUp = try EventFD()
-        let insights = try StatisticsRegistry(
+        let statistics = try StatisticsRegistry(
             exportCount: exports.count, isCounting: options.isCounting)
         stop = StopSignal(memory: stopMemory.region)
         self.stopMemory = stopMemory
         self.wakeUp = wakeUp
-        self.insights = insights
+        self.statistics = statistics
         self.listeners = Mutex(listeners)
     }
 

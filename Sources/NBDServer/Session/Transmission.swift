@@ -17,7 +17,7 @@ struct Transmission: ~Copyable {
     private var input: ReceiveBuffer
     private var replies: ReplyBatch
     /// What these are going to be sent from.
-    private var claims: ReadPins
+    private var pins: ReadPins
     private var polling: AdaptivePolling
     private var meter: Meter
     /// The connections that the client may move requests to and from; nil when it has only this one.
@@ -35,7 +35,7 @@ struct Transmission: ~Copyable {
     ) throws(Errno) {
         let input = try ReceiveBuffer()
         let replies = try ReplyBatch(format: format)
-        let claims = try ReadPins(disk.claims)
+        let pins = try ReadPins(disk.pins)
         self.channel = channel
         self.disk = disk
         self.rules = rules
@@ -43,7 +43,7 @@ struct Transmission: ~Copyable {
         self.stop = stop
         self.input = input
         self.replies = replies
-        self.claims = claims
+        self.pins = pins
         self.meter = meter
         self.siblings = siblings
         polling = AdaptivePolling(microseconds: pollMicroseconds)
@@ -56,7 +56,7 @@ struct Transmission: ~Copyable {
         } catch {
             // What was served before the end is answered: "finish what is outstanding".
             if error != .stalled { _ = replies.send(to: channel) }
-            meter.sent()
+            meter.recordSend()
             return error
         }
     }
@@ -80,13 +80,13 @@ struct Transmission: ~Copyable {
         while input.count >= format.requestSize {
             guard let request = input.peekRequest(format) else { throw .requestMagic }
             input.take(format.requestSize)
-            meter.begins(request)
+            meter.recordRequest(request)
             if replies.isFull { try sendReplies() }
             if request.flags.contains(.payloadLength), hasUnusualPayload(request) {
-                meter.served(try serveWithPayload(request))
+                meter.recordReply(to: try serveWithPayload(request))
             } else {
                 try serve(request)
-                meter.served(request)
+                meter.recordReply(to: request)
             }
             batchSize &+= 1
         }
@@ -95,7 +95,7 @@ struct Transmission: ~Copyable {
     @inline(__always)
     private mutating func serve(_ request: Request) throws(DisconnectReason) {
         if request.command == .disconnect {
-            meter.disconnected()
+            meter.recordDisconnect()
             throw .disconnected
         }
         // Some others take long: between two of them a stop is heard of, though they came together.
@@ -130,7 +130,7 @@ struct Transmission: ~Copyable {
         var offset = request.offset
         var left = request.length
         while true {
-            let data = disk.readable(at: offset, count: left, claims: &claims)
+            let data = disk.readable(at: offset, count: left, pins: &pins)
             replies.append(data: data)
             left &-= UInt64(data.count)
             if left == 0 { return }
@@ -145,7 +145,7 @@ struct Transmission: ~Copyable {
         var offset = request.offset
         var left = request.length
         while true {
-            let extent = disk.extentToRead(at: offset, count: left, claims: &claims)
+            let extent = disk.extentToRead(at: offset, count: left, pins: &pins)
             left &-= extent.count
             if extent.isEmpty {
                 replies.append(
@@ -244,7 +244,7 @@ struct Transmission: ~Copyable {
             }
             try drain(Int(request.length))
         }
-        meter.refuses(with: fault.error(for: request.command))
+        meter.recordError(fault.error(for: request.command))
         replies.append(fault: fault, of: request, exportSize: rules.exportSize)
     }
 
@@ -305,8 +305,8 @@ struct Transmission: ~Copyable {
     private mutating func sendReplies() throws(DisconnectReason) {
         switch replies.send(to: channel) {
         case nil:
-            claims.release()
-            meter.sent()
+            pins.unpinAll()
+            meter.recordSend()
         case .failed(let error): throw .failed(error)
         case .wouldBlock: throw .stalled
         case .endOfStream, .bytes: throw .closed
@@ -318,7 +318,7 @@ struct Transmission: ~Copyable {
         let isBetweenMessages = input.count == 0
         switch lookOrSleep() {
         case .bytes:
-            meter.received()
+            meter.recordReceive()
             noteReceived()
             isStopping = stop.isSet
         case .endOfStream where stop.isSet: throw .stopped
@@ -337,10 +337,10 @@ struct Transmission: ~Copyable {
             let transfer = input.receive(from: channel, blocking: false)
             if case .wouldBlock = transfer { continue }
             polling.found()
-            meter.waited(asleep: false)
+            meter.recordWait(asleep: false)
             return transfer
         }
-        meter.waited(asleep: true)
+        meter.recordWait(asleep: true)
         return sleep()
     }
 
@@ -360,7 +360,7 @@ struct Transmission: ~Copyable {
             let isIdle = replies.isEmpty
             switch input.receive(from: channel, into: rest, blocking: isIdle) {
             case .bytes(let count):
-                meter.received()
+                meter.recordReceive()
                 noteReceived()
                 rest = rest.suffix(from: count)
             case .wouldBlock where isIdle: throw .stalled
@@ -378,7 +378,7 @@ struct Transmission: ~Copyable {
             let isIdle = replies.isEmpty
             switch input.receive(from: channel, blocking: isIdle) {
             case .bytes:
-                meter.received()
+                meter.recordReceive()
                 noteReceived()
             case .wouldBlock where isIdle: throw .stalled
             case .wouldBlock: try sendReplies()

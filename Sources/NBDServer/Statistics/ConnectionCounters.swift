@@ -3,20 +3,24 @@ internal import NBDProtocol
 internal import Synchronization
 internal import SystemPackage
 
-/// The figures and the trace of one connection. Its memory is taken when the connection opens, has a
-/// fixed size, and lives as long as anybody holds this; the connection's thread writes it, by way of
-/// ``meter``.
+/// The counters and the trace of one connection.
+///
+/// The memory is mapped when the connection opens, has a fixed size, and exists as long as this
+/// object. The connection's thread writes it through ``meter``; other threads read it.
 final class ConnectionCounters: Sendable {
+    /// The connection's number.
     let number: UInt64
-    /// Who it is, in words.
+    /// The client in words.
     let client: String
+    /// When the connection opened.
     let openedAt = MonotonicTime.now()
-    /// What its thread counts with.
+    /// The connection's thread counts with a copy of this.
     let meter: Meter
+    /// The trace.
     let ring: TraceRing
     private let memory: MemoryMapping
     private let words: AtomicWords
-    /// Index of the export that it has chosen, or a negative number.
+    /// The index of the export that the client has chosen; negative before that.
     private let chosenExport = Atomic<Int>(-1)
     private let encrypted = Atomic<Bool>(false)
     private let ended = Atomic<Bool>(false)
@@ -34,32 +38,37 @@ final class ConnectionCounters: Sendable {
             isOn: registry.isCounting)
     }
 
-    /// The index of its export among the server's; nil while it has none.
+    /// The index of the connection's export among the server's; nil until the client has chosen
+    /// one.
     var export: Int? {
         let index = chosenExport.load(ordering: .relaxed)
         return index < 0 ? nil : index
     }
 
-    /// It has chosen an export.
+    /// Records that the client has chosen an export.
     func choose(export index: Int) { chosenExport.store(index, ordering: .relaxed) }
 
-    /// Whether it is encrypted.
+    /// Whether the connection is encrypted.
     var isEncrypted: Bool { encrypted.load(ordering: .relaxed) }
 
-    /// It is encrypted from now on.
+    /// Records that the connection is encrypted from now on.
     func encrypt() { encrypted.store(true, ordering: .relaxed) }
 
-    /// Whether it is over, though it may not have been cleaned up after yet.
+    /// Whether the connection has ended; the acceptor may not have removed it yet.
+    ///
+    /// A thread that reads true also reads everything that the connection has counted: this
+    /// acquires what ``end()`` released.
     var hasEnded: Bool { ended.load(ordering: .acquiring) }
 
-    /// It is over.
+    /// Records that the connection has ended. To be called by its thread, after it has counted
+    /// everything.
     func end() { ended.store(true, ordering: .releasing) }
 
-    /// What it has counted so far.
+    /// Returns a copy of the counters.
     func activity() -> ActivityStatistics { ActivityStatistics(copying: words) }
 
-    /// All that is known of it.
-    func figures(at now: MonotonicTime) -> ConnectionStatistics {
+    /// Returns the connection's statistics.
+    func snapshot(at now: MonotonicTime) -> ConnectionStatistics {
         ConnectionStatistics(
             number: number, client: client, export: export, isEncrypted: isEncrypted,
             openNanoseconds: now.nanoseconds &- openedAt.nanoseconds, activity: activity())

@@ -1,17 +1,19 @@
-/// Buckets for times in nanoseconds: eight of equal width in each power of two, so that a bucket's
-/// bound is at most one eighth above any time in it. (Log-linear, as HDR histograms are.)
+/// Buckets for times in nanoseconds: eight of equal width in each power of two.
+///
+/// A bucket's upper bound exceeds the times in it by at most one eighth. The scale is log-linear,
+/// as that of HDR histograms.
 public enum LatencyScale {
-    /// Times below this share the first bucket: 2^7 ns.
+    /// Times below 2^7 ns share the first bucket.
     private static var firstPower: Int { 7 }
     /// Times from 2^37 ns (137 s) on share the last bucket.
     private static var lastPower: Int { 37 }
-    /// Three bits: eight buckets in a power of two.
+    /// Three bits: eight buckets in each power of two.
     private static var stepBits: Int { 3 }
 
-    /// Buckets there are.
+    /// Number of buckets.
     public static var bucketCount: Int { (lastPower - firstPower) << stepBits + 2 }
 
-    /// The bucket of a time in nanoseconds.
+    /// Returns the bucket of a time.
     @inline(__always)
     public static func bucket(of nanoseconds: UInt64) -> Int {
         let power = 63 &- nanoseconds.leadingZeroBitCount
@@ -21,7 +23,8 @@ public enum LatencyScale {
         return (power &- firstPower) &<< stepBits &+ step &+ 1
     }
 
-    /// The first time, in nanoseconds, that is too long for a bucket; `UInt64.max` for the last.
+    /// Returns the exclusive upper bound of a bucket's times, in nanoseconds; `UInt64.max` for the
+    /// last bucket.
     public static func upperBound(of bucket: Int) -> UInt64 {
         if bucket <= 0 { return 1 << UInt64(firstPower) }
         if bucket >= bucketCount - 1 { return .max }

@@ -1,55 +1,78 @@
 internal import LinuxIO
+internal import NBDProtocol
 
-/// One open connection.
+/// Statistics of a server and its connections at one moment.
+public struct ServerStatistics: Sendable {
+    /// Time since the server was started.
+    public internal(set) var uptimeNanoseconds: UInt64 = 0
+    /// Time of this snapshot, on the monotonic clock.
+    public internal(set) var monotonicNanoseconds: UInt64 = 0
+    /// Whether the server counts requests.
+    public internal(set) var isCounting = false
+    /// Number of connections that were accepted.
+    public internal(set) var accepted: UInt64 = 0
+    /// Number of clients that were rejected because there were too many.
+    public internal(set) var rejected: UInt64 = 0
+    /// Number of connections that ended because the client violated the protocol.
+    public internal(set) var violations: UInt64 = 0
+    /// Number of traces that are being read.
+    public internal(set) var traceReaders = 0
+    /// The open connections, oldest first.
+    public internal(set) var connections: [ConnectionStatistics] = []
+    /// An element for each of the server's exports, in the same order.
+    public internal(set) var exports: [ExportStatistics] = []
+    /// The sums over all connections, including those that have ended.
+    public internal(set) var activity = ActivityStatistics()
+}
+
+/// Statistics of all connections of an export, including those that have ended.
+public struct ExportStatistics: Sendable {
+    /// Number of connections that use the export now.
+    public internal(set) var openConnections = 0
+    /// The sums over the export's connections.
+    public internal(set) var activity = ActivityStatistics()
+}
+
+/// Statistics of one open connection.
 public struct ConnectionStatistics: Sendable {
-    /// Connections are numbered from 1.
+    /// The connection's number; connections are numbered from 1.
     public let number: UInt64
-    /// Who it is, in words: `127.0.0.1:43210`, `user 0 (process 4711)`.
+    /// The client in words: `127.0.0.1:43210`, `user 0 (process 4711)`.
     public let client: String
-    /// The index of its export among the server's; nil while it has chosen none.
+    /// The index of its export among the server's; nil until the client has chosen one.
     public let export: Int?
-    /// Whether it is encrypted.
+    /// Whether the connection is encrypted.
     public let isEncrypted: Bool
-    /// How long it has been open.
+    /// Time since the connection was opened.
     public let openNanoseconds: UInt64
-    /// What it has counted.
+    /// The connection's counters.
     public let activity: ActivityStatistics
 
-    /// Memory that a connection has mapped for its receive buffer, its stack, its counters and its
-    /// trace. Not all of it is touched, and so in RAM.
+    /// Bytes of memory that a connection maps for its receive buffer, stack, counters and trace.
+    /// Only those pages of it that have been touched take up RAM.
     public static var mappedBytes: Int {
         ReceiveBuffer.capacity + Thread.stackSize + CounterLayout.byteCount
     }
 }
 
-/// What all connections of an export did, those that have ended too.
-public struct ExportStatistics: Sendable {
-    /// Connections that use it now.
-    public internal(set) var openConnections = 0
-    /// What they and those before them have counted.
-    public internal(set) var activity = ActivityStatistics()
+extension ServerStatistics: CustomStringConvertible {
+    /// The connections and the requests in one line.
+    public var description: String {
+        "\(connections.count) open connections of \(accepted) accepted, \(rejected) rejected, "
+            + "\(violations) violations: \(activity)"
+    }
 }
 
-/// A server and its connections at one moment.
-public struct ServerStatistics: Sendable {
-    /// How long it has been running.
-    public internal(set) var uptimeNanoseconds: UInt64 = 0
-    /// When this was taken, on a clock that only goes forward.
-    public internal(set) var monotonicNanoseconds: UInt64 = 0
-    /// Whether requests are counted at all.
-    public internal(set) var isCounting = false
-    /// Connections taken in.
-    public internal(set) var accepted: UInt64 = 0
-    /// Clients turned away because there were too many.
-    public internal(set) var refused: UInt64 = 0
-    /// Connections that ended because the client broke the protocol.
-    public internal(set) var violations: UInt64 = 0
-    /// Traces that are being read.
-    public internal(set) var traceReaders = 0
-    /// Open connections, oldest first.
-    public internal(set) var connections: [ConnectionStatistics] = []
-    /// One for each of the server's exports, in their order.
-    public internal(set) var exports: [ExportStatistics] = []
-    /// What all connections have counted, those that have ended too.
-    public internal(set) var activity = ActivityStatistics()
+extension ExportStatistics: CustomStringConvertible {
+    /// The connections and the requests in one line.
+    public var description: String { "\(openConnections) open connections: \(activity)" }
+}
+
+extension ConnectionStatistics: CustomStringConvertible {
+    /// The connection and its requests in one line.
+    public var description: String {
+        let exportText = export.map { "export \($0)" } ?? "no export"
+        return "connection \(number) of \(client), \(exportText)"
+            + "\(isEncrypted ? ", encrypted" : ""), \(openNanoseconds / 1_000_000) ms: \(activity)"
+    }
 }

@@ -2,39 +2,44 @@ internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage
 
-/// The server's list of connections for whoever asks. It is written when one opens and when it has
-/// ended; no thread comes here between its first request and its last.
+/// The server's connections, for the threads that ask for statistics or read traces.
+///
+/// Threads take its lock when a connection opens, when one has ended, and for each snapshot and
+/// each read of a trace. A connection's thread never takes it between its first request and its
+/// last.
 final class StatisticsRegistry: Sendable {
     private struct State {
         var open: [UInt64: ConnectionCounters] = [:]
-        /// What ended connections counted, by export; the last is for those that never chose one.
+        /// The sums over ended connections, by export; the last element is for connections without
+        /// one.
         var past: [ActivityStatistics]
         var accepted: UInt64 = 0
-        var refused: UInt64 = 0
+        var rejected: UInt64 = 0
         var violations: UInt64 = 0
-        /// For each reader of a trace, what has ended since it looked last.
+        /// For each reader of a trace, the connections that have ended since it last asked.
         var ended: [Int: Ended] = [:]
         var readerCount = 0
     }
 
-    /// Connections that ended before a reader had read them to their end.
+    /// Connections that ended before a reader had read their traces to the end.
     private struct Ended {
         var connections: [ConnectionCounters] = []
-        /// Requests of those that are not kept, because they are too many.
+        /// Requests of connections that were not kept because there were too many.
         var lostRequests: UInt64 = 0
     }
 
     private let startedAt = MonotonicTime.now()
-    /// Whether anything is counted.
+    /// Whether requests are counted.
     let isCounting: Bool
     private let readerMemory: MemoryMapping
-    /// One word: how many traces are being read. Threads look at it once a batch.
+    /// One word: the number of traces that are being read. The connections' threads read it once a
+    /// batch.
     let readers: AtomicWords
     private let state: Mutex<State>
 
-    /// Ended connections that are kept for a reader that does not come. Each is some 400 KiB.
+    /// Most ended connections that are kept for one reader. Each has some 400 KiB.
     private static var endedLimit: Int { 64 }
-    /// Most traces at a time.
+    /// Most traces that can be read at a time.
     static var readerLimit: Int { 8 }
 
     init(exportCount: Int, isCounting: Bool) throws(Errno) {
@@ -48,73 +53,75 @@ final class StatisticsRegistry: Sendable {
         )
     }
 
-    // MARK: - Connections that come and go
+    // MARK: - Connections
 
-    /// A connection has a thread.
-    func add(_ insight: ConnectionCounters) {
+    /// Adds a connection that has been accepted.
+    func add(_ counters: ConnectionCounters) {
         state.withLock { state in
             state.accepted += 1
-            state.open[insight.number] = insight
+            state.open[counters.number] = counters
         }
     }
 
-    /// A connection's thread is gone: its counters go to the totals.
-    func remove(_ insight: ConnectionCounters) {
-        let activity = insight.activity()
+    /// Removes a connection whose thread has ended, and adds its counters to the sums.
+    func remove(_ counters: ConnectionCounters) {
+        let activity = counters.activity()
         state.withLock { state in
-            guard state.open.removeValue(forKey: insight.number) != nil else { return }
-            state.past[insight.export ?? state.past.count - 1].add(activity)
+            guard state.open.removeValue(forKey: counters.number) != nil else { return }
+            state.past[counters.export ?? state.past.count - 1].add(activity)
             for (reader, var ended) in state.ended {
                 if ended.connections.count < Self.endedLimit {
-                    ended.connections.append(insight)
+                    ended.connections.append(counters)
                 } else {
-                    ended.lostRequests += insight.ring.end
+                    ended.lostRequests += counters.ring.end
                 }
                 state.ended[reader] = ended
             }
         }
     }
 
-    /// A client was turned away.
-    func refused() { state.withLock { $0.refused += 1 } }
+    /// Records that a client was rejected.
+    func recordRejection() { state.withLock { $0.rejected += 1 } }
 
-    /// A client broke the protocol.
-    func violated() { state.withLock { $0.violations += 1 } }
+    /// Records that a client violated the protocol.
+    func recordViolation() { state.withLock { $0.violations += 1 } }
 
-    // MARK: - Figures
+    // MARK: - Statistics
 
-    /// Everything at this moment.
-    func figures() -> ServerStatistics {
-        var figures = ServerStatistics()
+    /// Returns the statistics of the server and all connections.
+    func snapshot() -> ServerStatistics {
+        var statistics = ServerStatistics()
         let now = MonotonicTime.now()
-        figures.monotonicNanoseconds = now.nanoseconds
-        figures.uptimeNanoseconds = now.nanoseconds &- startedAt.nanoseconds
-        figures.isCounting = isCounting
-        // Copied under the lock, so that none is missed or seen twice while it ends.
-        let (all, past) = state.withLock { state in
-            figures.accepted = state.accepted
-            figures.refused = state.refused
-            figures.violations = state.violations
-            figures.traceReaders = state.ended.count
-            let all = state.open.values.sorted { $0.number < $1.number }
-            return (all.map { ($0.hasEnded, $0.figures(at: now)) }, state.past)
+        statistics.monotonicNanoseconds = now.nanoseconds
+        statistics.uptimeNanoseconds = now.nanoseconds &- startedAt.nanoseconds
+        statistics.isCounting = isCounting
+        // The counters are copied under the lock, so that no connection is missed or counted twice
+        // while it ends.
+        let (connections, past) = state.withLock { state in
+            statistics.accepted = state.accepted
+            statistics.rejected = state.rejected
+            statistics.violations = state.violations
+            statistics.traceReaders = state.ended.count
+            let open = state.open.values.sorted { $0.number < $1.number }
+            return (open.map { ($0.hasEnded, $0.snapshot(at: now)) }, state.past)
         }
-        figures.exports = past.dropLast().map { ExportStatistics(activity: $0) }
-        for activity in past { figures.activity.add(activity) }
-        for (hasEnded, connection) in all {
-            figures.activity.add(connection.activity)
+        statistics.exports = past.dropLast().map { ExportStatistics(activity: $0) }
+        for activity in past { statistics.activity.add(activity) }
+        for (hasEnded, connection) in connections {
+            statistics.activity.add(connection.activity)
             if let export = connection.export {
-                figures.exports[export].activity.add(connection.activity)
-                if !hasEnded { figures.exports[export].openConnections += 1 }
+                statistics.exports[export].activity.add(connection.activity)
+                if !hasEnded { statistics.exports[export].openConnections += 1 }
             }
-            if !hasEnded { figures.connections.append(connection) }
+            if !hasEnded { statistics.connections.append(connection) }
         }
-        return figures
+        return statistics
     }
 
     // MARK: - Traces
 
-    /// Begins to trace for one more reader; nil when there are too many, or nothing is counted.
+    /// Adds a reader of traces, and returns its id and the open connections. Returns nil if there
+    /// are too many readers, or requests are not counted.
     func addReader() -> (id: Int, open: [ConnectionCounters])? {
         guard isCounting else { return nil }
         return state.withLock { state in
@@ -126,7 +133,7 @@ final class StatisticsRegistry: Sendable {
         }
     }
 
-    /// A reader is done; with the last one tracing ends.
+    /// Removes a reader. Without readers, connections write no traces.
     func removeReader(_ id: Int) {
         state.withLock { state in
             state.ended[id] = nil
@@ -134,8 +141,8 @@ final class StatisticsRegistry: Sendable {
         }
     }
 
-    /// What a reader has to look at now: open connections, and those that have ended since it asked
-    /// last, but for some if they are too many; these had so many requests.
+    /// Returns the open connections, those that have ended since the reader last called this, and
+    /// the number of requests of ended connections that were not kept because there were too many.
     func connections(
         for reader: Int
     ) -> (open: [ConnectionCounters], ended: [ConnectionCounters], lostRequests: UInt64) {

@@ -1,34 +1,47 @@
 internal import LinuxIO
 public import NBDProtocol
 
-/// A request that was answered, as a trace tells it.
+/// A request that was served, as a trace records it.
 public struct TraceRecord: Sendable {
     /// The connection's number.
     public let connection: UInt64
-    /// The index of its export among the server's.
+    /// The index of the connection's export among the server's.
     public let export: Int
-    /// What was asked.
+    /// The request's command.
     public let command: Command
-    /// How it was to be done.
+    /// The request's flags.
     public let flags: CommandFlags
-    /// First byte.
+    /// The request's first byte.
     public let offset: UInt64
-    /// Bytes.
+    /// The request's length in bytes.
     public let length: UInt64
-    /// When it was received, on a clock that only goes forward.
+    /// Time of the receive that brought the request, on the monotonic clock.
     public let receivedNanoseconds: UInt64
-    /// From then to the end of the send that took its reply.
+    /// Time from then to the end of the send that took the reply.
     public let durationNanoseconds: UInt64
-    /// What was answered.
+    /// The reply's error; `none` if the request succeeded.
     public let error: WireError
 }
 
-/// Follows the requests of every connection. As long as there is one, connections write traces; what
-/// it does not read in time is overwritten and counted, so it costs clients the writing and no more.
+extension TraceRecord: CustomStringConvertible {
+    /// The request and its result in one line.
+    public var description: String {
+        let flags = flags.isEmpty ? "" : ", flags 0x\(String(flags.rawValue, radix: 16))"
+        let error = error == .none ? "" : ", error \(error)"
+        return
+            "connection \(connection), export \(export): \(command), \(length) bytes at \(offset)"
+            + "\(flags), \(durationNanoseconds / 1_000) µs\(error)"
+    }
+}
+
+/// A reader of the traces of all connections of a server.
+///
+/// Connections write traces as long as there is at least one follower. Requests that it does not
+/// read in time are overwritten and counted, so a slow follower does not slow clients down.
 public struct TraceFollower: ~Copyable, Sendable {
-    /// A connection, and the event that is read next.
+    /// A connection, and the number of the event to read next.
     private struct Position {
-        let insight: ConnectionCounters
+        let counters: ConnectionCounters
         var next: UInt64
         var hasEnded = false
     }
@@ -36,82 +49,86 @@ public struct TraceFollower: ~Copyable, Sendable {
     private let registry: StatisticsRegistry
     private let id: Int
     private var positions: [UInt64: Position] = [:]
-    /// Requests that were overwritten before they were read.
+    /// Number of requests that were overwritten before they were read.
     public private(set) var droppedRequests: UInt64 = 0
-    /// Connections that it holds on to.
+    /// Number of connections whose counters the follower keeps in memory.
     var connectionCount: Int { positions.count }
-    /// When it began, on the clock of ``TraceRecord/receivedNanoseconds``.
+    /// When the follower was made, on the clock of ``TraceRecord/receivedNanoseconds``.
     public let startNanoseconds = MonotonicTime.now().nanoseconds
 
-    /// Nil when there are too many readers, or the server counts nothing.
+    /// Nil if there are too many followers, or the server does not count requests.
     init?(_ registry: StatisticsRegistry) {
         guard let (id, open) = registry.addReader() else { return nil }
         self.registry = registry
         self.id = id
-        for insight in open {
-            positions[insight.number] = Position(insight: insight, next: insight.ring.end)
+        for counters in open {
+            positions[counters.number] = Position(counters: counters, next: counters.ring.end)
         }
     }
 
     deinit { registry.removeReader(id) }
 
-    /// What has come since the last time, but not much more than `limit` requests: those of one
-    /// connection in order.
+    /// Returns the requests since the last call, at most `limit` of them. Those of one connection
+    /// are in order.
     public mutating func read(atMost limit: Int) -> [TraceRecord] {
         let (open, ended, lostRequests) = registry.connections(for: id)
-        for insight in open { follow(insight, hasEnded: false) }
-        for insight in ended { follow(insight, hasEnded: true) }
+        for counters in open { follow(counters, hasEnded: false) }
+        for counters in ended { follow(counters, hasEnded: true) }
         droppedRequests += lostRequests - endAbsent(Set((open + ended).map(\.number)))
         var records: [TraceRecord] = []
         for number in positions.keys.shuffled() where records.count < limit {
-            read(number, atMost: limit - records.count, into: &records)
+            read(number, into: &records, upTo: limit)
         }
         return records
     }
 
-    /// One that was not there before is read from its beginning.
-    private mutating func follow(_ insight: ConnectionCounters, hasEnded: Bool) {
-        positions[insight.number, default: Position(insight: insight, next: 0)].hasEnded = hasEnded
+    /// Follows a connection. A new one is read from its first event.
+    private mutating func follow(_ counters: ConnectionCounters, hasEnded: Bool) {
+        positions[counters.number, default: Position(counters: counters, next: 0)].hasEnded =
+            hasEnded
     }
 
-    /// Connections that are not there any more have ended when too many did. Here they are known, so
-    /// what they had is not lost. Answers how many requests that were.
-    private mutating func endAbsent(_ there: Set<UInt64>) -> UInt64 {
+    /// Marks the connections that are in neither list as ended, and returns the number of their
+    /// requests.
+    ///
+    /// The registry has not kept them because too many had ended, and has counted their requests as
+    /// lost. This follower still has their counters, so they are not lost.
+    private mutating func endAbsent(_ present: Set<UInt64>) -> UInt64 {
         var requests: UInt64 = 0
         for (number, position) in positions
-        where !position.hasEnded && !there.contains(number) {
+        where !position.hasEnded && !present.contains(number) {
             positions[number]?.hasEnded = true
-            requests += position.insight.ring.end
+            requests += position.counters.ring.end
         }
         return requests
     }
 
     private mutating func read(
-        _ number: UInt64, atMost limit: Int, into records: inout [TraceRecord]
+        _ number: UInt64, into records: inout [TraceRecord], upTo limit: Int
     ) {
         guard var position = positions[number] else { return }
-        let insight = position.insight
-        let end = insight.ring.end
+        let counters = position.counters
+        let end = counters.ring.end
         let oldest = max(position.next, TraceRing.oldest(before: end))
         droppedRequests += oldest - position.next
         position.next = oldest
         while position.next < end, records.count < limit {
-            if let event = insight.ring.event(position.next) {
-                records.append(TraceRecord(event, of: insight))
+            if let event = counters.ring.event(position.next) {
+                records.append(TraceRecord(event, of: counters))
             } else {
                 droppedRequests += 1
             }
             position.next += 1
         }
-        let isOver = position.hasEnded && position.next == end
-        positions[number] = isOver ? nil : position
+        let isFinished = position.hasEnded && position.next == end
+        positions[number] = isFinished ? nil : position
     }
 }
 
 extension TraceRecord {
-    fileprivate init(_ event: TraceRing.Event, of insight: ConnectionCounters) {
-        connection = insight.number
-        export = insight.export ?? 0
+    fileprivate init(_ event: TraceRing.Event, of counters: ConnectionCounters) {
+        connection = counters.number
+        export = counters.export ?? 0
         command = event.command
         flags = event.flags
         offset = event.offset

@@ -1,67 +1,80 @@
-// Which pages of a disk may hold data.
-//
-// One bit a page: 0 says "certainly zero", 1 says "may hold data". It is a hint over the truth,
-// which is the memory: a 1 over zeroes costs a little, a 0 over data would lose it. What keeps the
-// second from happening is an order that everybody follows:
-//
-// - A writer sets the bits before the bytes move, and looks again after: a bit that has been
-//   cleared in between is set once more. A fence stands between the bytes and the second look, so
-//   that the look cannot be done before the bytes are there.
-// - A thread that zeroes whole pages clears their bits first, and zeroes then. Between the two a 0
-//   promises too much. So it publishes the pages (``ZeroingRanges``), or on a sparse disk counts itself
-//   (``PagePins``); a thread that has passed a page over because of a 0, and has to be sure, looks
-//   there afterwards.
-//
-// Whichever way two of these meet, data that a finished write has left in a page has a 1 above it.
-
 internal import LinuxIO
 internal import Synchronization
+internal import SystemPackage
 
-/// The bits of one disk. Every method is safe from any thread.
+/// A bitmap of the pages of one disk: 0 means "certainly zero", 1 means "may hold data".
+///
+/// The memory is the truth, and the map is a hint about it. A 1 for a page of zeroes costs a little
+/// time. A 0 for a page with data would lose the data. Two rules, which all threads follow, prevent
+/// that:
+///
+/// - A writer sets the bits of its pages before it moves the bytes (``mark(_:)``), and checks them
+///   again afterwards (``markAgain(_:)``): a bit that another thread has cleared in between is set
+///   again. A fence separates the bytes from the second check, so that the check is not performed
+///   before the bytes are in memory.
+/// - A thread that zeroes whole pages clears their bits first (``clear(_:)``), and zeroes the pages
+///   then. A fence separates the two.
+///
+/// Suppose a writer and a zeroing thread meet in one page. If the writer's second check sees the
+/// cleared bit, it sets it again. If not, then the bit is cleared, and so the page is zeroed, after
+/// the writer's bytes were in memory, and the 0 is right. In either order, a page that holds data
+/// after a finished write has a 1.
+///
+/// Between clearing a bit and zeroing the page, the 0 is premature. A zeroing thread therefore
+/// announces its pages before it clears their bits: in ``ZeroingRanges`` on a plain disk, as a
+/// releaser in ``PagePins`` on a sparse one. A thread that has skipped a page because of its 0, and
+/// must be sure that the page is zero, looks there afterwards.
+///
+/// An operation reads each bit once and remembers it: another thread may change the bit between two
+/// reads.
+///
+/// Every method is safe to call from any thread.
 struct AllocationMap: Sendable, BitwiseCopyable {
     /// Pages in the disk.
     let pageCount: Int
     private let words: AtomicWords
 
-    /// A map over memory that is zero: every page is certainly zero. The memory is the caller's to
-    /// keep. Fresh private memory takes up nothing until it is touched, so the map of a huge empty
-    /// disk is no burden.
+    /// A map in which every page is certainly zero, in memory that is zero. The caller owns the
+    /// memory, and keeps it as long as the map is used. Fresh private memory takes up nothing until
+    /// it is touched, so even the map of a huge empty disk is small.
     init(pageCount: Int, memory: MemoryRegion) {
         precondition(memory.count >= Self.byteCount(of: pageCount))
         self.pageCount = pageCount
         words = AtomicWords(memory)
     }
 
-    /// Bytes of memory that a map of so many pages needs.
+    /// Returns the bytes of memory that a map of `pageCount` pages needs.
     static func byteCount(of pageCount: Int) -> Int { (pageCount + 63) / 64 * 8 }
 
-    /// Whether one page may hold data.
+    /// Returns whether a page may hold data.
     @inline(__always)
     func isMarked(_ page: Int) -> Bool {
         words.load(page / 64) & bit(page) != 0
     }
 
-    /// Says that pages may hold data.
+    /// Marks pages: they may hold data. A writer calls this before it moves the bytes.
     @inline(__always)
     func mark(_ pages: Range<Int>) {
         var page = pages.lowerBound
         while page < pages.upperBound {
             let next = min(pages.upperBound, (page / 64 + 1) * 64)
             let bits = mask(page..<next)
-            // Most are there already, and reading does not take the cache line away from others.
+            // Most bits are set already. Reading first keeps the cache line shared between
+            // processors.
             if words.load(page / 64) & bits != bits { words.set(page / 64, bits) }
             page = next
         }
     }
 
-    /// The second look of who writes: the bytes are in, and their pages' bits are as they must be.
+    /// Marks pages again where another thread has cleared their bits. A writer calls this after it
+    /// has moved the bytes.
     @inline(__always)
     func markAgain(_ pages: Range<Int>) {
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         mark(pages)
     }
 
-    /// Says that pages are certainly zero, which the caller makes true right after.
+    /// Clears the bits of pages that the caller is about to make zero.
     func clear(_ pages: Range<Int>) {
         var page = pages.lowerBound
         while page < pages.upperBound {
@@ -71,12 +84,11 @@ struct AllocationMap: Sendable, BitwiseCopyable {
             }
             page = next
         }
-        // The zeroes that follow must not be seen before the marks are gone.
+        // The caller's zeroes must not become visible before the cleared bits.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
     }
 
-    /// The first page at or after `page`, but before `limit`, that is marked or is not; `limit` when
-    /// there is none.
+    /// Returns the first page in `page..<limit` whose mark is `marked`; `limit` if there is none.
     func first(marked: Bool, from page: Int, limit: Int) -> Int {
         var page = page
         while page < limit {
@@ -94,5 +106,37 @@ struct AllocationMap: Sendable, BitwiseCopyable {
     private func mask(_ pages: Range<Int>) -> UInt64 {
         let ones: UInt64 = pages.count == 64 ? ~0 : (1 << UInt64(pages.count)) - 1
         return ones << UInt64(pages.lowerBound % 64)
+    }
+}
+
+// MARK: - Rebuilding
+
+extension AllocationMap {
+    /// Marks the pages that the file system reports as written; for memory with holes. The time it
+    /// takes depends on the number of runs, not on the size.
+    ///
+    /// Throws when the file system does not report holes.
+    func markWritten(of memory: borrowing SharedMemory) throws(Errno) {
+        let pageSize = DiskPages.pageSize
+        var offset = 0
+        while let run = try memory.nextData(from: offset) {
+            mark(run.lowerBound / pageSize..<min(pageCount, (run.upperBound - 1) / pageSize + 1))
+            offset = run.upperBound
+        }
+    }
+
+    /// Marks the pages that are not zero; for memory without holes. Reads all of it, on all
+    /// processors.
+    func markNonzero(in region: MemoryRegion) {
+        inShares(of: pageCount, minimum: DiskMemory.pagesPerThread) { pages in
+            markNonzero(pages, in: region)
+        }
+    }
+
+    private func markNonzero(_ pages: Range<Int>, in region: MemoryRegion) {
+        let pageSize = DiskPages.pageSize
+        for page in pages where !region.slice(at: page * pageSize, count: pageSize).isZero {
+            mark(page..<page + 1)
+        }
     }
 }

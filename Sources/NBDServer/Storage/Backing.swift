@@ -2,66 +2,67 @@ internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage
 
-/// The memory of one disk, in a file on a tmpfs or a hugetlbfs, which this process alone has.
+/// A file in a tmpfs or a hugetlbfs that holds the memory of one disk, locked by this process.
 ///
-/// What is new has no name at first, so a server that does not get ready leaves nothing behind. From
-/// ``publish()`` on it outlives the process; ``keep()`` and ``remove()`` end that in order. If neither
-/// is called, it is found as a server that was killed leaves it.
+/// A new file has no name at first, so a server that fails to start leaves nothing behind. After
+/// ``publish()`` the file outlives the process. A server that stops calls ``keep()`` or
+/// ``remove()``. If it is killed before that, the next server finds the file, with its header
+/// saying that it was being served.
 final class Backing: Sendable {
     /// The disk's bytes, up to the end of the last page.
     let memory: SharedMemory
-    /// Bytes in the disk.
+    /// Size of the disk in bytes.
     let size: UInt64
-    /// Bytes in a page of its file system.
+    /// Bytes in a page of the file system.
     let pageSize: Int
-    /// Which memory it is.
+    /// The identity of the memory.
     let identity: DiskIdentity
-    /// Whether a server before this one has left it.
+    /// Whether an earlier server has left the file.
     let wasFound: Bool
-    /// Whether that one kept it on purpose, and did not die.
+    /// Whether that server kept the file on purpose. It did not if it was killed or crashed.
     let wasClean: Bool
-    private let place: BackingLocation
+    private let location: BackingLocation
     private let header: MemoryMapping
     private let isNamed: Atomic<Bool>
 
-    /// How often a name is looked up again that was removed in that moment.
+    /// Retries when another process unlinks the file between this one's open and lock.
     private static var attempts: Int { 16 }
 
-    /// Takes what has the name, or makes it.
+    /// Opens and locks the file of a name, or makes a new one without a name.
     ///
     /// - Parameters:
-    ///   - size: in bytes; nil for whatever is found.
-    ///   - newSize: in bytes, for what is made when nothing is found and no size is wanted.
+    ///   - size: in bytes; nil accepts an existing disk of any size.
+    ///   - newSize: in bytes, of a new disk if `size` is nil.
     static func open(
-        _ place: BackingLocation, size: UInt64?, newSize: UInt64
+        _ location: BackingLocation, size: UInt64?, newSize: UInt64
     ) throws(BackingError) -> Backing {
-        guard BackingLocation.isName(place.name) else { throw .badName(place.name) }
+        guard BackingLocation.isName(location.name) else { throw .badName(location.name) }
         do throws(Errno) {
-            try MemoryFile.makeDirectory(place.directory)
+            try MemoryFile.makeDirectory(location.directory)
         } catch {
             throw error == .notPermitted
-                ? .notOurs(directory: place.directory)
-                : .system(path: place.directory, error)
+                ? .notOurs(directory: location.directory)
+                : .system(path: location.directory, error)
         }
         for _ in 0..<attempts {
-            guard let file = try find(place) else {
-                return try Backing(making: place, size: size ?? newSize)
+            guard let file = try find(location) else {
+                return try Backing(making: location, size: size ?? newSize)
             }
-            try lock(file, place)
-            // The one that had it may have removed it before we got it.
-            if file.isAt(place.path) {
-                return try Backing(found: file, place, wanted: size)
+            try lock(file, location)
+            // The process that held the lock before may have removed the file.
+            if file.isAt(location.path) {
+                return try Backing(found: file, location, wanted: size)
             }
         }
-        throw .inUse(path: place.path, pid: nil)
+        throw .inUse(path: location.path, pid: nil)
     }
 
-    private init(making place: BackingLocation, size: UInt64) throws(BackingError) {
+    private init(making location: BackingLocation, size: UInt64) throws(BackingError) {
         guard size >= RamDisk.smallestSize, size <= RamDisk.largestSize else {
             throw .memory(.sizeOutOfRange(size))
         }
         do throws(Errno) {
-            var file = try MemoryFile(unnamedIn: place.directory)
+            var file = try MemoryFile(unnamedIn: location.directory)
             let layout = BackingHeader(size: size, pageSize: file.pageSize)
             guard layout.fileSize <= UInt64(Int64.max) else { throw .fileTooLarge }
             try file.lock()
@@ -72,11 +73,11 @@ final class Backing: Sendable {
             memory = SharedMemory(
                 file, offset: Int(layout.dataOffset), size: Int(layout.dataCount))
         } catch .notSupported {
-            throw .notMemory(directory: place.directory)
+            throw .notMemory(directory: location.directory)
         } catch {
             throw .memory(.cannotAllocate(size: size, error))
         }
-        self.place = place
+        self.location = location
         self.size = size
         pageSize = header.region.count
         wasFound = false
@@ -86,17 +87,17 @@ final class Backing: Sendable {
     }
 
     private init(
-        found file: consuming MemoryFile, _ place: BackingLocation, wanted: UInt64?
+        found file: consuming MemoryFile, _ location: BackingLocation, wanted: UInt64?
     ) throws(BackingError) {
-        let bytes = try Self.headerBytes(file, place)
-        let layout = try Self.check(bytes, of: file, place, wanted: wanted)
+        let bytes = try Self.headerBytes(file, location)
+        let layout = try Self.check(bytes, of: file, location, wanted: wanted)
         do throws(Errno) {
             header = try MemoryMapping(startOf: file, count: layout.headerCount)
         } catch {
-            throw .system(path: place.path, error)
+            throw .system(path: location.path, error)
         }
         memory = SharedMemory(file, offset: Int(layout.dataOffset), size: Int(layout.dataCount))
-        self.place = place
+        self.location = location
         size = layout.size
         identity = layout.identity
         pageSize = layout.headerCount
@@ -106,70 +107,70 @@ final class Backing: Sendable {
         store(isServed: !wasClean)
     }
 
-    /// Says that it is served from here on, and gives a new one its name: it outlives this process.
+    /// Records that the disk is being served, and gives a new file its name.
     func publish() throws(BackingError) {
         store(isServed: true)
         guard !isNamed.load(ordering: .acquiring) else { return }
         do throws(Errno) {
-            try memory.link(at: place.path)
+            try memory.link(at: location.path)
         } catch .fileExists {
-            // Somebody has made one of the same name meanwhile.
-            throw .inUse(path: place.path, pid: nil)
+            // Another server has made a file of the same name in the meantime.
+            throw .inUse(path: location.path, pid: nil)
         } catch {
-            throw .system(path: place.path, error)
+            throw .system(path: location.path, error)
         }
         isNamed.store(true, ordering: .releasing)
     }
 
-    /// It stays, and the next server is told that this one ended in order.
+    /// Records that the server stopped and kept the file on purpose.
     func keep() { BackingState.kept.store(in: header.region) }
 
-    /// It goes; its memory is free when the disk is gone.
+    /// Removes the file's name. The kernel frees the memory when the last mapping is gone.
     func remove() {
         guard isNamed.exchange(false, ordering: .acquiringAndReleasing) else { return }
-        memory.unlink(at: place.path)
+        memory.unlink(at: location.path)
     }
 
     private func store(isServed: Bool) {
         BackingState(isServed: isServed, process: CurrentProcess.pid).store(in: header.region)
     }
 
-    /// Bytes of memory that the disk takes up.
+    /// Bytes of memory that the disk takes up, without the header.
     var residentBytes: Int { max(0, memory.residentBytes - header.region.count) }
 }
 
 // MARK: - Finding
 
 extension Backing {
-    /// The file of that name; nil when there is none.
-    private static func find(_ place: BackingLocation) throws(BackingError) -> MemoryFile? {
+    /// Opens the file of a name; returns nil if there is none.
+    private static func find(_ location: BackingLocation) throws(BackingError) -> MemoryFile? {
         do throws(Errno) {
-            return try MemoryFile(path: place.path)
+            return try MemoryFile(path: location.path)
         } catch .noSuchFileOrDirectory {
             return nil
         } catch .notSupported {
-            throw .notMemory(directory: place.directory)
+            throw .notMemory(directory: location.directory)
         } catch .invalidArgument, .isDirectory, .tooManySymbolicLinkLevels, .noSuchAddressOrDevice {
-            throw .notFile(path: place.path)
+            throw .notFile(path: location.path)
         } catch {
-            throw .system(path: place.path, error)
+            throw .system(path: location.path, error)
         }
     }
 
     private static func lock(
-        _ file: borrowing MemoryFile, _ place: BackingLocation
+        _ file: borrowing MemoryFile, _ location: BackingLocation
     ) throws(BackingError) {
         do throws(Errno) {
             try file.lock()
         } catch .wouldBlock {
-            throw .inUse(path: place.path, pid: holder(file))
+            throw .inUse(path: location.path, pid: holder(of: file))
         } catch {
-            throw .system(path: place.path, error)
+            throw .system(path: location.path, error)
         }
     }
 
-    /// The process that the header says has it open.
-    private static func holder(_ file: borrowing MemoryFile) -> Int32? {
+    /// The process that has the file open, according to the header.
+    private static func holder(of file: borrowing MemoryFile) -> Int32? {
         guard let bytes = try? file.bytes(count: BackingHeader.byteCount),
             (try? BackingHeader(decoding: bytes)) != nil
         else { return nil }
@@ -178,55 +179,78 @@ extension Backing {
     }
 
     private static func headerBytes(
-        _ file: borrowing MemoryFile, _ place: BackingLocation
+        _ file: borrowing MemoryFile, _ location: BackingLocation
     ) throws(BackingError) -> [UInt8] {
         do throws(Errno) {
             return try file.bytes(count: BackingHeader.byteCount)
         } catch {
-            throw .system(path: place.path, error)
+            throw .system(path: location.path, error)
         }
     }
 
-    /// The header of a file, if the file is what it says and what is wanted.
+    /// Decodes a file's header, and checks it against the file and the wanted size.
     private static func check(
-        _ bytes: [UInt8], of file: borrowing MemoryFile, _ place: BackingLocation, wanted: UInt64?
+        _ bytes: [UInt8], of file: borrowing MemoryFile, _ location: BackingLocation,
+        wanted: UInt64?
     ) throws(BackingError) -> BackingHeader {
         let header: BackingHeader
-        do throws(BackingHeader.Flaw) {
+        do throws(BackingHeader.HeaderError) {
             header = try BackingHeader(decoding: bytes)
         } catch .version(let found) {
-            throw .otherVersion(path: place.path, found: found)
+            throw .otherVersion(path: location.path, found: found)
         } catch {
-            throw .damaged(path: place.path)
+            throw .damaged(path: location.path)
         }
-        guard header.pageSize == file.pageSize else { throw .damaged(path: place.path) }
+        guard header.pageSize == file.pageSize else { throw .damaged(path: location.path) }
         guard header.fileSize == file.size else {
             throw .wrongLength(
-                path: place.path, found: UInt64(file.size), told: header.fileSize)
+                path: location.path, found: UInt64(file.size), expected: header.fileSize)
         }
         if let wanted, wanted != header.size {
-            throw .otherSize(path: place.path, found: header.size, wanted: wanted)
+            throw .otherSize(path: location.path, found: header.size, wanted: wanted)
         }
         return header
     }
 }
 
-// MARK: - Layout
+// MARK: - Memory
 
-extension BackingHeader {
-    /// A new disk's: its bytes begin where a large page can.
-    init(size: UInt64, pageSize: Int) {
-        self.init(
-            size: size, dataOffset: UInt64(max(pageSize, MemoryMapping.largePageSize)),
-            pageSize: UInt64(pageSize), identity: .random())
+extension Backing {
+    /// Whether the memory comes from the machine's pool of reserved huge pages.
+    var isReserved: Bool { pageSize > DiskPages.pageSize }
+
+    /// Returns the error for people to an error of the kernel about the memory.
+    func failure(_ error: Errno) -> RamDiskError {
+        guard isReserved, error == .noMemory || error == .noSpace else {
+            return .cannotAllocate(size: size, error)
+        }
+        return .reservedPages(
+            size: size, needed: memory.size / pageSize + 1, free: ReservedPages.free)
     }
 
-    /// Bytes in the disk, up to the end of the last page.
-    var dataCount: UInt64 { (size + pageSize - 1) / pageSize * pageSize }
+    /// Marks the pages of an existing disk that may hold data.
+    func rebuild(_ map: AllocationMap, over region: MemoryRegion, isSparse: Bool) {
+        guard wasFound else { return }
+        guard isSparse else { return map.markNonzero(in: region) }
+        do throws(Errno) {
+            try map.markWritten(of: memory)
+            try releaseUnwritten()
+        } catch {
+            // The file system does not report holes. Read the memory instead, and release nothing.
+            map.markNonzero(in: region)
+        }
+    }
 
-    /// Bytes in the file.
-    var fileSize: UInt64 { dataOffset + dataCount }
-
-    /// Bytes to map for the header itself: a page.
-    var headerCount: Int { max(Self.byteCount, Int(pageSize)) }
+    /// Releases memory that was provisioned and never written. Its pages are not marked, so no trim
+    /// would release it later.
+    private func releaseUnwritten() throws(Errno) {
+        var offset = 0
+        while offset < memory.size {
+            let run = try memory.nextData(from: offset) ?? memory.size..<memory.size
+            if run.lowerBound > offset {
+                try? memory.handle.punchHole(offset: offset, count: run.lowerBound - offset)
+            }
+            offset = run.upperBound
+        }
+    }
 }

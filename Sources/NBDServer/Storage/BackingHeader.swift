@@ -1,38 +1,46 @@
-// The first bytes of a backing: what is kept in it, so that the next server can tell whether it may
-// serve it.
-//
-// Little endian, at the file's start; docs/ARCHITECTURE.md has it as a table. All but the last word
-// is written once, before the file has a name, and never again. The last one says who has it open; it
-// is one aligned word, so that whoever is killed leaves it as it was or as it should be.
-
 internal import LinuxIO
 
-/// What a backing says about itself.
+/// The header of a backing, from which a server can tell whether it may serve the disk.
+///
+/// It is at the start of the file, in little-endian words:
+///
+/// | bytes | content |
+/// | --- | --- |
+/// | 0–7 | `RDNBDISK` |
+/// | 8–15 | version |
+/// | 16–23 | size of the disk in bytes |
+/// | 24–31 | offset of the disk's bytes in the file |
+/// | 32–39 | bytes in a page of the file system |
+/// | 40–55 | identity |
+/// | 56–63 | FNV-1a checksum of bytes 0–55 |
+/// | 64–71 | ``BackingState`` |
+///
+/// Everything but the state is written once, before the file has a name, and never changes.
 struct BackingHeader: Equatable {
-    /// Bytes in the disk.
+    /// Size of the disk in bytes.
     var size: UInt64
-    /// Where the disk's bytes begin in the file.
+    /// Offset of the disk's bytes in the file.
     var dataOffset: UInt64
-    /// Bytes in a page of the file system that it was made in.
+    /// Bytes in a page of the file system that the file was made in.
     var pageSize: UInt64
-    /// Which memory it is.
+    /// The identity of the memory.
     var identity: DiskIdentity
 
-    /// Bytes that it takes up, a page; most are zero.
+    /// Bytes that the header takes up, most of them zero: a page.
     static var byteCount: Int { 4096 }
-    /// The version that this program writes, and the only one that it reads.
+    /// The version that this server writes, and the only one that it reads.
     static var version: UInt32 { 2 }
     private static var magic: [UInt8] { Array("RDNBDISK".utf8) }
-    /// Bytes that the checksum is about, and in front of it.
+    /// Bytes in front of the checksum, which covers them.
     private static var checkedCount: Int { 56 }
-    /// The word behind the checksum: who has it open.
+    /// Offset of the state, in bytes.
     static var stateOffset: Int { 64 }
 
-    /// Why bytes are no header.
-    enum Flaw: Error, Equatable {
-        /// No magic number, a wrong checksum, or what cannot be.
+    /// The reason why bytes are not a header.
+    enum HeaderError: Error, Equatable {
+        /// The magic number or the checksum is wrong, or a value is out of range.
         case damaged
-        /// The header of another version of this program.
+        /// The header of another version of this server.
         case version(UInt32)
     }
 
@@ -43,8 +51,16 @@ struct BackingHeader: Equatable {
         self.identity = identity
     }
 
-    /// Reads and checks one.
-    init(decoding bytes: [UInt8]) throws(Flaw) {
+    /// The header of a new disk. The disk's bytes begin at a multiple of 2 MiB, or of a larger
+    /// page, so that the kernel can map them in huge pages.
+    init(size: UInt64, pageSize: Int) {
+        self.init(
+            size: size, dataOffset: UInt64(max(pageSize, MemoryMapping.largePageSize)),
+            pageSize: UInt64(pageSize), identity: .random())
+    }
+
+    /// Decodes and checks a header.
+    init(decoding bytes: [UInt8]) throws(HeaderError) {
         guard bytes.count >= Self.checkedCount + 16, bytes.starts(with: Self.magic) else {
             throw .damaged
         }
@@ -62,39 +78,53 @@ struct BackingHeader: Equatable {
         else { throw .damaged }
     }
 
-    /// Its bytes, without the last word.
+    /// The header's bytes, without the state.
     var encoded: [UInt8] {
         var bytes = Self.magic
-        for number in [
+        for word in [
             UInt64(Self.version), size, dataOffset, pageSize, identity.high, identity.low,
         ] {
-            bytes += Self.bytes(of: number)
+            bytes += Self.bytes(of: word)
         }
         return bytes + Self.bytes(of: Self.checksum(bytes[...]))
     }
 
-    /// FNV-1a, 64 bits: enough to find out damage, which nobody does on purpose.
+    /// Bytes of the disk in the file, up to the end of the last page.
+    var dataCount: UInt64 { (size + pageSize - 1) / pageSize * pageSize }
+
+    /// Bytes in the file.
+    var fileSize: UInt64 { dataOffset + dataCount }
+
+    /// Bytes of the file to map for the header: a page of the file system.
+    var headerCount: Int { max(Self.byteCount, Int(pageSize)) }
+
+    /// FNV-1a, 64 bits. It detects accidental damage; it is no protection against forgery.
     private static func checksum(_ bytes: ArraySlice<UInt8>) -> UInt64 {
         bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     }
 
-    private static func bytes(of number: UInt64) -> [UInt8] {
-        (0..<8).map { UInt8(truncatingIfNeeded: number >> ($0 * 8)) }
+    private static func bytes(of word: UInt64) -> [UInt8] {
+        (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
     }
 
+    /// Returns the little-endian word at an offset.
     static func word(_ bytes: [UInt8], _ offset: Int) -> UInt64 {
         (0..<8).reduce(0) { $0 | UInt64(bytes[offset + $1]) << ($1 * 8) }
     }
 }
 
-/// Who has a backing open, and whether it was left in order: the header's last word.
+/// The process that has a backing open, and whether it is being served: the last word of the
+/// header.
+///
+/// It is one aligned word, which is stored atomically. A process that is killed leaves either the
+/// old or the new state.
 struct BackingState: Equatable {
-    /// Whether a server has served it since it was last kept on purpose.
+    /// Whether a server has served the disk since it was last kept on purpose.
     var isServed: Bool
-    /// The process that has it open or died so; 0 for none.
+    /// The pid of the process that has the file open, or that died with it open; 0 for none.
     var process: Int32
 
-    /// Kept on purpose, by a server that has ended.
+    /// The state that a server leaves when it stops and keeps the disk on purpose.
     static var kept: BackingState { BackingState(isServed: false, process: 0) }
 
     init(isServed: Bool, process: Int32) {
@@ -102,14 +132,14 @@ struct BackingState: Equatable {
         self.process = process
     }
 
-    /// Reads it from a header's bytes, of which there are enough.
+    /// Decodes the state from a header, which must be long enough.
     init(decoding bytes: [UInt8]) {
-        let number = BackingHeader.word(bytes, BackingHeader.stateOffset)
-        process = Int32(truncatingIfNeeded: number)
-        isServed = number >> 32 & 1 == 1
+        let word = BackingHeader.word(bytes, BackingHeader.stateOffset)
+        process = Int32(truncatingIfNeeded: word)
+        isServed = word >> 32 & 1 == 1
     }
 
-    /// Writes it into a header, at once and whole.
+    /// Stores the state in a header with one atomic store.
     func store(in header: MemoryRegion) {
         let word = UInt64(UInt32(bitPattern: process)) | (isServed ? 1 << 32 : 0)
         AtomicWords(header).store(BackingHeader.stateOffset / 8, word.littleEndian)

@@ -2,19 +2,18 @@ internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage
 
-/// A disk's mapped memory and what it is a mapping of, if that is more than memory of the process's
-/// own.
+/// A disk's mapped memory, together with the memory object or backing that it is a mapping of.
 struct DiskMemory: ~Copyable, Sendable {
     /// The disk's bytes, up to the end of the last page.
     let mapping: MemoryMapping
-    /// What a sparse disk maps: shared memory that goes with the process.
+    /// The memory object of a sparse disk without a backing. It goes with the process.
     private let shared: SharedMemory?
-    /// What a disk with a name maps.
+    /// The backing; nil if the disk has none.
     let backing: Backing?
 
-    /// Memory of the process's own. Linux gives that in pages of 2 MiB where shared memory seldom has
-    /// them.
-    init(ownFor size: UInt64) throws(RamDiskError) {
+    /// Maps private memory, for a plain disk. The kernel provides it in pages of 2 MiB, which
+    /// shared memory seldom has.
+    init(privateFor size: UInt64) throws(RamDiskError) {
         let byteCount = try Self.byteCount(size)
         try Self.checkAvailable(size: size, needed: byteCount)
         do throws(Errno) {
@@ -27,7 +26,7 @@ struct DiskMemory: ~Copyable, Sendable {
         backing = nil
     }
 
-    /// Memory of the process's own, out of the machine's pool of reserved large pages.
+    /// Maps private memory from the machine's pool of reserved huge pages.
     init(reservedFor size: UInt64) throws(RamDiskError) {
         let pageSize = ReservedPages.size ?? MemoryMapping.largePageSize
         let pages = (try Self.byteCount(size) - 1) / pageSize + 1
@@ -43,7 +42,7 @@ struct DiskMemory: ~Copyable, Sendable {
         backing = nil
     }
 
-    /// Shared memory, which can be given back by the page.
+    /// Maps shared memory, for a sparse disk: it can be released by the page.
     init(sharedFor size: UInt64) throws(RamDiskError) {
         let byteCount = try Self.byteCount(size)
         do throws(Errno) {
@@ -56,17 +55,19 @@ struct DiskMemory: ~Copyable, Sendable {
         backing = nil
     }
 
-    /// Memory that has, or will have, a name. One that is not sparse gets all of it here.
+    /// Maps the memory of a backing. For a plain disk, all of it is provisioned here or in
+    /// ``populate(size:)``.
     init(_ backing: Backing, isSparse: Bool) throws(RamDiskError) {
         let count = backing.memory.size
-        // A page of 2 MiB is never given back: there would be nothing sparse about it.
+        // Pages of 2 MiB would never be released, so the disk would not be sparse.
         if isSparse, backing.isReserved { throw .cannotAllocate(size: backing.size, .notSupported) }
         if !isSparse, !backing.isReserved {
             try Self.checkAvailable(
                 size: backing.size, needed: max(0, count - backing.residentBytes))
         }
         do throws(Errno) {
-            // Without it a file system that is full is noticed by a signal.
+            // Before Linux 5.14 there is no MADV_POPULATE_WRITE: touching the memory of a full file
+            // system would raise SIGBUS.
             if !isSparse, !MemoryMapping.canPopulate {
                 try backing.memory.handle.provision(offset: 0, count: count)
             }
@@ -79,7 +80,8 @@ struct DiskMemory: ~Copyable, Sendable {
         self.backing = backing
     }
 
-    /// Where a sparse disk takes memory from and gives it back to; nil for memory of the process's own.
+    /// The memory object in which a sparse disk provisions and releases memory; nil for private
+    /// memory.
     var handle: SharedMemoryHandle? {
         switch shared {
         case .some(let shared): shared.handle
@@ -87,7 +89,7 @@ struct DiskMemory: ~Copyable, Sendable {
         }
     }
 
-    /// Bytes of memory that are taken up at this moment.
+    /// Bytes of memory that are taken up at present.
     var residentBytes: Int {
         switch shared {
         case .some(let shared): shared.residentBytes
@@ -95,24 +97,25 @@ struct DiskMemory: ~Copyable, Sendable {
         }
     }
 
-    /// Bytes that a sparse disk may come to take up: what it has, and what the machine has left at this
-    /// moment but for a reserve. Without a limit the kernel would not refuse memory, but end programs.
-    var mostOfSparse: Int {
+    /// Most bytes of memory that a sparse disk may take: what it has, and what the machine has
+    /// available now except for a reserve. Without this limit the kernel would not refuse memory,
+    /// but kill processes (OOM killer).
+    var sparseLimit: Int {
         guard let available = AvailableMemory.bytes else { return .max }
         return residentBytes + available - min(available / 8, Self.reserve)
     }
 
-    /// Bytes that sparse disks leave to the machine.
+    /// Most bytes that sparse disks leave to the rest of the machine: 512 MiB.
     private static var reserve: Int { 512 << 20 }
 
-    /// Takes all of it now.
+    /// Takes all of the memory now, on all processors.
     func populate(size: UInt64) throws(RamDiskError) {
         let region = mapping.region
         let unit = backing?.pageSize ?? MemoryMapping.largePageSize
         let units = (region.count + unit - 1) / unit
         let failure = Mutex<Errno?>(nil)
-        let worth = max(1, Self.pagesWorthAThread * DiskPages.pageSize / unit)
-        inShares(of: units, worth: worth) { share in
+        let minimum = max(1, Self.pagesPerThread * DiskPages.pageSize / unit)
+        inShares(of: units, minimum: minimum) { share in
             let start = share.lowerBound * unit
             let end = min(region.count, share.upperBound * unit)
             do throws(Errno) {
@@ -126,8 +129,8 @@ struct DiskMemory: ~Copyable, Sendable {
         }
     }
 
-    /// From so many pages on another thread helps: 64 MiB of them.
-    static var pagesWorthAThread: Int { 16_384 }
+    /// Pages that justify a thread of their own: 64 MiB of them.
+    static var pagesPerThread: Int { 16_384 }
 
     private static func byteCount(_ size: UInt64) throws(RamDiskError) -> Int {
         guard size >= RamDisk.smallestSize, size <= RamDisk.largestSize else {
@@ -141,4 +144,25 @@ struct DiskMemory: ~Copyable, Sendable {
             throw .notEnoughMemory(size: size, available: UInt64(available))
         }
     }
+}
+
+/// Divides `0..<count` into shares of at least `minimum` elements, at most one for each processor,
+/// and calls `work` with each share on a thread of its own. Returns when all are done.
+func inShares(
+    of count: Int, minimum: Int, _ work: @escaping @Sendable (Range<Int>) -> Void
+) {
+    let shares = max(1, min(Processor.onlineCount, count / minimum))
+    let length = (count + shares - 1) / shares
+    let threads = (1..<shares).map { index in
+        let share = min(count, index * length)..<min(count, (index + 1) * length)
+        do throws(Errno) {
+            return try Thread(name: "share") { work(share) } as Thread?
+        } catch {
+            // Without another thread, this one does the work.
+            work(share)
+            return nil
+        }
+    }
+    work(0..<min(count, length))
+    for thread in threads { thread?.join() }
 }

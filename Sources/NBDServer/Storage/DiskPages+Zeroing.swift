@@ -1,22 +1,46 @@
 internal import LinuxIO
 internal import SystemPackage
 
-/// What became of zeroing a range.
+/// The result of zeroing a range.
 enum ZeroingResult: Sendable, BitwiseCopyable {
-    /// All of it is zero.
+    /// All of the range is zero.
     case done
     /// There is no memory for it.
     case noMemory
-    /// The server is being stopped: a part of it may be zero.
+    /// The server is being stopped; a part of the range may be zero.
     case stopped
 }
 
+/// TRIM and WRITE_ZEROES.
+///
+/// A plain disk keeps its memory. A thread zeroes the marked pages of its range piece by piece, and
+/// clears the bits of those that lie wholly inside the range
+/// (``zeroMarked(at:count:clearing:stop:)``).
+///
+/// A sparse disk releases the memory of whole pages, run by run. A trim does the following with
+/// each run:
+///
+/// 1. It becomes a releaser of the run (``PagePins/tryBeginRelease(_:)``). If a reader or writer
+///    has pinned the run, it cannot. It then zeroes the pages in place instead, and leaves them
+///    marked, so that a later trim releases them.
+/// 2. It clears the bits of the whole pages. From here on, readers see them as empty.
+/// 3. It punches a hole. A writer that arrives now waits in ``PagePins/pin(_:)``, and provisions
+///    the pages again afterwards: their bits are clear.
+/// 4. It ends the release, which wakes the threads that wait.
+///
+/// Between 2 and 3 a second trim may skip a page because of its clear bit although the page still
+/// holds data. Before it returns, it therefore waits for all releasers of its range
+/// (``PagePins/waitForReleasers(of:)``).
+///
+/// Without the pins, a trim between a READ and its reply would let the reply touch pages without
+/// memory. The kernel would allocate them again without a bit in the map or, with TLS in user space
+/// and no memory left, raise SIGBUS.
 extension DiskPages {
-    /// Makes every byte of a range zero, and gives its whole pages back if the disk is sparse. Pages
-    /// that somebody reads or writes at that moment, or near to, are zero and stay. There may be no memory
-    /// when the kernel does not give pages back, and has none for what is no page yet either.
+    /// Zeroes a range and, on a sparse disk, releases the memory of the pages that lie wholly
+    /// inside it. Pages in a run that another thread has pinned are zeroed, and keep their memory.
     ///
-    /// Returns soon after `stop` is set, however long the range is.
+    /// Returns soon after `stop` is set, however long the range is. Returns `noMemory` only if the
+    /// kernel refuses to punch a hole, and also has no memory for the pages that have none.
     @discardableResult
     func trim(at offset: UInt64, count: UInt64, stop: StopSignal? = nil) -> ZeroingResult {
         let touched = pages(touchedAt: offset, count: count)
@@ -30,18 +54,18 @@ extension DiskPages {
             if let stop, stop.isSet { return .stopped }
             let runEnd = PagePins.endOfRun(with: page)
             let start = max(offset, bytes(page))
-            guard giveBack(from: start, to: min(end, bytes(runEnd)), to: shared) else {
+            guard release(from: start, to: min(end, bytes(runEnd)), of: shared) else {
                 return .noMemory
             }
             page = map.first(marked: true, from: runEnd, limit: touched.upperBound)
         }
-        // What was passed over may have lost its mark to a thread that is not done with it.
-        claims.waitForTakers(of: touched)
+        pins.waitForReleasers(of: touched)
         return .done
     }
 
-    /// Makes every byte of a range zero. With `keepSpace` its pages stay, or become, provisioned; when a
-    /// sparse disk has got no memory for that, no byte has changed.
+    /// Zeroes a range. With `keepSpace`, its pages keep their memory, and those that have none get
+    /// it; if a sparse disk gets no memory for them, `noMemory` is returned and no byte has
+    /// changed.
     ///
     /// Zeroes in pieces, and returns between two of them when `stop` is set.
     func writeZeroes(
@@ -49,10 +73,11 @@ extension DiskPages {
     ) -> ZeroingResult {
         guard keepSpace else { return trim(at: offset, count: count, stop: stop) }
         let pages = pages(touchedAt: offset, count: count)
-        // More pages than there can ever be are not even counted: the counts would take memory.
-        if shared != nil, pages.count > mostMemory / Self.pageSize { return .noMemory }
-        if shared != nil { claims.pin(pages) }
-        defer { if shared != nil { claims.unpin(pages) } }
+        // Do not pin more pages than can ever be provisioned: the words of the pins would take
+        // memory.
+        if shared != nil, pages.count > memoryLimit / Self.pageSize { return .noMemory }
+        if shared != nil { pins.pin(pages) }
+        defer { if shared != nil { pins.unpin(pages) } }
         if let shared, !provision(pages, from: shared) { return .noMemory }
         let none = pages.lowerBound..<pages.lowerBound
         let result = zeroMarked(at: offset, count: count, clearing: none, stop: stop)
@@ -60,36 +85,39 @@ extension DiskPages {
         return result
     }
 
-    /// Makes a range in one run of pages zero, and gives its whole pages back unless somebody uses them.
-    /// False when there is no memory.
-    private func giveBack(
-        from start: UInt64, to end: UInt64, to shared: SharedMemoryHandle
+    // MARK: - Sparse disks
+
+    /// Zeroes a range in one run, and releases its whole pages unless the run is pinned. Returns
+    /// false when there is no memory.
+    private func release(
+        from start: UInt64, to end: UInt64, of shared: SharedMemoryHandle
     ) -> Bool {
         let touched = pages(touchedAt: start, count: end - start)
         let inside = pages(inside: start, count: end - start)
         var isRefused = false
-        if claims.tryBeginRelease(touched) {
-            defer { claims.endRelease(touched) }
+        if pins.tryBeginRelease(touched) {
+            defer { pins.endRelease(touched) }
             map.clear(inside)
-            // The kernel zeroes what is less than a page, where there is a page.
-            if punch(from: start, to: end, out: shared) { return true }
+            // The kernel zeroes the parts of pages at both ends, if those pages have memory.
+            if punchHole(from: start, to: end, in: shared) { return true }
             isRefused = true
         }
-        claims.pin(touched)
-        defer { claims.unpin(touched) }
-        // No file system that disks are in refuses to. What has lost its mark may hold data, or be no page.
+        pins.pin(touched)
+        defer { pins.unpin(touched) }
+        // No file system that can hold a disk refuses to punch a hole. Should one do, the pages
+        // whose bits are clear by now may hold data, or have no memory.
         if isRefused, !provision(inside, from: shared) {
             map.mark(inside)
             return false
         }
-        // Marked pages have memory, and keep it as long as this uses them. The marks stay, so that a
-        // later trim gives them back. A run is short enough not to look for a stop.
+        // Marked pages have memory, and keep it while this thread pins them. They stay marked, so
+        // that a later trim releases them. A run is too short to check for a stop in between.
         let none = touched.lowerBound..<touched.lowerBound
         return zeroMarked(at: start, count: end - start, clearing: none, stop: nil) == .done
     }
 
-    private func punch(
-        from start: UInt64, to end: UInt64, out shared: SharedMemoryHandle
+    private func punchHole(
+        from start: UInt64, to end: UInt64, in shared: SharedMemoryHandle
     ) -> Bool {
         do throws(Errno) {
             try shared.punchHole(offset: Int(start), count: Int(end - start))
@@ -99,8 +127,11 @@ extension DiskPages {
         }
     }
 
-    /// Zeroes what may hold data in a range, piece by piece, and clears the marks of those pages of a
-    /// piece that lie in `inside`. Only a plain disk's marks may be cleared so.
+    // MARK: - Zeroing in place
+
+    /// Zeroes the marked pages of a range, piece by piece, and clears the bits of those that lie in
+    /// `inside`. On a sparse disk `inside` must be empty, and the caller must have pinned the
+    /// range.
     private func zeroMarked(
         at offset: UInt64, count: UInt64, clearing inside: Range<Int>, stop: StopSignal?
     ) -> ZeroingResult {
@@ -109,18 +140,19 @@ extension DiskPages {
         while page < touched.upperBound {
             if let stop, stop.isSet { return .stopped }
             let limit = min(touched.upperBound, page + ZeroingRanges.longestPiece)
-            // From the next page on: this one's mark may be gone again by now.
+            // Search from the next page on: another thread may have cleared this one's bit by now.
             let end = map.first(marked: false, from: page + 1, limit: limit)
             let piece = part(page..<end, ofRangeAt: offset, count: count)
             zero(piece, clearing: (page..<end).clamped(to: inside))
             page = map.first(marked: true, from: end, limit: touched.upperBound)
         }
-        // Of a sparse disk's pages nobody else clears the marks meanwhile.
-        return shared == nil ? zeroWhatOthersZero(at: offset, count: count, stop: stop) : .done
+        // On a sparse disk the pins keep other threads from clearing bits, so no page was skipped
+        // wrongly.
+        return shared == nil ? zeroPublished(at: offset, count: count, stop: stop) : .done
     }
 
-    /// Zeroes a piece after it has cleared the marks of some of its pages. While it does, they are in
-    /// a slot; where none is free, they keep their marks.
+    /// Zeroes a piece, after clearing the bits of some of its pages. These are published in a slot
+    /// in the meantime; if no slot is free, their bits stay set.
     private func zero(_ piece: MemoryRegion, clearing pages: Range<Int>) {
         guard !pages.isEmpty, let slot = zeroing.begin(pages) else { return piece.zero() }
         map.clear(pages)
@@ -128,10 +160,12 @@ extension DiskPages {
         zeroing.end(slot)
     }
 
-    /// Another thread may have cleared marks and not be done with zeroing: "certainly zero" is not certain
-    /// there, and what was passed over is zeroed by hand. Each slot is looked at once: what comes into
-    /// it later had its mark when it was looked for.
-    private func zeroWhatOthersZero(
+    /// Zeroes the pages of a range that other threads have published: this thread may have skipped
+    /// them because of their clear bits, and the other threads may not have zeroed them yet.
+    ///
+    /// Reads each slot once. Pages that are published later were still marked when this thread
+    /// looked for marked pages.
+    private func zeroPublished(
         at offset: UInt64, count: UInt64, stop: StopSignal?
     ) -> ZeroingResult {
         let touched = pages(touchedAt: offset, count: count)

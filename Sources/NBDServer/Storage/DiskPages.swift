@@ -3,98 +3,107 @@ internal import SystemPackage
 
 /// A run of a disk's bytes.
 struct DiskExtent: Sendable, BitwiseCopyable {
-    /// In bytes; at least one.
+    /// Length in bytes; at least one.
     var count: UInt64
-    /// Whether it is certainly zero; otherwise it may hold data.
+    /// Whether the run is certainly zero; otherwise it may hold data.
     var isEmpty: Bool
 }
 
-/// The pages of a disk, as the hot loop uses them: a handful of numbers, which nobody has to count
-/// references to. They are ``RamDisk``'s, and of use as long as it lives.
+/// The pages of a disk, as the connections' threads read and write them.
 ///
-/// Every method is safe from any thread. Offsets and counts are in bytes; callers have checked that
-/// they lie inside the disk (``NBDProtocol/RequestRules``), and that there is at least one byte. A
-/// mistake there is a trap here, not a stray byte.
+/// A plain value without references, so the request path copies it without reference counting. It
+/// belongs to a ``RamDisk`` and must not be used after that.
+///
+/// Offsets and counts are in bytes. Callers have checked that they lie inside the disk
+/// (``NBDProtocol/RequestRules``), and that the count is at least one. A range outside the disk
+/// traps.
+///
+/// Every method is safe to call from any thread.
 struct DiskPages: Sendable, BitwiseCopyable {
+    /// Bytes in the disk.
     let size: UInt64
-    /// Where a sparse disk takes its memory from, and gives it back to; nil for a disk that has all of
-    /// it from the start.
+    /// The memory object that a sparse disk provisions memory in, and releases it to; nil for a
+    /// plain disk, which has all its memory from the start.
     let shared: SharedMemoryHandle?
     /// All bytes of the disk, up to the end of the last page.
     let region: MemoryRegion
-    /// What empty pages of a sparse disk are read from.
+    /// The zeroes that reads of a sparse disk's empty pages are sent from.
     let zeroes: MemoryRegion
+    /// The pages that may hold data.
     let map: AllocationMap
-    /// Which threads use pages of a sparse disk, and which give them back.
-    let claims: PagePins
-    /// Which pages of a plain disk are being zeroed.
+    /// The threads that need pages of a sparse disk, and those that release them.
+    let pins: PagePins
+    /// The pages of a plain disk that are being zeroed.
     let zeroing: ZeroingRanges
-    /// Bytes of memory that a sparse disk takes at most.
-    let mostMemory: Int
+    /// Most bytes of memory that a sparse disk takes.
+    let memoryLimit: Int
 
-    /// Bytes in a page: the unit of the map, and what is given back. Where the kernel's own pages are
-    /// larger it keeps the rest of one, and zeroes what it is told to give back; that is as good.
+    /// Bytes in a page, the unit of the map and of releasing memory. Where the kernel's own pages
+    /// are larger, the kernel keeps a page of which a part is released and zeroes that part, which
+    /// has the same effect for clients.
     static var pageSize: Int { 4096 }
 
-    /// Pages that a disk of so many bytes has; the last may be needed in part.
+    /// Returns the pages in a disk of `size` bytes, including a last one that is used in part.
     static func count(of size: UInt64) -> Int {
         Int((size + UInt64(pageSize) - 1) / UInt64(pageSize))
     }
 
     // MARK: - Reading
 
-    /// The bytes of a range from its start on, as far as they lie in one piece. They are there until the
-    /// claims are released.
+    /// Returns the bytes of a range, from its start as far as they are contiguous. They stay in
+    /// place until `pins` are unpinned.
     ///
-    /// Empty pages of a sparse disk are answered from shared zeroes, so reading takes no memory.
+    /// Empty pages of a sparse disk are read from shared zeroes, so that reading takes no memory.
     @inline(__always)
     func readable(
-        at offset: UInt64, count: UInt64, claims: inout ReadPins
+        at offset: UInt64, count: UInt64, pins: inout ReadPins
     ) -> MemoryRegion {
         if shared == nil { return slice(at: offset, count: count) }
-        return readableSparse(at: offset, count: count, claims: &claims)
+        return readableSparse(at: offset, count: count, pins: &pins)
     }
 
     private func readableSparse(
-        at offset: UInt64, count: UInt64, claims: inout ReadPins
+        at offset: UInt64, count: UInt64, pins: inout ReadPins
     ) -> MemoryRegion {
-        let extent = extentToRead(at: offset, count: count, claims: &claims)
+        let extent = extentToRead(at: offset, count: count, pins: &pins)
         guard extent.isEmpty else { return data(at: offset, count: extent.count) }
         return zeroes.slice(at: 0, count: min(Int(extent.count), zeroes.count))
     }
 
-    /// How far a range, from its start on, is either empty or may hold data; its data is there until the
-    /// claims are released.
+    /// Returns the extent at the start of a range. If it may hold data, its pages are pinned: the
+    /// data stays in place until `pins` are unpinned.
     @inline(__always)
     func extentToRead(
-        at offset: UInt64, count: UInt64, claims: inout ReadPins
+        at offset: UInt64, count: UInt64, pins: inout ReadPins
     ) -> DiskExtent {
         let extent = extent(at: offset, count: count)
         if shared == nil || extent.isEmpty { return extent }
-        return claim(at: offset, count: extent.count, claims: &claims)
+        return pinExtent(at: offset, count: extent.count, pins: &pins)
     }
 
-    /// Claims a range for a reader, and looks at it once more: until then its memory could be taken away.
-    private func claim(
-        at offset: UInt64, count: UInt64, claims: inout ReadPins
+    /// Pins a range for a reader, and returns the extent at its start as it is then. Before the
+    /// pin, a trim could still release the memory.
+    private func pinExtent(
+        at offset: UInt64, count: UInt64, pins: inout ReadPins
     ) -> DiskExtent {
         let pages = pages(touchedAt: offset, count: count)
-        self.claims.pin(pages)
+        self.pins.pin(pages)
         let extent = extent(at: offset, count: count)
-        if extent.isEmpty { self.claims.unpin(pages) } else { claims.keep(pages) }
+        if extent.isEmpty { self.pins.unpin(pages) } else { pins.add(pages) }
         return extent
     }
 
-    /// How far a range, from its start on, is either empty or may hold data.
+    /// Returns the extent at the start of a range: its longest part that either is empty or may
+    /// hold data.
     func extent(at offset: UInt64, count: UInt64) -> DiskExtent {
         let pages = pages(touchedAt: offset, count: count)
         let isMarked = map.isMarked(pages.lowerBound)
-        // From the next page on: this one's mark may be another by now.
+        // Search from the next page on: another thread may have changed this one's bit by now.
         let end = map.first(marked: !isMarked, from: pages.lowerBound + 1, limit: pages.upperBound)
         return DiskExtent(count: min(count, bytes(end) - offset), isEmpty: !isMarked)
     }
 
-    /// The bytes of a range that lies in one extent with data.
+    /// Returns the bytes of a range that lies in one extent with data.
     @inline(__always)
     func data(at offset: UInt64, count: UInt64) -> MemoryRegion {
         slice(at: offset, count: count)
@@ -102,17 +111,17 @@ struct DiskPages: Sendable, BitwiseCopyable {
 
     // MARK: - Writing
 
-    /// Where the bytes of a write go. They may move as soon as this has answered; then comes
-    /// ``endWrite(at:count:)``.
+    /// Returns the memory that a write's bytes go to. The caller moves the bytes, and calls
+    /// ``endWrite(at:count:)`` then.
     ///
-    /// Nil when a sparse disk has got no memory for it; no byte has changed then.
+    /// Returns nil when there is no memory for a sparse disk; no byte has changed then.
     @inline(__always)
     func beginWrite(at offset: UInt64, count: UInt64) -> MemoryRegion? {
         let pages = pages(touchedAt: offset, count: count)
         if let shared {
-            claims.pin(pages)
+            pins.pin(pages)
             guard provision(pages, from: shared) else {
-                claims.unpin(pages)
+                pins.unpin(pages)
                 return nil
             }
         }
@@ -120,29 +129,32 @@ struct DiskPages: Sendable, BitwiseCopyable {
         return slice(at: offset, count: count)
     }
 
-    /// The bytes of a write are in, or will not come any more; once for each ``beginWrite(at:count:)``
-    /// that has answered with a place for them.
+    /// Ends a write; to be called once for each ``beginWrite(at:count:)`` that returned memory,
+    /// whether the bytes have arrived or will not arrive any more.
     @inline(__always)
     func endWrite(at offset: UInt64, count: UInt64) {
         let pages = pages(touchedAt: offset, count: count)
         map.markAgain(pages)
-        if shared != nil { claims.unpin(pages) }
+        if shared != nil { pins.unpin(pages) }
     }
 
     // MARK: - Pages
 
-    /// Takes memory for those of the pages that have none yet; false when there is none left.
+    /// Provisions memory for those of the pages that have none, and marks them. The caller has
+    /// pinned the pages.
+    ///
+    /// Returns false when there is too little memory left.
     func provision(_ pages: Range<Int>, from shared: SharedMemoryHandle) -> Bool {
         let pageSize = Self.pageSize
         var page = map.first(marked: false, from: pages.lowerBound, limit: pages.upperBound)
         if page == pages.upperBound { return true }
-        claims.beginProvisioning()
-        defer { claims.endProvisioning() }
-        // Another may have taken memory for it until now.
+        pins.beginProvisioning()
+        defer { pins.endProvisioning() }
+        // Another thread may have provisioned the page while this one waited for the lock.
         page = map.first(marked: false, from: page, limit: pages.upperBound)
         while page < pages.upperBound {
             let end = map.first(marked: true, from: page + 1, limit: pages.upperBound)
-            guard shared.residentBytes <= mostMemory &- (end - page) * pageSize else {
+            guard shared.residentBytes <= memoryLimit &- (end - page) * pageSize else {
                 return false
             }
             do throws(Errno) {
@@ -150,7 +162,8 @@ struct DiskPages: Sendable, BitwiseCopyable {
             } catch {
                 return false
             }
-            // At once, so that a trim finds them should a later run get no memory.
+            // Mark each run at once, so that a trim finds it even if there is no memory for a later
+            // one.
             map.mark(page..<end)
             page = map.first(marked: false, from: end, limit: pages.upperBound)
         }
@@ -162,17 +175,18 @@ struct DiskPages: Sendable, BitwiseCopyable {
         region.slice(at: Int(offset), count: Int(count))
     }
 
+    /// Returns the offset of a page, in bytes.
     func bytes(_ page: Int) -> UInt64 { UInt64(page) * UInt64(Self.pageSize) }
 
-    /// Pages that a range of at least one byte touches.
+    /// Returns the pages that contain a byte of a range.
     @inline(__always)
     func pages(touchedAt offset: UInt64, count: UInt64) -> Range<Int> {
         let pageSize = UInt64(Self.pageSize)
         return Int(offset / pageSize)..<Int((offset + count - 1) / pageSize + 1)
     }
 
-    /// Pages that lie whole inside a range; the last page of the disk counts as whole when the range
-    /// goes to the disk's end. Empty when there is none.
+    /// Returns the pages that lie wholly inside a range, which may be none. The last page of the
+    /// disk counts as such if the range ends where the disk ends.
     func pages(inside offset: UInt64, count: UInt64) -> Range<Int> {
         let pageSize = UInt64(Self.pageSize)
         let first = Int((offset + pageSize - 1) / pageSize)

@@ -1,17 +1,17 @@
-// A disk's bytes, for programs that have the disk in their own process.
-
 internal import LinuxIO
 internal import SystemPackage
 
+/// Access to the bytes for programs that have the disk in their own process.
 extension RamDisk {
-    /// Why bytes could not be read or written; its description is one sentence for people.
+    /// An error of ``read(at:count:)`` or ``write(_:at:)``. Its description is one sentence for
+    /// people.
     public enum AccessError: Error, Sendable, Equatable, CustomStringConvertible {
         /// The range is not inside the disk. All in bytes.
         case beyondEnd(offset: UInt64, count: Int, size: UInt64)
-        /// There is no memory for it. In bytes.
+        /// There is no memory for the range. In bytes.
         case noMemory(offset: UInt64, count: Int)
 
-        /// Which range, and what is wrong with it.
+        /// The range, and what is wrong with it.
         public var description: String {
             switch self {
             case .beyondEnd(let offset, let count, let size):
@@ -22,20 +22,22 @@ extension RamDisk {
         }
     }
 
-    /// Returns the bytes of a range. Safe while clients use the disk; what they write to the range at
-    /// that moment may be in the result in part.
+    /// Returns the bytes of a range.
+    ///
+    /// Safe while clients use the disk. If a client writes to the range at the same time, the
+    /// result may contain a part of what it writes.
     public func read(at offset: UInt64, count: Int) throws(AccessError) -> [UInt8] {
         try check(offset, count)
         var bytes: [UInt8] = []
         bytes.reserveCapacity(count)
         do throws(Errno) {
-            var claims = try ReadPins(pages.claims)
+            var pins = try ReadPins(pages.pins)
             while bytes.count < count {
                 let part = pages.readable(
                     at: offset + UInt64(bytes.count), count: UInt64(count - bytes.count),
-                    claims: &claims)
+                    pins: &pins)
                 bytes += part.bytes
-                claims.release()
+                pins.unpinAll()
             }
         } catch {
             throw .noMemory(offset: offset, count: count)
@@ -43,8 +45,9 @@ extension RamDisk {
         return bytes
     }
 
-    /// Writes bytes to the disk. Safe while clients use it. On a sparse disk without memory for all of
-    /// them none is written.
+    /// Writes bytes to the disk. Safe while clients use the disk.
+    ///
+    /// If a sparse disk gets no memory for all of the bytes, none is written.
     public func write(_ bytes: [UInt8], at offset: UInt64) throws(AccessError) {
         try check(offset, bytes.count)
         guard !bytes.isEmpty else { return }

@@ -1,17 +1,17 @@
-// A disk that does not begin empty.
-
 internal import LinuxIO
 public import SystemPackage
 
+/// Filling a disk from a file.
 extension RamDisk {
-    /// Why a file could not become a disk's content; its description is one sentence for people.
+    /// An error of ``load(path:)``. Its description is one sentence for people.
     public enum LoadError: Error, Sendable, Equatable, CustomStringConvertible {
         /// The file cannot be read.
         case unreadable(path: String, Errno)
-        /// The file has more bytes than the disk, or the disk has got no memory for them. In bytes.
+        /// The file is longer than the disk, or a sparse disk has no memory for it. Size of the
+        /// disk in bytes.
         case tooLong(path: String, size: UInt64)
 
-        /// Which file, and what is wrong.
+        /// The file, and what is wrong with it.
         public var description: String {
             switch self {
             case .unreadable(let path, let error): "cannot read \(path): \(error)"
@@ -21,11 +21,11 @@ extension RamDisk {
         }
     }
 
-    /// Bytes that are read at once.
+    /// Bytes that are read from the file at once.
     private static var loadLength: Int { 1 << 20 }
 
-    /// Copies a file to the start of the disk; what is zero in it stays empty, and its holes are not
-    /// even read. To be called before anybody is served.
+    /// Copies a file to the start of the disk. Pages of zeroes are skipped, and holes of the file
+    /// are not read. To be called before the disk is served.
     public func load(path: String) throws(LoadError) {
         do throws(Errno) {
             let file = try InputFile(path: path)
@@ -46,7 +46,8 @@ extension RamDisk {
         }
     }
 
-    /// The next run of a file that has to be read; all the rest where the file system cannot tell.
+    /// Returns the next range of a file that has to be read, which is all the rest if the file
+    /// system does not report holes; nil at the end.
     private func nextData(
         of file: borrowing InputFile, from offset: UInt64, to length: UInt64
     ) -> Range<UInt64>? {
@@ -59,33 +60,32 @@ extension RamDisk {
         }
     }
 
-    /// Copies the bytes of a file that come next to a range of the disk, or as many as there are.
+    /// Copies the next bytes of a file to a range of the disk, until the range or the file ends.
     private func load(
         _ file: borrowing InputFile, _ range: Range<UInt64>, _ buffer: MemoryRegion
     ) throws(Errno) {
         var offset = range.lowerBound
         while offset < range.upperBound {
-            let room = Int(min(UInt64(buffer.count), range.upperBound - offset))
-            let count = try file.read(into: buffer.slice(at: 0, count: room))
+            let wanted = Int(min(UInt64(buffer.count), range.upperBound - offset))
+            let count = try file.read(into: buffer.slice(at: 0, count: wanted))
             guard count > 0 else { return }
             guard copy(buffer.slice(at: 0, count: count), to: offset) else { throw .noSpace }
             offset += UInt64(count)
         }
     }
 
-    /// False when it does not fit.
+    /// Copies data to the disk, except for pages of zeroes. Returns false if it does not fit.
     private func copy(_ data: MemoryRegion, to offset: UInt64) -> Bool {
         guard offset <= size, UInt64(data.count) <= size - offset else { return false }
         var done = 0
         while done < data.count {
             let part = data.slice(at: done, count: min(DiskPages.pageSize, data.count - done))
             if !part.isZero {
-                let place = offset + UInt64(done)
-                guard let target = pages.beginWrite(at: place, count: UInt64(part.count)) else {
-                    return false
-                }
+                let partOffset = offset + UInt64(done)
+                guard let target = pages.beginWrite(at: partOffset, count: UInt64(part.count))
+                else { return false }
                 target.copy(from: part)
-                pages.endWrite(at: place, count: UInt64(part.count))
+                pages.endWrite(at: partOffset, count: UInt64(part.count))
             }
             done += part.count
         }

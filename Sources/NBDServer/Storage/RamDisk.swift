@@ -3,35 +3,40 @@ public import SystemPackage
 
 /// A disk in memory.
 ///
-/// Its bytes are one page-aligned mapping. By default all of it is provisioned, mapped and locked
-/// when the disk is made, as the kernel's own RAM disks are, so that no write ever waits for memory.
-/// A sparse disk takes memory on the first write to a page and gives it back on TRIM. A disk with a
-/// backing is in memory that has a name and outlives the process.
+/// Its bytes are one page-aligned mapping. By default all of the memory is provisioned, mapped and
+/// locked when the disk is made, as the kernel's own RAM disks are, so that no write ever waits for
+/// memory. A sparse disk takes memory on the first write to a page, and releases it on TRIM. The
+/// memory of a disk with a backing has a name and outlives the process.
 public final class RamDisk: Sendable {
-    /// Bytes that can be stored.
+    /// Size in bytes.
     public let size: UInt64
-    /// Whether memory is taken when a page is first written, and given back on TRIM.
+    /// Whether memory is taken when a page is first written, and released on TRIM.
     public let isSparse: Bool
-    /// Which memory it is. A disk with a backing has the one that was made with the backing.
+    /// The identity of the memory. A disk with a backing has the identity that was made with the
+    /// backing.
     public let identity: DiskIdentity
-    /// Why the memory could not be locked, or nil when it is (or is not meant to be).
+    /// The reason why the memory could not be locked; nil if it is locked, or the disk is sparse
+    /// and never is.
     public let lockFailure: Errno?
 
-    /// Its pages, for whoever reads and writes them while this disk lives.
+    /// The disk's pages, for the threads that read and write them; not to be used after this object
+    /// is gone.
     let pages: DiskPages
-    /// Its memory, and the name of that if it has one.
+    /// The disk's memory, and its backing if it has one.
     let memory: DiskMemory
     private let mapMemory: MemoryMapping
-    private let claimMemory: MemoryMapping
+    private let pinMemory: MemoryMapping
     private let zeroingMemory: MemoryMapping
-    /// What empty pages of a sparse disk are read from: the kernel's one page of zeroes, many times.
+    /// The zeroes that empty pages of a sparse disk are read from: the kernel's zero page, mapped
+    /// many times.
     private let zeroes: MemoryMapping
 
-    /// Smallest disk, in bytes: one page.
+    /// Smallest size of a disk, in bytes: one page.
     public static var smallestSize: UInt64 { 4096 }
-    /// Largest size that can be told to clients, in bytes; the machine ends sooner.
+    /// Largest size that the NBD protocol can express, in bytes. The machine's memory usually ends
+    /// sooner.
     public static var largestSize: UInt64 { 1 << 63 - 4096 }
-    /// Length of the run of zeroes that one slice of an empty range can have.
+    /// Longest run of zeroes that is read from an empty range at once, in bytes.
     private static var zeroRunLength: Int { 1 << 20 }
 
     /// Makes an empty disk.
@@ -41,11 +46,11 @@ public final class RamDisk: Sendable {
     ///   - isSparse: takes memory only as it is written.
     /// - Throws: ``RamDiskError`` when the size is out of range or there is no memory for it.
     public convenience init(size: UInt64, isSparse: Bool = false) throws(RamDiskError) {
-        let memory = try isSparse ? DiskMemory(sharedFor: size) : DiskMemory(ownFor: size)
+        let memory = try isSparse ? DiskMemory(sharedFor: size) : DiskMemory(privateFor: size)
         try self.init(memory, size: size, isSparse: isSparse)
     }
 
-    /// Makes an empty disk out of the machine's pool of reserved large pages, as it has to be there.
+    /// Makes an empty disk in the machine's pool of reserved huge pages.
     ///
     /// - Parameter size: in bytes, from ``smallestSize`` to ``largestSize``.
     /// - Throws: ``RamDiskError`` when the size is out of range or the pool has too few pages.
@@ -53,7 +58,7 @@ public final class RamDisk: Sendable {
         try self.init(DiskMemory(reservedFor: size), size: size, isSparse: false)
     }
 
-    /// A disk of memory that is there, or its first making.
+    /// Makes a disk in memory that is mapped already, which may hold data if it is a backing's.
     init(
         _ memory: consuming DiskMemory, size: UInt64, isSparse: Bool
     ) throws(RamDiskError) {
@@ -62,7 +67,7 @@ public final class RamDisk: Sendable {
         if !isSparse { try memory.populate(size: size) }
         do throws(Errno) {
             mapMemory = try MemoryMapping(privateBytes: AllocationMap.byteCount(of: pageCount))
-            claimMemory = try MemoryMapping(privateBytes: PagePins.byteCount(of: pageCount))
+            pinMemory = try MemoryMapping(privateBytes: PagePins.byteCount(of: pageCount))
             zeroingMemory = try MemoryMapping(privateBytes: ZeroingRanges.byteCount)
             zeroes = try MemoryMapping(privateBytes: Self.zeroRunLength, writable: false)
         } catch {
@@ -73,9 +78,9 @@ public final class RamDisk: Sendable {
         pages = DiskPages(
             size: size, shared: isSparse ? memory.handle : nil, region: region,
             zeroes: zeroes.region, map: map,
-            claims: PagePins(pageCount: pageCount, memory: claimMemory.region),
+            pins: PagePins(pageCount: pageCount, memory: pinMemory.region),
             zeroing: ZeroingRanges(memory: zeroingMemory.region),
-            mostMemory: isSparse ? memory.mostOfSparse : .max)
+            memoryLimit: isSparse ? memory.sparseLimit : .max)
         lockFailure = isSparse ? nil : Self.lock(memory.mapping, mapMemory)
         self.size = size
         self.isSparse = isSparse
@@ -83,8 +88,8 @@ public final class RamDisk: Sendable {
         self.memory = memory
     }
 
-    /// Keeps the memory from being swapped out. That may be forbidden (`ulimit -l`), which is told,
-    /// not fatal.
+    /// Locks memory, so that it is not swapped out. Returns the error if the process may not
+    /// (`ulimit -l`); the disk works without the lock.
     private static func lock(
         _ mapping: borrowing MemoryMapping, _ mapMemory: borrowing MemoryMapping
     ) -> Errno? {
@@ -97,6 +102,83 @@ public final class RamDisk: Sendable {
         }
     }
 
-    /// Bytes of memory that the disk takes up at this moment.
+    /// Bytes of memory that the disk takes up at present.
     public var residentBytes: UInt64 { UInt64(memory.residentBytes) }
+}
+
+// MARK: - Content
+
+extension RamDisk {
+    /// Whether every byte is certainly zero: nothing was ever written, or all of it was trimmed.
+    public var isBlank: Bool {
+        let count = pages.map.pageCount
+        return pages.map.first(marked: true, from: 0, limit: count) == count
+    }
+
+    /// The largest sector size, in bytes, with which the disk's content can be used: 512 or 4096.
+    ///
+    /// For a blank disk it is 4096, since its file system or partition table is yet to be made.
+    /// With content it is 512, the sector size of most devices. File systems with blocks of 1 KiB
+    /// and partition tables for sectors of 512 bytes cannot be used with larger sectors, and
+    /// content made for larger sectors can be used with smaller ones. The exception is a GUID
+    /// partition table, which is in the second sector: a disk with one at byte 4096 has 4096.
+    public var sectorSize: Int {
+        guard !isBlank else { return DiskPages.pageSize }
+        let signature = Array("EFI PART".utf8)
+        guard !hasBytes(signature, at: 512), hasBytes(signature, at: UInt64(DiskPages.pageSize))
+        else { return 512 }
+        return DiskPages.pageSize
+    }
+
+    private func hasBytes(_ bytes: [UInt8], at offset: UInt64) -> Bool {
+        guard offset + UInt64(bytes.count) <= size else { return false }
+        return pages.data(at: offset, count: UInt64(bytes.count)).bytes == bytes
+    }
+}
+
+// MARK: - Errors
+
+/// An error while making a disk. Its description is one sentence for people.
+public enum RamDiskError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The size is smaller than a page, or larger than the NBD protocol can express. In bytes.
+    case sizeOutOfRange(UInt64)
+    /// The machine, or the process's control group, has less memory left than the disk needs. In
+    /// bytes.
+    case notEnoughMemory(size: UInt64, available: UInt64)
+    /// The kernel refused the memory. Size in bytes.
+    case cannotAllocate(size: UInt64, Errno)
+    /// The machine's pool of reserved huge pages has too few. Size in bytes; the rest in pages.
+    case reservedPages(size: UInt64, needed: Int, free: Int)
+
+    /// The size that was asked for, the reason why the disk was not made, and what to do.
+    public var description: String {
+        switch self {
+        case .sizeOutOfRange(let size):
+            "cannot make a disk of \(size.bytesText): choose a size from "
+                + "\(RamDisk.smallestSize.bytesText) to \(RamDisk.largestSize.bytesText)"
+        case .notEnoughMemory(let size, let available):
+            "not enough memory for a disk of \(size.bytesText): \(available.bytesText) are available; "
+                + "choose a smaller size, or a sparse disk, which takes memory only as it is written"
+        case .cannotAllocate(let size, let error):
+            "the kernel refused the memory for a disk of \(size.bytesText): \(error)"
+        case .reservedPages(let size, let needed, let free):
+            "too few reserved huge pages for a disk of \(size.bytesText): it needs \(needed), and "
+                + "\(free) are free; reserve more as root with "
+                + "sysctl vm.nr_hugepages=N, or use ordinary pages"
+        }
+    }
+}
+
+extension UInt64 {
+    /// A number of bytes in words, rounded and exact: `101.6 GiB (109080000000 bytes)`. It is
+    /// rounded down to tenths, so that the rounded number never exceeds the exact one.
+    package var bytesText: String {
+        guard self >= 1024 else { return "\(self) bytes" }
+        let names = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
+        let step = (bitWidth - leadingZeroBitCount - 1) / 10
+        // The next lower unit's remainder, from 1024ths to tenths.
+        let tenths = (self >> UInt64(10 * (step - 1))) % 1024 * 10 / 1024
+        let whole = self >> UInt64(10 * step)
+        return "\(whole)\(tenths > 0 ? ".\(tenths)" : "") \(names[step - 1]) (\(self) bytes)"
+    }
 }

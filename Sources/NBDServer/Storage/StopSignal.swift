@@ -1,14 +1,16 @@
 internal import LinuxIO
 
-/// A flag that is set once, as the threads see it. They look at it after each receive and between the
-/// pieces of long work on a disk, never for each request. Its memory is the server's.
+/// A flag that the server sets once to stop its connections' threads.
+///
+/// The threads read it after each receive and between the pieces of long work on a disk, but not
+/// for each request. Its memory belongs to the server.
 struct StopSignal: Sendable, BitwiseCopyable {
     private let words: AtomicWords
 
-    /// Bytes of memory that it needs.
+    /// Bytes of memory that the flag needs.
     static var byteCount: Int { 8 }
 
-    /// A flag in memory that is zero: not set.
+    /// A flag that is not set, in memory that is zero.
     init(memory: MemoryRegion) {
         words = AtomicWords(memory)
     }
@@ -17,6 +19,6 @@ struct StopSignal: Sendable, BitwiseCopyable {
     @inline(__always)
     var isSet: Bool { words.load(0) != 0 }
 
-    /// Sets it.
+    /// Sets the flag.
     func set() { words.store(0, 1) }
 }

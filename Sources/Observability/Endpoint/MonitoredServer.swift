@@ -38,7 +38,7 @@ package struct MonitoredServer: Sendable {
             monotonicNanoseconds: figures.monotonicNanoseconds, isCounting: figures.isCounting,
             addresses: addresses, residentBytes: ResidentMemory.bytes,
             openConnections: figures.connections.count, maximumConnections: maximumConnections,
-            acceptedConnections: figures.accepted, refusedConnections: figures.refused,
+            acceptedConnections: figures.accepted, refusedConnections: figures.rejected,
             violations: figures.violations, traceReaders: figures.traceReaders,
             activity: Activity(figures.activity))
     }
@@ -67,7 +67,8 @@ extension ConnectionStats {
 
 extension Activity {
     package init(_ figures: ActivityStatistics) {
-        commands = CountedCommand.allCases.filter { figures.requests(of: $0) > 0 }.map { command in
+        commands = ActivityStatistics.commands.filter { figures.requests(of: $0) > 0 }.map {
+            command in
             CommandActivity(
                 command: CommandName(command), requests: figures.requests(of: command),
                 bytes: figures.bytes(of: command), errors: figures.errors(of: command),
@@ -75,31 +76,10 @@ extension Activity {
                     counts: figures.latencies(of: command),
                     sumNanoseconds: figures.nanoseconds(of: command)))
         }
-        errors = CountedError.allCases.compactMap { error in
-            let requests = figures.requests(answeredWith: error)
-            guard requests > 0 else { return nil }
-            return ErrorCount(error: error.wireError?.name ?? "other", requests: requests)
-        }
+        errors = figures.errorCounts.map { ErrorCount(error: $0.name, requests: $0.requests) }
         batches = Batches(
             count: figures.batches, requests: figures.batchedRequests,
             bySize: figures.batchesBySize)
         polling = Polling(hits: figures.pollHits, sleeps: figures.pollSleeps)
-    }
-}
-
-extension CommandName {
-    package init(_ command: CountedCommand) {
-        self =
-            switch command {
-            case .read: .read
-            case .write: .write
-            case .disconnect: .disconnect
-            case .flush: .flush
-            case .trim: .trim
-            case .cache: .cache
-            case .writeZeroes: .writeZeroes
-            case .blockStatus: .blockStatus
-            case .unknown: .unknown
-            }
     }
 }

@@ -36,18 +36,6 @@ struct TraceLineText {
 }
 
 extension CommandName {
-    init(_ command: Command) {
-        self =
-            switch command {
-            case .read: .read
-            case .write: .write
-            case .disconnect: .disconnect
-            case .flush: .flush
-            case .trim: .trim
-            case .cache: .cache
-            case .writeZeroes: .writeZeroes
-            case .blockStatus: .blockStatus
-            default: .unknown
-            }
-    }
+    /// The name of a command of the protocol.
+    init(_ command: Command) { self = Self(rawValue: command.name) ?? .unknown }
 }

@@ -1,13 +1,11 @@
-// What a server tells of itself, against what a client has done.
-
 import LinuxIO
 import NBDProtocol
 import Testing
 
 @testable import NBDServer
 
-@Suite("Figures and traces")
-struct InsightTests {
+@Suite("Statistics and traces")
+struct StatisticsTests {
     @Test("count every request and every byte, by command")
     func counts() async throws {
         let server = try makeServer()
@@ -22,18 +20,18 @@ struct InsightTests {
         #expect(try client.call(Request(.cache, offset: 0, length: 300)) == .none)
         try await settled(server, requests: 10)
         let activity = server.figures().activity
-        let expected: [CountedCommand: (UInt64, UInt64)] = [
+        let expected: [Command: (UInt64, UInt64)] = [
             .write: (5, 20480), .read: (1, 10_000), .flush: (1, 0), .trim: (1, 8192),
             .writeZeroes: (1, 100), .cache: (1, 300),
         ]
-        for command in CountedCommand.allCases {
+        for command in ActivityStatistics.commands {
             let (requests, bytes) = expected[command] ?? (0, 0)
             #expect(activity.requests(of: command) == requests, "\(command)")
             #expect(activity.bytes(of: command) == bytes, "\(command)")
             #expect(activity.errors(of: command) == 0)
             #expect(activity.latencies(of: command).reduce(0, +) == requests)
         }
-        // Each was waited for.
+        // The client waited for each reply.
         #expect(activity.batches == 10)
         #expect(activity.batchedRequests == 10)
         #expect(activity.batchesBySize.first == 10)
@@ -51,16 +49,18 @@ struct InsightTests {
         _ = try client.read(at: 0, count: 1)
         try await settled(server, requests: 5)
         let activity = server.figures().activity
-        #expect(activity.requests(answeredWith: .notPermitted) == 1)
-        #expect(activity.requests(answeredWith: .invalid) == 3)
+        #expect(activity.requests(failedWith: .notPermitted) == 1)
+        #expect(activity.requests(failedWith: .invalid) == 3)
+        #expect(activity.errorCounts.map(\.name) == ["EPERM", "EINVAL"])
+        #expect(activity.errorCounts.map(\.requests) == [1, 3])
         #expect(activity.errors(of: .write) == 1)
         #expect(activity.errors(of: .read) == 2)
-        #expect(activity.errors(of: .unknown) == 1)
+        #expect(activity.errors(of: Command(rawValue: 77)) == 1)
         #expect(activity.bytes(of: .write) == 0)
         #expect(activity.bytes(of: .read) == 1)
     }
 
-    @Test("tell how many requests came together")
+    @Test("count the requests of each batch")
     func batches() async throws {
         let server = try makeServer()
         let client = try TestClient(to: server, export: "disk")
@@ -72,11 +72,11 @@ struct InsightTests {
         try await settled(server, requests: 100)
         let activity = server.figures().activity
         #expect(activity.batchedRequests == 100)
-        #expect(activity.batches < 50, "one send brought all")
+        #expect(activity.batches < 50, "one send contained all")
         #expect(activity.pollHits + activity.pollSleeps > 0)
     }
 
-    @Test("keep what ended connections have counted")
+    @Test("include connections that have ended")
     func ended() async throws {
         let server = try makeServer()
         for _ in 0..<3 {
@@ -84,7 +84,7 @@ struct InsightTests {
             _ = try client.read(at: 0, count: 512)
             try client.send(Request(.disconnect))
             #expect(try client.isClosed())
-            // Never less than before, while the connection goes from the open ones to the past.
+            // The sum never falls while the connection moves from the open ones to the ended ones.
             #expect(server.figures().activity.requests(of: .read) >= 1)
         }
         try await settled(server, requests: 6)
@@ -97,7 +97,7 @@ struct InsightTests {
         #expect(figures.exports[0].openConnections == 0)
     }
 
-    @Test("count nothing when that is not wanted")
+    @Test("count nothing when counting is off")
     func noStats() throws {
         var options = ServerOptions()
         options.isCounting = false
@@ -112,7 +112,7 @@ struct InsightTests {
 
     // MARK: - Traces
 
-    @Test("trace every request while somebody reads, and none before")
+    @Test("trace every request while there is a reader, and none before")
     func trace() async throws {
         let server = try makeServer()
         let client = try TestClient(to: server, export: "disk")
@@ -136,7 +136,7 @@ struct InsightTests {
         #expect(follower.read(atMost: 100).isEmpty)
     }
 
-    @Test("traces of connections that came and went between two looks are whole")
+    @Test("trace connections that open and end between two reads")
     func shortConnections() throws {
         let server = try makeServer()
         var follower = try follow(server)
@@ -151,14 +151,14 @@ struct InsightTests {
         #expect(offsets.sorted() == [0, 1, 2, 3, 4])
     }
 
-    @Test("of connections that ended between two looks, however many, nothing is kept for ever")
+    @Test("keep a limited number of connections that ended between two reads")
     func manyShortConnections() throws {
         let server = try makeServer()
         var follower = try follow(server)
         let known = try (0..<5).map { _ in try TestClient(to: server, export: "disk") }
         for client in known { _ = try client.read(at: 0, count: 1) }
-        var told = 0
-        while told < 5 { told += follower.read(atMost: 100).count }
+        var received = 0
+        while received < 5 { received += follower.read(atMost: 100).count }
         for _ in 0..<80 {
             let client = try TestClient(to: server, export: "disk")
             _ = try client.read(at: 1, count: 1)
@@ -178,13 +178,16 @@ struct InsightTests {
         while case let records = follower.read(atMost: 1000), !records.isEmpty {
             offsets += records.map(\.offset)
         }
-        #expect(offsets.count { $0 == 2 } == 5, "what was known is read to its end")
-        #expect(offsets.count { $0 == 1 } < 80, "not all were kept")
+        #expect(
+            offsets.count { $0 == 2 } == 5,
+            "connections that the follower knew are read to their end")
+        #expect(offsets.count { $0 == 1 } < 80, "not all of the others were kept")
         #expect(UInt64(offsets.count) + follower.droppedRequests == 85)
         #expect(follower.connectionCount == 0)
     }
 
-    @Test("a reader that does not read stops nobody, and learns what it has missed")
+    @Test(
+        "a reader that does not read delays no client, and counts the requests that it has missed")
     func slowReader() async throws {
         let server = try makeServer()
         var follower = try follow(server)
@@ -197,17 +200,17 @@ struct InsightTests {
         }
         let sent = count / 100 * 100
         try await settled(server, requests: sent)
-        var told: UInt64 = 0
+        var received: UInt64 = 0
         while true {
             let records = follower.read(atMost: 1000)
             if records.isEmpty { break }
-            told += UInt64(records.count)
+            received += UInt64(records.count)
         }
-        #expect(told == UInt64(CounterLayout.ringCapacity))
-        #expect(told + follower.droppedRequests == sent)
+        #expect(received == UInt64(CounterLayout.ringCapacity))
+        #expect(received + follower.droppedRequests == sent)
     }
 
-    @Test("there are at most eight readers, and room again when one is done")
+    @Test("trace for at most eight readers at a time")
     func readers() throws {
         let server = try makeServer()
         var followers: [Follower] = []
@@ -225,7 +228,7 @@ struct InsightTests {
 
     private struct NoFollower: Error {}
 
-    /// A follower that can be kept in an array.
+    /// A follower that can be stored in an array.
     private final class Follower: Equatable {
         private let follower: TraceFollower
 
@@ -237,8 +240,9 @@ struct InsightTests {
         static func == (one: Follower, other: Follower) -> Bool { one === other }
     }
 
-    /// Waits until so many requests have been counted and timed: that is done after the send, so a
-    /// client that has its answer may be a moment early.
+    /// Waits until `requests` requests and their latencies have been counted. The server counts
+    /// latencies after the send, so they may not be counted yet when a client has received the
+    /// reply.
     private func settled(_ server: Server, requests: UInt64) async throws {
         for _ in 0..<2000 {
             let activity = server.figures().activity
