@@ -94,7 +94,7 @@ let package = Package(
             ],
             swiftSettings: settings),
 
-        // What a server says of itself: the model on the wire, and the control socket.
+        // The statistics of a server: their model on the wire, and the control socket that serves them.
         .target(
             name: "Observability",
             dependencies: [
@@ -107,7 +107,7 @@ let package = Package(
             ],
             swiftSettings: settings),
 
-        // What asks servers: stats, top, trace.
+        // The clients of control sockets: stats, top, trace.
         .target(
             name: "ObservabilityClient",
             dependencies: [
@@ -194,6 +194,13 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "NBDLoadTests", dependencies: ["NBDLoad", "NBDProtocol", "LinuxIO"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ObservabilityTests",
+            dependencies: [
+                "Observability", "ObservabilityClient", "ProgramSupport", "NBDServer",
+                "NBDProtocol", "LinuxIO", "LinuxHost",
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "RamdiskNBDTests",

@@ -136,14 +136,15 @@ package struct DiskService: Sendable {
     ) throws -> Running {
         let log = EventLog(logger: logger)
         let server = try makeServer(exports, listeners, tls, log)
-        let watched = MonitoredServer(
+        let monitored = MonitoredServer(
             server: server, exports: exports, addresses: uris(of: listeners.map(\.address)),
             maximumConnections: configuration.options.maximumConnections)
         return Running(
             server: server, exports: exports,
             addresses: listeners.filter { !$0.isPassed }.map(\.address), log: log,
             control: try ControlEndpoint(
-                control: doors.control, metrics: doors.metrics, watched: watched, logger: logger))
+                control: doors.control, metrics: doors.metrics, monitored: monitored,
+                logger: logger))
     }
 
     /// Makes or finds the disks. Until the server serves, a start that is interrupted removes only what it

@@ -28,7 +28,7 @@ extension ProgramSuite {
             "what a server does not have fails with a sentence that says what it has",
             arguments: [
                 (["--export", "nosuch"], "\"vm\", \"db\""),
-                (["--connection", "999"], "there are 1"),
+                (["--connection", "999"], "the server has 1"),
             ])
         func nothingToTrace(options: [String], named: String) async throws {
             try await withServer("--export", "vm=1M", "--export", "db=1M", "--control", control) {
@@ -43,11 +43,11 @@ extension ProgramSuite {
             }
         }
 
-        @Test("what is no socket is said to be none", arguments: ["stats", "top", "trace"])
+        @Test("what is not a socket is named as such", arguments: ["stats", "top", "trace"])
         func noSocket(command: String) async throws {
             let ending = try await program.run([command, "--control", "/etc/passwd"])
             #expect(ending.status == .exited(64))
-            #expect(ending.isOneSentence(naming: "/etc/passwd is no socket"), "\(ending.errors)")
+            #expect(ending.isOneSentence(naming: "/etc/passwd is not a socket"), "\(ending.errors)")
         }
 
         @Test("from a dumb terminal gives lines, without codes")

@@ -69,7 +69,7 @@ package final class EmbeddedServer: Sendable {
             }
             control = try ControlEndpoint(
                 control: doors.control, metrics: doors.metrics,
-                watched: MonitoredServer(
+                monitored: MonitoredServer(
                     server: server, exports: [export], addresses: [],
                     maximumConnections: options.maximumConnections),
                 logger: logger)

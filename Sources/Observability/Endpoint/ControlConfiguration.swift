@@ -4,24 +4,24 @@ package import LinuxIO
 package import Logging
 internal import SystemPackage
 
-/// The control socket and the metrics address that are wanted.
+/// Which control socket and which metrics addresses a server opens.
 package struct ControlConfiguration: Sendable {
-    /// Where the control socket is to be.
+    /// The place of the control socket.
     package enum Socket: Sendable, Equatable {
-        /// Nowhere.
+        /// No control socket.
         case none
-        /// In the runtime directory, under a process's number.
+        /// A socket in the runtime directory, named after the pid of `process`.
         case standard
-        /// At a path.
+        /// A socket at this path.
         case at(String)
     }
 
     package var socket = Socket.standard
-    /// TCP addresses for metrics alone.
+    /// TCP addresses that serve metrics alone.
     package var metrics: [ListenAddress] = []
-    /// Where sockets are that nobody has named.
+    /// The directory of ``Socket/standard``.
     package var directory = RuntimeDirectories().control
-    /// The process whose number such a socket is found under.
+    /// The pid that names the file of ``Socket/standard``.
     package var process = CurrentProcess.pid
 
     package init(
@@ -34,11 +34,11 @@ package struct ControlConfiguration: Sendable {
         self.process = process
     }
 
-    /// Opens all of it, and tells where metrics are.
+    /// Opens the listeners, and logs the URL of each metrics address.
     package func open(logger: Logger) throws(Failure) -> (control: Listener?, metrics: [Listener]) {
         let metrics = try ListenConfiguration.open(metrics, option: "--metrics-listen")
         let control = try openSocket {
-            logger.notice("there is no control socket", metadata: ["reason": "\($0)"])
+            logger.notice("no control socket was opened", metadata: ["reason": "\($0)"])
         }
         for address in metrics.map(\.address) {
             logger.notice("metrics at http://\(address)/metrics")
@@ -46,13 +46,15 @@ package struct ControlConfiguration: Sendable {
         return (control, metrics)
     }
 
-    /// Where the control socket of a process is, unless it is told otherwise.
+    /// Returns the path of a process's control socket in a directory, as ``Socket/standard`` has
+    /// it.
     package static func path(in directory: String, of process: Int32) -> String {
         "\(directory)/\(process).control"
     }
 
-    /// Opens the control socket. Nil when none is wanted, or when nobody asked for it by name and the
-    /// runtime directory cannot be used: a server that cannot be watched still serves.
+    /// Opens the control socket. Returns nil when none is configured. Also returns nil when the
+    /// socket is ``Socket/standard`` and cannot be opened: the user did not ask for it by name, and
+    /// a server that cannot be monitored still serves.
     private func openSocket(onTrouble: (String) -> Void) throws(Failure) -> Listener? {
         switch socket {
         case .none: return nil
@@ -71,18 +73,18 @@ package struct ControlConfiguration: Sendable {
     private static func listen(at path: String) throws(Failure) -> Listener {
         guard let address = SocketAddress.unix(path: path) else {
             throw .usage(
-                "the control socket cannot be at \(path): a path has up to "
-                    + "\(SocketAddress.longestPath) bytes; give another with --control")
+                "cannot open the control socket \(path): the path is longer than "
+                    + "\(SocketAddress.longestPath) bytes; give a shorter one with --control")
         }
         do throws(Errno) {
             return try Listener(unix: address, access: Listener.FileAccess(mode: 0o600))
         } catch .addressInUse {
             throw .unavailable(
-                "the control socket cannot be at \(path): another server answers there, or it is "
-                    + "no socket; give another path with --control")
+                "cannot open the control socket \(path): another server listens there, or the file "
+                    + "is not a socket; give another path with --control")
         } catch {
             throw .unavailable(
-                "the control socket cannot be at \(path): \(error); give another path with "
+                "cannot open the control socket \(path): \(error); give another path with "
                     + "--control, or --no-control")
         }
     }

@@ -8,28 +8,35 @@ internal import NIOPosix
 internal import Synchronization
 internal import SystemPackage
 
-/// Takes in those who ask, and has them answered. As long as nobody does, it is one thread that
-/// sleeps: neither the HTTP library nor Swift's tasks have a thread or memory before somebody connects.
+/// The HTTP endpoint of a server: its control socket and its metrics addresses.
+///
+/// Until the first client connects, the endpoint is one thread that sleeps in poll(2). That thread
+/// starts the NIO event loop and Swift's tasks for the first client, so an endpoint that is never
+/// used costs neither their threads nor their memory.
+///
+/// The endpoint uses NIO because it serves many clients at once, some of them for hours, and parses
+/// what any program may send. The client of this project does not; `HTTPResponseReader` says why.
 package final class ControlEndpoint: Sendable {
-    /// Connections to the control socket at a time, and as many again to the metrics' addresses, so that
-    /// clients of the one cannot keep those of the other out. More are closed at once.
-    private static let limit = 256
+    /// Maximum number of open connections to the control socket, and, counted separately, to the
+    /// metrics addresses, so that clients of one cannot lock out clients of the other. Connections
+    /// beyond it are closed at once.
+    private static let connectionLimit = 256
 
     private let listeners: [Listener]
-    /// How many of them, from the first on, are control sockets.
+    /// Number of control sockets in `listeners`, where they come first: 0 or 1.
     private let controlCount: Int
-    private let watched: MonitoredServer
+    private let monitored: MonitoredServer
     private let logger: Logger
     private let wakeUp: EventFD
     private let thread = Mutex<Thread?>(nil)
-    /// Everybody who asked has been let go.
-    private let answered: OneShotEvent
+    /// Fulfilled when every client is disconnected and the event loop has stopped.
+    private let disconnected: OneShotEvent
     private let isStopped = Atomic<Bool>(false)
-    private let open = Atomic<Int>(0)
-    private let openForMetrics = Atomic<Int>(0)
+    private let controlConnections = Atomic<Int>(0)
+    private let metricsConnections = Atomic<Int>(0)
 
-    /// Somebody who asks.
-    private final class Asker: Sendable {
+    /// A connection that was accepted and is not served yet.
+    private final class AcceptedClient: Sendable {
         private let socket: Mutex<StreamSocket?>
         package let isMetricsOnly: Bool
 
@@ -42,21 +49,21 @@ package final class ControlEndpoint: Sendable {
     }
 
     package init(
-        control: Listener?, metrics: [Listener], watched: MonitoredServer, logger: Logger
+        control: Listener?, metrics: [Listener], monitored: MonitoredServer, logger: Logger
     ) throws(Failure) {
         listeners = (control.map { [$0] } ?? []) + metrics
         controlCount = control == nil ? 0 : 1
-        self.watched = watched
+        self.monitored = monitored
         self.logger = logger
         do throws(Errno) {
             wakeUp = try EventFD()
-            answered = try OneShotEvent()
+            disconnected = try OneShotEvent()
         } catch {
-            throw .system("cannot make the control socket's wake-up: \(error)")
+            throw .system("cannot create an eventfd for the control socket: \(error)")
         }
     }
 
-    /// Answers until ``stop()``.
+    /// Starts the thread that accepts connections. ``stop()`` ends it.
     package func start() throws(Failure) {
         guard !listeners.isEmpty else { return }
         do throws(Errno) {
@@ -67,28 +74,29 @@ package final class ControlEndpoint: Sendable {
         }
     }
 
-    /// Lets everybody go, and comes back when they are gone.
+    /// Disconnects every client, and returns when they are disconnected.
     package func stop() {
         isStopped.store(true, ordering: .releasing)
         wakeUp.signal()
         thread.withLock { $0.take() }?.join()
     }
 
-    private func answer(_ askers: AsyncStream<Asker>) async {
+    /// Serves each client in a task of its own until the stream of clients ends.
+    private func serve(_ clients: AsyncStream<AcceptedClient>) async {
         var group: MultiThreadedEventLoopGroup?
         await withDiscardingTaskGroup { tasks in
-            for await asker in askers {
-                guard let socket = asker.take() else { continue }
+            for await client in clients {
+                guard let socket = client.take() else { continue }
                 let loops = group ?? MultiThreadedEventLoopGroup(numberOfThreads: 1)
                 group = loops
-                let conversation = ControlConversation(
-                    watched: watched, isMetricsOnly: asker.isMetricsOnly)
+                let connection = HTTPConnection(
+                    monitored: monitored, isMetricsOnly: client.isMetricsOnly)
                 let box = Mutex(Optional(socket))
                 tasks.addTask {
                     if let socket = box.withLock({ $0.take() }) {
-                        await conversation.run(socket, on: loops.next())
+                        await connection.run(socket, on: loops.next())
                     }
-                    self.givePlaceBack(isMetricsOnly: asker.isMetricsOnly)
+                    self.releaseSlot(isMetricsOnly: client.isMetricsOnly)
                 }
             }
             tasks.cancelAll()
@@ -96,21 +104,22 @@ package final class ControlEndpoint: Sendable {
         try? await group?.shutdownGracefully()
     }
 
-    // MARK: - On its thread
+    // MARK: - On the endpoint's thread
 
     private func accept() {
-        var inbox: AsyncStream<Asker>.Continuation?
+        var inbox: AsyncStream<AcceptedClient>.Continuation?
         while !isStopped.load(ordering: .acquiring) {
             do throws(Errno) {
                 let ready = try Listener.poll(listeners, or: wakeUp)
                 wakeUp.clear()
                 for index in ready {
-                    guard let asker = try admit(index) else { continue }
-                    if inbox == nil { inbox = beginAnswering() }
-                    inbox?.yield(asker)
+                    guard let client = try acceptClient(index) else { continue }
+                    if inbox == nil { inbox = startServing() }
+                    inbox?.yield(client)
                 }
             } catch {
-                // Want of descriptors or memory: there may be some again soon.
+                // The process is out of descriptors or memory. Retry after a pause, since both may
+                // become available again.
                 if error != .wouldBlock, error != .connectionAbort {
                     Thread.sleep(milliseconds: 100)
                 }
@@ -118,51 +127,58 @@ package final class ControlEndpoint: Sendable {
         }
         guard let inbox else { return }
         inbox.finish()
-        answered.wait()
+        disconnected.wait()
     }
 
-    /// Starts the task that answers, for the first one who asks.
-    private func beginAnswering() -> AsyncStream<Asker>.Continuation {
-        let (askers, inbox) = AsyncStream.makeStream(of: Asker.self)
+    /// Starts the task that serves clients. Called for the first client.
+    private func startServing() -> AsyncStream<AcceptedClient>.Continuation {
+        let (clients, inbox) = AsyncStream.makeStream(of: AcceptedClient.self)
         Task.detached {
-            await self.answer(askers)
-            self.answered.signal()
+            await self.serve(clients)
+            self.disconnected.signal()
         }
         return inbox
     }
 
-    /// Somebody who may ask; nil for who may not, or not now.
-    private func admit(_ index: Int) throws(Errno) -> Asker? {
+    /// Accepts a connection. Returns nil, and closes it, when its user may not use the control
+    /// socket or too many connections are open.
+    private func acceptClient(_ index: Int) throws(Errno) -> AcceptedClient? {
         let socket = try listeners[index].accept()
         let isMetricsOnly = index >= controlCount
-        if !isMetricsOnly, !Self.isOurs(try socket.peer()) { return nil }
-        guard takePlace(isMetricsOnly: isMetricsOnly) else { return nil }
-        return Asker(socket, isMetricsOnly: isMetricsOnly)
+        if !isMetricsOnly, !Self.isAllowed(try socket.peer()) { return nil }
+        guard acquireSlot(isMetricsOnly: isMetricsOnly) else { return nil }
+        return AcceptedClient(socket, isMetricsOnly: isMetricsOnly)
     }
 
-    /// Counts one more connection of a kind; false when there are too many. Only this thread adds.
-    private func takePlace(isMetricsOnly: Bool) -> Bool {
+    /// Counts one more connection of its kind, and returns false at the limit. Only the endpoint's
+    /// thread increments the counters, so comparing and then adding cannot exceed the limit.
+    private func acquireSlot(isMetricsOnly: Bool) -> Bool {
         if isMetricsOnly {
-            guard openForMetrics.load(ordering: .relaxed) < Self.limit else { return false }
-            openForMetrics.wrappingAdd(1, ordering: .relaxed)
+            guard metricsConnections.load(ordering: .relaxed) < Self.connectionLimit else {
+                return false
+            }
+            metricsConnections.wrappingAdd(1, ordering: .relaxed)
         } else {
-            guard open.load(ordering: .relaxed) < Self.limit else { return false }
-            open.wrappingAdd(1, ordering: .relaxed)
+            guard controlConnections.load(ordering: .relaxed) < Self.connectionLimit else {
+                return false
+            }
+            controlConnections.wrappingAdd(1, ordering: .relaxed)
         }
         return true
     }
 
-    private func givePlaceBack(isMetricsOnly: Bool) {
+    private func releaseSlot(isMetricsOnly: Bool) {
         if isMetricsOnly {
-            openForMetrics.wrappingSubtract(1, ordering: .relaxed)
+            metricsConnections.wrappingSubtract(1, ordering: .relaxed)
         } else {
-            open.wrappingSubtract(1, ordering: .relaxed)
+            controlConnections.wrappingSubtract(1, ordering: .relaxed)
         }
     }
 
-    /// The file's mode lets in nobody but its owner and root. Whoever got in all the same, by a mode
-    /// that was changed or a descriptor that was handed on, is refused here.
-    private static func isOurs(_ peer: Peer) -> Bool {
+    /// Returns whether the client runs as the server's user or as root. The mode of the socket file
+    /// already keeps other users out; this check also rejects a client that connected because the
+    /// mode was changed or because it was passed a descriptor.
+    private static func isAllowed(_ peer: Peer) -> Bool {
         guard case .process(let credentials) = peer else { return false }
         return credentials.uid == geteuid() || credentials.uid == 0
     }

@@ -1,56 +1,61 @@
 internal import NBDServer
 
-/// Writes figures in the text format 0.0.4, with base units and names as Prometheus' conventions
-/// have them: seconds, bytes, `_total` for what only grows.
+/// A snapshot in Prometheus' text format 0.0.4, with base units and names by its conventions:
+/// seconds, bytes, `_total` for counters.
+///
+/// swift-prometheus would not fit: it wants to own the counters and have them incremented through
+/// it, while here a scrape reads counters that the engine keeps anyway.
 struct MetricsText {
     private(set) var text = ""
 
-    /// All of a server's figures. Connections come and go, so there are no series of their own for
-    /// them: those of a disk have all that its connections did.
+    /// Writes all statistics of a server. Connections are short-lived, so they have no series of
+    /// their own: the series of a disk include everything that its connections did.
     init(_ stats: Stats) {
         writeServer(stats.server)
         writeDisks(stats.disks)
         writeRequests(stats.disks)
-        writeWays(stats.disks)
+        writeBatchesAndPolling(stats.disks)
     }
 
     private mutating func writeServer(_ server: ServerStats) {
-        one("build_info", .gauge, "Version of the server.", 1, [("version", server.version)])
-        one("uptime_seconds", .gauge, "Time since it began to serve.", server.uptimeSeconds)
-        one(
-            "resident_memory_bytes", .gauge, "Memory of the process in RAM, disks included.",
+        single("build_info", .gauge, "Version of the server.", 1, [("version", server.version)])
+        single("uptime_seconds", .gauge, "Time since the server started.", server.uptimeSeconds)
+        single(
+            "resident_memory_bytes", .gauge, "Resident memory of the process, including its disks.",
             server.residentBytes)
-        one("connections", .gauge, "Connections open now.", server.openConnections)
-        one("connections_limit", .gauge, "Connections there may be.", server.maximumConnections)
-        one(
-            "connections_accepted_total", .counter, "Connections taken in.",
+        single("connections", .gauge, "Open connections.", server.openConnections)
+        single(
+            "connections_limit", .gauge, "Maximum number of open connections.",
+            server.maximumConnections)
+        single(
+            "connections_accepted_total", .counter, "Connections accepted.",
             server.acceptedConnections)
-        one(
-            "connections_refused_total", .counter, "Clients turned away.",
+        single(
+            "connections_refused_total", .counter, "Clients rejected before they were served.",
             server.refusedConnections)
-        one(
+        single(
             "protocol_violations_total", .counter,
-            "Connections ended because the client broke the protocol.", server.violations)
-        one("trace_readers", .gauge, "Readers of /trace.", server.traceReaders)
+            "Connections closed because the client violated the protocol.", server.violations)
+        single("trace_readers", .gauge, "Clients that are reading /trace.", server.traceReaders)
     }
 
     private mutating func writeDisks(_ disks: [DiskStats]) {
         begin("disk_size_bytes", .gauge, "Size of the disk.")
         for disk in disks { line("disk_size_bytes", disk.sizeBytes, disk.labels) }
-        begin("disk_resident_bytes", .gauge, "Memory that the disk takes up.")
+        begin("disk_resident_bytes", .gauge, "Resident memory of the disk.")
         for disk in disks { line("disk_resident_bytes", disk.residentBytes, disk.labels) }
-        begin("disk_connections", .gauge, "Connections that use the disk now.")
+        begin("disk_connections", .gauge, "Open connections that use the disk.")
         for disk in disks { line("disk_connections", disk.openConnections, disk.labels) }
     }
 
     private mutating func writeRequests(_ disks: [DiskStats]) {
-        begin("requests_total", .counter, "Requests answered.")
-        each(disks) { $0.line("requests_total", $1.requests, $2) }
-        begin("bytes_total", .counter, "Bytes of the requests that went well.")
-        each(disks) { $0.line("bytes_total", $1.bytes, $2) }
-        begin("request_errors_total", .counter, "Requests answered with an error.")
-        each(disks) { $0.line("request_errors_total", $1.errors, $2) }
-        begin("errors_total", .counter, "Errors answered, by the protocol's name for them.")
+        begin("requests_total", .counter, "Requests completed, with or without an error.")
+        forEachCommand(disks) { $0.line("requests_total", $1.requests, $2) }
+        begin("bytes_total", .counter, "Bytes of the requests that succeeded.")
+        forEachCommand(disks) { $0.line("bytes_total", $1.bytes, $2) }
+        begin("request_errors_total", .counter, "Requests that failed.")
+        forEachCommand(disks) { $0.line("request_errors_total", $1.errors, $2) }
+        begin("errors_total", .counter, "Error replies, by the protocol's name of the error.")
         for disk in disks {
             for error in disk.activity.errors {
                 line("errors_total", error.requests, disk.labels + [("error", error.error)])
@@ -58,15 +63,15 @@ struct MetricsText {
         }
         begin(
             "request_duration_seconds", .histogram,
-            "From the receive that brought a request to the end of the send of its reply.")
-        each(disks) { text, command, labels in
+            "Time from the receive that returned a request to the end of the send of its reply.")
+        forEachCommand(disks) { text, command, labels in
             guard command.command != .disconnect else { return }
             text.histogram("request_duration_seconds", command.latency, labels)
         }
     }
 
-    private mutating func writeWays(_ disks: [DiskStats]) {
-        begin("batch_requests", .histogram, "Requests whose replies left in one send.")
+    private mutating func writeBatchesAndPolling(_ disks: [DiskStats]) {
+        begin("batch_requests", .histogram, "Requests whose replies were sent in one call.")
         for disk in disks {
             let batches = disk.activity.batches
             var sum: UInt64 = 0
@@ -78,9 +83,11 @@ struct MetricsText {
             line("batch_requests_sum", batches.requests, disk.labels)
             line("batch_requests_count", batches.count, disk.labels)
         }
-        begin("poll_hits_total", .counter, "Waits that found the next request while looking.")
+        begin("poll_hits_total", .counter, "Waits in which busy-polling received the next request.")
         for disk in disks { line("poll_hits_total", disk.activity.polling.hits, disk.labels) }
-        begin("poll_sleeps_total", .counter, "Waits that slept until the next request came.")
+        begin(
+            "poll_sleeps_total", .counter, "Waits in which the thread slept until the next request."
+        )
         for disk in disks { line("poll_sleeps_total", disk.activity.polling.sleeps, disk.labels) }
     }
 
@@ -104,14 +111,14 @@ struct MetricsText {
         text += " \(value)\n"
     }
 
-    private mutating func one(
+    private mutating func single(
         _ name: String, _ kind: Kind, _ help: String, _ value: some Numeric, _ labels: Labels = []
     ) {
         begin(name, kind, help)
         line(name, value, labels)
     }
 
-    private mutating func each(
+    private mutating func forEachCommand(
         _ disks: [DiskStats], _ body: (inout Self, CommandActivity, Labels) -> Void
     ) {
         for disk in disks {
@@ -121,7 +128,7 @@ struct MetricsText {
         }
     }
 
-    /// A bucket for each power of two from 1 microsecond to 17 seconds.
+    /// Writes a histogram with one bucket for each power of two from 1 microsecond to 17 seconds.
     private mutating func histogram(
         _ name: String, _ latency: LatencyHistogram, _ labels: Labels
     ) {

@@ -5,11 +5,12 @@ internal import LinuxIO
 internal import NBDProtocol
 package import NBDServer
 
-/// Whom the control socket answers for.
+/// The server that a control socket reports on.
 package struct MonitoredServer: Sendable {
     package let server: Server
-    /// In the order that the server has them.
+    /// The server's exports, in its order.
     package let exports: [Export]
+    /// The addresses the server listens on, as NBD URIs.
     package let addresses: [String]
     package let maximumConnections: Int
 
@@ -20,66 +21,66 @@ package struct MonitoredServer: Sendable {
         self.maximumConnections = maximumConnections
     }
 
-    /// Everything at this moment.
+    /// Returns a snapshot of all statistics.
     package func stats() -> Stats {
-        let figures = server.figures()
+        let snapshot = server.figures()
         return Stats(
-            server: serverStats(figures),
-            disks: zip(exports, figures.exports).map { DiskStats($0, $1) },
-            connections: figures.connections.map { connection in
+            server: serverStats(snapshot),
+            disks: zip(exports, snapshot.exports).map { DiskStats($0, $1) },
+            connections: snapshot.connections.map { connection in
                 ConnectionStats(connection, export: connection.export.map { exports[$0].name })
             })
     }
 
-    private func serverStats(_ figures: ServerStatistics) -> ServerStats {
+    private func serverStats(_ snapshot: ServerStatistics) -> ServerStats {
         ServerStats(
             version: Version.current, pid: getpid(),
-            uptimeSeconds: Double(figures.uptimeNanoseconds) / 1e9,
-            monotonicNanoseconds: figures.monotonicNanoseconds, isCounting: figures.isCounting,
+            uptimeSeconds: Double(snapshot.uptimeNanoseconds) / 1e9,
+            monotonicNanoseconds: snapshot.monotonicNanoseconds, isCounting: snapshot.isCounting,
             addresses: addresses, residentBytes: ResidentMemory.bytes,
-            openConnections: figures.connections.count, maximumConnections: maximumConnections,
-            acceptedConnections: figures.accepted, refusedConnections: figures.rejected,
-            violations: figures.violations, traceReaders: figures.traceReaders,
-            activity: Activity(figures.activity))
+            openConnections: snapshot.connections.count, maximumConnections: maximumConnections,
+            acceptedConnections: snapshot.accepted, refusedConnections: snapshot.rejected,
+            violations: snapshot.violations, traceReaders: snapshot.traceReaders,
+            activity: Activity(snapshot.activity))
     }
 }
 
 extension DiskStats {
-    package init(_ export: Export, _ figures: ExportStatistics) {
+    package init(_ export: Export, _ statistics: ExportStatistics) {
         self.init(
             export: export.name, sizeBytes: export.disk.size,
             residentBytes: export.disk.residentBytes, isSparse: export.disk.isSparse,
             isReadOnly: export.isReadOnly,
             isLocked: !export.disk.isSparse && export.disk.lockFailure == nil,
-            openConnections: figures.openConnections, activity: Activity(figures.activity))
+            openConnections: statistics.openConnections, activity: Activity(statistics.activity))
     }
 }
 
 extension ConnectionStats {
-    package init(_ figures: ConnectionStatistics, export: String?) {
+    package init(_ statistics: ConnectionStatistics, export: String?) {
         self.init(
-            number: figures.number, client: figures.client, export: export,
-            isTLS: figures.isEncrypted, openSeconds: Double(figures.openNanoseconds) / 1e9,
+            number: statistics.number, client: statistics.client, export: export,
+            isTLS: statistics.isEncrypted, openSeconds: Double(statistics.openNanoseconds) / 1e9,
             mappedBytes: UInt64(ConnectionStatistics.mappedBytes),
-            activity: Activity(figures.activity))
+            activity: Activity(statistics.activity))
     }
 }
 
 extension Activity {
-    package init(_ figures: ActivityStatistics) {
-        commands = ActivityStatistics.commands.filter { figures.requests(of: $0) > 0 }.map {
+    package init(_ statistics: ActivityStatistics) {
+        commands = ActivityStatistics.commands.filter { statistics.requests(of: $0) > 0 }.map {
             command in
             CommandActivity(
-                command: CommandName(command), requests: figures.requests(of: command),
-                bytes: figures.bytes(of: command), errors: figures.errors(of: command),
+                command: CommandName(command), requests: statistics.requests(of: command),
+                bytes: statistics.bytes(of: command), errors: statistics.errors(of: command),
                 latency: LatencyHistogram(
-                    counts: figures.latencies(of: command),
-                    sumNanoseconds: figures.nanoseconds(of: command)))
+                    counts: statistics.latencies(of: command),
+                    sumNanoseconds: statistics.nanoseconds(of: command)))
         }
-        errors = figures.errorCounts.map { ErrorCount(error: $0.name, requests: $0.requests) }
+        errors = statistics.errorCounts.map { ErrorCount(error: $0.name, requests: $0.requests) }
         batches = Batches(
-            count: figures.batches, requests: figures.batchedRequests,
-            bySize: figures.batchesBySize)
-        polling = Polling(hits: figures.pollHits, sleeps: figures.pollSleeps)
+            count: statistics.batches, requests: statistics.batchedRequests,
+            bySize: statistics.batchesBySize)
+        polling = Polling(hits: statistics.pollHits, sleeps: statistics.pollSleeps)
     }
 }

@@ -1,14 +1,17 @@
 internal import NBDProtocol
 internal import NBDServer
 
-/// Writes ``TraceLine/request(_:)`` lines, as ``TraceEvent``'s own coding would.
+/// An encoder of ``TraceLine/request(_:)`` lines.
+///
+/// It writes the JSON that `JSONEncoder` would write for a ``TraceEvent``, but directly: the server
+/// encodes every traced request, and must keep up with its own connections.
 struct TraceLineText {
-    /// What times are counted from.
+    /// Start of the trace on `CLOCK_MONOTONIC`; times in the lines are relative to it.
     let startNanoseconds: UInt64
-    /// The exports' names as JSON, in the server's order.
+    /// The names of the exports as JSON strings, in the server's order.
     let exports: [String]
 
-    /// The line, with its end.
+    /// Returns the line of a request, with its line feed.
     func line(_ record: TraceRecord) -> String {
         let time =
             record.receivedNanoseconds > startNanoseconds
@@ -23,7 +26,7 @@ struct TraceLineText {
         return line + "}\n"
     }
 
-    /// The names of flags, by their bits (specification: "Command flags").
+    /// The names of the flags, by bit number (NBD specification, Command flags).
     private static let names = ["fua", "no_hole", "df", "req_one", "fast_zero", "payload_len"]
 
     private static func flags(_ flags: CommandFlags) -> String {

@@ -1,34 +1,34 @@
 package import NBDServer
 
-/// What passes. Nil lets everything pass.
+/// The server's side of a trace filter: which requests a trace includes. A nil member includes all.
 package struct TraceSelection: Sendable, Equatable {
     var commands: Set<CommandName>?
     var minimumNanoseconds: UInt64 = 0
     var export: String?
     var connection: UInt64?
     var offsets: ClosedRange<UInt64>?
-    /// How many requests are told before the stream ends.
+    /// Number of requests after which the stream ends.
     var count: UInt64?
 
-    /// Why a query makes no sense, in one line.
+    /// A query that is not valid, with the reason in one line.
     package struct QueryError: Error, Equatable {
         let sentence: String
     }
 
-    /// Everything.
+    /// A selection that includes every request.
     package init() {}
 
-    /// What a query says: pairs of names and values.
+    /// Parses a query, given as pairs of names and values.
     package init(query: [(name: String, value: String)]) throws(QueryError) {
         for (name, value) in query {
-            guard try set(name, value) else {
-                throw QueryError(sentence: "\(name)=\(value) cannot be understood")
+            guard try apply(name, value) else {
+                throw QueryError(sentence: "\(name)=\(value) is not a valid filter")
             }
         }
     }
 
-    /// False when the value is none for that name.
-    private mutating func set(_ name: String, _ value: String) throws(QueryError) -> Bool {
+    /// Applies one parameter. Returns false when the value is not valid for that name.
+    private mutating func apply(_ name: String, _ value: String) throws(QueryError) -> Bool {
         switch name {
         case "command":
             let names = value.split(separator: ",").map { CommandName(rawValue: String($0)) }
@@ -51,24 +51,24 @@ package struct TraceSelection: Sendable, Equatable {
             count = UInt64(value)
             return (count ?? 0) > 0
         default:
-            throw QueryError(sentence: "there is no filter \(name)")
+            throw QueryError(sentence: "there is no filter named \(name)")
         }
     }
 
-    /// Whether a request is to be told; `export` is the name of its disk.
+    /// Returns whether the trace includes a request; `export` is the name of its disk.
     package func passes(_ record: TraceRecord, export: String) -> Bool {
         if record.durationNanoseconds < minimumNanoseconds { return false }
         if let commands, !commands.contains(CommandName(record.command)) { return false }
         if let wanted = self.export, wanted != export { return false }
         if let connection, connection != record.connection { return false }
         guard let offsets else { return true }
-        // A request without a length touches the byte at its offset.
+        // A request of length 0 counts as touching the byte at its offset.
         let last = record.offset.addingReportingOverflow(max(record.length, 1) - 1)
         return record.offset <= offsets.upperBound
             && (last.overflow || last.partialValue >= offsets.lowerBound)
     }
 
-    /// `100us`, `5ms`, `1s`, `2000ns`, `2000`.
+    /// Parses a duration in nanoseconds: `100us`, `5ms`, `1s`, `2000ns`, `2000`.
     private static func nanoseconds(_ text: String) -> UInt64? {
         let units: [(String, UInt64)] = [
             ("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000),
@@ -79,7 +79,7 @@ package struct TraceSelection: Sendable, Equatable {
         return product.overflow ? nil : product.partialValue
     }
 
-    /// `FIRST-LAST` or `FIRST-`.
+    /// Parses a range of bytes: `FIRST-LAST` or `FIRST-`.
     private static func range(_ text: String) -> ClosedRange<UInt64>? {
         let ends = text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
         guard ends.count == 2, let first = UInt64(ends[0]) else { return nil }

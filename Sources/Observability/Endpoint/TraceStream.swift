@@ -4,46 +4,49 @@ internal import Glibc
 internal import LinuxIO
 internal import NBDServer
 
-/// Turns what connections trace into lines. It holds no more than one piece: what is not asked for
-/// in time is overwritten in the connections' rings, and counted.
+/// The lines of a trace, in pieces.
+///
+/// The stream buffers at most one piece. When its client reads too slowly, connections overwrite
+/// the records in their rings before the stream has read them; the stream counts those as dropped.
 struct TraceStream: ~Copyable {
     private var follower: TraceFollower
     private let selection: TraceSelection
-    private let names: [String]
+    private let exportNames: [String]
     private let text: TraceLineText
     private let encoder = JSONEncoder()
-    private var told: UInt64 = 0
-    private var hasBegun = false
-    private var isOver = false
+    private var sentRequests: UInt64 = 0
+    private var hasStarted = false
+    private var isFinished = false
     private var lastStatus = MonotonicTime.now()
 
-    /// Requests that are looked at for one piece.
+    /// Maximum number of records that one piece is made of.
     private static let pieceLimit = 2048
-    /// Looking again and again without finding anything, the pause grows to the longest.
+    /// Pause between two reads of the rings. It doubles, up to the longest, while they return
+    /// nothing.
     private static let shortestPause = Duration.milliseconds(2)
     private static let longestPause = Duration.milliseconds(50)
-    private static let statusMilliseconds = 1000
+    private static let statusIntervalMilliseconds = 1000
 
     init(_ follower: consuming TraceFollower, _ selection: TraceSelection, exports: [Export]) throws
     {
         let start = follower.startNanoseconds
         self.follower = follower
         self.selection = selection
-        names = exports.map(\.name)
+        exportNames = exports.map(\.name)
         text = TraceLineText(
             startNanoseconds: start,
-            exports: try names.map {
+            exports: try exportNames.map {
                 String(decoding: try JSONEncoder().encode($0), as: UTF8.self)
             })
     }
 
-    /// The next lines, at least one; nil when the stream is over. Waits for them.
+    /// Waits for the next lines and returns at least one, or nil at the end of the stream.
     mutating func next() async throws -> [UInt8]? {
-        if !hasBegun {
-            hasBegun = true
+        if !hasStarted {
+            hasStarted = true
             return try line(.start(start()))
         }
-        if isOver { return nil }
+        if isFinished { return nil }
         var pause = Self.shortestPause
         while true {
             let lines = try nextLines()
@@ -56,16 +59,16 @@ struct TraceStream: ~Copyable {
     private mutating func nextLines() throws -> [UInt8] {
         var lines: [UInt8] = []
         for record in follower.read(atMost: Self.pieceLimit)
-        where selection.passes(record, export: names[record.export]) {
+        where selection.passes(record, export: exportNames[record.export]) {
             lines += text.line(record).utf8
-            told += 1
-            if told == selection.count {
-                isOver = true
+            sentRequests += 1
+            if sentRequests == selection.count {
+                isFinished = true
                 return lines + (try line(.end(status())))
             }
         }
         let now = MonotonicTime.now()
-        if lastStatus.adding(milliseconds: Self.statusMilliseconds) < now {
+        if lastStatus.adding(milliseconds: Self.statusIntervalMilliseconds) < now {
             lastStatus = now
             lines += try line(.status(status()))
         }
@@ -84,7 +87,7 @@ struct TraceStream: ~Copyable {
     private func status() -> TraceStatus {
         TraceStatus(
             timeNanoseconds: MonotonicTime.now().nanoseconds &- follower.startNanoseconds,
-            toldRequests: told, droppedRequests: follower.droppedRequests)
+            toldRequests: sentRequests, droppedRequests: follower.droppedRequests)
     }
 
     private func line(_ line: TraceLine) throws -> [UInt8] {

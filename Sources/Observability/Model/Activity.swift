@@ -1,8 +1,8 @@
-/// Requests, errors, batches and polling of one connection, or of several put together.
+/// Requests, errors, batches and polling of one connection, or the sum over several.
 package struct Activity: Codable, Sendable, Equatable {
-    /// One entry for each command that came at all, in the order of ``CommandName``.
+    /// One entry for each command that was received at least once, in the order of ``CommandName``.
     package var commands: [CommandActivity] = []
-    /// One entry for each error that was answered at all.
+    /// One entry for each error that was sent at least once.
     package var errors: [ErrorCount] = []
     package var batches = Batches()
     package var polling = Polling()
@@ -17,35 +17,36 @@ package struct Activity: Codable, Sendable, Equatable {
         self.polling = polling
     }
 
-    /// Requests of every command.
+    /// Number of requests of all commands.
     package var requests: UInt64 { commands.reduce(0) { $0 + $1.requests } }
 
-    /// The entry of a command; an empty one if it never came.
+    /// Returns the entry of a command; an empty one if it was never received.
     package func command(_ name: CommandName) -> CommandActivity {
         commands.first { $0.command == name } ?? CommandActivity(command: name)
     }
 }
 
-/// A command, by the name it has in JSON, in metrics and in `trace --command`.
+/// A command, by its name in JSON, in metrics and in `trace --command`.
 package enum CommandName: String, Codable, Sendable, CaseIterable {
     case read, write, disconnect, flush, trim, cache
     case writeZeroes = "write_zeroes"
     case blockStatus = "block_status"
-    /// A number that the protocol does not have.
+    /// A command that the protocol does not define.
     case unknown
 }
 
-/// What one command did.
+/// The counters of one command.
 package struct CommandActivity: Codable, Sendable, Equatable {
     package var command: CommandName
-    /// Answered, with or without an error.
+    /// Requests completed, with or without an error.
     package var requests: UInt64 = 0
-    /// Sum of the lengths of those that went well: data for reads and writes, ranges for the rest.
+    /// Sum of the lengths of the requests that succeeded: data for reads and writes, ranges for the
+    /// rest.
     package var bytes: UInt64 = 0
-    /// Answered with an error.
+    /// Requests that failed.
     package var errors: UInt64 = 0
-    /// Service time: from the receive that brought the request to the end of the send that took its
-    /// reply. Requests of one batch share both moments.
+    /// Service time: from the receive that returned the request to the end of the send that carried
+    /// its reply. Requests of one batch share both moments.
     package var latency = LatencyHistogram()
 
     package init(
@@ -60,7 +61,7 @@ package struct CommandActivity: Codable, Sendable, Equatable {
     }
 }
 
-/// How often one error was answered.
+/// How often the server sent one error.
 package struct ErrorCount: Codable, Sendable, Equatable {
     /// `EPERM`, `EINVAL`, `ENOSPC`, … as in the specification; `other` for the rest.
     package var error: String
@@ -72,14 +73,15 @@ package struct ErrorCount: Codable, Sendable, Equatable {
     }
 }
 
-/// Batches: the requests whose replies left in one send. Their size is the queue depth that the
-/// server has seen.
+/// Counters of batches. A batch is the requests whose replies were sent in one call; its size is
+/// the queue depth that the server observed.
 package struct Batches: Codable, Sendable, Equatable {
-    /// Batches there were.
+    /// Number of batches.
     package var count: UInt64 = 0
-    /// Requests in them.
+    /// Number of requests in all batches.
     package var requests: UInt64 = 0
-    /// Batches of 1, of up to 2, 4, 8, …: entry i counts those of over 2^(i-1) and up to 2^i requests.
+    /// Batches by size: entry 0 counts those of 1 request, entry i those of more than 2^(i-1) and
+    /// up to 2^i requests.
     package var bySize: [UInt64] = []
 
     package init(count: UInt64 = 0, requests: UInt64 = 0, bySize: [UInt64] = []) {
@@ -88,15 +90,15 @@ package struct Batches: Codable, Sendable, Equatable {
         self.bySize = bySize
     }
 
-    /// Requests in a batch on average; 0 when there was none.
+    /// Mean number of requests in a batch; 0 without batches.
     package var average: Double { count == 0 ? 0 : Double(requests) / Double(count) }
 }
 
-/// Looking for the next request before sleeping (`--poll-us`).
+/// Counters of busy-polling for the next request before sleeping (`--poll-us`).
 package struct Polling: Codable, Sendable, Equatable {
-    /// Times that the next request was found while looking.
+    /// Waits in which busy-polling received the next request.
     package var hits: UInt64 = 0
-    /// Times that the thread went to sleep until it came.
+    /// Waits in which the thread slept until the next request.
     package var sleeps: UInt64 = 0
 
     package init(hits: UInt64 = 0, sleeps: UInt64 = 0) {
@@ -104,7 +106,7 @@ package struct Polling: Codable, Sendable, Equatable {
         self.sleeps = sleeps
     }
 
-    /// Part of the waits that needed no sleep, 0 to 1; nil when there was none.
+    /// Fraction of the waits that needed no sleep, 0 to 1; nil without waits.
     package var hitRate: Double? {
         hits + sleeps == 0 ? nil : Double(hits) / Double(hits + sleeps)
     }

@@ -1,19 +1,20 @@
 internal import NBDServer
 
-/// Times in nanoseconds, in the buckets of ``NBDServer/LatencyScale``. In JSON the buckets that are
-/// not empty, and percentiles for whoever does not want to work them out.
+/// A histogram of durations in nanoseconds, with the buckets of ``NBDServer/LatencyScale``. Its
+/// JSON has the buckets that are not empty, and percentiles, so that its reader need not compute
+/// them.
 package struct LatencyHistogram: Sendable, Equatable {
-    /// Times counted.
+    /// Number of durations.
     package private(set) var count: UInt64 = 0
-    /// Their sum.
+    /// Sum of the durations.
     package private(set) var sumNanoseconds: UInt64 = 0
-    /// Counts by the index of the bucket; zeroes at the end are left out.
+    /// Counts by index of the bucket, without trailing zeros.
     package private(set) var counts: [UInt64] = []
 
-    /// An empty histogram.
+    /// Creates an empty histogram.
     package init() {}
 
-    /// A histogram from the engine's counters.
+    /// Creates a histogram from the engine's counters.
     package init(counts: [UInt64], sumNanoseconds: UInt64) {
         let used = counts.lastIndex { $0 != 0 }.map { $0 + 1 } ?? 0
         self.counts = Array(counts.prefix(used))
@@ -21,34 +22,34 @@ package struct LatencyHistogram: Sendable, Equatable {
         count = counts.reduce(0, &+)
     }
 
-    /// Average in nanoseconds; nil when it is empty.
+    /// Mean in nanoseconds; nil when the histogram is empty.
     package var meanNanoseconds: Double? {
         count == 0 ? nil : Double(sumNanoseconds) / Double(count)
     }
 
-    /// The time in nanoseconds that `percent` of all times do not exceed, as the bound of a bucket:
-    /// at most one eighth too long. Nil when it is empty.
+    /// Returns the duration in nanoseconds that `percent` of all durations do not exceed, rounded
+    /// up to the bound of a bucket: at most one eighth too long. Nil when the histogram is empty.
     package func percentile(_ percent: Double) -> UInt64? {
         guard count > 0 else { return nil }
         let wanted = max(1, UInt64((Double(count) * percent / 100).rounded(.up)))
         var seen: UInt64 = 0
-        for (bucket, number) in counts.enumerated() {
-            seen += number
+        for (bucket, bucketCount) in counts.enumerated() {
+            seen += bucketCount
             if seen >= wanted { return LatencyScale.upperBound(of: bucket) }
         }
         return LatencyScale.upperBound(of: max(0, counts.count - 1))
     }
 
-    /// What came since an earlier look at the same histogram.
+    /// Returns the durations added since an earlier snapshot of the same histogram.
     package func since(_ earlier: LatencyHistogram) -> LatencyHistogram {
-        let counts = counts.enumerated().map { bucket, number in
-            number &- (bucket < earlier.counts.count ? earlier.counts[bucket] : 0)
+        let counts = counts.enumerated().map { bucket, bucketCount in
+            bucketCount &- (bucket < earlier.counts.count ? earlier.counts[bucket] : 0)
         }
         return LatencyHistogram(
             counts: counts, sumNanoseconds: sumNanoseconds &- earlier.sumNanoseconds)
     }
 
-    /// Counts one time.
+    /// Adds one duration.
     package mutating func add(nanoseconds: UInt64) {
         let bucket = LatencyScale.bucket(of: nanoseconds)
         counts += [UInt64](repeating: 0, count: max(0, bucket + 1 - counts.count))
@@ -57,11 +58,11 @@ package struct LatencyHistogram: Sendable, Equatable {
         sumNanoseconds &+= nanoseconds
     }
 
-    /// Puts another's times to these.
+    /// Adds the durations of another histogram.
     package mutating func add(_ other: LatencyHistogram) {
         let length = max(counts.count, other.counts.count)
         counts += [UInt64](repeating: 0, count: length - counts.count)
-        for (bucket, number) in other.counts.enumerated() { counts[bucket] += number }
+        for (bucket, otherCount) in other.counts.enumerated() { counts[bucket] += otherCount }
         count += other.count
         sumNanoseconds += other.sumNanoseconds
     }
@@ -76,7 +77,7 @@ extension LatencyHistogram: Codable {
     /// A bucket that is not empty.
     private struct Bucket: Codable {
         package var index: Int
-        /// Times in it are below this.
+        /// Its durations are less than this.
         package var belowNanoseconds: UInt64
         package var count: UInt64
     }
@@ -87,7 +88,8 @@ extension LatencyHistogram: Codable {
         for bucket in try values.decode([Bucket].self, forKey: .buckets) {
             guard counts.indices.contains(bucket.index) else {
                 throw DecodingError.dataCorruptedError(
-                    forKey: .buckets, in: values, debugDescription: "no bucket \(bucket.index)")
+                    forKey: .buckets, in: values,
+                    debugDescription: "there is no bucket \(bucket.index)")
             }
             counts[bucket.index] = bucket.count
         }
@@ -104,9 +106,9 @@ extension LatencyHistogram: Codable {
         try values.encodeIfPresent(percentile(90), forKey: .p90Nanoseconds)
         try values.encodeIfPresent(percentile(99), forKey: .p99Nanoseconds)
         try values.encodeIfPresent(percentile(99.9), forKey: .p999Nanoseconds)
-        let buckets = counts.enumerated().filter { $0.element != 0 }.map { index, number in
+        let buckets = counts.enumerated().filter { $0.element != 0 }.map { index, count in
             Bucket(
-                index: index, belowNanoseconds: LatencyScale.upperBound(of: index), count: number)
+                index: index, belowNanoseconds: LatencyScale.upperBound(of: index), count: count)
         }
         try values.encode(buckets, forKey: .buckets)
     }

@@ -1,78 +1,78 @@
-/// Everything at one moment. Figures of different connections are not taken at exactly the same
-/// nanosecond; each by itself is never torn.
+/// A snapshot of all statistics. The counters of different connections are not read at exactly the
+/// same nanosecond; no single counter is torn.
 package struct Stats: Codable, Sendable, Equatable {
     package var server: ServerStats
-    /// In the order of the command line.
+    /// The disks, in the order of the command line.
     package var disks: [DiskStats]
-    /// Those that are open, oldest first.
+    /// The open connections, oldest first.
     package var connections: [ConnectionStats]
 }
 
-/// The server as a whole.
+/// Statistics of the server as a whole.
 package struct ServerStats: Codable, Sendable, Equatable {
     /// The program's version.
     package var version: String
-    /// The process's number.
+    /// The pid of the server.
     package var pid: Int32
-    /// Since it began to serve.
+    /// Time since the server started to serve.
     package var uptimeSeconds: Double
-    /// When these figures were taken, on a clock that only goes forward: for rates between two.
+    /// The time of this snapshot on `CLOCK_MONOTONIC`, to compute rates between two snapshots.
     package var monotonicNanoseconds: UInt64
-    /// Whether requests are counted: false with `--no-stats`, when every activity is empty.
+    /// Whether the server counts requests. False with `--no-stats`; every activity is then empty.
     package var isCounting: Bool
-    /// Where it listens, as NBD URIs.
+    /// The addresses the server listens on, as NBD URIs.
     package var addresses: [String]
-    /// Memory of the whole process, disks included, that is in RAM now (VmRSS).
+    /// Resident memory of the whole process, including its disks (VmRSS).
     package var residentBytes: UInt64
-    /// Connections that are open now.
+    /// Open connections.
     package var openConnections: Int
-    /// Connections there may be.
+    /// Maximum number of open connections.
     package var maximumConnections: Int
-    /// Connections taken in since the start.
+    /// Connections accepted since the start.
     package var acceptedConnections: UInt64
-    /// Clients turned away because there were too many.
+    /// Clients rejected before they were served: not admitted, or over a limit.
     package var refusedConnections: UInt64
-    /// Connections that ended because the client broke the protocol.
+    /// Connections that the server closed because the client violated the protocol.
     package var violations: UInt64
-    /// Readers of `/trace` there are now.
+    /// Clients that are reading `/trace`.
     package var traceReaders: Int
-    /// Of all connections since the start, those that have ended too.
+    /// Activity of all connections since the start, including those that have ended.
     package var activity: Activity
 }
 
-/// One disk.
+/// Statistics of one disk.
 package struct DiskStats: Codable, Sendable, Equatable {
-    /// The name that clients ask for; empty for the default disk.
+    /// The name of the export; empty for the default disk.
     package var export: String
-    /// What clients see.
+    /// The size of the disk.
     package var sizeBytes: UInt64
-    /// Memory it takes up now.
+    /// Resident memory of the disk.
     package var residentBytes: UInt64
-    /// Whether memory is taken as it is written.
+    /// Whether memory is allocated when a client first writes to it.
     package var isSparse: Bool
     /// Whether clients may only read.
     package var isReadOnly: Bool
-    /// Whether its memory is locked, so that it is never swapped out.
+    /// Whether its memory is locked and so never swapped out (`mlock(2)`).
     package var isLocked: Bool
-    /// Connections that use it now.
+    /// Open connections that use it.
     package var openConnections: Int
-    /// Of all its connections since the start, those that have ended too.
+    /// Activity of all its connections since the start, including those that have ended.
     package var activity: Activity
 }
 
-/// One open connection.
+/// Statistics of one open connection.
 package struct ConnectionStats: Codable, Sendable, Equatable {
-    /// Connections are numbered from 1; the log has the same numbers.
+    /// The number of the connection, counted from 1. The log uses the same numbers.
     package var number: UInt64
-    /// Who it is: `127.0.0.1:43210`, or `user 0 (process 4711)` on a Unix socket.
+    /// The client: `127.0.0.1:43210`, or `user 0 (process 4711)` on a Unix socket.
     package var client: String
-    /// The disk it uses; nil while it has not chosen one.
+    /// The export it uses; nil until the client has chosen one.
     package var export: String?
-    /// Whether it is encrypted.
+    /// Whether it uses TLS.
     package var isTLS: Bool
-    /// Since it was taken in.
+    /// Time since the server accepted it.
     package var openSeconds: Double
-    /// Buffers, counters and stack that it keeps mapped; not all of it is in use.
+    /// Mapped memory of its buffers, counters and stack, of which only a part may be resident.
     package var mappedBytes: UInt64
     package var activity: Activity
 }

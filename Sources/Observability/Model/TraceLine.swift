@@ -1,56 +1,57 @@
-/// One line of a trace: `{"type": "request", …}` and so on.
+/// One line of a trace: a JSON object whose member `type` names the case.
 package enum TraceLine: Sendable, Equatable {
     /// The first line.
     case start(TraceStart)
-    /// A request that was answered.
+    /// A request that was completed.
     case request(TraceEvent)
-    /// Sent about once a second: how the reader keeps up.
+    /// Sent about once a second: whether the reader keeps up.
     case status(TraceStatus)
-    /// The last line, when as many requests as were wanted have been told.
+    /// The last line, after the number of requests that the client asked for.
     case end(TraceStatus)
 }
 
-/// When a trace began.
+/// The start of a trace.
 package struct TraceStart: Codable, Sendable, Equatable {
-    /// What every time in the trace is counted from, in seconds since 1970.
+    /// The start in seconds since 1970. All times in the trace are relative to it.
     package var startUnixSeconds: Double
-    /// The same moment on the clock that the kernel's tracer can go by too. clock_gettime(2),
-    /// `CLOCK_MONOTONIC`
+    /// The same moment on `CLOCK_MONOTONIC` (`clock_gettime(2)`), a clock that the kernel's tracer
+    /// can use too.
     package var startMonotonicNanoseconds: UInt64
-    /// The server's process number.
+    /// The server's pid.
     package var pid: Int32
     /// The server's version.
     package var version: String
 }
 
-/// A request that was answered.
+/// A request that was completed.
 package struct TraceEvent: Codable, Sendable, Equatable {
-    /// When it was received, since the start of the trace.
+    /// When the server received it, relative to the start of the trace.
     package var timeNanoseconds: UInt64
-    /// The connection's number.
+    /// The number of its connection.
     package var connection: UInt64
-    /// The name of its disk.
+    /// The name of its export.
     package var export: String
     package var command: CommandName
-    /// First byte, counted from the start of the disk.
+    /// The first byte, relative to the start of the disk.
     package var offset: UInt64
     package var lengthBytes: UInt64
-    /// `fua`, `no_hole`, `df`, `payload_len`, `req_one`, `fast_zero`; a number (`0x40`) for others.
+    /// `fua`, `no_hole`, `df`, `payload_len`, `req_one` or `fast_zero`; the value (`0x40`) for
+    /// others.
     package var flags: [String]
-    /// From the receive that brought it to the end of the send that took its reply.
+    /// Time from the receive that returned it to the end of the send that carried its reply.
     package var durationNanoseconds: UInt64
-    /// `EINVAL` and so on; nil when it went well.
+    /// The name of its error, such as `EINVAL`; nil when it succeeded.
     package var error: String?
 }
 
-/// How a trace goes.
+/// The progress of a trace.
 package struct TraceStatus: Codable, Sendable, Equatable {
-    /// Since the start of the trace.
+    /// Time since the start of the trace.
     package var timeNanoseconds: UInt64
-    /// Requests told so far: those that the filter lets pass.
+    /// Requests sent so far: those that the filter includes.
     package var toldRequests: UInt64
-    /// Requests that were overwritten before this reader had come to them. It is not known whether
-    /// the filter would have let them pass.
+    /// Requests that were overwritten before the server could send them to this reader. Whether the
+    /// filter would have included them is not known.
     package var droppedRequests: UInt64
 }
 

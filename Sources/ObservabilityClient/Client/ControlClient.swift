@@ -4,7 +4,7 @@ internal import Glibc
 internal import LinuxIO
 internal import SystemPackage
 
-/// Asks one server. Every request has a connection of its own.
+/// A client of one control socket. Each request uses its own connection.
 package struct ControlClient: Sendable {
     /// The control socket's path.
     package let path: String
@@ -13,30 +13,31 @@ package struct ControlClient: Sendable {
         self.path = path
     }
 
-    /// How long a server may think about an answer that is no stream.
-    package static let patienceMilliseconds = 5_000
+    /// Time in milliseconds that a server may take to respond with anything but a stream.
+    package static let responseTimeoutMilliseconds = 5_000
 
-    /// `GET` of something that is answered at once, as what the JSON says. It blocks.
-    package func get<Answer: Decodable>(_ target: String, as: Answer.Type) throws -> Answer {
+    /// Sends a `GET`, blocks until the response is complete, and decodes its JSON.
+    package func get<Value: Decodable>(_ target: String, as: Value.Type) throws -> Value {
         let stream = try open(target)
-        stream.limitPatience(milliseconds: Self.patienceMilliseconds)
+        stream.setReceiveTimeout(milliseconds: Self.responseTimeoutMilliseconds)
         var body: [UInt8] = []
         while let piece = try stream.nextPiece() { body += piece }
         do {
-            return try JSONDecoder().decode(Answer.self, from: Data(body))
+            return try JSONDecoder().decode(Value.self, from: Data(body))
         } catch {
             throw Failure.protocolError(
-                "the server at \(path) answers \(target) with something else than figures; are "
-                    + "both of one version? (\(error))")
+                "cannot decode the response of the server at \(path) to \(target); check that "
+                    + "server and client have the same version (\(error))")
         }
     }
 
-    /// `GET` of something that goes on. It blocks until the connection is made and no longer.
+    /// Sends a `GET` for a stream. Blocks until the connection is established, and not for the
+    /// response.
     package func open(_ target: String) throws -> ControlStream {
         guard let address = SocketAddress.unix(path: path) else {
             throw Failure.usage(
-                "--control \(path) is no path of a socket: those have up to "
-                    + "\(SocketAddress.longestPath) bytes.")
+                "--control \(path) cannot be a socket: the path is longer than "
+                    + "\(SocketAddress.longestPath) bytes; give a server's control socket or pid")
         }
         let socket: StreamSocket
         do throws(Errno) {
@@ -55,17 +56,19 @@ package struct ControlClient: Sendable {
     private static func failure(_ error: Errno, _ path: String) -> Failure {
         switch error {
         case .noSuchFileOrDirectory:
-            .unavailable("there is no control socket at \(path); give a server's with --control")
+            .unavailable(
+                "there is no control socket at \(path); give a server's control socket or pid with --control"
+            )
         case .connectionRefused where !Self.isSocket(path):
             .usage(
-                "\(path) is no socket: --control takes a server's control socket, or its process number"
+                "\(path) is not a socket; give a server's control socket or pid with --control"
             )
         case .connectionRefused:
-            .unavailable("no server answers at \(path): the one that made it is gone")
+            .unavailable("no server listens on \(path): the one that created it has stopped")
         case .permissionDenied:
             .notPermitted(
-                "the control socket \(path) is another user's: only who runs the server, and root, "
-                    + "may use it")
+                "the control socket \(path) belongs to another user: only the user who runs the "
+                    + "server, and root, can connect")
         default:
             .unavailable("cannot connect to the control socket \(path): \(error)")
         }

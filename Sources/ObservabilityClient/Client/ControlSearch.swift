@@ -4,26 +4,29 @@ internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
-/// Looks where servers put their control sockets when they are told nothing else.
+/// A search for control sockets in the runtime directories, where servers put them by default.
 package struct ControlSearch {
-    package var places = RuntimeDirectories()
-    /// The device that the disk of a process is attached to; nil when it is attached to none.
+    package var directories = RuntimeDirectories()
+    /// Returns the device that the disk of a process is attached to; nil when there is none.
     private let device: (Int32) -> String?
 
     package init(
-        places: RuntimeDirectories = RuntimeDirectories(),
+        directories: RuntimeDirectories = RuntimeDirectories(),
         device: @escaping (Int32) -> String? = { _ in nil }
     ) {
-        self.places = places
+        self.directories = directories
         self.device = device
     }
 
-    /// The socket of the server with this process number; nil when there is none in the directories.
+    /// Returns the control socket of the server with this pid; nil when there is none in the
+    /// directories.
     package func socket(of pid: Int32) -> String? {
-        places.searched.map { ControlConfiguration.path(in: $0, of: pid) }.first(where: isAnswered)
+        directories.searched.map { ControlConfiguration.path(in: $0, of: pid) }.first(
+            where: hasListener)
     }
 
-    /// The one server that is running.
+    /// Returns the control socket of the only running server. Throws when there is none, or
+    /// several.
     package func theOnlyServer() throws(Failure) -> String {
         let sockets = sockets
         switch sockets.count {
@@ -31,26 +34,27 @@ package struct ControlSearch {
             return sockets[0]
         case 0:
             throw .unavailable(
-                "no server of yours is running (there is none in "
-                    + places.searched.joined(separator: ", ")
-                    + "); if one is, give its socket with --control")
+                "found no running server (searched "
+                    + directories.searched.joined(separator: ", ")
+                    + "); start one, or give its control socket with --control")
         default:
-            let lines = sockets.map { "\n  \($0)\(what($0).map { " (\($0))" } ?? "")" }
+            let lines = sockets.map { "\n  \($0)\(summary(of: $0).map { " (\($0))" } ?? "")" }
             throw .usage(
-                "there is more than one server; say which with --control:" + lines.joined())
+                "more than one server is running; choose one with --control:" + lines.joined())
         }
     }
 
-    /// Sockets that a server answers at.
+    /// The control sockets on which a server listens.
     package var sockets: [String] {
-        places.searched.flatMap { directory in
+        directories.searched.flatMap { directory in
             Directory.names(in: directory).filter { $0.hasSuffix(".control") }
-                .map { "\(directory)/\($0)" }.filter(isAnswered)
+                .map { "\(directory)/\($0)" }.filter(hasListener)
         }
     }
 
-    /// What the server at a socket serves, to tell it from others: its addresses, or its disks' names.
-    private func what(_ socket: String) -> String? {
+    /// Returns what distinguishes the server at a socket from others: its addresses, its device, or
+    /// the names of its exports.
+    private func summary(of socket: String) -> String? {
         guard let stats = try? ControlClient(path: socket).get("/stats", as: Stats.self) else {
             return nil
         }
@@ -61,8 +65,9 @@ package struct ControlSearch {
         return stats.disks.map { "export \"\($0.export)\"" }.joined(separator: ", ")
     }
 
-    /// Whether somebody answers. A server that was killed leaves its file, which is removed here.
-    private func isAnswered(_ path: String) -> Bool {
+    /// Returns whether a server listens on a socket. A server that was killed leaves its socket
+    /// file behind; this function removes such a file.
+    private func hasListener(_ path: String) -> Bool {
         guard let address = SocketAddress.unix(path: path) else { return false }
         do throws(Errno) {
             _ = try StreamSocket.connect(to: address)
@@ -73,10 +78,11 @@ package struct ControlSearch {
         }
     }
 
-    /// Removes the socket of a process that is gone. Nothing is touched where others may write; and who
-    /// refuses connections may be about to listen, as long as it is there.
+    /// Removes the socket file of a process that no longer exists. Leaves files alone in
+    /// directories that other users can write to. Leaves the file of an existing process alone too:
+    /// a process that refuses connections may be about to listen.
     private func removeLeftover(_ path: String) {
-        guard let slash = path.lastIndex(of: "/"), places.isOurs(String(path[..<slash])),
+        guard let slash = path.lastIndex(of: "/"), directories.isOurs(String(path[..<slash])),
             let pid = Int32(path[path.index(after: slash)...].dropLast(".control".count)), pid > 0,
             ProcessIdentity(running: pid) == nil
         else { return }

@@ -3,9 +3,10 @@ package import LinuxIO
 internal import Synchronization
 internal import SystemPackage
 
-/// A request that was sent, and its answer, which one thread reads; any thread may end it.
+/// One request to a control socket and its response. One thread reads the response; any thread may
+/// call ``stop()``.
 package final class ControlStream: Sendable {
-    /// Bytes that are received at a time.
+    /// Maximum number of bytes in one receive.
     private static let bufferSize = 256 << 10
 
     private let socket: StreamSocket
@@ -23,7 +24,7 @@ package final class ControlStream: Sendable {
         do throws(Errno) {
             buffer = try MemoryMapping(privateBytes: Self.bufferSize)
         } catch {
-            throw .system("there is no memory for what the server says: \(error)")
+            throw .system("cannot allocate \(Self.bufferSize) bytes to receive in: \(error)")
         }
         try send("GET \(target) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     }
@@ -32,33 +33,36 @@ package final class ControlStream: Sendable {
         let bytes = Array(text.utf8)
         let region = buffer.region.slice(at: 0, count: bytes.count)
         region.copy(from: bytes)
-        // Far less than a socket's buffer takes: it is sent whole or not at all.
-        guard case .bytes(bytes.count) = socket.handle.send(region) else { throw gone }
+        // The request is far smaller than the socket's buffer, so the kernel sends all of it or
+        // nothing.
+        guard case .bytes(bytes.count) = socket.handle.send(region) else { throw disconnected }
     }
 
-    /// Makes ``nextPiece()`` fail when nothing comes for so long.
-    package func limitPatience(milliseconds: Int) {
+    /// Makes ``nextPiece()`` fail when the server sends nothing for this time.
+    package func setReceiveTimeout(milliseconds: Int) {
         socket.handle.setReceiveTimeout(milliseconds: milliseconds)
     }
 
-    /// Ends the answer: whoever waits in ``nextPiece()`` gets nil. Safe from any thread.
+    /// Ends the response: a thread that waits in ``nextPiece()`` returns nil from it. Any thread
+    /// may call this.
     package func stop() {
         isStopped.store(true, ordering: .releasing)
         socket.handle.shutdownBoth()
     }
 
-    /// The next bytes of the answer's body, at least one; nil at its end. It blocks.
+    /// Waits for the next bytes of the body and returns at least one, or nil at its end.
     package func nextPiece() throws(Failure) -> [UInt8]? {
         var body: [UInt8] = []
         while body.isEmpty, !reader.withLock({ $0.isComplete }) {
             switch socket.handle.receive(into: buffer.region, blocking: true) {
             case .bytes(let count):
-                try take(buffer.region.slice(at: 0, count: count).bytes, into: &body)
+                try parse(buffer.region.slice(at: 0, count: count).bytes, into: &body)
             case .wouldBlock:
-                throw .unavailable("the server at \(path) says nothing; is it stuck?")
+                throw .unavailable(
+                    "the server at \(path) does not respond; check whether it is stuck or stopped")
             case .endOfStream, .failed:
                 if isStopped.load(ordering: .acquiring) { return nil }
-                guard reader.withLock({ $0.endsWithConnection }) else { throw gone }
+                guard reader.withLock({ $0.endsWithConnection }) else { throw disconnected }
                 return nil
             }
         }
@@ -66,10 +70,10 @@ package final class ControlStream: Sendable {
         return body.isEmpty ? nil : body
     }
 
-    private func take(_ bytes: [UInt8], into body: inout [UInt8]) throws(Failure) {
+    private func parse(_ bytes: [UInt8], into body: inout [UInt8]) throws(Failure) {
         let problem = reader.withLock { reader -> HTTPResponseReader.Malformed? in
             do throws(HTTPResponseReader.Malformed) {
-                try reader.take(bytes[...], into: &body)
+                try reader.parse(bytes[...], into: &body)
                 return nil
             } catch {
                 return error
@@ -77,17 +81,20 @@ package final class ControlStream: Sendable {
         }
         if let problem {
             throw .protocolError(
-                "\(path) answers with something that is not HTTP: \(problem.reason)")
+                "the response from \(path) is not valid HTTP: \(problem.reason); "
+                    + "give a server's control socket with --control")
         }
     }
 
-    /// A refusal comes with a line that says why.
+    /// Throws when the status is not 200. The body of an error is one line with the reason.
     private func checkStatus(_ body: [UInt8]) throws(Failure) {
         guard let status = reader.withLock({ $0.status }), status != 200 else { return }
         let reason = String(decoding: body, as: UTF8.self).split(separator: "\n").first ?? ""
-        let sentence = "the server at \(path) refuses \(target): \(status) \(reason)"
+        let sentence = "the server at \(path) rejected \(target): \(status) \(reason)"
         throw status == 400 ? .usage(sentence) : .unavailable(sentence)
     }
 
-    private var gone: Failure { .unavailable("the server at \(path) is gone") }
+    private var disconnected: Failure {
+        .unavailable("the server at \(path) closed the connection; it has stopped or is stopping")
+    }
 }

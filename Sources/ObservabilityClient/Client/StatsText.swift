@@ -3,8 +3,8 @@ package import Observability
 internal import LinuxHost
 internal import LinuxIO
 
-/// Lines and tables of what `/stats` tells. Without a width nothing in it is wider than 100 columns, unless
-/// a name is.
+/// The response to `/stats` as lines and tables. Without a width, lines have at most 100
+/// characters, unless a name is longer.
 package struct StatsText {
     package private(set) var text = ""
 
@@ -12,7 +12,7 @@ package struct StatsText {
     private let device: String?
 
     /// - Parameters:
-    ///   - width: characters in a line; nil for as many as it takes.
+    ///   - width: maximum number of characters in a line; nil for no limit.
     ///   - device: the device that the server's disk is attached to, if any.
     package init(_ stats: Stats, device: String? = nil, width: Int? = nil) {
         self.width = width ?? .max
@@ -29,7 +29,7 @@ package struct StatsText {
         let activity = server.activity
         line(
             "server",
-            "ramdisk-nbd \(server.version), process \(server.pid), up "
+            "ramdisk-nbd \(server.version), pid \(server.pid), up "
                 + Units.age(seconds: server.uptimeSeconds))
         for address in server.addresses { line("address", address) }
         if let device { line("device", device) }
@@ -37,8 +37,8 @@ package struct StatsText {
         line(
             "connections",
             "\(server.openConnections) of \(server.maximumConnections) open, "
-                + "\(server.acceptedConnections) taken in, \(server.refusedConnections) refused, "
-                + "\(server.violations) broke the protocol")
+                + "\(server.acceptedConnections) accepted, \(server.refusedConnections) rejected, "
+                + "\(server.violations) violated the protocol")
         guard server.isCounting else {
             return line("requests", "not counted (--no-stats)")
         }
@@ -52,7 +52,10 @@ package struct StatsText {
 
     private mutating func writeDisks(_ disks: [DiskStats]) {
         table(
-            ["DISK", "SIZE", "MEMORY", "CLIENTS", "REQUESTS", "READ", "WRITTEN", "KIND"],
+            [
+                .left("DISK"), .right("SIZE"), .right("MEMORY"), .right("CLIENTS"),
+                .right("REQUESTS"), .right("READ"), .right("WRITTEN"), .left("KIND"),
+            ],
             disks.map { disk in
                 let kind = [
                     disk.isSparse ? "sparse" : disk.isLocked ? "locked" : "not locked",
@@ -64,14 +67,14 @@ package struct StatsText {
                     "\(disk.activity.requests)", bytes(disk.activity, .read),
                     bytes(disk.activity, .write), kind.compactMap { $0 }.joined(separator: ", "),
                 ]
-            }, left: [0, 7])
+            })
     }
 
     private mutating func writeConnections(_ connections: [ConnectionStats]) {
         table(
             [
-                "CONNECTION", "CLIENT", "DISK", "TLS", "OPEN", "REQUESTS", "READ", "WRITTEN",
-                "DEPTH",
+                .right("CONNECTION"), .left("CLIENT"), .left("DISK"), .left("TLS"), .right("OPEN"),
+                .right("REQUESTS"), .right("READ"), .right("WRITTEN"), .right("DEPTH"),
             ],
             connections.map { connection in
                 [
@@ -81,12 +84,15 @@ package struct StatsText {
                     bytes(connection.activity, .read), bytes(connection.activity, .write),
                     Units.fixed(connection.activity.batches.average, decimals: 1),
                 ]
-            }, left: [1, 2, 3])
+            })
     }
 
     private mutating func writeCommands(_ activity: Activity) {
         table(
-            ["COMMAND", "REQUESTS", "BYTES", "ERRORS", "MEAN", "50 %", "90 %", "99 %", "99.9 %"],
+            [
+                .left("COMMAND"), .right("REQUESTS"), .right("BYTES"), .right("ERRORS"),
+                .right("MEAN"), .right("50 %"), .right("90 %"), .right("99 %"), .right("99.9 %"),
+            ],
             activity.commands.map { command in
                 let latency = command.latency
                 let times =
@@ -96,12 +102,13 @@ package struct StatsText {
                     command.command.rawValue, "\(command.requests)",
                     Units.bytes(Double(command.bytes)), "\(command.errors)",
                 ] + times.map { $0.map { Units.duration(nanoseconds: $0) } ?? "-" }
-            }, left: [0])
+            })
     }
 
     private mutating func writeErrors(_ activity: Activity) {
         table(
-            ["ERROR", "REQUESTS"], activity.errors.map { [$0.error, "\($0.requests)"] }, left: [0])
+            [.left("ERROR"), .right("REQUESTS")],
+            activity.errors.map { [$0.error, "\($0.requests)"] })
     }
 
     // MARK: - Lines and columns
@@ -110,7 +117,8 @@ package struct StatsText {
         Units.bytes(Double(activity.command(name).bytes))
     }
 
-    /// A line, or several that begin under each other, broken between words.
+    /// Appends a title and its value. A value that is too long wraps between words, aligned under
+    /// its first line.
     private mutating func line(_ title: String, _ value: String) {
         let room = max(20, width - Self.titleWidth)
         var lines = [""]
@@ -122,43 +130,17 @@ package struct StatsText {
                 lines.append(String(word))
             }
         }
-        for (number, line) in lines.enumerated() {
-            text += (number == 0 ? title : "").left(Self.titleWidth) + line + "\n"
+        for (index, line) in lines.enumerated() {
+            text += (index == 0 ? title : "").left(Self.titleWidth) + line + "\n"
         }
     }
 
     private static let titleWidth = 13
 
-    /// Nothing at all without rows. The columns in `left` begin together, the others end together. What there
-    /// is no room for comes below, in a table of its own with the first column once more.
-    private mutating func table(_ titles: [String], _ rows: [[String]], left: Set<Int>) {
+    /// Appends a table, unless it has no rows. Columns that do not fit into the width follow below,
+    /// in a table that repeats the first column.
+    private mutating func table(_ columns: [TextTable.Column], _ rows: [[String]]) {
         guard !rows.isEmpty else { return }
-        let widths = titles.indices.map { column in
-            ([titles] + rows).map { $0[column].count }.max() ?? 0
-        }
-        var first = 1
-        repeat {
-            var columns = [0]
-            var used = widths[0]
-            while first < titles.count, columns.count == 1 || used + 2 + widths[first] <= width {
-                used += 2 + widths[first]
-                columns.append(first)
-                first += 1
-            }
-            write(columns, of: [titles] + rows, widths, left)
-        } while first < titles.count
-    }
-
-    private mutating func write(
-        _ columns: [Int], of rows: [[String]], _ widths: [Int], _ left: Set<Int>
-    ) {
-        text += "\n"
-        for row in rows {
-            let cells = columns.map { column in
-                left.contains(column)
-                    ? row[column].left(widths[column]) : row[column].right(widths[column])
-            }
-            text += cells.joined(separator: "  ").withoutTrailingSpaces + "\n"
-        }
+        for part in TextTable(columns, rows: rows).parts(width: width) { text += "\n" + part }
     }
 }

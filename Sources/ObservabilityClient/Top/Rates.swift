@@ -1,46 +1,46 @@
 package import Observability
 
-/// Rates of one command.
+/// The rates of one command over an interval.
 package struct CommandRate: Sendable, Equatable {
-    /// Requests a second.
+    /// Requests per second.
     package var requests = 0.0
-    /// Bytes a second.
+    /// Bytes per second.
     package var bytes = 0.0
-    /// Times of the requests in between.
+    /// Service times of the requests in the interval.
     package var latency = LatencyHistogram()
 }
 
-/// Rates of a server, a disk or a connection.
+/// The rates of a server, a disk or a connection over an interval.
 package struct Rates: Sendable, Equatable {
     package var read = CommandRate()
     package var write = CommandRate()
     package var flush = CommandRate()
-    /// Trims and zeroes, which move no data.
+    /// Trims and writes of zeros, which transfer no data.
     package var trim = CommandRate()
-    /// Requests of everything else a second.
+    /// Requests of all other commands per second.
     package var otherRequests = 0.0
-    /// Errors a second.
+    /// Errors per second.
     package var errors = 0.0
-    /// Requests in a batch: the queue depth that was seen; nil when nothing came.
+    /// Mean number of requests in a batch, which is the observed queue depth; nil without requests.
     package var depth: Double?
 
-    /// All requests a second.
+    /// Requests of all commands per second.
     package var requests: Double {
         read.requests + write.requests + flush.requests + trim.requests + otherRequests
     }
-    /// Data read and written a second.
+    /// Bytes read and written per second.
     package var bytes: Double { read.bytes + write.bytes }
-    /// Times of every request that moves data.
+    /// Service times of reads and writes.
     package var latency: LatencyHistogram {
         var both = read.latency
         both.add(write.latency)
         return both
     }
 
-    /// Nothing at all.
+    /// Creates rates of zero.
     package init() {}
 
-    /// From one look to a later one.
+    /// Computes the rates between two snapshots that are `seconds` apart.
     package init(from earlier: Activity, to later: Activity, seconds: Double) {
         guard seconds > 0 else { return }
         let rate = { (name: CommandName) in
@@ -65,7 +65,8 @@ package struct Rates: Sendable, Equatable {
         depth = batches > 0 ? batched / batches : nil
     }
 
-    /// Counters that went back are another server's: nothing is known about the time between.
+    /// Returns the rate of one command; zero when its counter has decreased, since the snapshots
+    /// are then of different servers.
     private static func rate(
         from earlier: CommandActivity, to later: CommandActivity, seconds: Double
     ) -> CommandRate {

@@ -1,14 +1,14 @@
 internal import Observability
 package import ProgramSupport
 
-/// Connections of a ``TopModel``, in its order.
+/// The table of connections of a ``TopModel``, in its order.
 package struct TopConnections {
     package let model: TopModel
-    /// Characters in a line.
+    /// Maximum number of characters in a line.
     package let columns: Int
 
-    /// The table in so many lines, or nothing where not even one row fits. The last line says how
-    /// many there is no room for.
+    /// Returns the table in at most `room` lines, or nothing where not even one row fits. When rows
+    /// do not fit, the last line has their number.
     package func lines(room: Int) -> [StyledLine] {
         guard room > 1 else { return [] }
         let rows = model.rows
@@ -19,7 +19,7 @@ package struct TopConnections {
         return lines + [StyledLine("and \(rows.count - shown) more", .dim)]
     }
 
-    // The client gets what the other columns leave.
+    // The column of the client gets the width that the other columns leave.
     private static let otherColumns = 62
     private var clientWidth: Int { max(12, min(44, columns - Self.otherColumns)) }
 

@@ -3,35 +3,41 @@ package import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
-/// A terminal with a picture on it. When this value goes, the terminal is as it was.
+/// The terminal while `top` draws on its alternate screen. Destroying the value restores the
+/// terminal.
 package struct TopDisplay: ~Copyable {
     private let terminal: Terminal
 
-    /// Takes the terminal, and shows its other screen: what was on the first comes back in the end.
+    /// Puts the terminal into raw mode and switches to its alternate screen. The main screen keeps
+    /// its contents.
     package init() throws(Failure) {
         do throws(Errno) {
             terminal = try Terminal()
         } catch {
             throw .system("cannot use the terminal: \(error)")
         }
-        // DEC private modes: 1049 is the other screen, 25 the cursor, 7 going on in the next line.
+        // DEC private modes: 1049 is the alternate screen, 25 the cursor, 7 wrapping at the end of
+        // a line.
         terminal.write("\u{1B}[?1049h\u{1B}[?25l\u{1B}[?7l\u{1B}[2J")
     }
 
-    /// Shows the lines in place of what was there. Nothing is cleared that is not written over in
-    /// the same go; and mode 2026 has terminals that know it wait for the whole picture.
+    /// Replaces the contents of the screen. To avoid flicker it overwrites lines rather than
+    /// clearing the screen, and uses mode 2026 (synchronized output), in which terminals that
+    /// support it draw nothing before the update is complete.
     package func show(_ lines: [StyledLine], size: Terminal.Size, coloured: Bool) {
         var text = "\u{1B}[?2026h\u{1B}[H"
-        for (number, line) in lines.prefix(size.rows).enumerated() {
-            if number > 0 { text += "\r\n" }
+        for (row, line) in lines.prefix(size.rows).enumerated() {
+            if row > 0 { text += "\r\n" }
             text += line.text(coloured: coloured, limit: size.columns)
-            // A line that is full leaves the cursor on its last character: nothing is behind that.
+            // A line of full width leaves the cursor on its last character, which erasing to the
+            // end of the line would remove.
             if line.width < size.columns { text += "\u{1B}[K" }
         }
         terminal.write(text + "\u{1B}[J\u{1B}[?2026l")
     }
 
-    /// What was typed; waits a little for it. Nil when the terminal is gone.
+    /// Waits up to `milliseconds` for keys and returns those that were pressed; nil when the
+    /// terminal has been closed.
     package func readKeys(milliseconds: Int) -> [UInt8]? {
         terminal.readKeys(milliseconds: milliseconds)
     }

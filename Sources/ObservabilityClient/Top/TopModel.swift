@@ -1,47 +1,47 @@
 package import Observability
 
-/// The state of the view. It changes by samples and by keys, and does no I/O.
+/// The state of the view of `top`. Samples and keys change it; it does no I/O.
 package struct TopModel: Sendable {
-    /// How connections are ordered: the busiest first, but for numbers.
+    /// The order of connections: ascending by number, otherwise descending.
     package enum Order: String, CaseIterable, Sendable {
         case requests, bytes, latency, number
     }
 
-    /// A moment of the past, as far as it is drawn.
-    package struct Moment: Sendable, Equatable {
+    /// The values of one earlier interval that the sparklines draw.
+    package struct HistoryEntry: Sendable, Equatable {
         package var readBytes: Double
         package var writeBytes: Double
         package var requests: Double
-        /// 99 % of reads, and of writes, took no longer, in nanoseconds.
+        /// The 99th percentiles of the service times of reads and of writes, in nanoseconds.
         package var readLatency: Double?
         package var writeLatency: Double?
     }
 
-    /// A connection with what it did lately.
+    /// A connection with its rates in the latest interval.
     package struct Row: Sendable {
         package var connection: ConnectionStats
         package var rates: Rates
     }
 
-    /// Moments that are kept: more than fit on any line.
+    /// Maximum number of history entries: more than fit on any line.
     package static let historyLimit = 512
 
     package var isDecimal = false
     package var isPaused = false
     package private(set) var order = Order.requests
-    /// The disk that is looked at; nil for all.
+    /// The export of the disk that is shown; nil for all disks.
     package private(set) var disk: String?
     package private(set) var stats: Stats?
     package private(set) var rates = Rates()
     package private(set) var rows: [Row] = []
-    package private(set) var history: [Moment] = []
-    /// Length of the time that the rates are of; nil when there was only one look.
+    package private(set) var history: [HistoryEntry] = []
+    /// Length of the interval of the rates; nil until there are two samples.
     package private(set) var seconds: Double?
 
     package init(
         isDecimal: Bool = false, isPaused: Bool = false, order: Order = Order.requests,
         disk: String? = nil, stats: Stats? = nil, rates: Rates = Rates(), rows: [Row] = [],
-        history: [Moment] = [], seconds: Double? = nil
+        history: [HistoryEntry] = [], seconds: Double? = nil
     ) {
         self.isDecimal = isDecimal
         self.isPaused = isPaused
@@ -53,10 +53,11 @@ package struct TopModel: Sendable {
         self.history = history
         self.seconds = seconds
     }
+
     private var earlier: Stats?
 
-    /// Takes a look at the server, unless it is paused.
-    package mutating func take(_ sample: Stats) {
+    /// Adds a sample of the server's statistics, unless the view is paused.
+    package mutating func add(_ sample: Stats) {
         guard !isPaused else { return }
         earlier = stats
         stats = sample
@@ -64,10 +65,10 @@ package struct TopModel: Sendable {
             earlier = nil
             history = []
         }
-        workOut()
+        updateRates()
         guard seconds != nil else { return }
         history.append(
-            Moment(
+            HistoryEntry(
                 readBytes: rates.read.bytes, writeBytes: rates.write.bytes,
                 requests: rates.requests,
                 readLatency: rates.read.latency.percentile(99).map(Double.init),
@@ -75,25 +76,25 @@ package struct TopModel: Sendable {
         history.removeFirst(max(0, history.count - Self.historyLimit))
     }
 
-    /// Goes on to the next order of connections.
+    /// Selects the next order of connections.
     package mutating func nextOrder() {
         let all = Order.allCases
         order = all[((all.firstIndex(of: order) ?? 0) + 1) % all.count]
         sort()
     }
 
-    /// Goes on to the next disk; after the last come all of them together.
+    /// Selects the next disk; after the last, all disks.
     package mutating func nextDisk() {
         let names: [String?] = [nil] + (stats?.disks.map(\.export) ?? [])
-        // With one disk there is nothing to choose.
+        // With one disk there is no choice.
         guard names.count > 2 else { return }
         disk = names[((names.firstIndex(of: disk) ?? 0) + 1) % names.count]
-        // What was drawn is of others.
+        // The history is of the disks that were shown before.
         history = []
-        workOut()
+        updateRates()
     }
 
-    private mutating func workOut() {
+    private mutating func updateRates() {
         seconds = nil
         rates = Rates()
         rows = []
@@ -107,7 +108,8 @@ package struct TopModel: Sendable {
         }
         let before = (earlier?.connections ?? []).reduce(into: [:]) { $0[$1.number] = $1.activity }
         rows = stats.connections.filter { disk == nil || $0.export == disk }.map { connection in
-            // One that is new has done all it did since then.
+            // A connection that is new since the earlier sample has done everything in this
+            // interval.
             let rates = Rates(
                 from: before[connection.number] ?? Activity(), to: connection.activity,
                 seconds: elapsed)

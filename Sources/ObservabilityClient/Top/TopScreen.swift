@@ -3,13 +3,13 @@ package import ProgramSupport
 package import LinuxHost
 internal import LinuxIO
 
-/// The view of a ``TopModel`` on so many columns and rows.
+/// The lines that show a ``TopModel`` on a terminal of a given size.
 package struct TopScreen {
     package let model: TopModel
     package let size: Terminal.Size
-    /// Seconds between two looks, as asked for.
+    /// Configured interval between two samples, in seconds.
     package let interval: Double
-    /// Whether the keys are told, on the last row: nobody can press one when it is printed once.
+    /// Whether the last row lists the keys. `top --once` reads no keys and lists none.
     package var hasKeys = true
 
     package init(model: TopModel, size: Terminal.Size, interval: Double, hasKeys: Bool = true) {
@@ -19,10 +19,10 @@ package struct TopScreen {
         self.hasKeys = hasKeys
     }
 
-    /// What fits: at most as many lines as there are rows.
+    /// The lines that fit: at most as many as the terminal has rows.
     package var lines: [StyledLine] {
         guard let stats = model.stats else { return [StyledLine("waiting for the server")] }
-        var lines = TopHead(stats: stats, model: model).lines
+        var lines = TopHeader(stats: stats, model: model).lines
         lines += [StyledLine()] + throughput + [StyledLine()] + latencies + [StyledLine()]
         let room = size.rows - lines.count - (hasKeys ? 1 : 0)
         lines += TopConnections(model: model, columns: size.columns).lines(room: room)
@@ -32,9 +32,9 @@ package struct TopScreen {
         return lines + Array(repeating: StyledLine(), count: above - lines.count) + [keys]
     }
 
-    // What lines are made of here: a name, four figures, and a picture in the rest.
-    private static let figuresWidth = 50
-    private var pictureWidth: Int { max(0, min(size.columns, 160) - Self.figuresWidth) }
+    // A line has a name and four values in this width, and a sparkline in the rest.
+    private static let valuesWidth = 50
+    private var sparklineWidth: Int { max(0, min(size.columns, 160) - Self.valuesWidth) }
 
     private var throughput: [StyledLine] {
         let rates = model.rates
@@ -42,15 +42,15 @@ package struct TopScreen {
         let past = model.history
         return [
             header("", "BYTES/s", "REQ/s", "AVG SIZE", "DEPTH"),
-            figures("read", moved(rates.read), past.map(\.readBytes), .cyan),
-            figures("write", moved(rates.write), past.map(\.writeBytes), .magenta),
-            figures(
+            row("read", transferred(rates.read), past.map(\.readBytes), .cyan),
+            row("write", transferred(rates.write), past.map(\.writeBytes), .magenta),
+            row(
                 "total", [bytes(rates.bytes), Units.count(rates.requests), "", depth],
                 past.map(\.requests), .green),
         ]
     }
 
-    private func moved(_ rate: CommandRate) -> [String] {
+    private func transferred(_ rate: CommandRate) -> [String] {
         let average = rate.requests > 0 ? bytes(rate.bytes / rate.requests) : ""
         return [bytes(rate.bytes), Units.count(rate.requests), average, ""]
     }
@@ -60,10 +60,10 @@ package struct TopScreen {
         let past = model.history
         return [
             header("LATENCY", "50 %", "90 %", "99 %", "99.9 %"),
-            figures("read", times(rates.read), past.map(\.readLatency), .cyan),
-            figures("write", times(rates.write), past.map(\.writeLatency), .magenta),
-            seldom("flush", rates.flush, .yellow),
-            seldom("trim", rates.trim, .blue),
+            row("read", times(rates.read), past.map(\.readLatency), .cyan),
+            row("write", times(rates.write), past.map(\.writeLatency), .magenta),
+            rowWithoutSparkline("flush", rates.flush, .yellow),
+            rowWithoutSparkline("trim", rates.trim, .blue),
         ]
     }
 
@@ -76,34 +76,36 @@ package struct TopScreen {
     private func header(_ name: String, _ columns: String...) -> StyledLine {
         var line = StyledLine(name.left(8), .dim)
         for column in columns { line.add(column.right(10), .dim) }
-        // Over the pictures: how long ago their left end is.
-        let ages = "  last \(Units.age(seconds: Double(pictureWidth) * interval))"
-        if ages.count <= pictureWidth { line.add(ages, .dim) }
+        // Above the sparklines: how long ago their left end is.
+        let ages = "  last \(Units.age(seconds: Double(sparklineWidth) * interval))"
+        if ages.count <= sparklineWidth { line.add(ages, .dim) }
         return line
     }
 
-    private func figures(
-        _ name: String, _ columns: [String], _ past: [Double?], _ ink: TextStyle
+    private func row(
+        _ name: String, _ columns: [String], _ past: [Double?], _ style: TextStyle
     ) -> StyledLine {
-        var line = StyledLine(name.left(8), ink)
+        var line = StyledLine(name.left(8), style)
         for column in columns { line.add(column.right(10)) }
-        line.pad(to: Self.figuresWidth)
-        line.add(Bars.sparkline(past, width: pictureWidth), ink)
+        line.pad(to: Self.valuesWidth)
+        line.add(Bars.sparkline(past, width: sparklineWidth), style)
         return line
     }
 
-    /// What has no picture has its rate there.
-    private func seldom(_ name: String, _ rate: CommandRate, _ ink: TextStyle) -> StyledLine {
-        var line = StyledLine(name.left(8), ink)
+    /// Returns a row that has the rate in place of a sparkline.
+    private func rowWithoutSparkline(_ name: String, _ rate: CommandRate, _ style: TextStyle)
+        -> StyledLine
+    {
+        var line = StyledLine(name.left(8), style)
         for column in times(rate) { line.add(column.right(10)) }
         if rate.requests > 0 { line.add("  \(Units.count(rate.requests))/s", .dim) }
         return line
     }
 
-    /// The keys, in as many words as there is room for; how to get out of here is never left out.
+    /// The list of keys, with as many words as fit. How to quit is always included.
     private var keys: StyledLine {
         let units = model.isDecimal ? "kB" : "KiB"
-        let pause = model.isPaused ? "go on" : "pause"
+        let pause = model.isPaused ? "resume" : "pause"
         let long = keys([
             ("s", "sort: \(model.order.rawValue)"), ("d", "disk: \(diskName)"),
             ("u", "units: \(units)"), ("p", pause), ("q", "quit"),

@@ -5,7 +5,7 @@ internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage
 
-/// How `top` was asked to look.
+/// The server that `top` monitors, and how it shows it.
 package struct TopConfiguration: Sendable {
     package var client: ControlClient
     package var intervalMilliseconds: Int
@@ -22,112 +22,119 @@ package struct TopConfiguration: Sendable {
     }
 }
 
-/// What signals tell the session; safe from any thread.
+/// The signals that the process has received, as flags for the session. Any thread may use it.
 package final class TopSignals: Sendable {
     private let stopped = Atomic<Bool>(false)
     private let changed = Atomic<Bool>(false)
 
     package init() {}
 
-    /// The session has to end.
+    /// Makes the session end.
     package func stop() { stopped.store(true, ordering: .releasing) }
-    /// The terminal has another size, or the process goes on after it was stopped.
+    /// Makes the session redraw, since the terminal was resized or the process was continued after
+    /// a stop.
     package func change() { changed.store(true, ordering: .releasing) }
 
-    /// Whether it has to end.
+    /// Whether the session must end.
     package var isStopped: Bool { stopped.load(ordering: .acquiring) }
-    /// Whether something has changed since this was asked last.
+    /// Returns whether ``change()`` was called since the previous call of this function.
     package func takeChange() -> Bool { changed.exchange(false, ordering: .acquiringAndReleasing) }
 }
 
-/// `top`, on a thread that may block.
+/// A run of `top`. It blocks its thread.
 package struct TopSession {
-    private let plan: TopConfiguration
+    private let configuration: TopConfiguration
     private let signals: TopSignals
     private var model = TopModel()
 
-    package init(_ plan: TopConfiguration, signals: TopSignals) {
-        self.plan = plan
+    package init(_ configuration: TopConfiguration, signals: TopSignals) {
+        self.configuration = configuration
         self.signals = signals
-        model.isDecimal = plan.isDecimal
+        model.isDecimal = configuration.isDecimal
     }
 
-    private var interval: Double { Double(plan.intervalMilliseconds) / 1000 }
+    private var interval: Double { Double(configuration.intervalMilliseconds) / 1000 }
     private var isStopped: Bool { signals.isStopped }
 
-    private func look() throws -> Stats { try plan.client.get("/stats", as: Stats.self) }
+    private func fetchStats() throws -> Stats {
+        try configuration.client.get("/stats", as: Stats.self)
+    }
 
-    /// One picture of one interval, as text.
+    /// Prints the view of one interval as text.
     package mutating func printOnce() throws {
-        model.take(try look())
-        wait(until: .now().adding(milliseconds: plan.intervalMilliseconds))
-        model.take(try look())
+        model.add(try fetchStats())
+        wait(until: .now().adding(milliseconds: configuration.intervalMilliseconds))
+        model.add(try fetchStats())
         let size = Terminal.Size(columns: Terminal.size.columns, rows: .max)
         let screen = TopScreen(model: model, size: size, interval: interval, hasKeys: false)
         for line in screen.lines {
-            let text = line.text(coloured: plan.isColoured, limit: size.columns)
+            let text = line.text(coloured: configuration.isColoured, limit: size.columns)
             standardOutput(text.withoutTrailingSpaces + "\n")
         }
     }
 
-    /// A line every interval, until a signal or the reader ends it.
+    /// Prints a line for each interval until a signal arrives or the reader closes standard output.
     package mutating func printLines() throws {
         let output = try OutputFile(standardOutput: ())
         var count = 0
         var next = MonotonicTime.now()
         while !isStopped {
-            model.take(try look())
+            model.add(try fetchStats())
             if let line = TopLine.line(model) {
                 do throws(Errno) {
                     try output.write((count % 20 == 0 ? TopLine.header + "\n" : "") + line + "\n")
                 } catch {
-                    // Who reads has seen enough.
+                    // The reader has closed standard output.
                     guard error != .brokenPipe else { return }
                     throw Failure.inputOutput("cannot write to standard output: \(error)")
                 }
                 count += 1
             }
-            next = next.adding(milliseconds: plan.intervalMilliseconds)
+            next = next.adding(milliseconds: configuration.intervalMilliseconds)
             wait(until: next)
         }
     }
 
-    /// In steps, so that a signal is heard.
+    /// Sleeps in steps of 50 ms, so that a signal ends it soon.
     private func wait(until end: MonotonicTime) {
         while MonotonicTime.now() < end, !isStopped {
             min(end, MonotonicTime.now().adding(milliseconds: 50)).sleep()
         }
     }
 
-    /// The picture, until somebody quits.
+    /// Shows the view until the user quits.
     package mutating func show() throws {
-        model.take(try look())
+        model.add(try fetchStats())
         while try showUntilSuspended() {
-            // The terminal is as it was; this comes back when the shell says so.
+            // The terminal is restored here. This call stops the process and returns when the shell
+            // continues it.
             Terminal.suspendProcess()
         }
     }
 
-    /// Answers whether it is only for a while that the terminal is given back.
+    /// Shows the view until the user suspends or quits. Returns true when the user suspended.
     private mutating func showUntilSuspended() throws -> Bool {
         let display = try TopDisplay()
-        var next = MonotonicTime.now().adding(milliseconds: plan.intervalMilliseconds)
+        var next = MonotonicTime.now().adding(milliseconds: configuration.intervalMilliseconds)
         draw(display)
         while !isStopped {
-            let left = next.milliseconds(from: .now())
-            guard let keys = display.readKeys(milliseconds: min(left, 100)) else { return false }
+            let remaining = next.milliseconds(from: .now())
+            guard let keys = display.readKeys(milliseconds: min(remaining, 100)) else {
+                return false
+            }
             for key in keys {
-                switch obey(key) {
-                case .goOn: break
+                switch handle(key) {
+                case .proceed: break
                 case .suspend: return true
                 case .quit: return false
                 }
             }
             let isTime = next.milliseconds(from: .now()) == 0
             if isTime {
-                model.take(try look())
-                // Should a look have taken long, those that were missed are not made up for.
-                next = max(next.adding(milliseconds: plan.intervalMilliseconds), .now())
+                model.add(try fetchStats())
+                // When fetching took longer than an interval, the intervals that passed are
+                // skipped.
+                next = max(next.adding(milliseconds: configuration.intervalMilliseconds), .now())
             }
             if signals.takeChange() || isTime || !keys.isEmpty { draw(display) }
         }
@@ -137,12 +144,12 @@ package struct TopSession {
     private func draw(_ display: borrowing TopDisplay) {
         let size = Terminal.size
         let screen = TopScreen(model: model, size: size, interval: interval)
-        display.show(screen.lines, size: size, coloured: plan.isColoured)
+        display.show(screen.lines, size: size, coloured: configuration.isColoured)
     }
 
-    private enum Wish { case goOn, suspend, quit }
+    private enum KeyAction { case proceed, suspend, quit }
 
-    private mutating func obey(_ key: UInt8) -> Wish {
+    private mutating func handle(_ key: UInt8) -> KeyAction {
         switch key {
         case UInt8(ascii: "s"): model.nextOrder()
         case UInt8(ascii: "d"): model.nextDisk()
@@ -154,6 +161,6 @@ package struct TopSession {
         case UInt8(ascii: "q"), 3, 4: return .quit
         default: break
         }
-        return .goOn
+        return .proceed
     }
 }

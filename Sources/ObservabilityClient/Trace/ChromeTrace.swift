@@ -1,22 +1,27 @@
 package import Observability
+internal import FoundationEssentials
 
-/// An array of events ("Trace Event Format", JSON Array Format). A connection is a thread there. Slices
-/// of one thread may not overlap, and requests of one connection do; so it has as many threads
-/// as it had requests at the same time.
+/// Chrome's trace events ("Trace Event Format", JSON Array Format).
+///
+/// Slices of one thread may not overlap in this format, but requests of one connection do. So a
+/// connection becomes as many threads, called lanes here, as it had requests in flight at once.
+///
+/// Numbers are written directly, since this runs for each request; texts go through `JSONEncoder`.
 package struct ChromeTrace: TraceFormat {
-
-    package init() {
-    }
-    /// Lanes that a connection can have; NBD clients have up to this many requests in flight.
+    /// Maximum number of lanes of a connection. NBD clients have at most this many requests in
+    /// flight.
     private static let laneLimit = 1024
 
     private var process: Int32 = 0
-    /// Until when each lane of a connection is taken, in nanoseconds.
+    /// For each connection, the time in nanoseconds at which each of its lanes becomes free.
     private var lanes: [UInt64: [UInt64]] = [:]
+    private let encoder = JSONEncoder()
+
+    package init() {}
 
     package mutating func begin(_ start: TraceStart) -> String {
         process = start.pid
-        let name = JSONText.quoted("ramdisk-nbd \(start.version)")
+        let name = json("ramdisk-nbd \(start.version)")
         return "[\n"
             + #"{"ph":"M","name":"process_name","pid":\#(process),"args":{"name":\#(name)}}"#
     }
@@ -24,13 +29,12 @@ package struct ChromeTrace: TraceFormat {
     package mutating func request(_ event: TraceEvent) -> String {
         let end = event.timeNanoseconds &+ event.durationNanoseconds
         var text = ""
-        let lane = takeLane(event, until: end, announcement: &text)
+        let lane = occupyLane(event, until: end, announcement: &text)
         var arguments = #""offset":\#(event.offset),"length":\#(event.lengthBytes)"#
         if !event.flags.isEmpty {
-            let flags = event.flags.map(JSONText.quoted).joined(separator: ",")
-            arguments += #","flags":[\#(flags)]"#
+            arguments += #","flags":\#(json(event.flags))"#
         }
-        if let error = event.error { arguments += #","error":\#(JSONText.quoted(error))"# }
+        if let error = event.error { arguments += #","error":\#(json(error))"# }
         return text
             + #",\#n{"ph":"X","cat":"nbd","name":"\#(event.command.rawValue)","pid":\#(process),"#
             + #""tid":\#(lane),"ts":\#(Self.microseconds(event.timeNanoseconds)),"#
@@ -44,8 +48,10 @@ package struct ChromeTrace: TraceFormat {
 
     package mutating func end() -> String { "\n]\n" }
 
-    /// The first lane of its connection that is free at that time, as a thread's number.
-    private mutating func takeLane(
+    /// Occupies the first lane of the event's connection that is free when the request is received,
+    /// and returns the number of its thread. Sets `announcement` to the events that name a new
+    /// lane.
+    private mutating func occupyLane(
         _ event: TraceEvent, until end: UInt64, announcement: inout String
     ) -> UInt64 {
         var ends = lanes[event.connection, default: []]
@@ -55,7 +61,7 @@ package struct ChromeTrace: TraceFormat {
         if index == ends.count {
             ends.append(end)
             let disk = event.export.isEmpty ? "" : " [\(event.export)]"
-            let name = JSONText.quoted("connection \(event.connection)\(disk)")
+            let name = json("connection \(event.connection)\(disk)")
             let head = #",\#n{"ph":"M","pid":\#(process),"tid":\#(number),"name":"#
             announcement =
                 head + #""thread_name","args":{"name":\#(name)}}"#
@@ -67,28 +73,14 @@ package struct ChromeTrace: TraceFormat {
         return number
     }
 
-    /// Microseconds, to the nanosecond.
+    /// Returns a time in microseconds, with three decimals.
     private static func microseconds(_ nanoseconds: UInt64) -> String {
         let rest = String(nanoseconds % 1000)
         return "\(nanoseconds / 1000)." + String(repeating: "0", count: 3 - rest.count) + rest
     }
-}
 
-/// Text as JSON has it.
-package enum JSONText {
-    /// In quotes, with what must not be in them escaped. RFC 8259, 7
-    package static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case let control where control.value < 0x20:
-                let digits = String(control.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
+    /// Returns the JSON of a string or an array of strings, which `JSONEncoder` can always encode.
+    private func json(_ value: some Encodable) -> String {
+        (try? encoder.encode(value)).map { String(decoding: $0, as: UTF8.self) } ?? "null"
     }
 }

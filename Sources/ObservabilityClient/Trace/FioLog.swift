@@ -1,10 +1,11 @@
 package import Observability
 
-/// fio's text for what was done to files: fio(1), "TRACE FILE FORMAT".
+/// fio's I/O log (`fio(1)`, TRACE FILE FORMAT).
 package struct FioLog: TraceFormat {
-    /// Version 3 has a time in microseconds before each action, version 2 has none.
+    /// Whether each action has a time in microseconds before it, as in version 3. Version 2 has no
+    /// times.
     package let hasTimes: Bool
-    package private(set) var leftOut: UInt64 = 0
+    package private(set) var omitted: UInt64 = 0
     private var files: [String] = []
     private var lastMicroseconds: UInt64 = 0
 
@@ -15,12 +16,13 @@ package struct FioLog: TraceFormat {
     }
 
     package mutating func request(_ event: TraceEvent) -> String {
-        // What failed then would fail again, and fio stops at the first failure.
+        // A request that failed would fail again on replay, and fio stops at the first failure.
         guard event.error == nil, let action = Self.action(event.command) else {
-            leftOut += 1
+            omitted += 1
             return ""
         }
-        // Connections are not told in order of each other; fio's clock does not go back.
+        // A trace does not order the requests of different connections by time, but fio requires
+        // times that do not decrease.
         lastMicroseconds = max(lastMicroseconds, event.timeNanoseconds / 1000)
         let file = Self.fileName(event.export)
         var text = ""
@@ -33,7 +35,7 @@ package struct FioLog: TraceFormat {
         return text + line(file, "\(action) \(offset) \(length)")
     }
 
-    /// The format has no comments.
+    /// Returns nothing, since the format has no comments.
     package mutating func lost(_ count: UInt64, at nanoseconds: UInt64) -> String { "" }
 
     package mutating func end() -> String { files.map { line($0, "close") }.joined() }
@@ -42,7 +44,8 @@ package struct FioLog: TraceFormat {
         (hasTimes ? "\(lastMicroseconds) " : "") + "\(file) \(action)\n"
     }
 
-    /// A range of zeroes is what fio has no action for; a trim is as large and moves as little.
+    /// Returns fio's action for a command. fio has none that writes zeros; a trim has the same size
+    /// and transfers as little data.
     private static func action(_ command: CommandName) -> String? {
         switch command {
         case .read: "read"
@@ -53,7 +56,8 @@ package struct FioLog: TraceFormat {
         }
     }
 
-    /// One word of up to 256 characters is what fio reads; `--replay_redirect` puts another there.
+    /// Returns the name of an export as one word of up to 255 characters, since fio reads words of
+    /// up to 256. `--replay_redirect` replaces it on replay.
     private static func fileName(_ export: String) -> String {
         guard !export.isEmpty else { return "ramdisk" }
         return String(export.prefix(255).map { $0.isWhitespace ? "_" : $0 })

@@ -1,10 +1,10 @@
 internal import Observability
 package import ProgramSupport
 
-/// Lines for a ``TraceSummary``.
+/// The lines that present a ``TraceSummary``.
 package struct SummaryText {
     package let summary: TraceSummary
-    /// Characters that a line may have.
+    /// Maximum number of characters in a line of the map and the histograms.
     package let width: Int
 
     package init(summary: TraceSummary, width: Int) {
@@ -12,7 +12,7 @@ package struct SummaryText {
         self.width = width
     }
 
-    /// All of it.
+    /// All lines.
     package var lines: [StyledLine] {
         var lines = [head]
         guard summary.requests > 0 else { return lines }
@@ -32,7 +32,7 @@ package struct SummaryText {
         var line = StyledLine("\(summary.requests) requests", .bold)
         line.add(" in \(Units.duration(nanoseconds: seconds * 1e9))")
         if summary.dropped > 0 {
-            line.add(", and \(summary.dropped) more that came too fast to be told", .red)
+            line.add(", and \(summary.dropped) more that were lost", .red)
         }
         return line
     }
@@ -45,7 +45,7 @@ package struct SummaryText {
         ]
         for name in CommandName.allCases {
             guard let command = summary.commands[name] else { continue }
-            var line = StyledLine(name.rawValue.left(14), name.ink)
+            var line = StyledLine(name.rawValue.left(14), name.style)
             line.add("\(command.requests)".right(10))
             line.add((name.hasRange ? Units.bytes(Double(command.bytes)) : "").right(12))
             line.add("\(command.errors)".right(8), command.errors > 0 ? .red : .plain)
@@ -64,7 +64,8 @@ package struct SummaryText {
         nanoseconds.map { Units.duration(nanoseconds: Double($0)) } ?? ""
     }
 
-    /// Two rows, from the disk's first byte on the left to its last: what was read, what was written.
+    /// Returns a map of the disk in two rows, for reads and writes, from its first byte on the left
+    /// to its last on the right.
     private func heatMap(_ export: String, _ disk: TraceSummary.Disk) -> [StyledLine] {
         guard disk.reads.contains(where: { $0 > 0 }) || disk.writes.contains(where: { $0 > 0 })
         else { return [] }
@@ -73,19 +74,19 @@ package struct SummaryText {
         let title = "OFFSET  \(name), \(Units.bytes(Double(disk.sizeBytes))), "
         let each = Units.bytes(Double(disk.sizeBytes) / Double(columns))
         var lines = [StyledLine(), StyledLine(title + "each character \(each)", .dim)]
-        for (label, counts, ink) in [
+        for (label, counts, style) in [
             ("read", disk.reads, TextStyle.cyan), ("written", disk.writes, .magenta),
         ] {
             let folded = Self.fold(counts, into: columns)
             let highest = folded.max() ?? 0
             var line = StyledLine(label.left(9))
-            line.add(String(folded.map { Bars.shade($0, of: highest) }), ink)
+            line.add(String(folded.map { Bars.shade($0, of: highest) }), style)
             lines.append(line)
         }
         return lines
     }
 
-    /// The highest of the places that share a character.
+    /// Returns for each column the highest count of the regions that share it.
     private static func fold(_ counts: [UInt64], into columns: Int) -> [UInt64] {
         (0..<columns).map { column in
             let first = column * counts.count / columns
@@ -95,7 +96,8 @@ package struct SummaryText {
     }
 
     private func histogram(
-        _ title: String, _ powers: TraceSummary.Powers, _ ink: TextStyle, _ unit: (UInt64) -> String
+        _ title: String, _ powers: TraceSummary.Powers, _ style: TextStyle,
+        _ unit: (UInt64) -> String
     ) -> [StyledLine] {
         guard let first = powers.keys.min(), let last = powers.keys.max() else { return [] }
         let all = powers.values.reduce(0, +)
@@ -107,7 +109,7 @@ package struct SummaryText {
             line.add("\(count)".right(9))
             let percent = Double(count) * 100 / Double(all)
             line.add((Units.fixed(percent, decimals: 1) + " %").right(8) + " ", .dim)
-            line.add(Bars.bar(Double(count) / highest, width: room), ink)
+            line.add(Bars.bar(Double(count) / highest, width: room), style)
             return line
         }
         return [StyledLine(title, .dim)] + rows

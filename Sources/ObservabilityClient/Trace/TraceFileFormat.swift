@@ -1,17 +1,18 @@
-/// What a trace is written to a file as.
+/// The format of a trace file.
 package enum TraceFileFormat: String, CaseIterable, Sendable {
-    /// fio's, with times (version 3, since fio 3.31).
+    /// fio's I/O log with times (version 3, since fio 3.31).
     case iolog
-    /// fio's without times, for older ones.
+    /// fio's I/O log without times (version 2), for older versions of fio.
     case iolog2
-    /// Chrome's trace events, which Perfetto opens.
+    /// Chrome's trace events, which Perfetto reads.
     case chrome
-    /// What the server says, a line of JSON each.
+    /// The server's lines of JSON, unchanged.
     case json
-    /// What is shown in the terminal.
+    /// The lines that the terminal shows.
     case text
 
-    /// By a file's name; nil when it says nothing.
+    /// Creates the format that the extension of a file name stands for; nil when it stands for
+    /// none.
     package init?(path: String) {
         let name = path.split(separator: "/").last ?? ""
         guard let dot = name.lastIndex(of: ".") else { return nil }

@@ -2,16 +2,19 @@ internal import NBDProtocol
 package import ProgramSupport
 package import Observability
 
-/// The query of `GET /trace`.
+/// The client's side of a trace filter: the query of `GET /trace`.
 package struct TraceFilter: Sendable, Equatable {
-    /// Empty for all.
+    /// The commands to include; empty for all.
     package var commands: [CommandName] = []
+    /// Requests that took less time are not included.
     package var minimumNanoseconds: UInt64 = 0
-    /// Nil for all; empty for the disk without a name.
+    /// The name of an export; nil for all, empty for the disk without a name.
     package var export: String?
+    /// The number of a connection; nil for all.
     package var connection: UInt64?
+    /// Includes requests that touch these bytes; nil for all.
     package var offsets: ByteRange?
-    /// How many, before the stream ends.
+    /// Number of requests after which the stream ends; nil for no limit.
     package var count: UInt64?
 
     package init(
@@ -26,7 +29,7 @@ package struct TraceFilter: Sendable, Equatable {
         self.count = count
     }
 
-    /// What to ask for: `/trace?command=write,trim&count=10`.
+    /// The request target: `/trace?command=write,trim&count=10`.
     package var target: String {
         var query: [String] = []
         if !commands.isEmpty {
@@ -44,16 +47,17 @@ package struct TraceFilter: Sendable, Equatable {
 }
 
 extension TraceFilter {
-    /// What this filter waits for and a server does not have, in a clause; nil when there can be requests.
+    /// Returns, as a clause, which export or connection of this filter a server does not have; nil
+    /// when it has them.
     package func problem(with stats: Stats) -> String? {
         if let export, !stats.disks.contains(where: { $0.export == export }) {
             let names = stats.disks.map { "\"\($0.export)\"" }.joined(separator: ", ")
-            return "there is no disk \"\(export)\" (--export): the server has \(names)"
+            return "there is no disk \"\(export)\" for --export: the server has \(names)"
         }
         if let connection, !stats.connections.contains(where: { $0.number == connection }) {
             let numbers = stats.connections.map { "\($0.number)" }.joined(separator: ", ")
-            return "there is no connection \(connection) (--connection): "
-                + (numbers.isEmpty ? "nobody is connected" : "there are \(numbers)")
+            return "there is no connection \(connection) for --connection: "
+                + (numbers.isEmpty ? "no client is connected" : "the server has \(numbers)")
         }
         return nil
     }

@@ -1,19 +1,19 @@
 package import Observability
 
-/// Turns a trace into text, a piece at a time.
+/// A format of text that a trace is written in, piece by piece.
 package protocol TraceFormat: Sendable {
-    /// What comes before the first request.
+    /// Returns the text before the first request.
     mutating func begin(_ start: TraceStart) -> String
-    /// What a request becomes; empty when the format has nothing for it.
+    /// Returns the text of a request; empty when the format cannot express it.
     mutating func request(_ event: TraceEvent) -> String
-    /// What is told when requests were lost since the last time.
+    /// Returns the text for requests that were lost since the previous call.
     mutating func lost(_ count: UInt64, at nanoseconds: UInt64) -> String
-    /// What comes after the last.
+    /// Returns the text after the last request.
     mutating func end() -> String
-    /// How many requests the format has no words for.
-    var leftOut: UInt64 { get }
+    /// Number of requests that the format could not express.
+    var omitted: UInt64 { get }
 }
 
 extension TraceFormat {
-    package var leftOut: UInt64 { 0 }
+    package var omitted: UInt64 { 0 }
 }

@@ -2,19 +2,18 @@ internal import ProgramSupport
 package import Observability
 internal import FoundationEssentials
 
-/// Puts pieces of a stream together to lines.
+/// A decoder of the lines of a trace, which arrive in pieces of any size.
 package struct TraceReader {
-
-    package init() {
-    }
-    /// Longest line that is one.
+    /// Maximum length of a line in bytes.
     package static let lineLimit = 1 << 20
 
     private var rest: [UInt8] = []
     private let decoder = JSONDecoder()
 
-    /// The lines that are complete with this piece, as they came and as what they say.
-    package mutating func take(
+    package init() {}
+
+    /// Calls `line` for each line that this piece completes, with its bytes and its decoded value.
+    package mutating func parse(
         _ piece: [UInt8], line: (_ text: ArraySlice<UInt8>, TraceLine) throws -> Void
     ) throws {
         rest += piece
@@ -27,7 +26,7 @@ package struct TraceReader {
         }
         rest.removeFirst(start)
         guard rest.count <= Self.lineLimit else {
-            throw Failure.protocolError("the trace has a line of over \(Self.lineLimit) bytes")
+            throw Failure.protocolError("the trace has a line of more than \(Self.lineLimit) bytes")
         }
     }
 
@@ -36,7 +35,8 @@ package struct TraceReader {
             return try decoder.decode(TraceLine.self, from: Data(text))
         } catch {
             throw .protocolError(
-                "the trace has a line that says nothing: "
+                "cannot decode a line of the trace; check that server and client have the same "
+                    + "version: "
                     + String(decoding: text.prefix(200), as: UTF8.self))
         }
     }

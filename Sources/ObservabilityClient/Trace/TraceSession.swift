@@ -4,16 +4,16 @@ internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
-/// What a trace is read for.
+/// What a trace is written to, and how.
 package struct TraceConfiguration: Sendable {
-    /// Lines go here: a file, or "-" for standard output; nil for a summary alone.
+    /// The file for the requests, or "-" for standard output; nil for a summary alone.
     package var path: String?
     package var format: TraceFileFormat
-    /// Disks of the summary; nil when none is wanted.
+    /// The disks of the summary; nil for no summary.
     package var summary: [DiskStats]?
-    /// Whether standard output is for a person who likes colours.
+    /// Whether text on standard output has colour codes.
     package var isColoured: Bool
-    /// Characters in a line of the summary.
+    /// Maximum number of characters in a line of the summary.
     package var width: Int
 
     package init(
@@ -28,86 +28,90 @@ package struct TraceConfiguration: Sendable {
     }
 }
 
-/// One trace, from its first line to its last. One thread uses it.
+/// One trace, from its first line to its last. Only one thread may use it.
 package struct TraceSession: ~Copyable {
-    private let plan: TraceConfiguration
+    private let configuration: TraceConfiguration
     private let output: OutputFile
     private var format: any TraceFormat
     private var summary: TraceSummary?
-    private var told: UInt64 = 0
+    private var requestCount: UInt64 = 0
     private var dropped: UInt64 = 0
     private var lastNanoseconds: UInt64 = 0
 
-    /// Makes the file.
-    package init(_ plan: TraceConfiguration) throws(Failure) {
-        self.plan = plan
-        let path = plan.path ?? "-"
+    /// Creates the file.
+    package init(_ configuration: TraceConfiguration) throws(Failure) {
+        self.configuration = configuration
+        let path = configuration.path ?? "-"
         do throws(Errno) {
             output = try path == "-" ? OutputFile(standardOutput: ()) : OutputFile(creating: path)
         } catch {
-            throw .cannotCreate("cannot write the trace to \(path): \(error)")
+            throw .cannotCreate("cannot open \(path) to write the trace: \(error)")
         }
         format =
-            switch plan.format {
+            switch configuration.format {
             case .iolog: FioLog(hasTimes: true)
             case .iolog2: FioLog(hasTimes: false)
             case .chrome: ChromeTrace()
-            case .json, .text: TraceText(isColoured: plan.isColoured && path == "-")
+            case .json, .text: TraceText(isColoured: configuration.isColoured && path == "-")
             }
-        if let disks = plan.summary {
+        if let disks = configuration.summary {
             summary = TraceSummary(disks: disks.map { ($0.export, $0.sizeBytes) })
         }
     }
 
-    /// Reads until the server has told all or somebody stops the stream, then tells the rest. What
-    /// has come by then is told in any case.
+    /// Reads the stream until the server ends it or another thread stops it, then writes the end of
+    /// the file and the summary. Writes everything that has arrived, also when the server has
+    /// disappeared.
     package consuming func run(_ stream: ControlStream) throws {
         defer { stream.stop() }
         do {
             var reader = TraceReader()
             while let piece = try stream.nextPiece() {
                 var text: [UInt8] = []
-                try reader.take(piece) { raw, line in
-                    text += tell(line, raw)
+                try reader.parse(piece) { raw, line in
+                    text += convert(line, raw)
                 }
                 try write(text)
             }
-        } catch is ReaderGone {
+        } catch is OutputClosed {
             return
         } catch let failure as Failure where failure.exitCode == Failure.goneExitCode {
-            // The server is gone: what it told is whole, and so is the file.
+            // The server has disappeared. What it sent are whole lines, so the file can be
+            // completed.
             try? finish()
             throw failure
         }
         do {
             try finish()
-        } catch is ReaderGone {}
+        } catch is OutputClosed {}
     }
 
-    /// Who read our standard output has seen enough, as `head` does.
-    private struct ReaderGone: Error {}
+    /// The reader of standard output has closed it, as `head` does when it has enough lines.
+    private struct OutputClosed: Error {}
 
-    private mutating func tell(_ line: TraceLine, _ raw: ArraySlice<UInt8>) -> [UInt8] {
+    private mutating func convert(_ line: TraceLine, _ raw: ArraySlice<UInt8>) -> [UInt8] {
         var text = ""
         switch line {
         case .start(let start):
             text = format.begin(start)
         case .request(let event):
-            told += 1
+            requestCount += 1
             lastNanoseconds = max(lastNanoseconds, event.timeNanoseconds)
             summary?.add(event)
-            // Lines of JSON go on as they came.
-            if plan.path != nil, plan.format != .json { text = format.request(event) }
+            // Lines of JSON are written unchanged.
+            if configuration.path != nil, configuration.format != .json {
+                text = format.request(event)
+            }
         case .status(let status), .end(let status):
             let lost = status.droppedRequests - min(dropped, status.droppedRequests)
             dropped += lost
-            summary?.lose(lost)
+            summary?.addDropped(lost)
             if lost > 0 {
                 text = format.lost(lost, at: max(lastNanoseconds, status.timeNanoseconds))
             }
         }
-        guard plan.path != nil else { return [] }
-        return plan.format == .json ? raw + [UInt8(ascii: "\n")] : Array(text.utf8)
+        guard configuration.path != nil else { return [] }
+        return configuration.format == .json ? raw + [UInt8(ascii: "\n")] : Array(text.utf8)
     }
 
     private func write(_ bytes: [UInt8]) throws {
@@ -115,36 +119,39 @@ package struct TraceSession: ~Copyable {
         do throws(Errno) {
             try output.write(bytes)
         } catch {
-            if error == .brokenPipe { throw ReaderGone() }
+            if error == .brokenPipe { throw OutputClosed() }
             throw Failure.inputOutput(
-                "cannot write the trace to \(plan.path ?? "-"), which ends in the middle now, after "
-                    + "\(told) requests: \(error)")
+                "cannot write the trace to \(configuration.path ?? "-"), which is incomplete after "
+                    + "\(requestCount) requests: \(error)")
         }
     }
 
     private mutating func finish() throws {
-        if plan.path != nil, plan.format != .json { try write(Array(format.end().utf8)) }
+        if configuration.path != nil, configuration.format != .json {
+            try write(Array(format.end().utf8))
+        }
         if let summary {
-            let lines = SummaryText(summary: summary, width: plan.width).lines
-            let text = lines.map { $0.text(coloured: plan.isColoured) + "\n" }.joined()
+            let lines = SummaryText(summary: summary, width: configuration.width).lines
+            let text = lines.map { $0.text(coloured: configuration.isColoured) + "\n" }.joined()
             standardOutput(text)
         }
-        noteWhatIsMissing()
+        reportCounts()
     }
 
-    /// On standard error, for whoever has sent the rest elsewhere.
-    private func noteWhatIsMissing() {
-        if let path = plan.path, path != "-" {
-            StandardError.say("\(told) requests written to \(path)")
+    /// Reports on standard error, which is separate from the trace, how many requests were written,
+    /// omitted and lost.
+    private func reportCounts() {
+        if let path = configuration.path, path != "-" {
+            StandardError.say("\(requestCount) requests written to \(path)")
         }
-        if format.leftOut > 0 {
+        if format.omitted > 0 {
             StandardError.say(
-                "\(format.leftOut) of them are left out: fio has no action for them, or they failed"
+                "\(format.omitted) of them are omitted: fio has no action for them, or they failed"
             )
         }
         if dropped > 0 {
             StandardError.say(
-                "\(dropped) requests were lost: they came faster than they could be told")
+                "\(dropped) requests were lost: they arrived faster than they could be read")
         }
     }
 }

@@ -1,19 +1,21 @@
 package import Observability
 
-/// Requests added up, in memory that does not grow with them.
+/// The sums over the requests of a trace. Its memory does not grow with their number.
 package struct TraceSummary: Sendable {
-    /// ConnectionSlots of a disk that are told apart.
-    package static let places = 1024
+    /// Number of equal parts of a disk that are counted separately.
+    package static let regionCount = 1024
 
-    /// What there is about one disk.
+    /// The counters of one disk.
     package struct Disk: Sendable {
-        /// Bytes that the places share out; never 0.
+        /// The size that the regions divide; never 0.
         package var sizeBytes: UInt64
-        package var reads = [UInt64](repeating: 0, count: places)
-        package var writes = [UInt64](repeating: 0, count: places)
+        /// Number of reads that touched each region.
+        package var reads = [UInt64](repeating: 0, count: regionCount)
+        /// Number of writes, trims and writes of zeros that touched each region.
+        package var writes = [UInt64](repeating: 0, count: regionCount)
     }
 
-    /// Powers of two, entry i for those of over 2^(i-1) and up to 2^i.
+    /// Counts by powers of two: entry i counts values of more than 2^(i-1) and up to 2^i.
     package typealias Powers = [Int: UInt64]
 
     package private(set) var disks: [(export: String, disk: Disk)]
@@ -25,7 +27,7 @@ package struct TraceSummary: Sendable {
     package private(set) var dropped: UInt64 = 0
     package private(set) var lastNanoseconds: UInt64 = 0
 
-    /// For these disks: the map has their whole size.
+    /// Creates an empty summary of these disks, whose sizes the maps cover.
     package init(disks: [(export: String, sizeBytes: UInt64)]) {
         self.disks = disks.map { ($0.export, Disk(sizeBytes: max(1, $0.sizeBytes))) }
     }
@@ -51,25 +53,25 @@ package struct TraceSummary: Sendable {
         if event.error == nil { mark(event) }
     }
 
-    /// Adds requests that nobody could look at.
-    package mutating func lose(_ count: UInt64) { dropped += count }
+    /// Adds requests that were overwritten before this client could receive them.
+    package mutating func addDropped(_ count: UInt64) { dropped += count }
 
     private mutating func mark(_ event: TraceEvent) {
         guard let index = disks.firstIndex(where: { $0.export == event.export }) else { return }
         let size = disks[index].disk.sizeBytes
         guard event.offset < size else { return }
         let end = event.offset + min(event.lengthBytes, size - event.offset) - 1
-        for place in Self.place(event.offset, of: size)...Self.place(end, of: size) {
+        for region in Self.region(event.offset, of: size)...Self.region(end, of: size) {
             switch event.command {
-            case .read: disks[index].disk.reads[place] += 1
-            case .write, .trim, .writeZeroes: disks[index].disk.writes[place] += 1
+            case .read: disks[index].disk.reads[region] += 1
+            case .write, .trim, .writeZeroes: disks[index].disk.writes[region] += 1
             default: break
             }
         }
     }
 
-    private static func place(_ offset: UInt64, of size: UInt64) -> Int {
-        let wide = offset.multipliedFullWidth(by: UInt64(places))
+    private static func region(_ offset: UInt64, of size: UInt64) -> Int {
+        let wide = offset.multipliedFullWidth(by: UInt64(regionCount))
         return Int(size.dividingFullWidth(wide).quotient)
     }
 

@@ -1,9 +1,10 @@
 package import ProgramSupport
 package import Observability
 
-/// Time, connection, command, offset, length, duration, flags, error.
+/// A line for each request: time, connection, command, offset, length, duration, flags, error,
+/// disk.
 package struct TraceText: TraceFormat {
-    /// With codes for a terminal.
+    /// Whether lines have colour codes for a terminal.
     package var isColoured = false
 
     package init(isColoured: Bool = false) {
@@ -23,7 +24,7 @@ package struct TraceText: TraceFormat {
         line { line in
             line.add(Units.fixed(Double(event.timeNanoseconds) / 1e9, decimals: 6).right(13), .dim)
             line.add("#\(event.connection)".right(6) + "  ")
-            line.add(event.command.rawValue.left(12), event.command.ink)
+            line.add(event.command.rawValue.left(12), event.command.style)
             if event.command.hasRange {
                 line.add("\(event.offset)".right(14))
                 line.add(Units.exactBytes(event.lengthBytes).right(9))
@@ -41,7 +42,7 @@ package struct TraceText: TraceFormat {
     package mutating func lost(_ count: UInt64, at nanoseconds: UInt64) -> String {
         line { line in
             line.add(Units.fixed(Double(nanoseconds) / 1e9, decimals: 6).right(13), .dim)
-            line.add("  lost \(count) requests: they came faster than they could be told", .red)
+            line.add("  lost \(count) requests: they arrived faster than they could be read", .red)
         }
     }
 
@@ -55,8 +56,8 @@ package struct TraceText: TraceFormat {
 }
 
 extension CommandName {
-    /// Its colour wherever commands are told apart.
-    package var ink: TextStyle {
+    /// The colour of the command in all views.
+    package var style: TextStyle {
         switch self {
         case .read: .cyan
         case .write: .magenta
@@ -67,6 +68,6 @@ extension CommandName {
         }
     }
 
-    /// Whether it is about bytes of the disk.
+    /// Whether its requests have an offset and a length.
     package var hasRange: Bool { self != .flush && self != .disconnect }
 }

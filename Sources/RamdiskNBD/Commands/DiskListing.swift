@@ -5,6 +5,7 @@ internal import Observability
 internal import LinuxHost
 internal import LinuxIO
 internal import NBDKernel
+internal import ProgramSupport
 
 /// One disk, or one device, as it is now.
 struct DiskRow: Sendable, Equatable {
@@ -115,22 +116,13 @@ struct DiskRow: Sendable, Equatable {
 // MARK: - For people
 
 extension DiskRow {
-    /// A table with a head; columns are as wide as what is in them.
+    /// Returns a table with a header row.
     static func table(_ rows: [DiskRow]) -> String {
         guard !rows.isEmpty else { return "No disk is up, and no device is attached.\n" }
-        let head = [
+        let titles = [
             "DEVICE", "SIZE", "USED", "FILESYSTEM", "MOUNTED AT", "BACKING OR SERVER", "STATE",
         ]
-        let lines = [head] + rows.map(\.cells)
-        let widths = head.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
-        return lines.map { line in
-            let cells = zip(line, widths).map { cell, width in
-                cell + String(repeating: " ", count: width - cell.count)
-            }
-            var text = cells.joined(separator: "  ")
-            while text.hasSuffix(" ") { text.removeLast() }
-            return text + "\n"
-        }.joined()
+        return TextTable(titles.map { .left($0) }, rows: rows.map(\.cells)).text
     }
 
     private var cells: [String] {

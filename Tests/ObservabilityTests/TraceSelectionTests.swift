@@ -1,13 +1,10 @@
-// The query of `/trace`: what passes, and what is no query.
-
 @testable import Observability
 import NBDProtocol
 import Testing
 
 @testable import NBDServer
-@testable import RamdiskNBD
 
-@Suite("The server's side of a trace's filter")
+@Suite("The server's side of a trace filter")
 struct TraceSelectionTests {
     private func record(
         _ command: Command = .write, offset: UInt64 = 4096, length: UInt64 = 512,
@@ -23,11 +20,11 @@ struct TraceSelectionTests {
         try TraceSelection(query: [(name, value)]).passes(record, export: "a")
     }
 
-    @Test("lets everything pass without a query")
+    @Test("includes everything without a query")
     func all() { #expect(TraceSelection().passes(record(), export: "")) }
 
     @Test(
-        "passes by command, time, disk, connection and range",
+        "includes by command, duration, disk, connection and range",
         arguments: [
             ("command", "write", true), ("command", "read,trim", false),
             ("command", "trim,write", true), ("min_latency", "1us", true),
@@ -40,14 +37,14 @@ struct TraceSelectionTests {
         #expect(try passes(name, value, record()) == isIn)
     }
 
-    @Test("takes a range that goes beyond all numbers, and one of no bytes")
+    @Test("accepts a range beyond the largest offset, and one of no bytes")
     func edges() throws {
         #expect(try passes("offset", "5-", record(offset: .max, length: 512)))
         #expect(try passes("offset", "4096-4096", record(length: 0)))
     }
 
     @Test(
-        "refuses what it does not understand",
+        "rejects queries that are not valid",
         arguments: [
             ("comand", "read"), ("command", ""), ("command", "reed"), ("min_latency", "5 ms"),
             ("min_latency", "99999999999999999999s"), ("connection", "x"), ("offset", "5"),

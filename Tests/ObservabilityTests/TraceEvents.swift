@@ -1,11 +1,8 @@
-// Requests for the tests of traces.
-
 @testable import ObservabilityClient
 @testable import Observability
-@testable import RamdiskNBD
 
 extension TraceEvent {
-    /// A request with what a test says about it.
+    /// Returns a request with defaults for what a test does not name.
     static func some(
         _ command: CommandName = .read, at time: UInt64 = 1_234_567_890, offset: UInt64 = 8192,
         length: UInt64 = 4096, connection: UInt64 = 3, export: String = "",
@@ -24,7 +21,7 @@ extension TraceStart {
 }
 
 extension TraceFormat {
-    /// A whole trace of these.
+    /// Returns the text of a whole trace with these requests.
     mutating func all(_ events: [TraceEvent]) -> String {
         begin(.some) + events.map { request($0) }.joined() + end()
     }

@@ -1,9 +1,5 @@
-// Answers of the control socket, taken apart.
-
 @testable import ObservabilityClient
 import Testing
-
-@testable import RamdiskNBD
 
 @Suite("An HTTP response") struct HTTPResponseReaderTests {
     private static let chunked =
@@ -12,40 +8,40 @@ import Testing
     private static let sized =
         "HTTP/1.1 404 Not Found\r\nContent-Length: 16\r\n\r\nhello 0123456789"
 
-    @Test("is read with its length, or in chunks", arguments: [chunked, sized])
+    @Test("is parsed with a length or in chunks", arguments: [chunked, sized])
     func whole(text: String) throws {
         var reader = HTTPResponseReader()
         var body: [UInt8] = []
-        try reader.take(Array(text.utf8)[...], into: &body)
+        try reader.parse(Array(text.utf8)[...], into: &body)
         #expect(String(decoding: body, as: UTF8.self) == "hello 0123456789")
         #expect(reader.isComplete)
         #expect(reader.status == (text == Self.sized ? 404 : 200))
     }
 
-    @Test("is read one byte at a time", arguments: [chunked, sized])
+    @Test("is parsed one byte at a time", arguments: [chunked, sized])
     func bytes(text: String) throws {
         var reader = HTTPResponseReader()
         var body: [UInt8] = []
         for byte in text.utf8 {
             #expect(!reader.isComplete)
-            try reader.take([byte], into: &body)
+            try reader.parse([byte], into: &body)
         }
         #expect(String(decoding: body, as: UTF8.self) == "hello 0123456789")
         #expect(reader.isComplete)
     }
 
-    @Test("without a length ends with the connection")
+    @Test("without a length ends when the connection is closed")
     func endless() throws {
         var reader = HTTPResponseReader()
         var body: [UInt8] = []
-        try reader.take(Array("HTTP/1.0 200 OK\n\nall".utf8)[...], into: &body)
+        try reader.parse(Array("HTTP/1.0 200 OK\n\nall".utf8)[...], into: &body)
         #expect(reader.endsWithConnection)
         #expect(!reader.isComplete)
         #expect(body == Array("all".utf8))
     }
 
     @Test(
-        "that is none is refused",
+        "that is not valid is rejected",
         arguments: [
             "NBDMAGIC IHAVEOPT\n", "HTTP/1.1\n", "HTTP/1.1 ok\n", "HTTP/1.1 200 OK\nno colon\n",
             "HTTP/1.1 200 OK\nContent-Length: -1\n", "HTTP/1.1 200 OK\nContent-Length: many\n",
@@ -58,7 +54,7 @@ import Testing
         var reader = HTTPResponseReader()
         var body: [UInt8] = []
         #expect(throws: HTTPResponseReader.Malformed.self) {
-            try reader.take(Array(text.utf8)[...], into: &body)
+            try reader.parse(Array(text.utf8)[...], into: &body)
         }
     }
 }

@@ -1,14 +1,10 @@
-// A trace as lines, as fio's log, as Chrome's events.
-
 @testable import ObservabilityClient
 @testable import Observability
 import FoundationEssentials
 import Testing
 
-@testable import RamdiskNBD
-
 @Suite("A trace") struct TraceFormatTests {
-    @Test("is a line for each request")
+    @Test("has a line for each request")
     func lines() {
         var format = TraceText()
         let text = format.all([
@@ -25,7 +21,7 @@ import Testing
                 """)
     }
 
-    @Test("is fio's log, with times or without")
+    @Test("is fio's log, with or without times")
     func fio() {
         let events: [TraceEvent] = [
             .some(at: 5_000), .some(.write, at: 9_999, export: "a b"),
@@ -50,7 +46,7 @@ import Testing
                 13 a_b close
 
                 """)
-        #expect(new.leftOut == 2)
+        #expect(new.omitted == 2)
         var old = FioLog(hasTimes: false)
         #expect(
             old.all([.some()]) == """
@@ -63,7 +59,7 @@ import Testing
                 """)
     }
 
-    /// What Perfetto reads of an event.
+    /// The members of an event that Perfetto reads.
     private struct ChromeEvent: Decodable {
         struct Arguments: Decodable {
             var offset: UInt64?
@@ -86,7 +82,7 @@ import Testing
         return try JSONDecoder().decode([ChromeEvent].self, from: Data(format.all(events).utf8))
     }
 
-    @Test("is Chrome's events, with all there is to know about a request")
+    @Test("is Chrome's events, with everything about a request")
     func chromeEvents() throws {
         let events = try chrome([
             .some(.write, at: 1_500, export: "a\"\\\n", duration: 2_007, flags: ["fua"]),
@@ -107,7 +103,7 @@ import Testing
         #expect(names == ["ramdisk-nbd 0.1.0", "connection 3 [a\"\\\n]"])
     }
 
-    @Test("has requests that overlap side by side for Chrome, and only those")
+    @Test("has overlapping requests, and only those, in different lanes for Chrome")
     func overlap() throws {
         let slices = try chrome([
             .some(at: 0, duration: 100), .some(at: 50, duration: 100), .some(at: 60, duration: 20),
@@ -119,12 +115,12 @@ import Testing
         #expect(!lanes[0...3].contains(lanes[4]))
     }
 
-    @Test("without a request is whole too")
+    @Test("is complete without requests")
     func empty() throws {
         #expect(try chrome([]).count == 1)
     }
 
-    @Test("tells what was lost")
+    @Test("reports lost requests")
     func lost() throws {
         var text = TraceText()
         #expect(text.lost(7, at: 2_000_000_000).contains("lost 7 requests"))
@@ -133,5 +129,12 @@ import Testing
         let events = try JSONDecoder().decode([ChromeEvent].self, from: Data(all.utf8))
         #expect(events.last?.name == "lost 7 requests")
         #expect(events.last?.ts == 2)
+    }
+
+    @Test("has its file's format from the extension of the name")
+    func extensions() {
+        #expect(TraceFileFormat(path: "a.b/work.iolog") == .iolog)
+        #expect(TraceFileFormat(path: "/x/work.JSON") == .chrome)
+        #expect(TraceFileFormat(path: "/x.json/work") == nil)
     }
 }

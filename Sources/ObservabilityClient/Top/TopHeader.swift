@@ -1,8 +1,8 @@
 package import Observability
 package import ProgramSupport
 
-/// Two lines about what changes seldom.
-package struct TopHead {
+/// The first two lines of `top`: the server, and its disks.
+package struct TopHeader {
     package let stats: Stats
     package let model: TopModel
 
@@ -14,7 +14,7 @@ package struct TopHead {
         line.add(" \(server.version)  pid \(server.pid)")
         line.add("  up \(Units.age(seconds: server.uptimeSeconds))")
         line.add("  \(server.openConnections) of \(server.maximumConnections) connections")
-        if !server.isCounting { line.add("  not counting (--no-stats)", .red) }
+        if !server.isCounting { line.add("  no statistics (--no-stats)", .red) }
         if server.violations > 0 { line.add("  \(server.violations) violations", .red) }
         if server.traceReaders > 0 { line.add("  traced", .yellow) }
         if model.isPaused { line.add("  PAUSED", .yellow) }

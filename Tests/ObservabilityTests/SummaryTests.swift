@@ -1,11 +1,7 @@
-// What a trace comes to.
-
 @testable import ProgramSupport
 @testable import Observability
 @testable import ObservabilityClient
 import Testing
-
-@testable import RamdiskNBD
 
 @Suite("The summary of a trace") struct SummaryTests {
     private func text(_ summary: TraceSummary, width: Int = 80) -> String {
@@ -13,17 +9,17 @@ import Testing
             .map { $0.text(coloured: false) + "\n" }.joined()
     }
 
-    @Test("counts commands, places, sizes and times")
+    @Test("counts commands, regions, sizes and durations")
     func golden() {
         var summary = TraceSummary(disks: [("", 64 << 20)])
         for _ in 0..<3 { summary.add(.some(.read, at: 0, offset: 0, length: 4096, duration: 1000)) }
         summary.add(.some(.write, at: 999_000, offset: 32 << 20, length: 1 << 20, duration: 1000))
         summary.add(.some(.write, at: 0, offset: 63 << 20, length: 1 << 20, error: "ENOSPC"))
         summary.add(.some(.flush, at: 0, offset: 0, length: 0, duration: 900))
-        summary.lose(5)
+        summary.addDropped(5)
         #expect(
             text(summary, width: 50) == """
-                6 requests in 1 ms, and 5 more that came too fast to be told
+                6 requests in 1 ms, and 5 more that were lost
 
                 COMMAND         REQUESTS       BYTES  ERRORS     MEDIAN       99 %    LONGEST
                 read                   3      12 KiB       0    1.02 µs    1.02 µs    1.02 µs
@@ -56,12 +52,12 @@ import Testing
                 """)
     }
 
-    @Test("of nothing is one line")
+    @Test("of no requests is one line")
     func nothing() {
         #expect(text(TraceSummary(disks: [("", 4096)])) == "0 requests in 0 ns\n")
     }
 
-    @Test("takes every offset and length there can be")
+    @Test("accepts every offset and length")
     func extremes() {
         var summary = TraceSummary(disks: [("", .max), ("small", 4096)])
         summary.add(.some(.read, offset: .max, length: .max))

@@ -1,20 +1,25 @@
-/// Reads one HTTP/1.1 response out of bytes in pieces of any size: RFC 9112, as much of it as one
-/// request on a connection of its own can meet.
+/// A parser of one HTTP/1.1 response (RFC 9112) that arrives in pieces of any size. It implements
+/// what the response to one request on its own connection can contain.
+///
+/// It is written here, although the server uses NIO, because a client command is short-lived and
+/// reads one response or one stream in a blocking loop. NIO would make it start an event loop and
+/// its thread, and pass each piece of a trace between threads.
 package struct HTTPResponseReader {
-    /// What makes a response none.
+    /// A response that is not valid.
     package struct Malformed: Error, Equatable {
-        /// What was wrong with it, for a sentence.
+        /// What is wrong with it, as a clause.
         package let reason: String
     }
 
-    /// Most bytes of a head, or of one line between chunks.
+    /// Maximum length in bytes of a line of the head, or between chunks.
     package static let headLimit = 64 << 10
 
-    /// The status, such as 200; nil while its line has not come.
+    /// The status, such as 200; nil until the status line is parsed.
     package private(set) var status: Int?
-    /// Whether the response is complete. Without a length it never is: it ends with the connection.
+    /// Whether the response is complete. Never true for a response without a length, which ends
+    /// when the server closes the connection.
     package private(set) var isComplete = false
-    /// Whether the end of the connection is the end of the response.
+    /// Whether the response ends when the server closes the connection.
     package private(set) var endsWithConnection = false
 
     package init(status: Int? = nil, isComplete: Bool = false, endsWithConnection: Bool = false) {
@@ -23,13 +28,13 @@ package struct HTTPResponseReader {
         self.endsWithConnection = endsWithConnection
     }
 
-    /// What the next bytes belong to.
+    /// The part of the response that the next bytes belong to.
     private enum Part {
         case statusLine, headers
-        case body(left: Int)
+        case body(remaining: Int)
         case bodyToEnd
         case chunkSize
-        case chunk(left: Int)
+        case chunk(remaining: Int)
         case chunkEnd, trailers
     }
     private var part = Part.statusLine
@@ -37,30 +42,31 @@ package struct HTTPResponseReader {
     private var length: Int?
     private var isChunked = false
 
-    /// Takes the next bytes, and puts those of the body to `body`. What comes after the response is
-    /// left alone.
-    package mutating func take(_ bytes: ArraySlice<UInt8>, into body: inout [UInt8])
+    /// Parses the next bytes, and appends those of the body to `body`. Ignores bytes after the end
+    /// of the response.
+    package mutating func parse(_ bytes: ArraySlice<UInt8>, into body: inout [UInt8])
         throws(Malformed)
     {
         var rest = bytes
         while !rest.isEmpty, !isComplete {
             switch part {
-            case .body(let left):
-                let count = move(&rest, at: left, to: &body)
-                part = .body(left: left - count)
-                isComplete = left == count
+            case .body(let remaining):
+                let count = move(&rest, upTo: remaining, to: &body)
+                part = .body(remaining: remaining - count)
+                isComplete = remaining == count
             case .bodyToEnd:
-                _ = move(&rest, at: rest.count, to: &body)
-            case .chunk(let left):
-                let count = move(&rest, at: left, to: &body)
-                part = left == count ? .chunkEnd : .chunk(left: left - count)
+                _ = move(&rest, upTo: rest.count, to: &body)
+            case .chunk(let remaining):
+                let count = move(&rest, upTo: remaining, to: &body)
+                part = remaining == count ? .chunkEnd : .chunk(remaining: remaining - count)
             default:
-                try takeLine(&rest)
+                try parseLine(&rest)
             }
         }
     }
 
-    private func move(_ rest: inout ArraySlice<UInt8>, at most: Int, to body: inout [UInt8]) -> Int
+    private func move(_ rest: inout ArraySlice<UInt8>, upTo most: Int, to body: inout [UInt8])
+        -> Int
     {
         let piece = rest.prefix(most)
         body += piece
@@ -68,12 +74,12 @@ package struct HTTPResponseReader {
         return piece.count
     }
 
-    private mutating func takeLine(_ rest: inout ArraySlice<UInt8>) throws(Malformed) {
+    private mutating func parseLine(_ rest: inout ArraySlice<UInt8>) throws(Malformed) {
         guard let end = rest.firstIndex(of: UInt8(ascii: "\n")) else {
             line += rest
             rest = rest.suffix(0)
             guard line.count <= Self.headLimit else {
-                throw Malformed(reason: "a line is too long")
+                throw Malformed(reason: "a line is longer than \(Self.headLimit) bytes")
             }
             return
         }
@@ -82,46 +88,46 @@ package struct HTTPResponseReader {
         if line.last == UInt8(ascii: "\r") { line.removeLast() }
         let text = String(decoding: line, as: UTF8.self)
         line.removeAll(keepingCapacity: true)
-        try takeLine(text)
+        try parseLine(text)
     }
 
-    private mutating func takeLine(_ text: String) throws(Malformed) {
+    private mutating func parseLine(_ text: String) throws(Malformed) {
         switch part {
         case .statusLine:
             let words = text.split(separator: " ", maxSplits: 2)
             guard words.count >= 2, words[0].hasPrefix("HTTP/1."), let status = Int(words[1]) else {
-                throw Malformed(reason: "it does not begin as one")
+                throw Malformed(reason: "it has no status line")
             }
             self.status = status
             part = .headers
         case .headers where text.isEmpty:
             endHead()
         case .headers:
-            try takeHeader(text)
+            try parseHeader(text)
         case .chunkSize:
             let digits = text.prefix { $0 != ";" && $0 != " " }
             guard let size = Int(digits, radix: 16), size >= 0 else {
-                throw Malformed(reason: "a chunk has the size \"\(digits)\"")
+                throw Malformed(reason: "\"\(digits)\" is not a size of a chunk")
             }
-            part = size == 0 ? .trailers : .chunk(left: size)
+            part = size == 0 ? .trailers : .chunk(remaining: size)
         case .chunkEnd:
-            guard text.isEmpty else { throw Malformed(reason: "a chunk is too long") }
+            guard text.isEmpty else { throw Malformed(reason: "a chunk is longer than its size") }
             part = .chunkSize
         default:
-            // Trailers: an empty line ends them, and the response.
+            // An empty line ends the trailers, and with them the response.
             isComplete = text.isEmpty
         }
     }
 
-    private mutating func takeHeader(_ text: String) throws(Malformed) {
+    private mutating func parseHeader(_ text: String) throws(Malformed) {
         guard let colon = text.firstIndex(of: ":") else {
-            throw Malformed(reason: "a header has no colon")
+            throw Malformed(reason: "a header field has no colon")
         }
         let name = text[..<colon].lowercased()
         let value = text[text.index(after: colon)...].drop { $0 == " " || $0 == "\t" }
         if name == "content-length" {
             guard let length = Int(value), length >= 0 else {
-                throw Malformed(reason: "its length is \"\(value)\"")
+                throw Malformed(reason: "\"\(value)\" is not a Content-Length")
             }
             self.length = length
         } else if name == "transfer-encoding" {
@@ -133,7 +139,7 @@ package struct HTTPResponseReader {
         if isChunked {
             part = .chunkSize
         } else if let length {
-            part = .body(left: length)
+            part = .body(remaining: length)
             isComplete = length == 0
         } else {
             part = .bodyToEnd

@@ -1,16 +1,12 @@
-// The picture of `top`, for figures that are known.
-
 @testable import ProgramSupport
 @testable import ObservabilityClient
 @testable import Observability
-internal import LinuxHost
+import LinuxHost
 import LinuxIO
 import Testing
 
-@testable import RamdiskNBD
-
 @Suite("top") struct TopTests {
-    /// So much of everything, by one factor.
+    /// Returns an activity whose counters are all proportional to `amount`.
     private static func activity(_ amount: UInt64, slow: Bool = false) -> Activity {
         var latency = LatencyHistogram()
         for _ in 0..<amount { latency.add(nanoseconds: slow ? 200_000 : 10_000) }
@@ -42,7 +38,7 @@ import Testing
             isReadOnly: false, isLocked: false, openConnections: 1, activity: activity(amount))
     }
 
-    /// A look at a moment: every counter is so many times what it was after a second.
+    /// Returns the snapshot after some seconds, in which every counter grows at a constant rate.
     private static func stats(_ second: UInt64, pid: Int32 = 4711) -> Stats {
         Stats(
             server: ServerStats(
@@ -60,7 +56,7 @@ import Testing
 
     private static var model: TopModel {
         var model = TopModel()
-        for second in 1...3 { model.take(stats(UInt64(second))) }
+        for second in 1...3 { model.add(stats(UInt64(second))) }
         return model
     }
 
@@ -69,7 +65,7 @@ import Testing
             .map { $0.text(coloured: false, limit: columns).withoutTrailingSpaces }
     }
 
-    @Test("tells how to quit however narrow it is", arguments: [30, 40, 60, 70, 80])
+    @Test("lists the key to quit at any width", arguments: [30, 40, 60, 70, 80])
     func footer(columns: Int) {
         let footer = text(Self.model, columns: columns).last ?? ""
         #expect(footer.contains(" q  quit"))
@@ -82,7 +78,7 @@ import Testing
         #expect(TopLine.line(Self.model)?.count == TopLine.header.count)
     }
 
-    @Test("figures since the start fit into as many columns as there are, and nothing is left out")
+    @Test("statistics since the start fit into the columns, and nothing is omitted")
     func stats() {
         let words = { (text: String) in
             Set(text.split { $0 == " " || $0 == "\n" })
@@ -127,7 +123,7 @@ import Testing
     }
 
     @Test(
-        "never has more lines than there are rows, nor longer ones",
+        "never has more lines than rows, nor longer lines than columns",
         arguments: [(80, 24), (200, 60), (60, 20), (40, 12), (20, 5), (1, 1)])
     func sizes(columns: Int, rows: Int) {
         let lines = text(Self.model, columns: columns, rows: rows)
@@ -135,13 +131,13 @@ import Testing
         #expect(lines.allSatisfy { $0.count <= columns })
     }
 
-    @Test("says how many connections there is no room for")
+    @Test("shows how many connections do not fit")
     func more() {
         #expect(text(Self.model, rows: 18)[16] == "and 3 more")
         #expect(!text(Self.model, rows: 20).contains { $0.hasPrefix("and") })
     }
 
-    @Test("sorts connections by what is wanted")
+    @Test("sorts connections by the selected order")
     func order() {
         var model = Self.model
         #expect(model.rows.map(\.connection.number) == [2, 3, 1, 4])
@@ -157,7 +153,7 @@ import Testing
         #expect(model.order == .requests)
     }
 
-    @Test("shows one disk after the other, and then all again")
+    @Test("shows each disk in turn, then all of them again")
     func disks() {
         var model = Self.model
         model.nextDisk()
@@ -172,45 +168,45 @@ import Testing
         #expect(model.rates.read.requests == 1300)
     }
 
-    @Test("stands still while it is paused")
+    @Test("ignores samples while it is paused")
     func pause() {
         var model = Self.model
         model.isPaused = true
-        model.take(Self.stats(9))
+        model.add(Self.stats(9))
         #expect(model.stats?.server.uptimeSeconds == 3)
         #expect(text(model)[0].hasSuffix("PAUSED"))
         model.isPaused = false
-        model.take(Self.stats(10))
+        model.add(Self.stats(10))
         #expect(model.seconds == 7)
         #expect(model.rates.read.requests == 1300)
     }
 
-    @Test("begins anew with another server")
+    @Test("clears its history when the server is another one")
     func otherServer() {
         var model = Self.model
-        model.take(Self.stats(1, pid: 5))
+        model.add(Self.stats(1, pid: 5))
         #expect(model.seconds == nil)
         #expect(model.rates == Rates())
         #expect(model.history.isEmpty)
     }
 
-    @Test("has decimal units for who wants them")
+    @Test("shows decimal units on request")
     func decimal() {
         var model = Self.model
         model.isDecimal = true
         #expect(text(model)[4].contains("5.32 MB"))
     }
 
-    @Test("before the second look has no rates, and shows nothing wrong")
+    @Test("has no rates before the second sample")
     func first() {
         var model = TopModel()
         #expect(text(model) == ["waiting for the server"])
-        model.take(Self.stats(1))
+        model.add(Self.stats(1))
         #expect(TopLine.line(model) == nil)
         #expect(text(model)[4] == "read           0 B         0")
     }
 
-    @Test("prints a line for each look where there is no terminal")
+    @Test("prints a line for each sample without a terminal")
     func line() throws {
         let line = try #require(TopLine.line(Self.model))
         #expect(

@@ -1,0 +1,115 @@
+internal import LinuxIO
+internal import NBDServer
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+
+/// Serves the HTTP requests that arrive on one connection.
+struct HTTPConnection: Sendable {
+    let monitored: MonitoredServer
+    let isMetricsOnly: Bool
+
+    private typealias Client = NIOAsyncChannel<HTTPServerRequestPart, HTTPServerResponsePart>
+    private typealias Output = NIOAsyncChannelOutboundWriter<HTTPServerResponsePart>
+
+    /// Time without a request after which the connection is closed.
+    private static let idleTimeout = TimeAmount.seconds(30)
+    private static let idleHandlerName = "idle"
+
+    /// Takes ownership of a connected socket and serves it until either side closes the connection.
+    func run(_ socket: consuming StreamSocket, on loop: any EventLoop) async {
+        let descriptor = socket.release()
+        do {
+            let client = try await ClientBootstrap(group: loop).withConnectedSocket(descriptor) {
+                channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    try pipeline.configureHTTPServerPipeline()
+                    try pipeline.addHandler(
+                        IdleStateHandler(readTimeout: Self.idleTimeout), name: Self.idleHandlerName)
+                    try pipeline.addHandler(CloseWhenIdle())
+                    return try Client(wrappingChannelSynchronously: channel)
+                }
+            }
+            try await client.executeThenClose { requests, output in
+                for try await part in requests {
+                    guard case .head(let head) = part else { continue }
+                    try await respond(to: head, client.channel, output)
+                    if !head.isKeepAlive { break }
+                }
+            }
+        } catch {
+            // The client sent something that is not HTTP, or closed the connection. Neither
+            // concerns the server, so the error is dropped with the connection.
+        }
+    }
+
+    private func respond(
+        to head: HTTPRequestHead, _ channel: any Channel, _ output: Output
+    ) async throws {
+        let response = ControlResponse(to: head, from: monitored, isMetricsOnly: isMetricsOnly)
+        switch response.body {
+        case .text(let text): try await send(text, response, head, output)
+        case .trace(let selection):
+            guard let follower = monitored.server.trace() else {
+                let failure = ControlResponse.error(
+                    .serviceUnavailable,
+                    "too many clients are reading traces, or the server runs with --no-stats")
+                guard case .text(let text) = failure.body else { return }
+                return try await send(text, failure, head, output)
+            }
+            // The reader of a trace sends nothing while the trace goes on, which may be for hours.
+            try await channel.pipeline.removeHandler(name: Self.idleHandlerName)
+            let stream = try TraceStream(follower, selection, exports: monitored.exports)
+            try await send(stream, response, head, output)
+        }
+    }
+
+    private func send(
+        _ text: String, _ response: ControlResponse, _ head: HTTPRequestHead, _ output: Output
+    ) async throws {
+        try await output.write(
+            .head(responseHead(response, head, ("content-length", "\(text.utf8.count)"))))
+        try await output.write(.body(.byteBuffer(ByteBuffer(string: text))))
+        try await output.write(.end(nil))
+    }
+
+    /// Writes one piece after another. Each write suspends until the socket has accepted the
+    /// earlier ones, so a slow client slows the stream down and does not fill memory.
+    private func send(
+        _ stream: consuming TraceStream, _ response: ControlResponse, _ head: HTTPRequestHead,
+        _ output: Output
+    ) async throws {
+        var stream = stream
+        try await output.write(
+            .head(responseHead(response, head, ("transfer-encoding", "chunked"))))
+        while let piece = try await stream.next() {
+            try await output.write(.body(.byteBuffer(ByteBuffer(bytes: piece))))
+        }
+        try await output.write(.end(nil))
+    }
+
+    private func responseHead(
+        _ response: ControlResponse, _ head: HTTPRequestHead, _ header: (String, String)
+    ) -> HTTPResponseHead {
+        var result = HTTPResponseHead(version: .http1_1, status: response.status)
+        result.headers.add(name: "content-type", value: response.contentType)
+        result.headers.add(name: header.0, value: header.1)
+        if response.status == .methodNotAllowed { result.headers.add(name: "allow", value: "GET") }
+        if !head.isKeepAlive { result.headers.add(name: "connection", value: "close") }
+        return result
+    }
+}
+
+/// Closes a connection on which no request has arrived within the idle timeout.
+private final class CloseWhenIdle: ChannelInboundHandler {
+    typealias InboundIn = HTTPServerRequestPart
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is IdleStateHandler.IdleStateEvent {
+            context.close(promise: nil)
+        } else {
+            context.fireUserInboundEventTriggered(event)
+        }
+    }
+}
