@@ -11,15 +11,10 @@ package enum NotifySocket {
         guard let name = unsafe getenv("NOTIFY_SOCKET").map({ unsafe String(cString: $0) }),
             let address = SocketAddress.unix(name: name)
         else { return }
-        let number = socket(
-            AF_UNIX, CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
-        guard number >= 0 else { return }
-        let descriptor = Descriptor(adopting: number)
-        let bytes = Array(lines.utf8)
-        _ = unsafe address.withAddress { address, length in
-            unsafe sendto(
-                descriptor.rawValue, bytes, bytes.count, CInt(MSG_NOSIGNAL), address, length)
-        }
+        let type = CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
+        let descriptor = Glibc.socket(AF_UNIX, type, 0)
+        guard descriptor >= 0 else { return }
+        address.sendDatagram(Array(lines.utf8), on: Descriptor(adopting: descriptor))
     }
 }
 

@@ -1,4 +1,4 @@
-package import CLinux
+internal import CLinux
 internal import Glibc
 public import SystemPackage
 
@@ -106,8 +106,16 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         return (family == AF_INET6 ? "[\(name)]" : name) + ":\(port ?? 0)"
     }
 
+    /// Sends a datagram to the address, and ignores failure. sendto(2)
+    package func sendDatagram(_ bytes: [UInt8], on socket: borrowing Descriptor) {
+        let descriptor = socket.rawValue
+        _ = unsafe withAddress { address, length in
+            unsafe sendto(descriptor, bytes, bytes.count, CInt(MSG_NOSIGNAL), address, length)
+        }
+    }
+
     /// Lends the address in the form that system calls take.
-    package func withAddress<Result>(
+    func withAddress<Result>(
         _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
     ) -> Result {
         unsafe bytes.withUnsafeBytes { buffer in
