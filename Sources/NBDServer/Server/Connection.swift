@@ -125,9 +125,21 @@ final class Connection: Sendable {
                 .serving(number, export: export.name, peer: peer, tls: stream?.summary))
             handle.setStallTimeout(milliseconds: context.options.stallMilliseconds)
             let transmission: Transmission
+            // Kept until the transmission has ended, which has but a pointer to it.
+            var session: StoreSession?
+            defer { withExtendedLifetime(session) {} }
             do throws(Errno) {
+                let pages: DiskPages
+                switch export.storage {
+                case .ram(let disk): pages = disk.pages
+                case .custom(let store):
+                    let new = try StoreSession(store)
+                    pages = new.noPages
+                    session = new
+                }
                 transmission = try Transmission(
-                    channel: stream?.channel ?? Channel(handle), disk: export.disk.pages,
+                    channel: stream?.channel ?? Channel(handle), disk: pages,
+                    store: session.map { StoreHandle($0) },
                     rules: export.rules(agreement), format: agreement.format, stop: context.stop,
                     pollMicroseconds: context.options.pollMicroseconds, meter: insight.meter,
                     siblings: membership?.siblings)

@@ -9,28 +9,30 @@ internal import SystemPackage
 
 /// The transmission phase of one connection.
 struct Transmission: ~Copyable {
-    private let channel: Channel
+    let channel: Channel
     private let disk: DiskPages
+    /// What serves in place of the disk; nil for a RAM disk. See Transmission+CustomStore.swift.
+    private let store: StoreHandle?
     private let rules: RequestRules
-    private let format: HeaderFormat
-    private let stop: StopSignal
-    private var input: ReceiveBuffer
-    private var replies: ReplyBatch
+    let format: HeaderFormat
+    let stop: StopSignal
+    var input: ReceiveBuffer
+    var replies: ReplyBatch
     /// What these are going to be sent from.
     private var claims: ReadPins
     private var polling: AdaptivePolling
-    private var meter: Meter
+    var meter: Meter
     /// The connections that the client may move requests to and from; nil when it has only this one.
     private let siblings: SiblingConnections?
     /// Whether nothing may change before the siblings have been looked at: something was received since.
-    private var mustCheckSiblings = false
+    var mustCheckSiblings = false
     /// Requests served since something was received.
     private var batchSize = 0
     /// Whether what was received last came after the server had been told to stop.
-    private var isStopping = false
+    var isStopping = false
 
     init(
-        channel: Channel, disk: DiskPages, rules: RequestRules, format: HeaderFormat,
+        channel: Channel, disk: DiskPages, store: StoreHandle? = nil, rules: RequestRules, format: HeaderFormat,
         stop: StopSignal, pollMicroseconds: Int, meter: Meter, siblings: SiblingConnections? = nil
     ) throws(Errno) {
         let input = try ReceiveBuffer()
@@ -38,6 +40,7 @@ struct Transmission: ~Copyable {
         let claims = try ReadPins(disk.claims)
         self.channel = channel
         self.disk = disk
+        self.store = store
         self.rules = rules
         self.format = format
         self.stop = stop
@@ -103,6 +106,8 @@ struct Transmission: ~Copyable {
         if let fault = isStopping ? .shuttingDown : rules.check(request) {
             return try refuse(request, fault)
         }
+        // One branch, the same way for as long as the connection lives.
+        if let store { return try serve(request, from: store) }
         switch request.command {
         case .read: try read(request)
         case .write: try write(request)
@@ -204,7 +209,7 @@ struct Transmission: ~Copyable {
     }
 
     /// To be called before a request that was just received changes the disk; see ``ConnectionGroup``.
-    private mutating func awaitSiblings() throws(DisconnectReason) {
+    mutating func awaitSiblings() throws(DisconnectReason) {
         if let siblings, siblings.look() != .none {
             // What has been served is not repeated on another connection if its reply gets there in time.
             if !replies.isEmpty { try sendReplies() }
@@ -236,7 +241,7 @@ struct Transmission: ~Copyable {
     }
 
     /// Answers with an error, after a WRITE's payload has been read away.
-    private mutating func refuse(_ request: Request, _ fault: RequestError) throws(DisconnectReason)
+    mutating func refuse(_ request: Request, _ fault: RequestError) throws(DisconnectReason)
     {
         if request.command == .write {
             guard request.length <= rules.drainedPayload else {
@@ -290,7 +295,7 @@ struct Transmission: ~Copyable {
         return request.length % 4 == 0 && request.length > 8 ? .unknownContext : .payload
     }
 
-    private mutating func drain(_ count: Int) throws(DisconnectReason) {
+    mutating func drain(_ count: Int) throws(DisconnectReason) {
         var left = count
         while left > 0 {
             try receive(atLeast: 1)
@@ -302,7 +307,7 @@ struct Transmission: ~Copyable {
 
     // MARK: - Receiving and sending
 
-    private mutating func sendReplies() throws(DisconnectReason) {
+    mutating func sendReplies() throws(DisconnectReason) {
         switch replies.send(to: channel) {
         case nil:
             claims.release()
@@ -354,7 +359,7 @@ struct Transmission: ~Copyable {
     }
 
     /// Receives the rest of a payload into its place, and what follows it into the buffer.
-    private mutating func receive(_ rest: MemoryRegion) throws(DisconnectReason) {
+    mutating func receive(_ rest: MemoryRegion) throws(DisconnectReason) {
         var rest = rest
         while rest.count > 0 {
             let isIdle = replies.isEmpty

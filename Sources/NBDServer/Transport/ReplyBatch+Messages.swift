@@ -71,6 +71,27 @@ extension ReplyBatch {
         }
     }
 
+    /// Adds a custom store's error; in a chunk with its message, as far as that fits.
+    mutating func append(error: WireError, message: String, of request: Request) {
+        guard format != .simple else {
+            return append(SimpleReply(error: error, cookie: request.cookie))
+        }
+        var text: [UInt8] = []
+        for character in message {
+            let bytes = character.utf8
+            if text.count + bytes.count > RequestError.longestExplanation { break }
+            text += bytes
+        }
+        let content = 6 + text.count
+        let header = ReplyChunk(
+            .error, isLast: true, answering: request, length: UInt64(content))
+        let slot = append(header, content: content)
+        var bytes = slot.suffix(from: format.chunkHeaderSize).mutableSpan
+        bytes.store(bigEndian: error.rawValue, at: 0)
+        bytes.store(bigEndian: UInt16(text.count), at: 4)
+        slot.suffix(from: format.chunkHeaderSize + 6).copy(from: text)
+    }
+
     /// A list to gather extents in, to be appended before anything else is.
     func makeExtentList() -> ExtentList {
         let start = format.chunkHeaderSize + Extent.prefixSize(format)
