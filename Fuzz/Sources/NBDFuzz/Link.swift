@@ -14,7 +14,7 @@ final class Link {
     /// Started once; inputs come one after the other, and each sees its connection to its end.
     private static let server: Server = {
         var options = ServerOptions()
-        options.pollMicroseconds = 0
+        options.busyPolling = .zero
         do {
             let exports = [
                 Export(
@@ -27,7 +27,9 @@ final class Link {
                     name: "fixed", description: "",
                     disk: try RamDisk(size: UInt64(diskSize), isSparse: true), isReadOnly: true),
             ]
-            return try Server(exports: exports, options: options)
+            let server = try Server(exports: exports, options: options)
+            try server.start()
+            return server
         } catch {
             fatalError("no server to fuzz: \(error)")
         }

@@ -78,4 +78,36 @@ public struct Export: Sendable {
             exportSize: size, isReadOnly: isReadOnly, format: agreement.format,
             hasContext: agreement.hasContext)
     }
+
+    /// Throws unless clients can ask for each of these, and for one at least.
+    static func check(_ exports: [Export]) throws(ServerError) {
+        guard !exports.isEmpty else {
+            throw ServerError(.noExports, "a server needs at least one export")
+        }
+        var names: Set<[UInt8]> = []
+        for export in exports {
+            try export.check()
+            guard names.insert(Array(export.name.utf8)).inserted else {
+                throw ServerError(
+                    .duplicateExport,
+                    "two exports have the name \"\(export.name)\"; give each its own")
+            }
+        }
+    }
+
+    private func check() throws(ServerError) {
+        for text in [name, description]
+        where text.utf8.count > Limits.stringLength || text.utf8.contains(0) {
+            throw ServerError(
+                .invalidExport,
+                "the name or description \"\(text.prefix(40))\" of an export is longer than "
+                    + "\(Limits.stringLength) bytes of UTF-8, or contains NUL")
+        }
+        guard size <= RamDisk.largestSize else {
+            throw ServerError(
+                .invalidExport,
+                "the export \"\(name)\" has \(size) bytes, but NBD carries \(RamDisk.largestSize) at most"
+            )
+        }
+    }
 }

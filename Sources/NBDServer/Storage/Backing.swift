@@ -31,9 +31,9 @@ final class Backing: Sendable {
     ///
     /// - Parameters:
     ///   - size: in bytes; nil for whatever is found.
-    ///   - newSize: in bytes, for what is made when nothing is found and no size is wanted.
+    ///   - newSize: in bytes, for a new backing if `size` is nil; if both are nil, the backing must exist.
     static func open(
-        _ place: BackingLocation, size: UInt64?, newSize: UInt64
+        _ place: BackingLocation, size: UInt64?, newSize: UInt64?
     ) throws(BackingError) -> Backing {
         guard BackingLocation.isName(place.name) else { throw .badName(place.name) }
         do throws(Errno) {
@@ -45,7 +45,10 @@ final class Backing: Sendable {
         }
         for _ in 0..<attempts {
             guard let file = try find(place) else {
-                return try Backing(making: place, size: size ?? newSize)
+                guard let newSize = size ?? newSize else {
+                    throw .system(path: place.path, .noSuchFileOrDirectory)
+                }
+                return try Backing(making: place, size: newSize)
             }
             try lock(file, place)
             // The one that had it may have removed it before we got it.

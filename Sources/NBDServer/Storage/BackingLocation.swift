@@ -1,6 +1,3 @@
-internal import LinuxIO
-internal import SystemPackage
-
 /// The name of a disk's memory, and the directory that it is in.
 public struct BackingLocation: Sendable, Equatable {
     /// What people call it.
@@ -12,7 +9,7 @@ public struct BackingLocation: Sendable, Equatable {
     public static var longestName: Int { 200 }
 
     /// A name in a directory. What it may be is found out when it is used: ``isName(_:)``
-    public init(name: String, directory: String = Self.standardDirectory) {
+    public init(name: String, directory: String) {
         self.name = name
         self.directory = directory
     }
@@ -21,20 +18,6 @@ public struct BackingLocation: Sendable, Equatable {
     public static func isName(_ text: String) -> Bool {
         !text.isEmpty && text.utf8.count <= longestName && !text.hasPrefix(".")
             && !text.utf8.contains { $0 == UInt8(ascii: "/") || $0 < 0x20 || $0 == 0x7f }
-    }
-
-    /// Where backings are if nothing else is said: shared memory has its place in /dev/shm.
-    public static var standardDirectory: String { directory(in: "/dev/shm") }
-
-    /// Where backings in reserved large pages are: in the first hugetlbfs there is; nil without one.
-    public static var reservedPagesDirectory: String? {
-        ReservedPages.mountPoint.map { directory(in: $0) }
-    }
-
-    /// Each user has one, since nobody can use another's.
-    private static func directory(in parent: String) -> String {
-        let user = CurrentProcess.user
-        return user == 0 ? "\(parent)/ramdisk-nbd" : "\(parent)/ramdisk-nbd-\(user)"
     }
 
     /// The file.

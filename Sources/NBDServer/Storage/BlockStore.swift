@@ -64,7 +64,9 @@ extension BlockStore {
 
     /// Writes zeroes, unless the client wants to know that this is not fast.
     public func zero(_ range: Range<UInt64>, options: ZeroOptions) throws(BlockStoreError) {
-        if options.contains(.fast) { throw .notSupported("zeroing is not faster than writing here") }
+        if options.contains(.fast) {
+            throw .notSupported("zeroing is not faster than writing here")
+        }
         let zeroes = [UInt8](
             repeating: 0, count: min(range.count, Self.longestTransfer))
         var offset = range.lowerBound

@@ -20,12 +20,13 @@ extension RamDisk {
     /// - Parameters:
     ///   - place: its name, and where that is.
     ///   - size: in bytes, which has to be that of a disk that is found; nil for whatever is found.
-    ///   - newSize: in bytes, for a disk that is made when no size is said.
+    ///   - newSize: in bytes, for a disk that is made because the backing does not exist, if `size` is nil. If both
+    ///     are nil, the backing must exist.
     ///   - isSparse: takes memory only as it is written. A disk may be the one this time and the
     ///     other the next.
     /// - Throws: ``BackingError``; whatever was there has not been changed then.
     public convenience init(
-        backing place: BackingLocation, size: UInt64?, newSize: UInt64 = 40 << 20,
+        backing place: BackingLocation, size: UInt64?, newSize: UInt64? = nil,
         isSparse: Bool = false
     ) throws(BackingError) {
         let backing = try Backing.open(place, size: size, newSize: newSize)

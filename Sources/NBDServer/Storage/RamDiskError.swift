@@ -25,7 +25,7 @@ public enum RamDiskError: Error, Sendable, Equatable, CustomStringConvertible {
         case .reservedPages(let size, let needed, let free):
             "too few reserved huge pages for a disk of \(size.bytesText): it needs \(needed), and "
                 + "\(free) are free; reserve more as root with "
-                + "sysctl vm.nr_hugepages=N, or go without --huge-pages"
+                + "sysctl vm.nr_hugepages=N"
         }
     }
 }

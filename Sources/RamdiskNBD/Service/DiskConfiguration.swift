@@ -62,7 +62,7 @@ struct DiskConfiguration: Sendable {
             return try usesReservedPages
                 ? RamDisk(reservedPagesOf: size) : RamDisk(size: size, isSparse: isSparse)
         } catch {
-            throw .system("\(error)")
+            throw .system(error.withAdvice)
         }
     }
 
@@ -98,5 +98,12 @@ struct DiskConfiguration: Sendable {
         } catch {
             throw .noInput("\(error)")
         }
+    }
+}
+
+extension RamDiskError {
+    /// The error, with the option that avoids it.
+    var withAdvice: String {
+        if case .reservedPages = self { "\(self), or go without --huge-pages" } else { "\(self)" }
     }
 }

@@ -168,15 +168,17 @@ struct DiskService: Sendable {
         var options = configuration.options
         options.tls = tls
         configuration.protection.apply(to: &options)
-        do throws(Errno) {
-            return try Server(
+        do throws(ServerError) {
+            let server = try Server(
                 exports: exports, listeners: listeners, options: options,
                 onEvent: { event in
                     log.record(event)
                     if configuration.purpose.isDone(by: event) { clientIsDone.fulfil() }
                 })
+            try server.start()
+            return server
         } catch {
-            throw Failure.system("cannot start the server: \(error)")
+            throw Failure.system("\(error)")
         }
     }
 
@@ -261,7 +263,7 @@ struct DiskService: Sendable {
         logger.info("stopping")
         if case .clients = configuration.purpose { NotifySocket.tell("STOPPING=1") }
         running.server.stop()
-        running.relay?.finish(milliseconds: configuration.options.stopMilliseconds)
+        running.relay?.finish(milliseconds: configuration.options.stopGracePeriod.wholeMilliseconds)
         running.log.flush()
         // Until the last request is answered, it can be asked.
         running.control.stop()
