@@ -145,33 +145,40 @@ final class Connection: Sendable {
                         tls: stream?.summary)))
             handle.setStallTimeout(
                 milliseconds: context.options.stallTimeout?.wholeMilliseconds ?? 0)
-            let transmission: Transmission
-            // Kept until the transmission has ended, which holds an unmanaged pointer to it.
-            var session: StoreSession?
-            defer { withExtendedLifetime(session) {} }
-            do throws(Errno) {
-                let pages: DiskPages
-                switch export.storage {
-                case .ram(let disk): pages = disk.pages
-                case .custom(let store):
-                    let new = try StoreSession(store)
-                    pages = new.noPages
-                    session = new
-                }
-                transmission = try Transmission(
-                    channel: stream?.channel ?? Channel(handle), disk: pages,
-                    store: session.map { StoreHandle($0) },
-                    rules: export.rules(agreement), format: agreement.format, stop: context.stop,
-                    pollMicroseconds: context.options.busyPolling.wholeMicroseconds,
-                    meter: insight.meter,
-                    siblings: membership?.siblings)
-            } catch {
-                throw .failed(error)
-            }
-            return transmission.run()
+            return try transmit(
+                export, agreement, through: stream?.channel ?? Channel(handle), context, insight)
         } catch {
             return error
         }
+    }
+
+    /// Serves requests until the connection ends, and returns why it did.
+    private func transmit(
+        _ export: Export, _ agreement: ServerNegotiation.NegotiatedSession,
+        through channel: Channel, _ context: ServerContext, _ insight: ConnectionCounters
+    ) throws(DisconnectReason) -> DisconnectReason {
+        // Kept until the transmission has ended, which holds an unmanaged pointer to it.
+        var session: StoreSession?
+        defer { withExtendedLifetime(session) {} }
+        let transmission: Transmission
+        do throws(Errno) {
+            let pages: DiskPages
+            switch export.storage {
+            case .ram(let disk): pages = disk.pages
+            case .custom(let store):
+                let new = try StoreSession(store)
+                pages = new.noPages
+                session = new
+            }
+            transmission = try Transmission(
+                channel: channel, disk: pages, store: session.map { StoreHandle($0) },
+                rules: export.rules(agreement), format: agreement.format, stop: context.stop,
+                pollMicroseconds: context.options.busyPolling.wholeMicroseconds,
+                meter: insight.meter, siblings: membership?.siblings)
+        } catch {
+            throw .failed(error)
+        }
+        return transmission.run()
     }
 
     /// Performs the handshake, and returns what was negotiated.
