@@ -134,6 +134,8 @@ struct ServerAPITests {
         let events = EventRecord()
         let server = try Server(
             exports: [Export(name: "disk", disk: try disk())], onEvent: { events.record($0) })
+        // Started here: the client blocks a thread that the task may need to start it.
+        try server.start()
         let client = try TestClient(to: server, keepsServer: false)
         let task = Task { try await server.run() }
         _ = try client.receive(18)
