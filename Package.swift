@@ -21,8 +21,7 @@ let package = Package(
         .executable(name: "ramdisk-nbd", targets: ["RamdiskNBD"]),
         .executable(name: "nbd-load", targets: ["NBDLoad"]),
         .executable(name: "nbd-conformance", targets: ["NBDConformance"]),
-        // With LinuxIO, whose addresses and sockets its interface takes.
-        .library(name: "NBDServer", targets: ["NBDServer", "LinuxIO"]),
+        .library(name: "NBDServer", targets: ["NBDServer"]),
         .library(name: "NBDProtocol", targets: ["NBDProtocol"]),
     ],
     dependencies: [
@@ -31,6 +30,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        // For `swift package generate-documentation`.
+        .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
     ],
     targets: [

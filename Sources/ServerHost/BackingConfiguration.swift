@@ -46,9 +46,20 @@ package struct BackingConfiguration: Sendable, Equatable {
 
     private func place(_ usesReservedPages: Bool) throws(BackingError) -> BackingLocation {
         if let directory { return BackingLocation(name: name, directory: directory) }
-        guard usesReservedPages else { return BackingLocation(name: name) }
-        guard let directory = BackingLocation.reservedPagesDirectory else { throw .noReservedPages }
-        return BackingLocation(name: name, directory: directory)
+        guard usesReservedPages else {
+            return BackingLocation(name: name, directory: Self.standardDirectory)
+        }
+        guard let mountPoint = ReservedPages.mountPoint else { throw .noReservedPages }
+        return BackingLocation(name: name, directory: Self.directory(in: mountPoint))
+    }
+
+    /// The default directory of backings, in the system's tmpfs for shared memory.
+    package static var standardDirectory: String { directory(in: "/dev/shm") }
+
+    /// Each user has a directory of their own, since a user cannot use another's backings.
+    private static func directory(in parent: String) -> String {
+        let user = CurrentProcess.uid
+        return user == 0 ? "\(parent)/ramdisk-nbd" : "\(parent)/ramdisk-nbd-\(user)"
     }
 
     private func tell(_ disk: RamDisk, milliseconds: Double, _ logger: Logger) {
@@ -70,7 +81,8 @@ package struct BackingConfiguration: Sendable, Equatable {
 extension Failure {
     /// What is wrong with a backing, as the program's end.
     package init(_ error: BackingError) {
-        let sentence = "\(error)"
+        var sentence = "\(error)"
+        if case .memory(let error) = error { sentence = error.withAdvice }
         self =
             switch error {
             case .badName: .usage(sentence)

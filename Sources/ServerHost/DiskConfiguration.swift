@@ -78,7 +78,7 @@ package struct DiskConfiguration: Sendable {
             return try usesReservedPages
                 ? RamDisk(reservedPagesOf: size) : RamDisk(size: size, isSparse: isSparse)
         } catch {
-            throw .system("\(error)")
+            throw .system(error.withAdvice)
         }
     }
 
@@ -114,5 +114,12 @@ package struct DiskConfiguration: Sendable {
         } catch {
             throw .noInput("\(error)")
         }
+    }
+}
+
+extension RamDiskError {
+    /// The error, with the option that avoids it.
+    var withAdvice: String {
+        if case .reservedPages = self { "\(self), or go without --huge-pages" } else { "\(self)" }
     }
 }

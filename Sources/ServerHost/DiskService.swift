@@ -187,15 +187,17 @@ package struct DiskService: Sendable {
         var options = configuration.options
         options.tls = tls
         configuration.protection.apply(to: &options)
-        do throws(Errno) {
-            return try Server(
+        do throws(ServerError) {
+            let server = try Server(
                 exports: exports, listeners: listeners, options: options,
                 onEvent: { event in
                     log.record(event)
                     if configuration.purpose.isDone(by: event) { clientIsDone.signal() }
                 })
+            try server.start()
+            return server
         } catch {
-            throw Failure.system("cannot start the server: \(error)")
+            throw Failure.system("\(error)")
         }
     }
 
@@ -280,7 +282,7 @@ package struct DiskService: Sendable {
         logger.info("stopping")
         if case .clients = configuration.purpose { NotifySocket.send("STOPPING=1") }
         running.server.stop()
-        running.relay?.finish(milliseconds: configuration.options.stopMilliseconds)
+        running.relay?.finish(milliseconds: configuration.options.stopGracePeriod.wholeMilliseconds)
         running.log.flush()
         // Until the last request is answered, it can be asked.
         running.control.stop()

@@ -13,7 +13,8 @@ extension TLSContext {
         do throws(TLSFailure) {
             context = try TLSContext(configuration)
         } catch {
-            throw .noInput("\(error)")
+            let hint = "; \"ramdisk-nbd tls init DIR\" makes what is needed"
+            throw .noInput("\(error)" + (error.missingFile == nil ? "" : hint))
         }
         for warning in context.warnings { logger.warning("\(warning)") }
         return context

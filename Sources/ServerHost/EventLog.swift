@@ -21,27 +21,30 @@ package struct EventLog: Sendable {
 
     package func record(_ event: ServerEvent) {
         switch event {
-        case .connected(let number, let peer):
+        case .connected(let event):
             logger.debug(
                 "client connected",
-                metadata: ["connection": "\(number)", "peer": peer.map { "\($0)" }].present)
-        case .serving(let number, let export, let peer, let tls):
+                metadata: [
+                    "connection": "\(event.connection)", "peer": event.client.map { "\($0)" },
+                ].present)
+        case .serving(let event):
+            let tls = event.tls
             logger.log(
                 level: usual, "serving a client",
                 metadata: [
-                    "connection": "\(number)", "export": "\(export)",
-                    "peer": peer.map { "\($0)" }, "tls": tls.map { "\($0.version)" },
+                    "connection": "\(event.connection)", "export": "\(event.export)",
+                    "peer": event.client.map { "\($0)" }, "tls": tls.map { "\($0.version)" },
                     "cipher": tls.map { "\($0.cipher)" },
                     "client": tls?.client.map { "\($0)" },
                     "tls-by": tls.map { $0.isInKernel ? "kernel" : "GnuTLS" },
                 ].present)
-        case .refused(let refusal, let peer):
-            throttle.log(.refused(refusal, peer.map { "\($0)" }))
-        case .ended(let number, let end, let figures): ended(number, end, figures)
+        case .rejected(let event):
+            throttle.log(.refused(event.reason, event.client.map { "\($0)" }))
+        case .ended(let event): ended(event.connection, event.reason, event.statistics)
         case .acceptFailed(let error):
             throttle.log(
                 Throttle.Line(
-                    kind: "accept", level: .error, message: "cannot take a client in",
+                    kind: "accept", level: .error, message: "cannot accept a client",
                     figures: ["error": "\(error)"]))
         }
     }

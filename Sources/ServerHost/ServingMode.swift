@@ -13,7 +13,7 @@ package enum ServingMode: Sendable {
     package func isDone(by event: ServerEvent) -> Bool {
         guard case .standardStreams = self else { return false }
         switch event {
-        case .ended, .refused, .acceptFailed: return true
+        case .ended, .rejected, .acceptFailed: return true
         default: return false
         }
     }

@@ -90,8 +90,8 @@ extension Interop {
                     #expect(!ending.status.isSuccess)
                 }
                 try await eventually("the log says why", within: .seconds(30)) {
-                    server.log.contains("the client has shown no certificate")
-                        && server.log.contains("the client is not accepted")
+                    server.log.contains("the client presented no certificate")
+                        && server.log.contains("the client's certificate is not accepted")
                 }
                 let said = try await nbdinfo("--size", uri(server, x509: credentials.pki))
                 #expect(said == "41943040\n")

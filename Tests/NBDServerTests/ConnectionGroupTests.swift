@@ -115,12 +115,12 @@ struct ConnectionGroupTests {
         let pair = try StreamSocket.pair()
         for _ in 0..<1000 {
             let member = try #require(group.join(pair.first.handle))
-            #expect(!member.siblings.areThere)
+            #expect(!member.siblings.exist)
             member.leave()
         }
         var members = (0..<ConnectionGroup.capacity).map { _ in group.join(pair.first.handle) }
         #expect(members.allSatisfy { $0 != nil })
-        #expect(members[0]?.siblings.areThere == true)
+        #expect(members[0]?.siblings.exist == true)
         #expect(group.join(pair.first.handle) == nil)
         members.removeLast()
         #expect(group.join(pair.first.handle) != nil)

@@ -21,6 +21,8 @@ struct EmbeddingTests {
         let documentation = try lines(of: "Sources/NBDServer/Server/Server.swift")
             .filter { $0.hasPrefix("///") }.map { String($0.dropFirst(4)) }
         #expect(try self.block(in: documentation, after: "An NBD server.") == block)
+        let article = try lines(of: "Sources/NBDServer/NBDServer.docc/Embedding.md")
+        #expect(try self.block(in: article, after: "## Serve a disk") == block)
     }
 
     @Test("a disk can be read and written from code", arguments: [false, true])

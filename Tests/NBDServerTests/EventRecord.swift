@@ -13,7 +13,7 @@ final class EventRecord: Sendable {
     var ends: [DisconnectReason] {
         events.withLock { events in
             events.compactMap { event in
-                if case .ended(_, let end, _) = event { end } else { nil }
+                if case .ended(let event) = event { event.reason } else { nil }
             }
         }
     }
@@ -28,7 +28,7 @@ final class EventRecord: Sendable {
     var refusals: Int {
         events.withLock { events in
             events.count { event in
-                if case .refused = event { true } else { false }
+                if case .rejected = event { true } else { false }
             }
         }
     }

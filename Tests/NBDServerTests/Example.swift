@@ -1,16 +1,15 @@
 // The example of the README and of Server's documentation, so that it compiles and runs.
 // EmbeddingTests compares the three.
 
-import LinuxIO
 import NBDServer
 
 func example() throws {
     let disk = try RamDisk(size: 40 << 20)
     try disk.write(Array("hello".utf8), at: 4096)
-    let address = try SocketAddress.resolve(host: "127.0.0.1", port: 0)[0]
-    let listener = try Listener(tcp: address)
-    let server = try Server(exports: [Export(disk: disk)], listeners: [listener])
-    print("serving at nbd://\(listener.address)")
+    let server = try Server(
+        exports: [Export(disk: disk)], listeningOn: [.tcp(host: "127.0.0.1", port: 0)])
+    try server.start()
+    print("serving at \(server.uris.joined(separator: ", "))")
     // … clients read and write …
     server.stop()
     let bytes = try disk.read(at: 4096, count: 5)

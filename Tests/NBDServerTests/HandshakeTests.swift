@@ -42,7 +42,7 @@ struct HandshakeTests {
     @Test("a client that is silent, or slow, is cut off at the deadline")
     func deadline() throws {
         var options = ServerOptions()
-        options.handshakeMilliseconds = 300
+        options.handshakeTimeout = .milliseconds(300)
         let events = EventRecord()
         let server = try makeServer(options: options, events: events)
         let silent = try TestClient(to: server)
@@ -58,13 +58,14 @@ struct HandshakeTests {
     @Test("a client that takes no answers is cut off at the deadline too")
     func deadlineForReader() throws {
         var options = ServerOptions()
-        options.handshakeMilliseconds = 300
+        options.handshakeTimeout = .milliseconds(300)
         let events = EventRecord()
         let long = String(repeating: "x", count: 4096)
         let disk = try RamDisk(size: 4096)
         let exports = (0..<200).map { Export(name: "\($0)", description: long, disk: disk) }
         let server = try Server(
             exports: exports, options: options, onEvent: { events.record($0) })
+        try server.start()
         let client = try TestClient(to: server)
         try client.send([0, 0, 0, 3])
         for _ in 0..<4 { try client.send(client.option(.list)) }

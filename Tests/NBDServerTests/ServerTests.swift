@@ -66,7 +66,7 @@ struct ServerTests {
     @Test("what has been received when the server stops is answered, done or ESHUTDOWN")
     func stopWithRequests() throws {
         var options = ServerOptions()
-        options.stopMilliseconds = 10_000
+        options.stopGracePeriod = .seconds(10)
         let server = try makeServer(size: 32 << 20, options: options)
         let client = try TestClient(to: server, export: "disk")
         // The reply does not fit into any socket buffer: the thread is busy with it, and the two
@@ -88,7 +88,7 @@ struct ServerTests {
     @Test("a client that takes no replies is cut off when the server stops")
     func stopWithStuckReader() throws {
         var options = ServerOptions()
-        options.stopMilliseconds = 200
+        options.stopGracePeriod = .milliseconds(200)
         let server = try makeServer(size: 32 << 20, options: options)
         let client = try TestClient(to: server, export: "disk")
         try client.send(Request(.read, cookie: 1, offset: 0, length: 32 << 20))
@@ -110,6 +110,7 @@ struct ServerTests {
         let addresses = listeners.map(\.address)
         let export = Export(name: "", description: "", disk: try RamDisk(size: 4096))
         let server = try Server(exports: [export], listeners: listeners)
+        try server.start()
         listeners = []
         for address in addresses {
             let socket = try StreamSocket.connect(to: address)

@@ -8,7 +8,7 @@ import Testing
 struct StallTests {
     private func server(_ events: EventRecord, milliseconds: Int = 200) throws -> Server {
         var options = ServerOptions()
-        options.stallMilliseconds = milliseconds
+        options.stallTimeout = milliseconds == 0 ? nil : .milliseconds(milliseconds)
         return try makeServer(size: 32 << 20, options: options, events: events)
     }
 

@@ -202,7 +202,9 @@ func makeServer(
     events: EventRecord = EventRecord()
 ) throws -> Server {
     let export = Export(name: "disk", description: "ramdisk", disk: disk, isReadOnly: isReadOnly)
-    return try Server(exports: [export], options: options, onEvent: { events.record($0) })
+    let server = try Server(exports: [export], options: options, onEvent: { events.record($0) })
+    try server.start()
+    return server
 }
 
 /// Bytes that are not zero, and differ from place to place.

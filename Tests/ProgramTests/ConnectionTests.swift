@@ -88,7 +88,7 @@ extension ProgramSuite {
                 var others: [RawClient] = []
                 for _ in 0..<60 { others.append(try RawClient(unix: server.socketPath)) }
                 try await eventually("it says so") {
-                    server.log.contains("cannot take a client in")
+                    server.log.contains("cannot accept a client")
                 }
                 try first.write([1, 2, 3], at: 0)
                 // Though they are all still there.

@@ -142,7 +142,8 @@ extension ProgramSuite {
             try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: key)
             try await withServer("--tls-certificates", directory.file("pki")) { server in
                 #expect(
-                    server.log.contains("warning others can read or change the secret in \(key)"))
+                    server.log.contains(
+                        "warning other users can read or change the secret in \(key)"))
             }
         }
 
@@ -182,7 +183,7 @@ extension ProgramSuite {
             let pki = directory.file("pki")
             try await expectRefusal(["--tls-certificates", "/nowhere"], "/nowhere/server-cert.pem")
             try await expectRefusal(["--tls-psk", "/nowhere"], "/nowhere")
-            try await expectRefusal(["--tls-psk", "/dev/null"], "there is no key in /dev/null")
+            try await expectRefusal(["--tls-psk", "/dev/null"], "/dev/null contains no key")
             try write("alice:0123\nbob\n", to: directory.file("keys"))
             try await expectRefusal(["--tls-psk", directory.file("keys")], "line 2")
             try copy("\(pki)/client-key.pem", over: "\(pki)/server-key.pem")

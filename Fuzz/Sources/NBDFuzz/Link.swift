@@ -16,7 +16,7 @@ final class Link {
     /// The server, which is started once. Inputs run one after the other, each until its connection has ended.
     private static let server: Server = {
         var options = ServerOptions()
-        options.pollMicroseconds = 0
+        options.busyPolling = .zero
         do {
             let exports = [
                 Export(
@@ -29,7 +29,9 @@ final class Link {
                     name: "fixed", description: "",
                     disk: try RamDisk(size: UInt64(diskSize), isSparse: true), isReadOnly: true),
             ]
-            return try Server(exports: exports, options: options)
+            let server = try Server(exports: exports, options: options)
+            try server.start()
+            return server
         } catch {
             fatalError("cannot start the server: \(error)")
         }

@@ -65,7 +65,7 @@ package final class EmbeddedServer: Sendable {
             serving.protection.apply(to: &options)
             server = try Self.serve(export, options) { event in
                 log.record(event)
-                if case .ended(let number, _, _) = event { onEnd(number) }
+                if case .ended(let event) = event { onEnd(event.connection) }
             }
             control = try ControlEndpoint(
                 control: doors.control, metrics: doors.metrics,
@@ -90,10 +90,12 @@ package final class EmbeddedServer: Sendable {
         _ export: Export, _ options: ServerOptions,
         onEvent: @escaping @Sendable (ServerEvent) -> Void
     ) throws(Failure) -> Server {
-        do throws(Errno) {
-            return try Server(exports: [export], options: options, onEvent: onEvent)
+        do throws(ServerError) {
+            let server = try Server(exports: [export], options: options, onEvent: onEvent)
+            try server.start()
+            return server
         } catch {
-            throw .system("cannot start the server: \(error)")
+            throw .system("\(error)")
         }
     }
 

@@ -11,7 +11,7 @@ package enum NotifySocket {
             let address = SocketAddress.unix(name: name)
         else { return }
         let type = CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
-        let descriptor = socket(AF_UNIX, type, 0)
+        let descriptor = Glibc.socket(AF_UNIX, type, 0)
         guard descriptor >= 0 else { return }
         address.sendDatagram(Array(lines.utf8), on: Descriptor(adopting: descriptor))
     }

@@ -3,7 +3,7 @@ internal import NBDProtocol
 internal import Synchronization
 internal import SystemPackage
 
-/// Owns the listeners and every connection; used by its own thread alone.
+/// Owns the listeners and every connection. Its own thread alone uses it.
 struct Acceptor: ~Copyable {
     /// A connection and the thread that serves it.
     private struct Worker {
@@ -15,10 +15,10 @@ struct Acceptor: ~Copyable {
     private let context: ServerContext
     private var listeners: [Listener]
     private var workers: [UInt64: Worker] = [:]
-    /// Workers by where their clients come from.
+    /// The number of workers from each source.
     private var sources: [Peer.Source: Int] = [:]
 
-    /// Milliseconds to wait when the kernel has no more descriptors or memory for a client.
+    /// How long to wait, in milliseconds, when the kernel has no descriptor or memory for a client.
     private static var pause: Int { 100 }
 
     init(context: ServerContext) {
@@ -26,12 +26,12 @@ struct Acceptor: ~Copyable {
         listeners = context.takeListeners()
     }
 
-    /// Takes clients in until the server is stopped, then sees every connection to its end.
+    /// Accepts clients until the server is stopped, then waits for every connection to end.
     mutating func run() {
         while !context.stop.isSet {
             let ready = wait(for: listeners)
             for index in ready { accept(from: listeners[index]) }
-            // Again and again: while one was admitted, the wake-up of another may have been cleared.
+            // Repeats until none is left: while one was admitted, the wake-up for another may have been cleared.
             while case let waiting = context.takeHandedOver(), !waiting.isEmpty {
                 for connection in waiting { admit(connection) }
             }
@@ -41,7 +41,8 @@ struct Acceptor: ~Copyable {
         // Closing them removes the files of Unix sockets.
         listeners = []
         for worker in workers.values { worker.connection.stopReceiving() }
-        let deadline = MonotonicTime.now().adding(milliseconds: context.options.stopMilliseconds)
+        let deadline = MonotonicTime.now().adding(
+            milliseconds: context.options.stopGracePeriod.wholeMilliseconds)
         while !workers.isEmpty, MonotonicTime.now() < deadline {
             _ = wait(for: [], milliseconds: deadline.milliseconds(from: .now()))
             joinEnded()
@@ -62,38 +63,40 @@ struct Acceptor: ~Copyable {
         }
     }
 
-    // MARK: - Taking in
+    // MARK: - Accepting
 
     private mutating func accept(from listener: Listener) {
         do throws(Errno) {
             let socket = try listener.accept()
-            // Who is gone again need not be known.
+            // The client may have disconnected already.
             guard let peer = try? socket.peer() else { return }
             guard context.options.admission.admits(peer) else {
                 context.statistics.recordRejection()
-                return context.onEvent(.refused(.notAdmitted, peer: peer))
+                return context.onEvent(
+                    .rejected(.init(reason: .notAdmitted, client: ClientAddress(peer))))
             }
             admit(context.connection(socket, peer: peer))
         } catch {
-            // The client is gone again, or another process has taken it; that is their own affair.
+            // The client has disconnected, or another process has accepted it: not an error.
             guard error != .connectionAbort, error != .wouldBlock else { return }
             failed(error)
         }
     }
 
-    /// Starts a thread for a connection, or closes it when there are too many.
+    /// Starts a thread for a connection, or rejects it when there are too many.
     private mutating func admit(_ connection: Connection) {
         joinEnded()
-        if let refusal = refusal(of: connection) {
+        if let reason = rejection(of: connection) {
             context.statistics.recordRejection()
-            return context.onEvent(.refused(refusal, peer: connection.peer))
+            return context.onEvent(
+                .rejected(.init(reason: reason, client: connection.client)))
         }
-        if context.places.handshakes >= context.options.maximumHandshakes { _ = evict() }
+        if context.slots.handshakes >= context.options.maximumHandshakes { _ = evict() }
         start(connection)
     }
 
-    private func refusal(of connection: Connection) -> RejectionReason? {
-        if context.places.isFull { return .connectionLimit(context.places.limit) }
+    private func rejection(of connection: Connection) -> RejectionReason? {
+        if context.slots.isFull { return .connectionLimit(context.slots.limit) }
         if let limit = context.options.maximumConnectionsPerSource, connection.peer != nil,
             sources[connection.source, default: 0] >= limit
         {
@@ -104,27 +107,28 @@ struct Acceptor: ~Copyable {
 
     private mutating func start(_ connection: Connection) {
         let context = context
-        context.places.enter()
+        context.slots.beginHandshake()
         do throws(Errno) {
             let counters = try ConnectionCounters(
                 number: connection.number, peer: connection.peer, in: context.statistics)
             let thread = try Thread(name: "nbd-\(connection.number)") {
-                // Seen by whoever looks before its first request is served.
+                // Before its first request is served, so that statistics have it.
                 context.statistics.add(counters)
-                context.onEvent(.connected(connection.number, peer: connection.peer))
+                context.onEvent(
+                    .connected(.init(connection: connection.number, client: connection.client)))
                 connection.run(context, counters)
             }
             workers[connection.number] = Worker(
                 connection: connection, counters: counters, thread: thread)
             sources[connection.source, default: 0] += 1
         } catch {
-            context.places.leaveHandshake()
+            context.slots.endHandshake()
             failed(error)
         }
     }
 
-    /// A client could not be taken in. Where the kernel has too little of something, somebody in the
-    /// handshake gives its share back; else, or when there is nobody, all that helps is to wait.
+    /// Handles a client that could not be accepted. Where the kernel is out of a resource, evicting a connection
+    /// in the handshake frees some; otherwise, or when there is none, the acceptor waits.
     private mutating func failed(_ error: Errno) {
         context.onEvent(.acceptFailed(error))
         let wants: [Errno] = [
@@ -137,22 +141,22 @@ struct Acceptor: ~Copyable {
         }
     }
 
-    // MARK: - Letting go
+    // MARK: - Ending
 
-    /// Closes a connection that is in the handshake, and sees it to its end, so that there are never
-    /// more threads than the limits allow. Says whether there was one.
+    /// Evicts a connection that is in the handshake, and joins its thread, so that there are never more threads
+    /// than the limits allow. Returns whether there was one.
     private mutating func evict() -> Bool {
         while true {
-            var crowd = HandshakeEviction()
+            var candidates = HandshakeEviction()
             let now = MonotonicTime.now()
             for worker in workers.values where worker.connection.isInHandshake {
-                crowd.add(
+                candidates.add(
                     worker.connection.number, from: worker.connection.source,
                     milliseconds: now.milliseconds(from: worker.counters.openedAt))
             }
-            guard let first = crowd.first, let worker = workers[first] else { return false }
-            // It may have moved on since it was looked at.
-            guard worker.connection.evict(context.places) else { continue }
+            guard let first = candidates.first, let worker = workers[first] else { return false }
+            // It may have left the handshake since.
+            guard worker.connection.evict(context.slots) else { continue }
             join(worker)
             return true
         }
@@ -160,7 +164,7 @@ struct Acceptor: ~Copyable {
 
     /// Joins the threads of connections that have ended, which closes their sockets.
     private mutating func joinEnded() {
-        guard context.places.takeEndedFlag() else { return }
+        guard context.slots.takeEndedFlag() else { return }
         for worker in workers.values where worker.connection.hasEnded { join(worker) }
     }
 

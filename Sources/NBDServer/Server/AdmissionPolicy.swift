@@ -1,22 +1,35 @@
-public import LinuxIO
+package import LinuxIO
 
-/// Which clients a server takes in, judged by where they come from before a byte is read from them.
+/// Which clients a server accepts. The server decides by where a client comes from, before it reads a byte
+/// from it.
 ///
-/// Each part is about one kind of socket and leaves the other alone; a part that is empty admits all.
-/// Sockets that are handed to ``Server/serve(_:)`` have been judged by whoever does that.
+/// Networks apply to TCP alone, users and groups to Unix sockets alone; a part that is empty admits every
+/// client of its kind. The policy does not apply to sockets that a program passes to ``Server/serve(_:)``.
 public struct AdmissionPolicy: Sendable {
-    /// Networks that TCP clients may come from.
-    public var networks: [IPNetwork] = []
-    /// Users whose processes may connect to Unix sockets, by number. Root is no exception.
+    /// The networks that TCP clients may come from.
+    package var networks: [IPNetwork] = []
+    /// The users whose processes may connect to Unix sockets. Root is no exception.
     public var users: Set<UInt32> = []
-    /// Groups whose members' processes may connect to Unix sockets, by number, as well as those users:
-    /// the process's own group or a supplementary one.
+    /// The groups whose members' processes may connect to Unix sockets, besides those users: the process's own
+    /// group or a supplementary one.
     public var groups: Set<UInt32> = []
 
-    /// Everybody.
+    /// A policy that admits everyone.
     public init() {}
 
-    /// Whether a client may come in.
+    /// Admits TCP clients from a network, such as `10.0.0.0/8`, or from one address, such as `2001:db8::1`.
+    public mutating func allow(network: String) throws(ServerError) {
+        do throws(IPNetwork.ParseError) {
+            networks.append(try IPNetwork(network))
+        } catch {
+            throw ServerError(
+                .invalidAddress,
+                "\"\(network)\" is not a network to admit: write a numeric address, or the first address of a "
+                    + "network, a slash and the length of its prefix in bits")
+        }
+    }
+
+    /// Whether a client is admitted.
     func admits(_ peer: Peer) -> Bool {
         switch peer {
         case .host(let address):

@@ -3,16 +3,28 @@ internal import NBDProtocol
 internal import Synchronization
 internal import SystemPackage
 
-/// A connected client. Its thread runs ``run(_:)``; the acceptor made it, and joins it.
+/// The phases of a connection. Its own thread moves it on, except that the acceptor evicts it.
+private enum ConnectionPhase: UInt8, AtomicRepresentable {
+    /// The client has not chosen an export yet, and has no slot.
+    case handshake
+    /// The connection has a slot.
+    case serving
+    /// The acceptor has closed it in the handshake, to make room for another.
+    case evicted
+    /// Its thread is about to return, or has.
+    case ended
+}
+
+/// A connected client. The acceptor makes it, and starts and joins its thread, which calls ``run(_:_:)``.
 final class Connection: Sendable {
     let number: UInt64
-    /// Who it is; nil when it was handed over.
+    /// The client; nil when the connection was passed to the server.
     let peer: Peer?
     private let socket: StreamSocket
-    /// Bytes of replies that a Unix socket takes before the client has read them: a batch. The system's
-    /// 208 KiB make the sender wait four times a batch. TCP finds its own size.
+    /// The bytes of replies that a Unix socket's buffer holds until the client reads them: a batch. With the
+    /// system's 208 KiB the sender would sleep four times a batch. TCP adapts its buffer itself.
     private static var unixSendBuffer: Int { 1 << 20 }
-    /// Its place among the connections of the same client, if there may be more than one.
+    /// Its membership in the group of its client's connections, if there may be more than one.
     private let membership: ConnectionGroup.Membership?
     private let phase = Atomic(ConnectionPhase.handshake)
 
@@ -26,19 +38,22 @@ final class Connection: Sendable {
         self.membership = membership
     }
 
-    /// Where it comes from, as far as limits go.
+    /// The client, as events report it.
+    var client: ClientAddress? { peer.map { ClientAddress($0) } }
+
+    /// The source that limits count it for.
     var source: Peer.Source { peer?.source ?? .unknown }
 
-    /// Whether its thread is done, or as good as.
+    /// Whether its thread is about to return, or has.
     var hasEnded: Bool { phase.load(ordering: .acquiring) == .ended }
 
-    /// Whether it has not chosen an export yet.
+    /// Whether the client has not chosen an export yet.
     var isInHandshake: Bool { phase.load(ordering: .acquiring) == .handshake }
 
-    /// What the thread does: the handshake, then requests until there are no more.
+    /// Performs the handshake, then serves requests until the connection ends. The connection's thread calls it.
     func run(_ context: ServerContext, _ counters: ConnectionCounters) {
         Probes.connectionOpen(number)
-        // A processor that is gone by now is no reason to turn a client away.
+        // A processor that has gone offline is no reason to reject a client.
         if let processor = context.options.processor(for: number) {
             try? Processor.bind(to: [processor])
         }
@@ -49,41 +64,43 @@ final class Connection: Sendable {
         counters.end()
         let figures = counters.snapshot(at: .now())
         Probes.connectionClose(number, requests: figures.activity.requests)
-        context.onEvent(.ended(number, end, figures))
-        // Marked before the client can know: a client that has seen the end finds its place free.
+        context.onEvent(
+            .ended(.init(connection: number, reason: end, statistics: figures)))
+        // Before the socket is shut down: a client that has seen the end finds its slot free.
         switch phase.exchange(.ended, ordering: .acquiringAndReleasing) {
-        case .handshake: context.places.leaveHandshake()
-        case .serving: context.places.giveBack()
+        case .handshake: context.slots.endHandshake()
+        case .serving: context.slots.release()
         case .evicted, .ended: break
         }
-        context.places.noteEnd()
+        context.slots.noteEnd()
         socket.handle.shutdownBoth()
         context.wakeUp.signal()
     }
 
-    /// Closes it if it is still in the handshake, and says whether it was. Its thread ends at once.
-    func evict(_ places: ConnectionSlots) -> Bool {
+    /// Closes the connection if it is still in the handshake, and returns whether it was. Its thread ends at once.
+    func evict(_ slots: ConnectionSlots) -> Bool {
         guard moveOn(to: .evicted) else { return false }
-        places.leaveHandshake()
+        slots.endHandshake()
         socket.handle.shutdownBoth()
         return true
     }
 
-    /// Takes a place, before the client is told that it has an export. Says whether there was one; who
-    /// gets none stays in the handshake.
-    private func beginServing(_ context: ServerContext) throws(DisconnectReason) -> Bool {
-        let places = context.places
-        guard places.take() else {
+    /// Acquires a slot, before the client is told that it has an export. Returns false when all are taken; then
+    /// the connection stays in the handshake.
+    private func reserveSlot(_ context: ServerContext) throws(DisconnectReason) -> Bool {
+        let slots = context.slots
+        guard slots.tryAcquire() else {
             context.statistics.recordRejection()
-            context.onEvent(.refused(.connectionLimit(places.limit), peer: peer))
+            context.onEvent(
+                .rejected(.init(reason: .connectionLimit(slots.limit), client: client)))
             return false
         }
         guard moveOn(to: .serving) else {
-            places.giveBack()
+            slots.release()
             throw .evicted
         }
-        places.leaveHandshake()
-        // Not before: in the handshake are clients that have shown nothing yet, and may be many.
+        slots.endHandshake()
+        // Not before: there may be many clients in the handshake, none of which has proved anything yet.
         if context.options.usesMemoryReserve { try? MemoryPressure.enterRealTimeClass() }
         return true
     }
@@ -108,12 +125,12 @@ final class Connection: Sendable {
         let handle = socket.handle
         handle.disableDelay()
         if handle.isUnix {
-            // What replies take is the kernel's memory; there may be little of it.
+            // The buffer is kernel memory, of which there may be little.
             if !context.options.usesMemoryReserve {
                 handle.setSendBuffer(bytes: Self.unixSendBuffer)
             }
         } else {
-            // A client whose machine is gone gives its place back after some ten minutes.
+            // A client whose machine has vanished loses its slot after about ten minutes.
             handle.keepAlive(idleSeconds: 300, everySeconds: 60, times: 5)
         }
         do throws(DisconnectReason) {
@@ -122,25 +139,49 @@ final class Connection: Sendable {
             counters.choose(export: agreement.export)
             if stream != nil { counters.encrypt() }
             context.onEvent(
-                .serving(number, export: export.name, peer: peer, tls: stream?.summary))
-            handle.setStallTimeout(milliseconds: context.options.stallMilliseconds)
-            let transmission: Transmission
-            do throws(Errno) {
-                transmission = try Transmission(
-                    channel: stream?.channel ?? Channel(handle), disk: export.disk.pages,
-                    rules: export.rules(agreement), format: agreement.format, stop: context.stop,
-                    pollMicroseconds: context.options.pollMicroseconds, meter: counters.meter,
-                    siblings: membership?.siblings)
-            } catch {
-                throw .failed(error)
-            }
-            return transmission.run()
+                .serving(
+                    .init(
+                        connection: number, export: export.name, client: client,
+                        tls: stream?.summary)))
+            handle.setStallTimeout(
+                milliseconds: context.options.stallTimeout?.wholeMilliseconds ?? 0)
+            return try transmit(
+                export, agreement, through: stream?.channel ?? Channel(handle), context, counters)
         } catch {
             return error
         }
     }
 
-    /// The handshake; answers what was agreed on.
+    /// Serves requests until the connection ends, and returns why it did.
+    private func transmit(
+        _ export: Export, _ agreement: ServerNegotiation.NegotiatedSession,
+        through channel: Channel, _ context: ServerContext, _ counters: ConnectionCounters
+    ) throws(DisconnectReason) -> DisconnectReason {
+        // Kept until the transmission has ended, which holds an unmanaged pointer to it.
+        var session: StoreSession?
+        defer { withExtendedLifetime(session) {} }
+        let transmission: Transmission
+        do throws(Errno) {
+            let pages: DiskPages
+            switch export.storage {
+            case .ram(let disk): pages = disk.pages
+            case .custom(let store):
+                let new = try StoreSession(store)
+                pages = new.noPages
+                session = new
+            }
+            transmission = try Transmission(
+                channel: channel, disk: pages, store: session.map { StoreHandle($0) },
+                rules: export.rules(agreement), format: agreement.format, stop: context.stop,
+                pollMicroseconds: context.options.busyPolling.wholeMicroseconds,
+                meter: counters.meter, siblings: membership?.siblings)
+        } catch {
+            throw .failed(error)
+        }
+        return transmission.run()
+    }
+
+    /// Performs the handshake, and returns what was negotiated.
     private func negotiate(
         _ context: ServerContext, _ stream: inout TLSStream?
     ) throws(DisconnectReason) -> ServerNegotiation.NegotiatedSession {
@@ -148,18 +189,20 @@ final class Connection: Sendable {
         do throws(Errno) {
             handshake = try Handshake(
                 socket: socket.handle, exports: context.exportInfos, tls: context.options.tls,
-                milliseconds: context.options.handshakeMilliseconds, stop: context.stop)
+                milliseconds: context.options.handshakeTimeout.wholeMilliseconds,
+                stop: context.stop)
         } catch {
             throw .failed(error)
         }
         return try handshake.run(stream: &stream) { () throws(DisconnectReason) in
-            try beginServing(context)
+            try reserveSlot(context)
         }
     }
 
-    /// The server is being stopped: what has been received can still be read, then comes the end.
+    /// Ends receiving, because the server stops: the thread serves what the socket has received, then sees the
+    /// end of the stream.
     func stopReceiving() { socket.handle.shutdownReceiving() }
 
-    /// The time for that is over.
+    /// Closes the connection, because the grace period is over.
     func cut() { socket.handle.shutdownBoth() }
 }

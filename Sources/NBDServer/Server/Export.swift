@@ -1,46 +1,113 @@
 internal import NBDProtocol
 
-/// A disk that clients can ask for by name.
+/// A disk under a name that clients ask for.
 public struct Export: Sendable {
-    /// Name to ask for: at most 4096 bytes of UTF-8 without NUL. The empty name is the default.
+    /// The name to ask for: at most 4096 bytes of UTF-8 without NUL. The empty name is the default.
     public let name: String
-    /// Text for people, shown by `nbdinfo` and the like; the same bounds.
+    /// Text for people, which `nbdinfo` and other clients show; the same bounds.
     public let description: String
     /// The description of an export that is given none.
     public static var standardDescription: String { "ramdisk" }
-    /// What is served.
-    public let disk: RamDisk
     /// Whether clients may only read.
     public let isReadOnly: Bool
+    /// The size in bytes.
+    public let size: UInt64
 
-    /// An export of a disk.
+    /// What is served: a RAM disk straight from its memory, anything else through its methods.
+    enum Storage {
+        case ram(RamDisk)
+        case custom(any BlockStore)
+    }
+    let storage: Storage
+
+    /// An export of a RAM disk.
     public init(
         name: String = "", description: String = Self.standardDescription, disk: RamDisk,
         isReadOnly: Bool = false
     ) {
+        self.init(name, description, .ram(disk), size: disk.size, isReadOnly)
+    }
+
+    /// An export of a store of your own. A ``RamDisk`` is served as fast as by the other initializer.
+    ///
+    /// A size above ``RamDisk/largestSize`` makes ``Server/init(exports:listeningOn:options:onEvent:)``
+    /// throw.
+    public init(
+        name: String = "", description: String = "", store: any BlockStore,
+        isReadOnly: Bool = false
+    ) {
+        let storage = (store as? RamDisk).map { Storage.ram($0) } ?? .custom(store)
+        self.init(name, description, storage, size: store.size, isReadOnly)
+    }
+
+    private init(
+        _ name: String, _ description: String, _ storage: Storage, size: UInt64, _ isReadOnly: Bool
+    ) {
         self.name = name
         self.description = description
-        self.disk = disk
+        self.storage = storage
+        self.size = size
         self.isReadOnly = isReadOnly
     }
 
-    /// What clients are told of it.
+    /// The RAM disk that is served. For programs that serve no other stores; traps otherwise.
+    package var disk: RamDisk {
+        guard case .ram(let disk) = storage else {
+            preconditionFailure("the export \"\(name)\" is no RAM disk")
+        }
+        return disk
+    }
+
+    /// What the handshake tells clients about it.
     var info: ExportInfo {
         var flags: TransmissionFlags = [
-            .hasFlags, .flush, .forceUnitAccess, .cache, .multipleConnections,
+            .hasFlags, .flush, .forceUnitAccess, .multipleConnections,
         ]
+        if case .ram = storage { flags.insert(.cache) }
         if isReadOnly {
             flags.insert(.readOnly)
         } else {
             flags.formUnion([.trim, .writeZeroes, .fastZero])
         }
-        return ExportInfo(name: name, description: description, size: disk.size, flags: flags)
+        return ExportInfo(name: name, description: description, size: size, flags: flags)
     }
 
-    /// What clients' requests have to meet, with what their handshake has agreed on.
+    /// The rules for clients' requests, with what their handshake has agreed on.
     func rules(_ agreement: ServerNegotiation.NegotiatedSession) -> RequestRules {
         RequestRules(
-            exportSize: disk.size, isReadOnly: isReadOnly, format: agreement.format,
+            exportSize: size, isReadOnly: isReadOnly, format: agreement.format,
             hasContext: agreement.hasContext)
+    }
+
+    /// Throws unless clients can ask for each of these, and for one at least.
+    static func check(_ exports: [Export]) throws(ServerError) {
+        guard !exports.isEmpty else {
+            throw ServerError(.noExports, "a server needs at least one export")
+        }
+        var names: Set<[UInt8]> = []
+        for export in exports {
+            try export.check()
+            guard names.insert(Array(export.name.utf8)).inserted else {
+                throw ServerError(
+                    .duplicateExport,
+                    "two exports have the name \"\(export.name)\"; give each its own")
+            }
+        }
+    }
+
+    private func check() throws(ServerError) {
+        for text in [name, description]
+        where text.utf8.count > Limits.stringLength || text.utf8.contains(0) {
+            throw ServerError(
+                .invalidExport,
+                "the name or description \"\(text.prefix(40))\" of an export is longer than "
+                    + "\(Limits.stringLength) bytes of UTF-8, or contains NUL")
+        }
+        guard size <= RamDisk.largestSize else {
+            throw ServerError(
+                .invalidExport,
+                "the export \"\(name)\" has \(size) bytes, but NBD carries \(RamDisk.largestSize) at most"
+            )
+        }
     }
 }

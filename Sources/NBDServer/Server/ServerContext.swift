@@ -3,8 +3,8 @@ internal import NBDProtocol
 internal import Synchronization
 internal import SystemPackage
 
-/// The server as its threads see it. Nothing in it changes but a flag, a wake-up, counters, and the
-/// list of connections that wait to be taken in.
+/// The server as its threads see it. Only a flag, a wake-up, counters, and the list of connections that wait for
+/// the acceptor change.
 final class ServerContext: Sendable {
     let exports: [Export]
     let exportInfos: [ExportInfo]
@@ -12,12 +12,12 @@ final class ServerContext: Sendable {
     let onEvent: @Sendable (ServerEvent) -> Void
     let stop: StopSignal
     let wakeUp: EventFD
-    let places: ConnectionSlots
-    /// What others may look at.
+    let slots: ConnectionSlots
+    /// What statistics and traces read.
     let statistics: StatisticsRegistry
     private let stopMemory: MemoryMapping
     private let connectionCount = Atomic<UInt64>(0)
-    /// Connections that wait to be taken in; nil when none is any more.
+    /// Connections that wait for the acceptor; nil once it accepts none any more.
     private let inbox = Mutex<[Connection]?>([])
     private let listeners: Mutex<[Listener]>
 
@@ -28,7 +28,7 @@ final class ServerContext: Sendable {
         self.exports = exports
         exportInfos = exports.map(\.info)
         self.options = options
-        places = ConnectionSlots(limit: options.maximumConnections)
+        slots = ConnectionSlots(limit: options.maximumConnections)
         self.onEvent = onEvent
         let stopMemory = try MemoryMapping(privateBytes: StopSignal.byteCount)
         let wakeUp = try EventFD()
@@ -41,7 +41,7 @@ final class ServerContext: Sendable {
         self.listeners = Mutex(listeners)
     }
 
-    /// A connection with the next number.
+    /// Makes a connection with the next identifier.
     func connection(
         _ socket: consuming StreamSocket, peer: Peer? = nil,
         membership: ConnectionGroup.Membership? = nil
@@ -50,8 +50,11 @@ final class ServerContext: Sendable {
         return Connection(number: number, socket: socket, peer: peer, membership: membership)
     }
 
-    /// Gives the listeners to the acceptor. They close when it lets go of them, so nothing else may
-    /// hold them then: not this, nor the thread's function, which keeps what it captures to its end.
+    /// Replaces the listeners, before the acceptor takes them.
+    func set(_ listeners: [Listener]) { self.listeners.withLock { $0 = listeners } }
+
+    /// Moves the listeners to the acceptor. They close when it drops them, so nothing else may hold them then:
+    /// not this object, nor the thread's function, which keeps what it captures until it returns.
     func takeListeners() -> [Listener] {
         listeners.withLock { listeners in
             defer { listeners = [] }
@@ -59,18 +62,18 @@ final class ServerContext: Sendable {
         }
     }
 
-    /// Leaves a connection for the acceptor to take in; closes it when that has stopped.
+    /// Passes a connection to the acceptor; closes it if that has stopped.
     func hand(over connection: Connection) {
         inbox.withLock { $0?.append(connection) }
         wakeUp.signal()
     }
 
-    /// Closes what has been left, and whatever comes.
+    /// Closes the connections that wait for the acceptor, and all that are passed to it from now on.
     func refuseHandedOver() {
         inbox.withLock { $0 = nil }
     }
 
-    /// Takes what has been left.
+    /// Returns the connections that wait for the acceptor, and empties the list.
     func takeHandedOver() -> [Connection] {
         inbox.withLock { connections in
             defer { if connections != nil { connections = [] } }

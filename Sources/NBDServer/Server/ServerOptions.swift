@@ -1,49 +1,89 @@
-/// Limits and habits of a server.
+/// Limits and behaviour of a server.
 public struct ServerOptions: Sendable {
-    /// Who may connect.
+    /// Which clients may connect.
     public var admission = AdmissionPolicy()
     /// Encryption; nil for none.
     public var tls: TLSContext?
-    /// Connections that are served at a time; more are closed at once. Each costs a thread and about
-    /// 300 KiB.
+    /// The most connections that are served at a time; more are rejected. Each has a thread and, once it is
+    /// served, about 900 KiB of address space, of which it uses what its requests need.
     public var maximumConnections = 128
-    /// Connections at a time from one ``LinuxIO/Peer/Source``, in the handshake or after it; more are
-    /// closed at once. Nil sets no limit.
+    /// The most connections at a time from one source, in the handshake or after it; more are rejected. A
+    /// source is an IPv4 address, the upper 64 bits of an IPv6 address, or a user of this machine. Nil sets no
+    /// limit.
     public var maximumConnectionsPerSource: Int?
-    /// Connections in the handshake at a time, beside those that are served. One that comes when there
-    /// are so many takes the place of the oldest from where most come from, so that a crowd of
-    /// silent clients keeps nobody out.
+    /// The most connections in the handshake at a time, besides those that are served. Above it, the server
+    /// evicts the oldest connection from the source that has most of them, so silent clients cannot keep
+    /// others out.
     public var maximumHandshakes = 256
-    /// Milliseconds within which a client has to be done with the handshake. A client needs a few
-    /// round trips; one that is silent must not hold its place for ever.
-    public var handshakeMilliseconds = 10_000
-    /// Milliseconds for which a client may let a message or a reply stand half transferred: it sends no
-    /// more of one, or takes no more of the other. 0 waits for ever. Who is silent between two
-    /// messages may be so for as long as it likes.
-    public var stallMilliseconds = 0
-    /// Microseconds that a connection's thread may look for the next request before it sleeps; 0
-    /// turns it off. See ``ServerOptions/init()``.
-    public var pollMicroseconds = 50
-    /// Numbers of processors that connections' threads are bound to, each to the next in turn; empty
-    /// leaves that to the scheduler.
+    /// How long a client may take for the handshake, which needs a few round trips.
+    public var handshakeTimeout: Duration = .seconds(10)
+    /// How long a client may leave a message or a reply half transferred: it sends no more of the one, or
+    /// receives no more of the other. Nil sets no limit. A client may be silent between two messages for as
+    /// long as it likes.
+    public var stallTimeout: Duration?
+    /// How long a connection's thread busy-polls for the next request before it sleeps, at most; zero turns
+    /// busy-polling off. The time adapts to the client, and an idle connection does not poll.
+    public var busyPolling: Duration = .microseconds(50)
+    /// The processors that the threads of connections are bound to, each to the next one in turn; empty leaves
+    /// that to the scheduler.
     public var processors: [Int] = []
-    /// Milliseconds that a client has to take its last replies when the server is stopped.
-    public var stopMilliseconds = 2_000
+    /// How long clients may take to receive their last replies when the server stops.
+    public var stopGracePeriod: Duration = .seconds(2)
 
-    /// Whether the threads of connections that are served get real-time priority, and with it a part of the memory that the
-    /// kernel keeps back from others; for disks that the machine swaps to. It may be refused, which is no
-    /// reason to serve nobody.
+    /// Whether the threads of connections that are served run in the real-time class, and so may use the part of
+    /// the memory that the kernel reserves; for disks that the machine swaps to. The kernel may refuse it, and
+    /// the server serves all the same.
     public var usesMemoryReserve = false
 
-    /// Whether requests are counted and timed, and can be traced. It costs a look at the clock for each
-    /// receive and send, and some stores for each request.
+    /// Whether requests are counted and timed, and can be traced. It costs a clock reading for each receive and
+    /// each send, and some stores to memory for each request.
     public var isCounting = true
 
     /// The defaults.
     public init() {}
 
-    /// The processor for a connection; nil for any. Connections are numbered from 1.
+    /// Throws for a value outside its range.
+    func check() throws(ServerError) {
+        let counts = [
+            ("maximumConnections", maximumConnections), ("maximumHandshakes", maximumHandshakes),
+            ("maximumConnectionsPerSource", maximumConnectionsPerSource ?? 1),
+        ]
+        for (name, value) in counts where value < 1 {
+            throw ServerError(.invalidOption, "\(name) is \(value), but must be at least 1")
+        }
+        guard handshakeTimeout > .zero else {
+            throw ServerError(
+                .invalidOption,
+                "handshakeTimeout is \(handshakeTimeout), but must be positive: no client would get through"
+            )
+        }
+        if let stallTimeout, stallTimeout <= .zero {
+            throw ServerError(
+                .invalidOption,
+                "stallTimeout is \(stallTimeout), but must be positive, or nil for no limit")
+        }
+        guard busyPolling >= .zero, stopGracePeriod >= .zero else {
+            throw ServerError(
+                .invalidOption, "busyPolling and stopGracePeriod must not be negative")
+        }
+    }
+
+    /// The processor for a connection; nil for any. Connections are counted from 1.
     func processor(for connection: UInt64) -> Int? {
         processors.isEmpty ? nil : processors[Int((connection - 1) % UInt64(processors.count))]
+    }
+}
+
+extension Duration {
+    /// Milliseconds, rounded up, and within what a kernel timeout holds.
+    package var wholeMilliseconds: Int {
+        let milliseconds = (self / .milliseconds(1)).rounded(.up)
+        return Int(max(0, min(milliseconds, Double(Int32.max))))
+    }
+
+    /// Microseconds, rounded up, and within what an `Int32` holds.
+    package var wholeMicroseconds: Int {
+        let microseconds = (self / .microseconds(1)).rounded(.up)
+        return Int(max(0, min(microseconds, Double(Int32.max))))
     }
 }

@@ -13,13 +13,13 @@ package import SystemPackage
 /// - The kernel shuts the old socket down *before* it sends the request again
 ///   (`nbd_mark_nsock_dead` in the kernel's drivers/block/nbd.c). On a Unix socket the shutdown is
 ///   visible to the other end as soon as the call returns.
-/// - So the thread that receives the repeated request sees, if it looks after it has received it, that
-///   the old socket is shut down. It applies no change before the old socket's thread has ended.
+/// - So the thread that receives the repeated request, and checks the other sockets afterwards, sees that the old
+///   socket is shut down. It applies no change before the old socket's thread has ended.
 /// - A thread that finds its own socket shut down applies nothing more and ends. So two threads whose
 ///   sockets are both dead do not wait for each other.
 ///
-/// A look costs one poll(2) for each batch that changes the disk, and nothing where there is only one
-/// connection. Reads do not look: a late read changes nothing, and its reply goes to a dead socket.
+/// The check costs one poll(2) for each batch that changes the disk, and nothing where there is only one connection.
+/// Reads do not check: a late read changes nothing, and its reply goes to a dead socket.
 package final class ConnectionGroup: Sendable {
     private let memory: MemoryMapping
     private let slots: AtomicWords
@@ -34,8 +34,8 @@ package final class ConnectionGroup: Sendable {
         slots = AtomicWords(memory.region)
     }
 
-    /// Adds a connection; nil when the group is full. One thread adds all of them, each before the
-    /// kernel gets its other end.
+    /// Adds a connection; returns nil when the group is full. One thread adds all connections, each before the kernel
+    /// gets its other end.
     func join(_ socket: SocketHandle) -> Membership? {
         let taken = (0..<Self.capacity).filter { slots.load($0) != 0 }
         guard let free = (0..<Self.capacity).first(where: { slots.load($0) == 0 }) else {
@@ -46,7 +46,7 @@ package final class ConnectionGroup: Sendable {
         return Membership(group: self, slot: free)
     }
 
-    /// One connection's place in the group. It lasts until ``leave()``, or until it is released.
+    /// One connection's membership in the group. It lasts until ``leave()``, or until it is released.
     final class Membership: Sendable {
         private let group: ConnectionGroup
         private let slot: Int
@@ -57,14 +57,13 @@ package final class ConnectionGroup: Sendable {
             self.slot = slot
         }
 
-        /// Tells the other members that this connection's thread has made its last change. To be called
-        /// before the socket is closed: another socket may get its descriptor then.
+        /// Tells the other members that this connection's thread has made its last change. Must be called before the socket is closed: another socket may get its descriptor then.
         func leave() {
             guard !isOver.exchange(true, ordering: .acquiringAndReleasing) else { return }
             group.slots.store(slot, 0)
         }
 
-        /// What the connection's thread looks at. Valid as long as the membership is.
+        /// The other members, as the connection's thread sees them. Valid as long as the membership.
         var siblings: SiblingConnections {
             SiblingConnections(memory: group.memory.region, slot: slot)
         }
@@ -94,11 +93,11 @@ struct SiblingConnections: Sendable, BitwiseCopyable {
 
     /// Whether there is, or has been, another member.
     @inline(__always)
-    var areThere: Bool { slots.load(Self.sharedIndex) != 0 }
+    var exist: Bool { slots.load(Self.sharedIndex) != 0 }
 
-    /// Which members' sockets are shut down at this moment.
+    /// Returns which members' sockets are shut down at this moment.
     @_semantics("no_performance_analysis")
-    func look() -> SocketHandle.HangUps {
+    func hangUps() -> SocketHandle.HangUps {
         SocketHandle.hangUps(in: memory, count: Self.capacity, own: own)
     }
 
@@ -107,7 +106,7 @@ struct SiblingConnections: Sendable, BitwiseCopyable {
     @_semantics("no_performance_analysis")
     func awaitDead() -> Bool {
         while true {
-            switch look() {
+            switch hangUps() {
             case .none: return true
             case .own: return false
             // The other thread ends at once unless it is stopped; then there is nothing to hurry for.

@@ -2,7 +2,7 @@ internal import LinuxIO
 internal import NBDProtocol
 internal import SystemPackage
 
-/// The handshake of one connection.
+/// The handshake of one connection: it carries bytes between the socket and a ``NBDProtocol/ServerNegotiation``.
 struct Handshake: ~Copyable {
     private let socket: SocketHandle
     private let tls: TLSContext?
@@ -11,7 +11,7 @@ struct Handshake: ~Copyable {
     private let buffer: MemoryMapping
     private var negotiation: ServerNegotiation
 
-    /// A handshake about these exports that has to be over within so many milliseconds.
+    /// A handshake that offers these exports and must be done within a number of milliseconds.
     init(
         socket: SocketHandle, exports: [ExportInfo], tls: TLSContext?, milliseconds: Int,
         stop: StopSignal
@@ -24,30 +24,32 @@ struct Handshake: ~Copyable {
         negotiation = ServerNegotiation(exports: exports, tls: tls?.policy ?? .off)
     }
 
-    /// Talks until an export is chosen, and answers what was agreed on. Before the client is told that
-    /// it has it, `claim` says whether there is a place for it. If TLS is started on the way, `stream`
-    /// is what it goes on with.
+    /// Negotiates until the client has chosen an export, and returns the result. Before the client is told that
+    /// it has the export, `reserveSlot` returns whether there is a slot for it. If the client starts TLS on
+    /// the way, the connection continues with `stream`.
     consuming func run(
-        stream: inout TLSStream?, claim: () throws(DisconnectReason) -> Bool
+        stream: inout TLSStream?, reserveSlot: () throws(DisconnectReason) -> Bool
     ) throws(DisconnectReason) -> ServerNegotiation.NegotiatedSession {
         do throws(DisconnectReason) {
-            return try talk(&stream, claim)
+            return try negotiate(&stream, reserveSlot)
         } catch {
             let isGone = [.disconnected, .closed, .failed(.connectionReset)].contains(error)
             throw isGone && negotiation.didRequireTLS ? .tlsRequired : error
         }
     }
 
-    private mutating func talk(
-        _ stream: inout TLSStream?, _ claim: () throws(DisconnectReason) -> Bool
+    private mutating func negotiate(
+        _ stream: inout TLSStream?, _ reserveSlot: () throws(DisconnectReason) -> Bool
     ) throws(DisconnectReason) -> ServerNegotiation.NegotiatedSession {
         var step = negotiation.start()
         while true {
-            if case .serve = step.action, try !claim() { step = negotiation.didRejectExport() }
+            if case .serve = step.action, try !reserveSlot() {
+                step = negotiation.didRejectExport()
+            }
             do throws(DisconnectReason) {
                 try send(step.output, stream)
             } catch {
-                // Who has asked to abort need not wait for the answer.
+                // A client that has asked to abort need not wait for the reply.
                 throw step.action == .finish ? .disconnected : error
             }
             negotiation.isShuttingDown = stop.isSet
@@ -93,7 +95,7 @@ struct Handshake: ~Copyable {
         }
     }
 
-    /// Receives exactly so many bytes, and not one that follows them.
+    /// Receives exactly `count` bytes, and none of those that follow.
     private func receive(
         _ count: Int, _ stream: TLSStream?
     ) throws(DisconnectReason) -> MemoryRegion {
@@ -101,7 +103,7 @@ struct Handshake: ~Copyable {
         var received = 0
         while received < count {
             let rest = buffer.region.slice(at: received, count: count - received)
-            // A look comes first: TLS may hold what the socket does not have any more.
+            // Receives before it waits: TLS may hold bytes that the socket no longer has.
             switch channel.receive(into: rest, blocking: false) {
             case .bytes(let count): received += count
             case .wouldBlock: try waitForInput()
@@ -122,7 +124,7 @@ struct Handshake: ~Copyable {
         }
     }
 
-    /// Waits for room to send: who takes an answer byte by byte has no more time than who is silent.
+    /// Waits for room to send. A client that reads a reply byte by byte has no more time than a silent one.
     private func waitForRoom() throws(DisconnectReason) {
         let milliseconds = try millisecondsLeft()
         do throws(Errno) {
@@ -143,7 +145,7 @@ struct Handshake: ~Copyable {
         var list = VectorList(capacity: 1)
         var sent = 0
         while sent < bytes.count {
-            // Through the buffer, which nothing else uses at this moment.
+            // Through the receive buffer, which is free at this point.
             let part = buffer.region.slice(
                 at: 0, count: min(bytes.count - sent, buffer.region.count))
             part.copy(from: Array(bytes[sent..<sent + part.count]))

@@ -1,36 +1,38 @@
-// The hot loop: requests in, replies out, nothing in between.
-//
-// From the first request to the last nothing here allocates, locks, logs or starts a task. A batch
-// is whatever one receive brought; it is served to its end, and its replies leave in one send.
-
 internal import LinuxIO
 internal import NBDProtocol
 internal import SystemPackage
 
-/// The transmission phase of one connection.
+/// The transmission phase of one connection: the hot loop.
+///
+/// From the first request to the last nothing here allocates, locks, logs or starts a task, except requests to a custom
+/// store. A batch is what one system call has received. The thread serves all of it, then sends the replies with
+/// one system call.
 struct Transmission: ~Copyable {
-    private let channel: Channel
+    let channel: Channel
     private let disk: DiskPages
+    /// What serves in place of the disk; nil for a RAM disk. See Transmission+CustomStore.swift.
+    private let store: StoreHandle?
     private let rules: RequestRules
-    private let format: HeaderFormat
-    private let stop: StopSignal
-    private var input: ReceiveBuffer
-    private var replies: ReplyBatch
-    /// What these are going to be sent from.
+    let format: HeaderFormat
+    let stop: StopSignal
+    var input: ReceiveBuffer
+    var replies: ReplyBatch
+    /// Pins on the pages that the replies are sent from.
     private var pins: ReadPins
     private var polling: AdaptivePolling
-    private var meter: Meter
-    /// The connections that the client may move requests to and from; nil when it has only this one.
+    var meter: Meter
+    /// The connections between which the client may move requests; nil when it has only this one.
     private let siblings: SiblingConnections?
-    /// Whether nothing may change before the siblings have been looked at: something was received since.
-    private var mustCheckSiblings = false
-    /// Requests served since something was received.
+    /// Whether the thread must check the siblings before it changes the disk, because it has received something since.
+    var mustCheckSiblings = false
+    /// The requests served since the last receive.
     private var batchSize = 0
-    /// Whether what was received last came after the server had been told to stop.
-    private var isStopping = false
+    /// Whether the last receive came after the server was told to stop.
+    var isStopping = false
 
     init(
-        channel: Channel, disk: DiskPages, rules: RequestRules, format: HeaderFormat,
+        channel: Channel, disk: DiskPages, store: StoreHandle? = nil, rules: RequestRules,
+        format: HeaderFormat,
         stop: StopSignal, pollMicroseconds: Int, meter: Meter, siblings: SiblingConnections? = nil
     ) throws(Errno) {
         let input = try ReceiveBuffer()
@@ -38,6 +40,7 @@ struct Transmission: ~Copyable {
         let pins = try ReadPins(disk.pins)
         self.channel = channel
         self.disk = disk
+        self.store = store
         self.rules = rules
         self.format = format
         self.stop = stop
@@ -49,21 +52,21 @@ struct Transmission: ~Copyable {
         polling = AdaptivePolling(microseconds: pollMicroseconds)
     }
 
-    /// Serves until the connection ends, and answers why it did.
+    /// Serves until the connection ends, and returns why it did.
     consuming func run() -> DisconnectReason {
         do throws(DisconnectReason) {
             while true { try serveAndReceive() }
         } catch {
-            // What was served before the end is answered: "finish what is outstanding".
+            // Sends the replies to what was served before the end (specification: "finish what is outstanding").
             if error != .stalled { _ = replies.send(to: channel) }
             meter.recordSend()
             return error
         }
     }
 
-    /// One turn of the loop. The compiler proves, through all that is called from here, that nothing
-    /// allocates or locks, and refuses to build if something does; what it cannot look into (system
-    /// calls, memmove) is marked where it is. A debug build does not inline enough for the proof.
+    /// Performs one turn of the loop. The compiler proves that nothing called from here allocates or locks, and fails
+    /// the build otherwise. Calls that it cannot analyse (system calls, memmove, custom stores) are marked where they
+    /// are. A debug build does not inline enough for the proof.
     #if !DEBUG
         @_noAllocation @_noLocks
     #endif
@@ -98,18 +101,20 @@ struct Transmission: ~Copyable {
             meter.recordDisconnect()
             throw .disconnected
         }
-        // Some others take long: between two of them a stop is heard of, though they came together.
+        // Other commands than READ and WRITE can take long, so the stop flag is checked between two of one batch.
         if request.command.rawValue > Command.write.rawValue, stop.isSet { isStopping = true }
         if let fault = isStopping ? .shuttingDown : rules.validate(request) {
             return try refuse(request, fault)
         }
+        // One branch, the same way for as long as the connection lives.
+        if let store { return try serve(request, from: store) }
         switch request.command {
         case .read: try read(request)
         case .write: try write(request)
         case .trim, .writeZeroes: try zero(request)
         case .blockStatus: try blockStatus(request)
         default:
-            // FLUSH and CACHE: what was written is where it stays, and nearer than memory nothing is.
+            // FLUSH and CACHE: memory needs neither.
             replies.append(doneWith: request)
         }
     }
@@ -122,7 +127,7 @@ struct Transmission: ~Copyable {
         }
     }
 
-    /// One header and all the bytes, zeroes too.
+    /// Appends one header and all the bytes, including zeroes.
     @inline(__always)
     private mutating func readInOnePiece(_ request: Request) throws(DisconnectReason) {
         replies.append(
@@ -139,7 +144,7 @@ struct Transmission: ~Copyable {
         }
     }
 
-    /// A chunk for each extent: data with its bytes, a hole without.
+    /// Appends a chunk for each extent: data with its bytes, or a hole.
     @inline(__always)
     private mutating func readInChunks(_ request: Request) throws(DisconnectReason) {
         var offset = request.offset
@@ -171,12 +176,12 @@ struct Transmission: ~Copyable {
         replies.append(doneWith: request)
     }
 
-    /// What has arrived of a payload is copied; the rest is received into its place.
+    /// Copies the part of a payload that has arrived, and receives the rest directly into the disk.
     @inline(__always)
     private mutating func receive(
         _ target: MemoryRegion, of request: Request
     ) throws(DisconnectReason) {
-        // Also when the rest does not come: others may need the place.
+        // Also when the rest does not arrive, because other threads may wait for the pages.
         defer { disk.endWrite(at: request.offset, count: request.length) }
         let arrived = min(input.count, target.count)
         target.slice(at: 0, count: arrived).copyPastCache(from: input.peek(arrived))
@@ -186,7 +191,7 @@ struct Transmission: ~Copyable {
 
     private mutating func zero(_ request: Request) throws(DisconnectReason) {
         if mustCheckSiblings { try awaitSiblings() }
-        // On a sparse disk, pages that replies wait to be sent from would not be given back.
+        // On a sparse disk, pages that pending replies are sent from would not be released.
         if disk.shared != nil, !replies.isEmpty { try sendReplies() }
         let result =
             request.command == .trim
@@ -203,23 +208,24 @@ struct Transmission: ~Copyable {
         }
     }
 
-    /// To be called before a request that was just received changes the disk; see ``ConnectionGroup``.
-    private mutating func awaitSiblings() throws(DisconnectReason) {
-        if let siblings, siblings.look() != .none {
-            // What has been served is not repeated on another connection if its reply gets there in time.
+    /// Waits for dead siblings to leave. The thread calls it before a request that it has just received changes the
+    /// disk; see ``ConnectionGroup``.
+    mutating func awaitSiblings() throws(DisconnectReason) {
+        if let siblings, siblings.hangUps() != .none {
+            // The client does not repeat a request on another connection if the reply arrives in time.
             if !replies.isEmpty { try sendReplies() }
             guard siblings.awaitDead() else { throw .closed }
         }
         mustCheckSiblings = false
     }
 
-    /// Notes that there are requests which the siblings may have received before.
+    /// Notes that the thread has received requests which a sibling may have received before.
     @inline(__always)
     private mutating func noteReceived() {
-        if let siblings { mustCheckSiblings = siblings.areThere }
+        if let siblings { mustCheckSiblings = siblings.exist }
     }
 
-    /// Tells of the range's extents, of as many as there is room for: at least one.
+    /// Reports the extents of the range, as many as there is room for, and at least one.
     private mutating func blockStatus(_ request: Request) throws(DisconnectReason) {
         if !replies.hasRoomForExtents { try sendReplies() }
         var extents = replies.makeExtentList()
@@ -235,9 +241,8 @@ struct Transmission: ~Copyable {
         replies.append(extents, answering: request)
     }
 
-    /// Answers with an error, after a WRITE's payload has been read away.
-    private mutating func refuse(_ request: Request, _ fault: RequestError) throws(DisconnectReason)
-    {
+    /// Replies with an error. Drains a WRITE's payload first.
+    mutating func refuse(_ request: Request, _ fault: RequestError) throws(DisconnectReason) {
         if request.command == .write {
             guard request.length <= rules.drainedPayload else {
                 throw .payloadTooLong(request.length)
@@ -250,14 +255,14 @@ struct Transmission: ~Copyable {
 
     // MARK: - Payloads of other commands than WRITE
 
-    /// Whether a request has a payload that it should not, or need not, have. Only extended requests
-    /// can; in others the flag that says so is one that does not exist.
+    /// Returns whether a request may have a payload that its command does not require. Only extended requests have the
+    /// flag for that; in others it is an unknown flag.
     private func hasUnusualPayload(_ request: Request) -> Bool {
         format == .extended && request.command != .write && request.command != .disconnect
     }
 
-    /// A BLOCK_STATUS may choose among contexts; anything else is read away and refused. Answers the
-    /// request without its payload.
+    /// Serves a BLOCK_STATUS that selects contexts; drains and refuses any other payload. Returns the request without
+    /// its payload.
     private mutating func serveWithPayload(_ request: Request) throws(DisconnectReason) -> Request {
         guard request.length <= Limits.maximumPayload else { throw .payloadTooLong(request.length) }
         guard request.command == .blockStatus, rules.hasContext, !isStopping,
@@ -286,11 +291,11 @@ struct Transmission: ~Copyable {
         if isStopping { return .shuttingDown }
         guard request.command == .blockStatus else { return .payload }
         if !rules.hasContext { return .noContext }
-        // More contexts than there are, or a length that no list of them has.
+        // More contexts than exist, or a length that no list of them has.
         return request.length % 4 == 0 && request.length > 8 ? .unknownContext : .payload
     }
 
-    private mutating func drain(_ count: Int) throws(DisconnectReason) {
+    mutating func drain(_ count: Int) throws(DisconnectReason) {
         var left = count
         while left > 0 {
             try receive(atLeast: 1)
@@ -302,7 +307,7 @@ struct Transmission: ~Copyable {
 
     // MARK: - Receiving and sending
 
-    private mutating func sendReplies() throws(DisconnectReason) {
+    mutating func sendReplies() throws(DisconnectReason) {
         switch replies.send(to: channel) {
         case nil:
             pins.unpinAll()
@@ -316,7 +321,7 @@ struct Transmission: ~Copyable {
     /// Waits for the next requests. All replies have been sent.
     private mutating func receiveBatch() throws(DisconnectReason) {
         let isBetweenMessages = input.count == 0
-        switch lookOrSleep() {
+        switch pollOrSleep() {
         case .bytes:
             meter.recordReceive()
             noteReceived()
@@ -324,13 +329,13 @@ struct Transmission: ~Copyable {
         case .endOfStream where stop.isSet: throw .stopped
         case .endOfStream: throw isBetweenMessages ? .closed : .closedInMessage
         case .failed(let error): throw .failed(error)
-        // The time for a message that has begun is over; that for the next one never is.
+        // The stall timeout applies to a message that has begun, not to the time between two messages.
         case .wouldBlock: if !isBetweenMessages { throw .stalled }
         }
     }
 
-    /// Looks for the next requests as long as that is likely to pay, then sleeps until they come.
-    private mutating func lookOrSleep() -> IOResult {
+    /// Busy-polls for the next requests as long as that is likely to pay off, then sleeps until they arrive.
+    private mutating func pollOrSleep() -> IOResult {
         polling.begin(afterBatchOf: batchSize)
         batchSize = 0
         while polling.goesOn {
@@ -344,7 +349,7 @@ struct Transmission: ~Copyable {
         return sleep()
     }
 
-    /// Waits in the kernel, and lets the polling know for how long.
+    /// Sleeps in the kernel, and tells the polling for how long.
     private mutating func sleep() -> IOResult {
         guard polling.isOn else { return input.receive(from: channel, blocking: true) }
         let start = MonotonicTime.now()
@@ -353,8 +358,8 @@ struct Transmission: ~Copyable {
         return transfer
     }
 
-    /// Receives the rest of a payload into its place, and what follows it into the buffer.
-    private mutating func receive(_ rest: MemoryRegion) throws(DisconnectReason) {
+    /// Receives the rest of a payload into its place, and what follows into the buffer.
+    mutating func receive(_ rest: MemoryRegion) throws(DisconnectReason) {
         var rest = rest
         while rest.count > 0 {
             let isIdle = replies.isEmpty
@@ -364,7 +369,7 @@ struct Transmission: ~Copyable {
                 noteReceived()
                 rest = rest.suffix(from: count)
             case .wouldBlock where isIdle: throw .stalled
-            // The client may be waiting for these before it sends the rest.
+            // The client may wait for these replies before it sends the rest.
             case .wouldBlock: try sendReplies()
             case .endOfStream: throw stop.isSet ? .stopped : .closedInMessage
             case .failed(let error): throw .failed(error)
@@ -372,7 +377,7 @@ struct Transmission: ~Copyable {
         }
     }
 
-    /// Receives more until so many bytes are in the buffer, if they are not yet.
+    /// Receives until at least `count` bytes are in the buffer.
     private mutating func receive(atLeast count: Int) throws(DisconnectReason) {
         while input.count < count {
             let isIdle = replies.isEmpty

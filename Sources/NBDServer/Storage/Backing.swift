@@ -32,9 +32,9 @@ final class Backing: Sendable {
     ///
     /// - Parameters:
     ///   - size: in bytes; nil accepts an existing disk of any size.
-    ///   - newSize: in bytes, of a new disk if `size` is nil.
+    ///   - newSize: in bytes, of a new disk if `size` is nil; if both are nil, the backing must exist.
     static func open(
-        _ location: BackingLocation, size: UInt64?, newSize: UInt64
+        _ location: BackingLocation, size: UInt64?, newSize: UInt64?
     ) throws(BackingError) -> Backing {
         guard BackingLocation.isName(location.name) else { throw .badName(location.name) }
         do throws(Errno) {
@@ -46,7 +46,10 @@ final class Backing: Sendable {
         }
         for _ in 0..<attempts {
             guard let file = try find(location) else {
-                return try Backing(making: location, size: size ?? newSize)
+                guard let newSize = size ?? newSize else {
+                    throw .system(path: location.path, .noSuchFileOrDirectory)
+                }
+                return try Backing(making: location, size: newSize)
             }
             try lock(file, location)
             // The process that held the lock before may have removed the file.

@@ -19,12 +19,12 @@ extension RamDisk {
     /// - Parameters:
     ///   - location: the name of the backing, and its directory.
     ///   - size: in bytes; an existing disk must have this size. Nil accepts any size.
-    ///   - newSize: in bytes, of a new disk if `size` is nil.
+    ///   - newSize: in bytes, of a new disk if `size` is nil. If both are nil, the backing must exist.
     ///   - isSparse: takes memory only as it is written. A disk that was sparse may be opened as a
     ///     plain one, and the reverse.
     /// - Throws: ``BackingError``; an existing disk is unchanged then.
     public convenience init(
-        backing location: BackingLocation, size: UInt64?, newSize: UInt64 = 40 << 20,
+        backing location: BackingLocation, size: UInt64?, newSize: UInt64? = nil,
         isSparse: Bool = false
     ) throws(BackingError) {
         let backing = try Backing.open(location, size: size, newSize: newSize)

@@ -1,33 +1,34 @@
 internal import LinuxIO
 
-/// How long a connection's thread looks for the next request before it sleeps.
+/// How long a connection's thread busy-polls for the next request before it sleeps.
 ///
-/// Falling asleep and being woken costs more than a small request does. While the next request keeps
-/// coming within the window, looking for it saves that; when it does not come, the window is halved
-/// each time until there is no more looking, so an idle connection costs nothing. A request that
-/// comes soon after a sleep opens the window again.
+/// Sleeping and being woken costs more than serving a small request. While the next request keeps arriving
+/// within the window, busy-polling saves that cost. When it does not arrive, the window is halved each time until
+/// the thread no longer polls, so an idle connection costs nothing. A request that arrives soon after a sleep
+/// opens the window again.
 struct AdaptivePolling {
-    /// Longest window, in nanoseconds; 0 never looks.
+    /// The longest window in nanoseconds; 0 never polls.
     private let longest: UInt64
     private var window: UInt64
     private var end: MonotonicTime?
-    /// Whether nobody has looked since the window was opened.
+    /// Whether the thread has not polled since the window opened.
     private var isFirstLook = false
-    /// Eight times the average size of the last batches, about eight of them.
+    /// Eight times the average size of about the last eight batches.
     private var recentEighths = 0
-    /// Windows below this are no use: a look costs about as much. In nanoseconds.
+    /// The shortest useful window in nanoseconds: one poll takes about as long.
     private static var shortest: UInt64 { 2_000 }
-    /// Requests in a batch, on average, above which batches are large.
+    /// The average number of requests above which batches count as large.
     private static var largeBatch: Int { 32 }
 
-    /// A window of up to so many microseconds. With one processor there is nobody to wait for.
+    /// A window of up to a number of microseconds. With one processor the client could not run meanwhile, so there
+    /// is no window.
     init(microseconds: Int) {
         longest = Processor.onlineCount > 1 ? UInt64(max(0, microseconds)) * 1_000 : 0
         window = longest
     }
 
-    /// Opens the window, unless batches have been large of late: the cost of being woken is shared by
-    /// many requests then, and while this thread sleeps the next batch grows.
+    /// Opens the window, unless recent batches were large: then many requests share the cost of a wake-up, and the
+    /// next batch grows while this thread sleeps.
     mutating func begin(afterBatchOf count: Int) {
         recentEighths = recentEighths &- recentEighths / 8 &+ count
         let isWorthIt = window >= Self.shortest && recentEighths <= 8 &* Self.largeBatch
@@ -37,7 +38,7 @@ struct AdaptivePolling {
         isFirstLook = isWorthIt
     }
 
-    /// Whether to look once more: the window is open. Each look but the first comes after a pause.
+    /// Whether to poll once more, because the window is open. Pauses before each poll but the first.
     var goesOn: Bool {
         mutating get {
             guard let end else { return false }
@@ -55,14 +56,14 @@ struct AdaptivePolling {
         }
     }
 
-    /// The request has come while the window was open: looking pays.
+    /// Notes that a request arrived while the window was open: polling pays off.
     mutating func found() { window = longest }
 
-    /// Tells how long a sleep was: a short one would have been worth looking for.
+    /// Notes the length of a sleep: polling would have paid off instead of a short one.
     mutating func slept(nanoseconds: UInt64) {
         if nanoseconds < longest { window = min(longest, max(Self.shortest, window) * 2) }
     }
 
-    /// Whether ``slept(nanoseconds:)`` is worth the two looks at the clock it takes.
+    /// Whether ``slept(nanoseconds:)`` is worth the two clock readings that it takes.
     var isOn: Bool { longest > 0 }
 }

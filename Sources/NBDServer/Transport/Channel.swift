@@ -1,54 +1,54 @@
 internal import LinuxIO
 
-/// A connection's way in and out: its socket, or TLS on that.
+/// What a connection receives and sends through: its socket, or TLS on top of it.
 ///
-/// It owns nothing: whoever serves the connection keeps what is behind it alive. Which of the two it is
-/// costs one branch for each system call, always the same way. TLS in the kernel is a plain socket.
+/// It owns nothing; ``Connection`` keeps the socket and the TLS stream alive. The choice between the two costs one
+/// branch for each system call, which goes the same way for as long as the connection lives. With kernel TLS
+/// the channel is a plain socket.
 @safe struct Channel: BitwiseCopyable {
-    /// The socket, for everything that is not about bytes.
+    /// The socket, for everything but receiving and sending.
     let socket: SocketHandle
     /// Unmanaged, so that a copy counts no references.
     private let tls: Unmanaged<TLSStream>?
 
-    /// Bytes as they are.
+    /// A channel without encryption.
     init(_ socket: SocketHandle) {
         self.socket = socket
         unsafe tls = nil
     }
 
-    /// Encrypted bytes.
+    /// A channel with TLS in user space.
     init(_ socket: SocketHandle, tls: TLSStream) {
         self.socket = socket
         unsafe self.tls = Unmanaged.passUnretained(tls)
     }
 
-    /// Receives what there is into the regions, in order; waits for the first byte if that is wanted.
-    /// The list itself is not changed.
+    /// Receives what is there into the regions, in order; with `wait`, sleeps until the first byte arrives. Does not
+    /// change the list.
     @inline(__always)
     func receive(into list: borrowing VectorList, blocking: Bool) -> IOResult {
         if let tls = unsafe tls { return unsafe Self.receive(tls, list, blocking) }
         return socket.receive(into: list, blocking: blocking)
     }
 
-    /// Receives what there is into one region.
+    /// Receives what is there into one region.
     @inline(__always)
     func receive(into region: MemoryRegion, blocking: Bool) -> IOResult {
         if let tls = unsafe tls { return unsafe Self.receive(tls, region, blocking) }
         return socket.receive(into: region, blocking: blocking)
     }
 
-    /// Sends from the regions, in order, and waits as long as the client is not reading, unless that
-    /// is not wanted. The list itself is not changed.
+    /// Sends from the regions, in order; with `wait`, sleeps while the client does not read. Does not change the
+    /// list.
     ///
-    /// TLS always takes the whole list, and waits: in the handshake for as long as that may last.
+    /// TLS always sends the whole list and waits: in the handshake until its deadline.
     @inline(__always)
     func send(_ list: borrowing VectorList, blocking: Bool = true) -> IOResult {
         if let tls = unsafe tls { return unsafe Self.send(tls, list) }
         return socket.send(list, blocking: blocking)
     }
 
-    // Not analysed: what the library does is its own affair. Out of line, so that plain connections
-    // do not carry it with them.
+    // Not analysed, because GnuTLS may allocate. Not inlined, so that the code of plain connections stays small.
 
     @_semantics("no_performance_analysis") @inline(never)
     private static func receive(

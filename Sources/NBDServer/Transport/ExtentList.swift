@@ -1,12 +1,11 @@
 internal import LinuxIO
 internal import NBDProtocol
 
-/// Extents, written as they travel into memory that somebody else owns. Neighbours of one status
-/// become one.
+/// Extents in wire format, in memory that a ``ReplyBatch`` owns. Adjacent extents with the same status are merged.
 struct ExtentList {
     private let memory: MemoryRegion
     private let format: HeaderFormat
-    /// Extents in it.
+    /// The number of extents.
     private(set) var count = 0
     private var last = Extent(length: 0, status: .data)
 
@@ -16,13 +15,13 @@ struct ExtentList {
         self.format = format
     }
 
-    /// Bytes that the extents take up.
+    /// The length of the extents in bytes.
     var byteCount: Int { count * Extent.encodedSize(format) }
 
-    /// Whether there is room for another.
+    /// Whether there is room for one more.
     var hasRoom: Bool { byteCount + Extent.encodedSize(format) <= memory.count }
 
-    /// Adds one; there must be room.
+    /// Appends an extent; there must be room for it.
     mutating func append(_ extent: Extent) {
         if count > 0, last.status == extent.status {
             last.length += extent.length

@@ -2,14 +2,14 @@ internal import LinuxIO
 internal import NBDProtocol
 internal import SystemPackage
 
-/// The receive buffer of one connection: one call takes everything that is waiting.
+/// The receive buffer of one connection: one system call receives everything that is waiting.
 struct ReceiveBuffer: ~Copyable {
-    /// Bytes in the buffer. A few hundred small requests fit, and it stays in a core's own cache.
+    /// The size of the buffer in bytes. A few hundred small requests fit, and it stays in a core's own cache.
     static var capacity: Int { 256 << 10 }
-    /// Room behind a large payload for what follows it: the next header and no more, so that the
-    /// next payload goes straight to its place as well.
+    /// The bytes received behind a large payload: the next header and little more, so that the next payload is
+    /// received directly into its place, too.
     private static var headerRoom: Int { 4 << 10 }
-    /// A payload whose missing part is at least so long is large.
+    /// The length in bytes from which the missing part of a payload is large.
     private static var largePayload: Int { 16 << 10 }
 
     private let memory: MemoryMapping
@@ -22,38 +22,38 @@ struct ReceiveBuffer: ~Copyable {
         memory = try MemoryMapping(privateBytes: Self.capacity)
     }
 
-    /// Bytes that have been received and not taken yet.
+    /// The number of bytes that have been received and not consumed.
     var count: Int { end &- start }
 
-    /// The first of these bytes; traps when there are fewer.
+    /// Returns the first of these bytes; traps when there are fewer.
     @inline(__always)
     func peek(_ count: Int) -> MemoryRegion {
         precondition(count <= self.count)
         return memory.region.slice(at: start, count: count)
     }
 
-    /// The request whose header comes first; nil when its magic is wrong.
+    /// Returns the request whose header comes first; nil when its magic is wrong.
     ///
-    /// Not analysed: the compiler takes the end of a span's life for a possible release.
+    /// Not analysed: to the compiler the end of a span's lifetime might release memory.
     @_semantics("no_performance_analysis") @inline(__always)
     func peekRequest(_ format: HeaderFormat) -> Request? {
         Request(decoding: peek(format.requestSize).span, as: format)
     }
 
-    /// The choice of contexts that comes first. Not analysed: as above.
+    /// Returns the context selection that comes first. Not analysed, as above.
     @_semantics("no_performance_analysis") @inline(never)
     func peekContextSelection() -> ContextSelection {
         ContextSelection(decoding: peek(ContextSelection.encodedSize).span)
     }
 
-    /// Takes bytes away; traps when there are fewer.
+    /// Consumes bytes; traps when there are fewer.
     @inline(__always)
     mutating func take(_ count: Int) {
         precondition(count <= self.count)
         start &+= count
     }
 
-    /// Receives what there is, behind what is left over.
+    /// Receives what is there, behind the bytes that are left over.
     mutating func receive(from channel: Channel, blocking: Bool) -> IOResult {
         makeRoom()
         let transfer = channel.receive(into: memory.region.suffix(from: end), blocking: blocking)
@@ -61,8 +61,8 @@ struct ReceiveBuffer: ~Copyable {
         return transfer
     }
 
-    /// Receives into a region that lies elsewhere, and what follows that into this buffer, which
-    /// has to be empty. Answers for the region alone: it may be filled with more to come.
+    /// Receives into a region that lies elsewhere, and what follows into this buffer, which must be empty. The result
+    /// counts the bytes in the region only.
     mutating func receive(
         from channel: Channel, into target: MemoryRegion, blocking: Bool
     ) -> IOResult {
@@ -79,7 +79,7 @@ struct ReceiveBuffer: ~Copyable {
         return .bytes(min(count, target.count))
     }
 
-    /// Moves what is left over, which is less than a header, to the front.
+    /// Moves the bytes that are left over, fewer than a header has, to the front.
     private mutating func makeRoom() {
         let left = count
         if left > 0, start > 0 {

@@ -1,11 +1,10 @@
-// What the server can answer, in the messages that were agreed on. The batch must not be full.
-
 internal import LinuxIO
 internal import NBDProtocol
 
+/// The server's replies, in the header format that was negotiated. The batch must not be full.
 extension ReplyBatch {
-    /// It is done, and there is no data to it. With structured replies too this is a simple one, which
-    /// is shorter; extended headers do not have that choice.
+    /// Appends a success without data. With structured replies this is a simple reply, too, which is shorter; with
+    /// extended headers there is no such choice.
     @inline(__always)
     mutating func append(doneWith request: Request) {
         if format == .extended {
@@ -15,8 +14,8 @@ extension ReplyBatch {
         }
     }
 
-    /// The data that is appended next, `count` bytes from an offset on, is what a READ asked for, or a
-    /// part of it.
+    /// Appends the header of a READ's data, or of a part of it: the `count` bytes from an offset on that the caller
+    /// appends next.
     @inline(__always)
     mutating func append(
         dataAt offset: UInt64, count: UInt64, isLast: Bool, answering request: Request
@@ -27,7 +26,7 @@ extension ReplyBatch {
         bytes.store(bigEndian: offset, at: format.chunkHeaderSize)
     }
 
-    /// So many bytes from an offset on are zeroes.
+    /// Appends a hole: `count` zero bytes from an offset on.
     mutating func append(
         holeAt offset: UInt64, count: UInt64, isLast: Bool, answering request: Request
     ) {
@@ -37,11 +36,11 @@ extension ReplyBatch {
         bytes.store(bigEndian: UInt32(count), at: format.chunkHeaderSize + 8)
     }
 
-    /// It is refused. In a chunk with the reason as a text, and with the place where the range leaves an
-    /// export of so many bytes if that is the reason. A range that reaches 2^64 gets no place: libnbd
-    /// 1.14 computes the range's end in 64 bits, finds the place outside, and ends the connection.
+    /// Appends an error. A chunk carries the reason as text and, if the range leaves the export, the offset where it
+    /// does. A range that reaches 2^64 gets no offset: libnbd 1.14 computes the end of the range in 64 bits, considers
+    /// the offset outside, and closes the connection.
     ///
-    /// Not analysed: the text is a constant, which the compiler does not see through.
+    /// Not analysed: the compiler cannot see that the text is a constant.
     @_semantics("no_performance_analysis") @inline(never)
     mutating func append(fault: RequestError, of request: Request, exportSize: UInt64) {
         let error = fault.error(for: request.command)
@@ -71,13 +70,34 @@ extension ReplyBatch {
         }
     }
 
-    /// A list to gather extents in, to be appended before anything else is.
+    /// Appends a custom store's error; in a chunk with as much of its message as fits.
+    mutating func append(error: WireError, message: String, of request: Request) {
+        guard format != .simple else {
+            return append(SimpleReply(error: error, cookie: request.cookie))
+        }
+        var text: [UInt8] = []
+        for character in message {
+            let bytes = character.utf8
+            if text.count + bytes.count > RequestError.longestExplanation { break }
+            text += bytes
+        }
+        let content = 6 + text.count
+        let header = ReplyChunk(
+            .error, isLast: true, answering: request, length: UInt64(content))
+        let slot = append(header, content: content)
+        var bytes = slot.suffix(from: format.chunkHeaderSize).mutableSpan
+        bytes.store(bigEndian: error.rawValue, at: 0)
+        bytes.store(bigEndian: UInt16(text.count), at: 4)
+        slot.suffix(from: format.chunkHeaderSize + 6).copy(from: text)
+    }
+
+    /// Returns an empty list of extents in the batch's memory. The caller must append it before anything else.
     func makeExtentList() -> ExtentList {
         let start = format.chunkHeaderSize + Extent.prefixSize(format)
         return ExtentList(memory: untaken.suffix(from: start), format: format)
     }
 
-    /// These are the extents that a BLOCK_STATUS asked for.
+    /// Appends the extents that a BLOCK_STATUS asked for.
     mutating func append(_ extents: ExtentList, answering request: Request) {
         let content = Extent.prefixSize(format) + extents.byteCount
         let header = ReplyChunk(
@@ -102,7 +122,7 @@ extension ReplyBatch {
         _ = append(chunk, content: 0)
     }
 
-    /// Adds a chunk's header with so many bytes of content behind it, which the caller fills.
+    /// Appends a chunk's header with `content` bytes behind it, which the caller fills.
     @inline(__always)
     private mutating func append(_ chunk: ReplyChunk, content: Int) -> MemoryRegion {
         let slot = take(format.chunkHeaderSize &+ content)

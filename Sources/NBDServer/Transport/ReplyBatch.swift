@@ -2,23 +2,23 @@ internal import LinuxIO
 internal import NBDProtocol
 internal import SystemPackage
 
-/// The replies of one connection that have not been sent yet. Sent whole by one call, if the socket
-/// takes it.
+/// The replies of one connection that have not been sent yet. One system call sends them all, if the socket has
+/// room.
 struct ReplyBatch: ~Copyable {
-    /// Replies in a batch: a queue of 128 requests, twice.
+    /// The most replies in a batch: twice a queue of 128 requests.
     private static var mostReplies: Int { 256 }
-    /// Bytes after which a batch is sent, though more could be added: the client can look at these
-    /// while the next are being made. 128 replies of 4 KiB fit, and some of 128 KiB.
+    /// The bytes after which a batch is sent although more would fit, so that the client can process these while the
+    /// server makes the next. 128 replies of 4 KiB fit, and several of 128 KiB.
     private static var byteLimit: Int { 1 << 20 }
-    /// Bytes of headers, messages and extents. Only what is used takes up memory: 256 simple replies
-    /// are 4 KiB, and a block status of some thousand extents is all of it.
+    /// The bytes for headers, messages and extents. Only what is used takes up memory: 256 simple replies are 4 KiB,
+    /// and a block status of a few thousand extents fills it.
     private static var ownMemory: Int { 64 << 10 }
-    /// The longest thing that goes there in one piece, but for extents: an error with its text.
+    /// The longest entry except extents: an error with its message.
     private static var longestHeader: Int { 32 + 6 + RequestError.longestExplanation + 8 }
-    /// Room below which a list of extents is not begun.
+    /// The least room for a new list of extents, in bytes.
     private static var leastExtentRoom: Int { 8 << 10 }
 
-    /// The messages that the handshake has agreed on.
+    /// The header format that the handshake has negotiated.
     let format: HeaderFormat
     private let memory: MemoryMapping
     private var vectors = VectorList(capacity: VectorList.maximum)
@@ -31,27 +31,27 @@ struct ReplyBatch: ~Copyable {
         memory = try MemoryMapping(privateBytes: Self.ownMemory)
     }
 
-    /// Whether there is nothing to send.
+    /// Whether the batch is empty.
     var isEmpty: Bool { vectors.isEmpty }
 
-    /// Whether it has to be sent before another header is added. A header may be followed by one
-    /// region of data, so room for two vectors is wanted.
+    /// Whether it must be sent before another header is added. One region of data may follow a header, so this
+    /// requires room for two vectors.
     @inline(__always)
     var isFull: Bool {
         replyCount >= Self.mostReplies || vectors.room < 2 || vectors.byteCount >= Self.byteLimit
             || used > Self.ownMemory - Self.longestHeader
     }
 
-    /// Whether no more data can be added.
+    /// Whether another region of data fits.
     @inline(__always)
     var hasRoomForData: Bool { vectors.room > 0 }
 
-    /// Whether a list of extents can be added that is worth it.
+    /// Whether a list of extents of a useful length fits.
     var hasRoomForExtents: Bool {
         !isFull && used <= Self.ownMemory - Self.longestHeader - Self.leastExtentRoom
     }
 
-    /// Memory for so many bytes of headers, which go out behind what is in the batch already.
+    /// Returns memory for `count` bytes of headers, and appends it to the batch.
     @inline(__always)
     mutating func take(_ count: Int) -> MemoryRegion {
         let slot = memory.region.slice(at: used, count: count)
@@ -61,16 +61,17 @@ struct ReplyBatch: ~Copyable {
         return slot
     }
 
-    /// The memory that ``take(_:)`` would begin with, all of it.
+    /// All the memory that ``take(_:)`` has not returned yet.
     var untaken: MemoryRegion { memory.region.suffix(from: used) }
 
-    /// Adds data that belongs to the last header.
+    /// Appends data that belongs to the last header.
     @inline(__always)
     mutating func append(data: MemoryRegion) {
         vectors.append(data)
     }
 
-    /// Sends everything, and waits as long as the client does not read. Nil when it is done.
+    /// Sends everything, and waits while the client does not read. Returns nil when all is sent, or the result of the
+    /// call that failed.
     mutating func send(to channel: Channel) -> IOResult? {
         while !vectors.isEmpty {
             let transfer = channel.send(vectors)

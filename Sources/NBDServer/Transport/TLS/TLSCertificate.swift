@@ -1,10 +1,10 @@
 internal import CGnuTLS
 internal import Glibc
 
-/// A server's certificate with its key, and the CA for clients' certificates. Owns the library's
-/// credentials, which do not change any more and so may be used by many threads.
+/// A server's certificate with its key, and the CA for clients' certificates. Owns GnuTLS's credentials, which
+/// do not change after they have been read, so many threads may use them.
 @safe struct TLSCertificate: ~Copyable, @unchecked Sendable {
-    /// Where everything is, in the layout that NBD tools share.
+    /// The paths of the files, in the layout that NBD tools share.
     struct Files {
         var directory: String
         var certificate: String { directory + "/server-cert.pem" }
@@ -15,14 +15,14 @@ internal import Glibc
 
     let pointer: gnutls_certificate_credentials_t
 
-    /// Without anything in it.
+    /// Empty credentials.
     private init() throws(TLSFailure) {
         unsafe pointer = try TLSFailure.made("no memory for certificates") {
             unsafe gnutls_certificate_allocate_credentials(&$0)
         }
     }
 
-    /// Reads the files, and makes sure that they are of use today.
+    /// Reads the files, and checks that the certificate is valid today.
     static func read(_ files: Files, verifiesClients: Bool) throws(TLSFailure) -> TLSCertificate {
         try TLSFile.checkReadable(files.certificate)
         try TLSFile.checkReadable(files.key)
@@ -53,7 +53,7 @@ internal import Glibc
             unsafe gnutls_certificate_get_x509_crt(pointer, 0, &list, &count),
             "cannot use \(files.certificate)")
         guard let list = unsafe list else { return }
-        // Sound: the library has made a list of so many certificates, and leaves it to the caller.
+        // Sound: GnuTLS has allocated a list of `count` certificates, which the caller frees.
         defer {
             for index in 0..<Int(count) { unsafe gnutls_x509_crt_deinit(list[index]) }
             unsafe cgnutls_free(list)
@@ -62,7 +62,7 @@ internal import Glibc
         for index in 0..<Int(count) {
             let end = unsafe gnutls_x509_crt_get_expiration_time(list[index])
             if end < now {
-                throw TLSFailure("\(files.certificate) has expired on \(Self.day(of: end))")
+                throw TLSFailure("\(files.certificate) expired on \(Self.day(of: end))")
             }
             let start = unsafe gnutls_x509_crt_get_activation_time(list[index])
             if start > now {
@@ -76,7 +76,7 @@ internal import Glibc
         let count = unsafe gnutls_certificate_set_x509_trust_file(
             pointer, files.authority, GNUTLS_X509_FMT_PEM)
         try TLSFailure.check(count, "cannot use \(files.authority)")
-        guard count > 0 else { throw TLSFailure("there is no certificate in \(files.authority)") }
+        guard count > 0 else { throw TLSFailure("\(files.authority) contains no certificate") }
         guard TLSFile.exists(files.revoked) else { return }
         try TLSFile.checkReadable(files.revoked)
         try TLSFailure.check(
@@ -85,7 +85,7 @@ internal import Glibc
             "cannot use \(files.revoked)")
     }
 
-    /// The day of a moment, in UTC: 2026-11-23.
+    /// Returns the date of a time in UTC, such as 2026-11-23.
     private static func day(of moment: time_t) -> String {
         var moment = moment
         var parts = unsafe tm()

@@ -1,34 +1,34 @@
 public import NBDProtocol
 
-/// What a server is told about TLS. At least one of ``certificates`` and ``keys`` is needed.
+/// How a server uses TLS. At least one of ``certificates`` and ``keys`` is required.
 public struct TLSConfiguration: Sendable {
-    /// Whether clients may, or have to, ask for it.
+    /// Whether clients may use TLS, or must.
     public var policy = TLSPolicy.required
-    /// A directory with `server-cert.pem`, `server-key.pem`, and for clients' certificates
-    /// `ca-cert.pem` and perhaps `ca-crl.pem`.
+    /// A directory with `server-cert.pem` and `server-key.pem` and, to verify clients, `ca-cert.pem` and
+    /// optionally `ca-crl.pem`.
     public var certificates: String?
-    /// Whether clients need a certificate that `ca-cert.pem` has signed.
+    /// Whether clients must have a certificate that `ca-cert.pem` has signed.
     public var verifiesClients = false
-    /// Distinguished names of which a client's certificate has to have one, such as
-    /// `CN=alice,O=Example`; none means that any does. With some, clients are verified.
+    /// The distinguished names that a client's certificate may have, such as `CN=alice,O=Example`; empty permits
+    /// every name. If there are any, clients are verified.
     public var allowedNames: [String] = []
-    /// A file of pre-shared keys: a line `name:hexadecimal key` for each client, as psktool(1) makes
-    /// it. Looked at for each connection, so a new line needs no new start.
+    /// A file of pre-shared keys: a line `name:hexadecimal key` for each client, as psktool(1) writes it. GnuTLS
+    /// reads it for each connection, so the server need not restart after a change.
     public var keys: String?
 
     /// The defaults.
     public init() {}
 }
 
-/// How a connection is encrypted, and for whom.
+/// How a connection is encrypted, and for which client.
 public struct TLSSummary: Sendable, Hashable {
-    /// Version of the protocol: `TLS1.3`.
+    /// The protocol version, such as `TLS1.3`.
     public let version: String
-    /// Cipher: `AES-256-GCM`.
+    /// The cipher, such as `AES-256-GCM`.
     public let cipher: String
-    /// The distinguished name in the client's certificate, or the name of its key; nil when it has
-    /// shown neither.
+    /// The distinguished name in the client's certificate, or the name of its pre-shared key; nil when it has
+    /// presented neither.
     public let client: String?
-    /// Whether the kernel encrypts and decrypts, rather than this process.
+    /// Whether the kernel encrypts and decrypts, instead of this process.
     public internal(set) var isInKernel = false
 }

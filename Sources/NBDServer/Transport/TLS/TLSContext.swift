@@ -1,24 +1,24 @@
 internal import CGnuTLS
 public import NBDProtocol
 
-/// TLS as a server offers it. It can be had only with credentials that are of use.
+/// TLS as a server offers it, with credentials that have been read and checked.
 public final class TLSContext: Sendable {
-    /// Whether clients may, or have to, ask for it.
+    /// Whether clients may use TLS, or must.
     public let policy: TLSPolicy
-    /// What works but should not stay so, each in a sentence: keys that others can read.
+    /// Problems that do not prevent serving, each in a sentence: secrets that other users can read.
     public let warnings: [String]
 
     let verifiesClients: Bool
-    /// As bytes: strings are the same to Swift when they look the same.
+    /// As bytes, because Swift considers strings equal that are only canonically equivalent.
     private let allowedNames: Set<[UInt8]>
     let certificate: TLSCertificate?
     let keys: TLSKeys?
     let ciphers: TLSCiphers
 
-    /// Reads the credentials. Initializes GnuTLS, which a program may keep from doing so by itself when it
+    /// Reads the credentials, and initializes GnuTLS, for programs that keep it from initializing itself when it
     /// is loaded.
     public init(_ configuration: TLSConfiguration) throws(TLSFailure) {
-        try TLSFailure.check(gnutls_global_init(), "GnuTLS cannot be used")
+        try TLSFailure.check(gnutls_global_init(), "GnuTLS cannot be initialized")
         policy = configuration.policy
         allowedNames = Set(configuration.allowedNames.map { Array($0.utf8) })
         verifiesClients = configuration.verifiesClients || !configuration.allowedNames.isEmpty
@@ -39,11 +39,11 @@ public final class TLSContext: Sendable {
         self.warnings = warnings
         ciphers = try TLSCiphers()
         guard configuration.certificates != nil || configuration.keys != nil else {
-            throw TLSFailure("TLS needs certificates or keys")
+            throw TLSFailure("TLS needs certificates or pre-shared keys")
         }
     }
 
-    /// Throws if the client is none of those that are wanted. Who has a key is in the list of keys.
+    /// Throws if the client is not permitted. A client with a pre-shared key is in the file of keys, and permitted.
     func admit(_ client: TLSPeer) throws(TLSFailure) {
         guard !allowedNames.isEmpty else { return }
         switch client {
@@ -53,7 +53,7 @@ public final class TLSContext: Sendable {
                 return
             }
             throw TLSFailure("the client's certificate is for \(name), which is not allowed")
-        case .unknown: throw TLSFailure("the client has shown no certificate")
+        case .unknown: throw TLSFailure("the client presented no certificate")
         }
     }
 }

@@ -1,25 +1,34 @@
 internal import CGnuTLS
 
-/// Why credentials are of no use, or a connection could not be encrypted.
+/// Why credentials cannot be used, or a connection could not be encrypted.
 public struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
     /// One sentence, without a full stop.
     public let description: String
+    /// The path of a credential file that does not exist, if that is the error.
+    public let missingFile: String?
 
     init(_ description: String) {
         self.description = description
+        missingFile = nil
     }
 
-    /// An error of the library's, and what it was about.
+    init(missingFile path: String) {
+        description = "there is no file \(path)"
+        missingFile = path
+    }
+
+    /// An error that GnuTLS has returned, with what it was about.
     init(_ about: String, code: CInt) {
         description = "\(about): \(unsafe String(tls: gnutls_strerror(code)))"
+        missingFile = nil
     }
 
-    /// Throws unless a call of the library's went well.
+    /// Throws if a call of GnuTLS has failed.
     static func check(_ code: CInt, _ about: @autoclosure () -> String) throws(TLSFailure) {
         guard code >= 0 else { throw TLSFailure(about(), code: code) }
     }
 
-    /// What a call of the library's has made, through its first parameter.
+    /// Returns what a call of GnuTLS has stored through its first parameter.
     static func made<Made>(
         _ about: @autoclosure () -> String, _ make: (inout Made?) -> CInt
     ) throws(TLSFailure) -> Made {
@@ -30,21 +39,21 @@ public struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// How the start of TLS can fail.
+/// How a TLS handshake can fail.
 enum TLSHandshakeError: Error {
-    /// It was not over within its deadline.
+    /// The handshake was not done before its deadline.
     case timeout
-    /// It went wrong, or was refused by one of the two.
+    /// The handshake failed, or one side rejected it.
     case failure(TLSFailure)
 }
 
 extension String {
-    /// A constant of the library's.
+    /// A string constant of GnuTLS.
     init(tls constant: UnsafePointer<CChar>?) {
         self = unsafe constant.map { unsafe String(cString: $0) } ?? "?"
     }
 
-    /// Bytes that the library has answered with; the caller frees them, where that is its duty.
+    /// Bytes that GnuTLS has returned. The caller frees them where GnuTLS says so.
     init(tls datum: gnutls_datum_t) {
         let bytes = unsafe UnsafeBufferPointer(start: datum.data, count: Int(datum.size))
         self = unsafe String(decoding: bytes, as: UTF8.self)

@@ -1,9 +1,9 @@
 internal import LinuxIO
 internal import SystemPackage
 
-/// What can be said about a file without understanding it.
+/// Checks of a credential file that do not parse it.
 enum TLSFile {
-    /// Throws a sentence that names the file if it cannot be read.
+    /// Throws an error that names the file if it cannot be read.
     static func checkReadable(_ path: String) throws(TLSFailure) {
         do throws(Errno) {
             _ = try InputFile(path: path)
@@ -11,12 +11,11 @@ enum TLSFile {
             guard error == .noSuchFileOrDirectory else {
                 throw TLSFailure("cannot read \(path): \(error)")
             }
-            throw TLSFailure(
-                "there is no file \(path); \"ramdisk-nbd tls init DIR\" makes what is needed")
+            throw TLSFailure(missingFile: path)
         }
     }
 
-    /// Whether there is such a file, readable or not.
+    /// Returns whether the file exists, readable or not.
     static func exists(_ path: String) -> Bool {
         do throws(Errno) {
             _ = try InputFile(path: path)
@@ -26,11 +25,11 @@ enum TLSFile {
         }
     }
 
-    /// A sentence if others than its owner can read a file that is to be secret.
+    /// Returns a warning if other users than the owner can read or change a secret file.
     static func warnings(aboutSecret path: String) -> [String] {
         guard let mode = try? InputFile(path: path).permissions, mode & 0o077 != 0 else {
             return []
         }
-        return ["others can read or change the secret in \(path): chmod 600 \(path)"]
+        return ["other users can read or change the secret in \(path): run chmod 600 \(path)"]
     }
 }

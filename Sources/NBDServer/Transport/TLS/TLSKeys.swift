@@ -2,22 +2,22 @@ internal import CGnuTLS
 internal import LinuxIO
 internal import SystemPackage
 
-/// Pre-shared keys, in a file. Owns the library's credentials, which only know the file's path: it is
-/// read for each client.
+/// A file of pre-shared keys. Owns GnuTLS's credentials, which hold only the file's path: GnuTLS reads the file
+/// for each client.
 @safe struct TLSKeys: ~Copyable, @unchecked Sendable {
     let pointer: gnutls_psk_server_credentials_t
 
-    /// Most bytes of a file that are looked at when the server starts.
+    /// The number of bytes of a file that are checked when the server starts.
     private static var checkedLength: Int { 1 << 20 }
 
-    /// Without a file.
+    /// Credentials without a file.
     private init() throws(TLSFailure) {
         unsafe pointer = try TLSFailure.made("no memory for keys") {
             unsafe gnutls_psk_allocate_server_credentials(&$0)
         }
     }
 
-    /// Takes a file, after a look at it.
+    /// Checks a file, and makes credentials that use it.
     static func read(path: String) throws(TLSFailure) -> TLSKeys {
         try check(path)
         let keys = try TLSKeys()
@@ -30,7 +30,7 @@ internal import SystemPackage
         unsafe gnutls_psk_free_server_credentials(pointer)
     }
 
-    /// Makes sure that there is a client, and that each line is one.
+    /// Throws unless there is at least one client, and every line is one.
     private static func check(_ path: String) throws(TLSFailure) {
         try TLSFile.checkReadable(path)
         let bytes: [UInt8]
@@ -50,7 +50,7 @@ internal import SystemPackage
             }
             clients += 1
         }
-        guard clients > 0 else { throw TLSFailure("there is no key in \(path)") }
+        guard clients > 0 else { throw TLSFailure("\(path) contains no key") }
     }
 
     private static func isClient(_ line: ArraySlice<UInt8>) -> Bool {
@@ -62,13 +62,13 @@ internal import SystemPackage
     }
 }
 
-/// Versions and ciphers that are offered. Owns the library's list of them.
+/// The TLS versions and ciphers that the server offers. Owns GnuTLS's list of them.
 @safe struct TLSCiphers: ~Copyable, @unchecked Sendable {
     let pointer: gnutls_priority_t
 
-    /// What the library takes for good, of TLS 1.3 and 1.2 alone ("TLS versions" wants no older), and
-    /// with keys of their own for every session, also where two sides share one to begin with. The
-    /// server's order counts, with AES before ChaCha: processors that serve have instructions for it.
+    /// GnuTLS's normal selection, restricted to TLS 1.3 and 1.2 (specification: "TLS versions") and to key
+    /// exchanges with forward secrecy, also with pre-shared keys. The server's order applies, with AES before
+    /// ChaCha20, because server processors have instructions for AES.
     private static var wanted: String {
         "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:+ECDHE-PSK:+DHE-PSK"
             + ":-CHACHA20-POLY1305:+CHACHA20-POLY1305:%SERVER_PRECEDENCE"

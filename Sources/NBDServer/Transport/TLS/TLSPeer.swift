@@ -1,15 +1,15 @@
 internal import CGnuTLS
 
-/// How a client has shown who it is.
+/// How a client has authenticated itself.
 enum TLSPeer {
-    /// By a certificate for this distinguished name, written in the two orders that people use.
+    /// By a certificate for this distinguished name, in the two orders in which such names are written.
     case certificate(String, reversed: String)
     /// By a pre-shared key of this name.
     case key(String)
-    /// Not at all.
+    /// It has not.
     case unknown
 
-    /// The client of a session whose handshake is over.
+    /// The client of a session after its handshake.
     init(of session: gnutls_session_t) {
         if unsafe gnutls_auth_get_type(session) == GNUTLS_CRD_PSK {
             var name = unsafe gnutls_datum_t()
@@ -26,7 +26,7 @@ enum TLSPeer {
             return
         }
         defer { unsafe gnutls_x509_crt_deinit(certificate) }
-        // The client's own comes first. The library has verified it, so it can be read.
+        // The client's own certificate comes first. GnuTLS has parsed it when it verified it.
         guard unsafe gnutls_x509_crt_import(certificate, list, GNUTLS_X509_FMT_DER) == 0 else {
             self = .unknown
             return
@@ -36,7 +36,7 @@ enum TLSPeer {
             reversed: unsafe Self.name(in: certificate, flags: UInt32(GNUTLS_X509_DN_FLAG_COMPAT)))
     }
 
-    /// The name, as it is told to people.
+    /// The name for people; nil for a client that is unknown.
     var name: String? {
         switch self {
         case .certificate(let name, _), .key(let name): name

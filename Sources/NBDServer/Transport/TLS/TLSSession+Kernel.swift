@@ -2,31 +2,31 @@ internal import CGnuTLS
 internal import LinuxIO
 internal import SystemPackage
 
-/// Who encrypts and decrypts after the handshake.
+/// What encrypts and decrypts records after the handshake.
 enum RecordLayer {
-    /// The library, through the buffers of a ``TLSStream``.
+    /// GnuTLS, through the buffers of a ``TLSStream``.
     case library
-    /// The kernel, as the library has arranged it.
+    /// The kernel, set up by GnuTLS.
     case kernelByLibrary
-    /// The kernel, as arranged here.
+    /// The kernel, set up by this file.
     case kernel
 
-    /// Whether it is the kernel.
+    /// Whether the kernel encrypts and decrypts.
     var isKernel: Bool {
         if case .library = self { false } else { true }
     }
 }
 
 extension TLSSession {
-    /// Has the kernel do the records if it can, and says who does them.
+    /// Hands encryption to the kernel if possible, and returns what encrypts from then on.
     ///
-    /// The library does so by itself if it was built for that and its configuration wants it. Otherwise
-    /// it is done here, where ``suitsKernel``.
+    /// GnuTLS does this by itself if it was built with KTLS and its configuration enables it. Otherwise this
+    /// function does it for sessions that ``suitsKernel`` allows.
     func handToKernel(_ socket: SocketHandle) throws(TLSFailure) -> RecordLayer {
         if unsafe cgnutls_kernel_does_records(pointer) != 0 { return .kernelByLibrary }
         guard suitsKernel else { return .library }
         do throws(Errno) {
-            // Until it has keys, the socket is as it was.
+            // Until it has keys, the socket works as before.
             try socket.attachKernelTLS()
             try useKernel(socket, .receiving)
         } catch {
@@ -36,20 +36,20 @@ extension TLSSession {
             try useKernel(socket, .sending)
         } catch {
             throw TLSFailure(
-                "the kernel took the keys of one direction, and not of the other: \(error)")
+                "the kernel accepted the keys for receiving, but not those for sending: \(error)")
         }
         return .kernel
     }
 
-    /// Whether the kernel can go on with this session to its end.
+    /// Whether the kernel can continue this session to its end.
     ///
-    /// - TLS 1.2: its keys never change. With TLS 1.3 clients change them unasked, which most kernels
-    ///   cannot follow.
-    /// - AES-GCM: all kernels with TLS have it. It also looks once at what it encrypts, as it has to
-    ///   where the kernel encrypts a disk's memory in place and clients change that meanwhile.
+    /// - TLS 1.2: its keys never change. With TLS 1.3 a client may update its keys at any time, which most
+    ///   kernels cannot follow.
+    /// - AES-GCM: every kernel with TLS has it. It also reads what it encrypts only once, which is necessary
+    ///   because the kernel encrypts a disk's memory in place while clients may change it.
     /// - Records of 16 KiB: the kernel makes no shorter ones.
-    /// - Nothing has been read ahead. The library takes record by record off the socket, so there is
-    ///   nothing while it shakes hands only.
+    /// - GnuTLS has read nothing ahead. It receives one record at a time, so it holds nothing right after the
+    ///   handshake.
     var suitsKernel: Bool {
         let cipher = unsafe gnutls_cipher_get(pointer)
         return unsafe gnutls_protocol_get_version(pointer) == GNUTLS_TLS1_2
@@ -66,7 +66,7 @@ extension TLSSession {
         let code = unsafe gnutls_record_get_state(
             pointer, direction == .receiving ? 1 : 0, nil, &nonce, &key, &sequence)
         guard code >= 0, unsafe nonce.size >= 4 else { throw .notSupported }
-        // Sound: the library shows its own memory, which stays as long as the session.
+        // Sound: this is GnuTLS's own memory, which lives as long as the session.
         let bytes = unsafe UnsafeBufferPointer(start: key.data, count: Int(key.size))
         let salt = unsafe UnsafeBufferPointer(start: nonce.data, count: 4)
         try socket.useKernelTLS(

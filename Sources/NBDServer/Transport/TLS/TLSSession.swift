@@ -2,10 +2,10 @@ internal import CGnuTLS
 internal import LinuxIO
 internal import SystemPackage
 
-/// A session of the library's, and the duty to free it. Used by one thread at a time.
+/// A GnuTLS session, which this value owns. One thread at a time uses it.
 @safe struct TLSSession: ~Copyable {
     let pointer: gnutls_session_t
-    /// Kept for its credentials.
+    /// Kept because the session uses its credentials.
     private let context: TLSContext
 
     /// A server's session, without credentials.
@@ -48,12 +48,12 @@ internal import SystemPackage
             unsafe gnutls_credentials_set(pointer, kind, credentials), "cannot start TLS")
     }
 
-    /// Shakes hands, and answers with whom. Not a byte that comes after the handshake is taken from
-    /// the socket: it may be for the kernel.
+    /// Performs the TLS handshake, and returns its result. Receives no byte after the handshake: it may be for the
+    /// kernel.
     func handshake(
         on socket: SocketHandle, deadline: MonotonicTime
     ) throws(TLSHandshakeError) -> TLSSummary {
-        try shakeHands(on: socket, deadline: deadline)
+        try performHandshake(on: socket, deadline: deadline)
         let client = unsafe TLSPeer(of: pointer)
         do throws(TLSFailure) {
             try context.admit(client)
@@ -68,11 +68,12 @@ internal import SystemPackage
             client: client.name)
     }
 
-    private func shakeHands(
+    private func performHandshake(
         on socket: SocketHandle, deadline: MonotonicTime
     ) throws(TLSHandshakeError) {
-        // The library makes its own calls here, with which alone the kernel can take over later. They
-        // must not wait: by the library's clock each byte would win the client some more time.
+        // GnuTLS calls the socket itself here, without which the kernel could not take over later. The socket is
+        // non-blocking, because GnuTLS restarts its timeout on every byte, so a client could extend the deadline by
+        // sending slowly.
         socket.withDescriptor { unsafe gnutls_transport_set_int2(pointer, $0, $0) }
         socket.setBlocking(false)
         defer { socket.setBlocking(true) }
@@ -80,7 +81,7 @@ internal import SystemPackage
             let code = unsafe gnutls_handshake(pointer)
             if code >= 0 { return }
             guard gnutls_error_is_fatal(code) == 0 else {
-                // The client is told why, if that can still be said. It need not listen.
+                // Tells the client why, if that is still possible; whether it arrives does not matter.
                 _ = unsafe gnutls_alert_send_appropriate(pointer, code)
                 throw .failure(explained(code))
             }
@@ -88,7 +89,7 @@ internal import SystemPackage
         }
     }
 
-    /// Waits until the library can go on.
+    /// Waits until GnuTLS can continue.
     private func wait(
         for socket: SocketHandle, deadline: MonotonicTime
     ) throws(TLSHandshakeError) {
@@ -101,25 +102,26 @@ internal import SystemPackage
                 ? try socket.waitWritable(milliseconds: milliseconds)
                 : try socket.waitReadable(milliseconds: milliseconds)
         } catch {
-            throw .failure(TLSFailure("the connection broke in the TLS handshake: \(error)"))
+            throw .failure(TLSFailure("the connection failed in the TLS handshake: \(error)"))
         }
     }
 
-    /// What went wrong in a handshake.
+    /// Returns the error for a failed handshake.
     private func explained(_ code: CInt) -> TLSFailure {
         switch code {
         case GNUTLS_E_FATAL_ALERT_RECEIVED:
             let alert = unsafe String(tls: gnutls_alert_get_name(gnutls_alert_get(pointer)))
-            return TLSFailure("the client refused TLS: \(alert)")
+            return TLSFailure("the client rejected the TLS handshake: \(alert)")
         case GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR:
             var reason = unsafe gnutls_datum_t()
             let status = unsafe gnutls_session_get_verify_cert_status(pointer)
             _ = unsafe gnutls_certificate_verification_status_print(
                 status, GNUTLS_CRT_X509, &reason, 0)
             defer { unsafe cgnutls_free(reason.data) }
-            return TLSFailure("the client is not accepted: \(unsafe String(tls: reason))")
+            return TLSFailure(
+                "the client's certificate is not accepted: \(unsafe String(tls: reason))")
         case GNUTLS_E_NO_CERTIFICATE_FOUND, GNUTLS_E_CERTIFICATE_REQUIRED:
-            return TLSFailure("the client has shown no certificate")
+            return TLSFailure("the client presented no certificate")
         case GNUTLS_E_PREMATURE_TERMINATION:
             return TLSFailure("the client closed the connection in the TLS handshake")
         default: return TLSFailure("the TLS handshake failed", code: code)

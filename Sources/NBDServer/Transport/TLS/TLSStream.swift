@@ -9,48 +9,47 @@ internal import Glibc
 internal import LinuxIO
 internal import SystemPackage
 
-/// The data of one encrypted connection, after its handshake. Used by the connection's thread alone.
+/// The data of one encrypted connection, after its TLS handshake. The connection's thread alone uses it.
 ///
-/// It says what a socket says: ``LinuxIO/IOResult``. What the library allocates for each record is
-/// not our affair; nothing here allocates.
+/// It returns the same results as a socket. GnuTLS may allocate memory for a record; this class does not.
 final class TLSStream {
-    /// Bytes in each of the two buffers: some records, of 16 KiB and a little more each.
+    /// The size of each of the two buffers in bytes: several records of a little more than 16 KiB.
     private static var bufferSize: Int { 128 << 10 }
-    /// Most bytes of data in a record. RFC 8446, section 5.1
+    /// The most bytes of data in a record. RFC 8446, section 5.1
     private static var recordSize: Int { 16 << 10 }
 
-    /// How the connection is encrypted, and for whom.
+    /// How the connection is encrypted, and for which client.
     let summary: TLSSummary
-    /// Who does the records.
+    /// What encrypts and decrypts.
     private let keeper: RecordLayer
     private let session: TLSSession
     private let socket: SocketHandle
     private let memory: MemoryMapping
-    /// Data that is about to become a record.
+    /// Data that is to be encrypted as the next record.
     private let plain: MemoryRegion
-    /// What has been received and not been decrypted yet.
+    /// Bytes that have been received and not decrypted yet.
     private let incoming: MemoryRegion
     private var incomingStart = 0
     private var incomingEnd = 0
-    /// What has been encrypted and not been sent yet.
+    /// Bytes that have been encrypted and not sent yet.
     private let outgoing: MemoryRegion
     private var outgoingCount = 0
 
-    /// Whether the library's next look at the socket may wait.
+    /// Whether GnuTLS's next read from the socket may block.
     private var mayWait = false
-    /// Whether the last receive took all that was there, so that another would find nothing.
+    /// Whether the last receive emptied the socket, so that another would find nothing.
     private var isDrained = false
-    /// What the socket said last that was no bytes.
+    /// The socket's last result that was not bytes.
     private var obstacle: IOResult?
-    /// Whether the client has said that there is no more to come.
+    /// Whether the client has ended its stream.
     private var hasEnded = false
-    /// What is wrong with the client's records, if that is what ended the connection.
+    /// The error in the client's records, if that ended the connection.
     private var failure: TLSFailure?
-    /// Until when the client has to take what it is sent, in the handshake.
+    /// The end of the NBD handshake, before which the client must receive what it is sent; nil after it.
     private var deadline: MonotonicTime?
 
-    /// Starts TLS on a socket, as its server. From here on every byte of it goes through here, unless
-    /// the kernel does that part: see ``channel``.
+    /// Starts TLS on a socket, as its server. From then on every byte goes through this object, unless the kernel
+    /// encrypts: see ``channel``.
     init(
         _ context: TLSContext, on socket: SocketHandle, deadline: MonotonicTime
     ) throws(TLSHandshakeError) {
@@ -84,16 +83,15 @@ final class TLSStream {
         if !summary.isInKernel { takeOverTransport() }
     }
 
-    /// The handshake of NBD is over too; from here on the socket's own limits are those that count.
+    /// Notes that the NBD handshake is done: from now on the socket's own timeouts apply.
     func beginTransmission() { deadline = nil }
 
-    /// The connection's way in and out, as long as this lives.
+    /// The channel to receive and send through, which is valid as long as this object lives.
     var channel: Channel { summary.isInKernel ? Channel(socket) : Channel(socket, tls: self) }
 
     // MARK: - Receiving
 
-    /// Receives what there is into the regions, in order. What the library has decrypted already
-    /// comes first, so a look that does not wait sees it.
+    /// Receives what is there into the regions, in order, beginning with what GnuTLS has decrypted already.
     func receive(into list: borrowing VectorList, blocking: Bool) -> IOResult {
         isDrained = false
         var received = 0
@@ -106,7 +104,7 @@ final class TLSStream {
         return result(received)
     }
 
-    /// Receives what there is into one region.
+    /// Receives what is there into one region.
     func receive(into region: MemoryRegion, blocking: Bool) -> IOResult {
         isDrained = false
         return result(fill(region, blocking: blocking))
@@ -118,8 +116,8 @@ final class TLSStream {
         return hasEnded ? .endOfStream : .failed(.badMessage)
     }
 
-    /// Decrypts into a region until it is full or nothing more is there; waits for the first byte
-    /// alone. Answers how many bytes that were.
+    /// Decrypts into a region until it is full or nothing more is there, and returns the number of bytes. Waits for
+    /// the first byte only.
     private func fill(_ region: MemoryRegion, blocking: Bool) -> Int {
         var filled = 0
         obstacle = nil
@@ -127,7 +125,7 @@ final class TLSStream {
             mayWait = blocking && filled == 0
             var rest = region.suffix(from: filled).mutableSpan
             let count = unsafe rest.withUnsafeMutableBytes { bytes in
-                // Sound: the library writes no more than there is room for.
+                // Sound: GnuTLS writes no more than the buffer's length.
                 unsafe gnutls_record_recv(session.pointer, bytes.baseAddress, bytes.count)
             }
             if count > 0 {
@@ -139,34 +137,36 @@ final class TLSStream {
         return filled
     }
 
-    /// Whether another try makes sense after one that brought no data.
+    /// Returns whether to try again after a call that returned no data.
     private func goesOn(after code: CInt) -> Bool {
         switch code {
         case 0, GNUTLS_E_PREMATURE_TERMINATION:
-            // NBD has lengths of its own, so who cuts the end off gains nothing.
+            // NBD messages have their own lengths, so truncating the stream gains an attacker nothing.
             if obstacle == nil || obstacle == .endOfStream { hasEnded = true }
             return false
         case GNUTLS_E_AGAIN, GNUTLS_E_INTERRUPTED:
-            // Without an obstacle it was a record of the protocol's own, such as new keys.
+            // If the socket did not fail, it was a record of TLS itself, such as a key update.
             return obstacle == nil
         case GNUTLS_E_REHANDSHAKE:
-            // TLS 1.2 alone knows that. The client is told no, and may go on.
+            // TLS 1.2 only. The server declines, and the client may continue.
             _ = unsafe gnutls_alert_send(
                 session.pointer, GNUTLS_AL_WARNING, GNUTLS_A_NO_RENEGOTIATION)
             return true
         default:
             if gnutls_error_is_fatal(code) == 0 { return true }
-            if obstacle == nil { failure = TLSFailure("the client's TLS is broken", code: code) }
+            if obstacle == nil {
+                failure = TLSFailure("the client sent an invalid TLS record", code: code)
+            }
             return false
         }
     }
 
     // MARK: - Sending
 
-    /// Sends from the regions, in order, and waits as long as the client is not reading.
+    /// Sends from the regions, in order, and waits while the client does not read.
     ///
-    /// All is copied before it is encrypted: a disk's memory may change at any moment, and some
-    /// ciphers look at what they encrypt twice.
+    /// The data is copied before it is encrypted: a disk's memory may change at any moment, and some ciphers read
+    /// what they encrypt twice.
     func send(_ list: borrowing VectorList) -> IOResult {
         obstacle = nil
         var filled = 0
@@ -186,8 +186,8 @@ final class TLSStream {
         return .bytes(list.byteCount)
     }
 
-    /// Encrypts what is in the plain buffer; whether that went well. A client may have asked for
-    /// records so short that it becomes more than one.
+    /// Encrypts what is in the plain buffer, and returns whether that succeeded. It becomes more than one record if
+    /// the client has asked for short ones.
     private func sendRecord(_ count: Int) -> Bool {
         var sent = 0
         while sent < count {
@@ -204,7 +204,7 @@ final class TLSStream {
         return true
     }
 
-    /// Sends what has been encrypted; whether all of it could be.
+    /// Sends what has been encrypted, and returns whether all of it was sent.
     private func flush() -> Bool {
         var sent = 0
         while sent < outgoingCount {
@@ -222,7 +222,7 @@ final class TLSStream {
         return true
     }
 
-    /// Waits for room to send in the handshake; whether there is time left for more of it.
+    /// Waits for room to send in the NBD handshake, and returns whether time is left.
     private func hasTimeLeft() -> Bool {
         guard let left = deadline?.milliseconds(from: .now()), left > 0 else { return false }
         return (try? socket.waitWritable(milliseconds: left)) ?? false
@@ -230,7 +230,7 @@ final class TLSStream {
 
     // MARK: - The end
 
-    /// Says that there is no more to come, if the client takes that within so many milliseconds.
+    /// Sends close_notify, and waits up to a number of milliseconds for room to send it.
     func close(milliseconds: Int) {
         guard failure == nil else { return }
         if case .kernel = keeper { return socket.sendCloseNotify() }
@@ -240,50 +240,50 @@ final class TLSStream {
         if case .library = keeper { _ = flush() }
     }
 
-    /// What a connection's end was, where all that is known is that it broke.
+    /// Why a connection ended whose socket reported an error.
     enum End {
-        /// The client has said that there is no more to come.
+        /// The client has sent close_notify.
         case closed
-        /// The client's TLS was not as it has to be.
+        /// The client has violated TLS.
         case broken(TLSFailure)
-        /// The socket broke.
+        /// The socket failed.
         case failed
     }
 
-    /// What it was that made receiving or sending fail.
+    /// Returns why receiving or sending failed.
     func end(after error: Errno) -> End {
         if let failure { return .broken(failure) }
         guard summary.isInKernel else { return .failed }
         switch error {
-        // The kernel hands out data alone; a record of another type is an error to who wants data.
+        // With kernel TLS, recv(2) fails when the next record is not application data; its type is read here.
         case .ioError: return socket.receiveNonDataRecord().map(end) ?? .failed
-        // What it says of records that are none.
+        // The kernel's errors for invalid records.
         case .badMessage, .messageTooLong, .invalidArgument:
-            return .broken(TLSFailure("the client's TLS is broken: \(error)"))
+            return .broken(TLSFailure("the client sent an invalid TLS record: \(error)"))
         default: return .failed
         }
     }
 
     private func end(by record: NonDataRecord) -> End {
         switch record {
-        // Of the warnings there is one that matters: that there is no more to come.
+        // The only warning that matters is close_notify.
         case .alert(isFatal: false, _): return .closed
         case .alert(_, let number):
             let alert = gnutls_alert_description_t(rawValue: UInt32(number))
             let name = unsafe String(tls: gnutls_alert_get_name(alert))
-            return .broken(TLSFailure("the client broke TLS off: \(name)"))
+            return .broken(TLSFailure("the client aborted TLS: \(name)"))
         case .handshake:
             return .broken(
-                TLSFailure("the client wants other keys, which TLS in the kernel does not have"))
+                TLSFailure("the client asked for new keys, which kernel TLS does not support"))
         case .other(let type):
-            return .broken(TLSFailure("the client sent a record of type \(type)"))
+            return .broken(TLSFailure("the client sent a TLS record of the unknown type \(type)"))
         }
     }
 
-    // MARK: - Between the library and the socket
+    // MARK: - GnuTLS's transport
 
-    /// From here on the library gets its bytes from the buffers. It keeps a pointer to this, which
-    /// lives longer: it owns the session.
+    /// Connects GnuTLS to the buffers. It keeps a pointer to this object, which lives longer because it owns the
+    /// session.
     private func takeOverTransport() {
         unsafe gnutls_transport_set_ptr(session.pointer, Unmanaged.passUnretained(self).toOpaque())
         unsafe gnutls_transport_set_pull_function(session.pointer) { stream, data, count in
@@ -292,19 +292,19 @@ final class TLSStream {
         unsafe gnutls_transport_set_push_function(session.pointer) { stream, data, count in
             unsafe TLSStream.behind(stream).push(data, count)
         }
-        // Asked only where a time was set, which is not done after the handshake.
+        // GnuTLS calls this only with a timeout, which is not set after the handshake.
         unsafe gnutls_transport_set_pull_timeout_function(session.pointer) { _, _ in 1 }
     }
 
     private static func behind(_ pointer: UnsafeMutableRawPointer?) -> TLSStream {
         guard let pointer = unsafe pointer else {
-            preconditionFailure("GnuTLS has lost its stream")
+            preconditionFailure("GnuTLS passed no transport pointer")
         }
-        // Sound: set above, and the library calls back only from calls that this stream makes.
+        // Sound: set above, and GnuTLS calls back only from calls that this stream makes.
         return unsafe Unmanaged<TLSStream>.fromOpaque(pointer).takeUnretainedValue()
     }
 
-    /// The library wants bytes: at most so many, -1 when there are none.
+    /// Copies up to `wanted` encrypted bytes to GnuTLS; returns their number, 0 at the end, or -1 when there are none.
     private func pull(_ data: UnsafeMutableRawPointer?, _ wanted: Int) -> Int {
         if incomingStart == incomingEnd {
             let transfer = refill()
@@ -318,7 +318,7 @@ final class TLSStream {
         }
         let count = min(wanted, incomingEnd - incomingStart)
         unsafe incoming.slice(at: incomingStart, count: count).span.withUnsafeBytes { bytes in
-            // Sound: the library's own buffer has room for what it wants.
+            // Sound: GnuTLS's buffer has room for what it asks for.
             guard let start = bytes.baseAddress else { return }
             unsafe data?.copyMemory(from: start, byteCount: bytes.count)
         }
@@ -328,7 +328,7 @@ final class TLSStream {
 
     private func refill() -> IOResult {
         if isDrained, !mayWait { return .wouldBlock }
-        // New keys of ours may have been made on the way; the client must not wait for them.
+        // Records that GnuTLS has made while receiving, such as key updates, must not wait for the next reply.
         if mayWait, outgoingCount > 0, !flush() { return obstacle ?? .wouldBlock }
         let transfer = socket.receive(into: incoming, blocking: mayWait)
         if case .bytes(let count) = transfer {
@@ -339,7 +339,7 @@ final class TLSStream {
         return transfer
     }
 
-    /// The library has bytes to send. They are sent with others, or when there is no room for them.
+    /// Appends encrypted bytes of GnuTLS, which are sent with others, or when the buffer is full.
     private func push(_ data: UnsafeRawPointer?, _ count: Int) -> Int {
         guard count <= outgoing.count - outgoingCount || flush(), count <= outgoing.count,
             let data = unsafe data
@@ -350,7 +350,7 @@ final class TLSStream {
         }
         var room = outgoing.slice(at: outgoingCount, count: count).mutableSpan
         unsafe room.withUnsafeMutableBytes { bytes in
-            // Sound: so many bytes are the library's, and there is room for as many.
+            // Sound: GnuTLS has `count` bytes there, and the slice is as long.
             unsafe bytes.copyMemory(from: UnsafeRawBufferPointer(start: data, count: count))
         }
         outgoingCount += count

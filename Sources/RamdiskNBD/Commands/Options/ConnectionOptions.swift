@@ -83,8 +83,9 @@ struct ConnectionOptions: ParsableArguments {
         options.maximumConnectionsPerSource = maxConnectionsPerAddress
         options.maximumHandshakes =
             maxHandshakes ?? (isProtected ? Self.protectedHandshakes : Self.standardHandshakes)
-        options.handshakeMilliseconds = handshakeTimeout.milliseconds
-        options.stallMilliseconds = stallTimeout.milliseconds
+        options.handshakeTimeout = .milliseconds(handshakeTimeout.milliseconds)
+        options.stallTimeout =
+            stallTimeout.milliseconds == 0 ? nil : .milliseconds(stallTimeout.milliseconds)
         threads.apply(to: &options)
         return options
     }

@@ -30,7 +30,7 @@ struct ThreadOptions: ParsableArguments {
 
     /// Tells the engine.
     func apply(to options: inout ServerOptions) {
-        options.pollMicroseconds = pollUs
+        options.busyPolling = .microseconds(pollUs)
         options.processors = cpuList?.numbers ?? []
     }
 }
