@@ -183,6 +183,15 @@ let package = Package(
             name: "NBDLoadTests", dependencies: ["NBDLoad", "NBDProtocol", "LinuxIO"],
             swiftSettings: settings),
         .testTarget(
+            name: "KernelDisksTests",
+            dependencies: [
+                "KernelDisks", "ServerHost", "Observability", "ProgramSupport", "NBDServer",
+                "NBDKernel", "LinuxIO", "LinuxHost",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "RamdiskNBDTests",
             dependencies: [
                 "RamdiskNBD", "KernelDisks", "ServerHost", "Observability", "ObservabilityClient",
@@ -212,13 +221,7 @@ let package = Package(
             path: "Tests/Harness",
             swiftSettings: settings),
         .testTarget(
-            name: "ProgramTests",
-            dependencies: [
-                "Harness", "RamdiskNBD", "KernelDisks", "ServerHost", "Observability",
-                "ObservabilityClient", "TLSCredentials", "ProgramSupport", "LinuxIO", "LinuxHost",
-                "NBDKernel",
-            ],
-            swiftSettings: settings),
+            name: "ProgramTests", dependencies: ["Harness", "RamdiskNBD"], swiftSettings: settings),
         .testTarget(
             name: "InteropTests", dependencies: ["Harness", "RamdiskNBD"], swiftSettings: settings),
         .testTarget(

@@ -54,7 +54,7 @@ struct DiskRow: Sendable, Equatable {
             let second = $1.device.flatMap(NBDDevice.init(path:))?.index ?? .max
             return first < second
         }
-        let known = Set(records.flatMap { [$0.owner.number, $0.worker?.number ?? 0] })
+        let known = Set(records.flatMap { [$0.supervisor.number, $0.worker?.number ?? 0] })
         return attached + served(besides: known)
     }
 
@@ -84,12 +84,12 @@ struct DiskRow: Sendable, Equatable {
         backing = record.backing?.name
         server = record.remote
         fileSystem = fileSystem ?? record.fileSystem
-        let isRunning = record.owner.isRunning
+        let isRunning = record.supervisor.isRunning
         state =
             record.isDetaching
             ? .detaching
             : !isRunning ? .orphaned : device == nil ? .starting : server == nil ? .up : .watched
-        process = isRunning ? record.owner.number : nil
+        process = isRunning ? record.supervisor.number : nil
         worker = record.worker.flatMap { $0.isRunning ? $0.number : nil }
     }
 
