@@ -156,4 +156,18 @@ struct SupervisedDiskServerTests {
             #expect(TextFile.read("\(directory)/stopped") == "R")
         }
     }
+
+    @Test("has the memory released also when the worker has died since the last poll")
+    func stoppedWhenDeathIsUnnoticed() throws {
+        try withServer { server, directory in
+            server.endByForce()
+            let deadline = MonotonicTime.now().adding(milliseconds: 5_000)
+            while server.worker != nil, .now() < deadline {
+                MonotonicTime.now().adding(milliseconds: 1).sleep()
+            }
+            #expect(!server.pollSources.isEmpty)
+            server.stop(isKept: false)
+            #expect(TextFile.read("\(directory)/stopped") == "R")
+        }
+    }
 }

@@ -230,6 +230,14 @@ package final class SupervisedDiskServer: DiskServer {
     }
 
     package func stop(isKept: Bool) {
+        // The worker may have died since the last poll.
+        let ended = running.map { PollSource.end($0.process) }.flatMap {
+            try? PollSource.wait(for: [$0], milliseconds: 0)
+        }
+        if ended?[0] == true {
+            _ = try? running?.process.wait()
+            running = nil
+        }
         // Only a process that has the memory open can release it, so a dead worker is replaced for this.
         if running == nil, !isKept { try? startWorker() }
         guard let running else { return }
