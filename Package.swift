@@ -204,6 +204,15 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "KernelDisksTests",
+            dependencies: [
+                "KernelDisks", "ServerHost", "Observability", "ProgramSupport", "NBDServer",
+                "NBDKernel", "LinuxIO", "LinuxHost",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "RamdiskNBDTests",
             dependencies: [
                 "RamdiskNBD", "KernelDisks", "ServerHost", "Observability", "ObservabilityClient",
@@ -233,13 +242,7 @@ let package = Package(
             path: "Tests/Harness",
             swiftSettings: settings),
         .testTarget(
-            name: "ProgramTests",
-            dependencies: [
-                "Harness", "RamdiskNBD", "KernelDisks", "ServerHost", "Observability",
-                "ObservabilityClient", "TLSCredentials", "ProgramSupport", "LinuxIO", "LinuxHost",
-                "NBDKernel",
-            ],
-            swiftSettings: settings),
+            name: "ProgramTests", dependencies: ["Harness", "RamdiskNBD"], swiftSettings: settings),
         .testTarget(
             name: "InteropTests", dependencies: ["Harness", "RamdiskNBD"], swiftSettings: settings),
         .testTarget(

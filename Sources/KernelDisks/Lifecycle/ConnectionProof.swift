@@ -4,25 +4,29 @@ internal import NBDKernel
 internal import Synchronization
 internal import SystemPackage
 
-/// One read on each queue of a device: when all are finished, the kernel is known to read each connection.
+/// Reads on every queue of a device, which show whether the kernel reads every connection.
 ///
-/// The driver queues one work item for each connection, which reads replies as long as the connection lives.
-/// When the kernel gets no new worker thread within 10 ms, as at boot or without memory, the work queue's single
-/// rescuer thread takes all items and runs them one after the other. The first one does not return, so the replies of
-/// the other connections are not read, and a request on one of them hangs for the request timeout.
+/// The driver queues one work item for each connection. The item reads replies for as long as the connection
+/// lives. When the kernel cannot create a worker thread within 10 ms, as at boot or without memory, the
+/// single rescuer thread of the work queue runs all items, one after the other. The first item does not
+/// return, so the kernel does not read the replies on the other connections, and a request on one of them
+/// hangs until the request timeout.
 ///
-/// While the reads run, ``ConnectionRotation`` looks for connections that are not read.
+/// While the threads of a `ConnectionProof` read, ``ConnectionRotation`` finds connections that the kernel
+/// does not read. The proof is complete when every read has returned.
 final class ConnectionProof: Sendable {
-    /// Milliseconds until a new device is used with those connections that are read by then.
+    /// Milliseconds to wait for a proof when a device is attached. After that the device is used with the
+    /// connections that the kernel reads by then.
     static let longestStart = 10_000
-    /// Milliseconds between two looks at unread replies.
+    /// Milliseconds between two checks for unread replies.
     static let interval = 10
 
     private let threads: [Thread]
     private let unfinished: Unfinished
 
-    /// Starts reading a page on a processor of each queue, all at the same time. A queue without processors
-    /// carries no requests of its own.
+    /// Starts one thread for each queue. Each thread binds itself to a processor of its queue and reads a
+    /// page; all read at the same time. A queue without processors gets no thread, since it carries no
+    /// requests of its own.
     init(of device: String, _ processors: [[Int]]) {
         let firsts = processors.compactMap(\.first)
         let unfinished = Unfinished(firsts.count)
@@ -30,28 +34,29 @@ final class ConnectionProof: Sendable {
         threads = firsts.compactMap { processor in
             do throws(Errno) {
                 return try Thread(name: "proof") {
-                    // On another processor the read would prove another queue, which is no harm.
+                    // If binding fails, the read goes over another queue, which does no harm.
                     try? Processor.bind(to: [processor])
                     try? BlockDevice.readPage(of: device, at: 0)
                     unfinished.countDown()
                 }
             } catch {
-                // Without memory for a thread the queue is used unproved.
+                // Without memory for a thread, this queue is used unproved.
                 unfinished.countDown()
                 return nil
             }
         }
     }
 
-    /// Whether all reads are finished or have failed.
+    /// Whether every read has returned, with or without an error.
     var isOver: Bool { unfinished.isZero }
 
-    /// Waits for the end of the reads; to be called once.
+    /// Joins the reading threads. Call it once.
     func join() {
         for thread in threads { thread.join() }
     }
 
-    /// How many reads are not finished.
+    /// The number of reads that have not returned. The reading threads decrement it; the polling thread reads
+    /// it.
     private final class Unfinished: Sendable {
         private let count: Atomic<Int>
 
@@ -63,9 +68,10 @@ final class ConnectionProof: Sendable {
 }
 
 extension NBDDeviceOptions {
-    /// The same for as long as connections are proved. A request that does not get its reply in spite of a rotation is
-    /// soon sent again; the kernel counts in whole seconds. If the kernel gives up all connections, requests wait
-    /// for new ones.
+    /// These options with the short timeouts that apply while connections are proved. The kernel counts
+    /// timeouts in whole seconds. When a request gets no reply in spite of a rotation, the kernel sends it
+    /// again after one second. When the kernel has given up every connection, requests wait at least 10
+    /// seconds for new ones.
     var whileProved: Self {
         var options = self
         options.requestTimeout = 1

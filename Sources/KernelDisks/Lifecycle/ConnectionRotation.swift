@@ -1,22 +1,26 @@
 package import LinuxIO
 
-/// Finds connections that the kernel does not read, and says which others have to end so that it does.
+/// Finds connections that the kernel does not read, and chooses the connections that must end so that it
+/// does.
 ///
-/// The rescuer thread of the driver's work queue reads one connection until that one ends, and connections that the
-/// kernel has taken later wait behind it (see ``ConnectionProof``). Replies that stay unread show that. When every
-/// connection before the last unread one is shut down for sending, each of them ends after its last reply, the
-/// rescuer goes through them within milliseconds, and it stays with the unread one. Later ones, without anything
-/// unread, either have a thread of their own or carry no requests.
+/// The rescuer thread of the driver's work queue reads one connection until that connection ends. The
+/// connections that the kernel adopted later wait behind it (see ``ConnectionProof``). Replies that stay
+/// unread show this state. When every connection before the last unread one is shut down for sending, each of
+/// them ends after its last reply. The rescuer then passes through them within milliseconds and stays with
+/// the last unread connection. Connections adopted after that one, which have no unread replies, either have
+/// a worker thread of their own or carry no requests.
 ///
-/// Only the sending direction may be shut down. The server then sees the end of the requests, answers those it has
-/// received whole, and closes. The kernel reads these replies, so that no request waits for its timeout; a request
-/// that it could not send goes to another connection at once.
+/// Only the sending direction may be shut down. The server then sees the end of the requests, replies to
+/// those that it has received completely, and closes the connection. The kernel reads these replies, so no
+/// request waits for its timeout. The kernel sends a request that it could not send on one connection over
+/// another at once.
 package struct ConnectionRotation {
-    /// A connection that the kernel uses, at one moment.
+    /// The state of one live connection at one moment.
     package struct Sample {
-        /// The connection. The kernel has taken one with a smaller number earlier.
-        package let number: Int
-        /// Bytes of replies that the kernel has not read yet.
+        /// The position of the connection in the order in which the kernel has adopted them: a smaller value
+        /// was adopted earlier.
+        package let adoptionOrder: Int
+        /// Bytes of replies that the kernel has not read.
         package let unreadBytes: Int
     }
 
@@ -25,36 +29,38 @@ package struct ConnectionRotation {
         package var since: MonotonicTime
     }
 
-    /// Milliseconds after which a connection with unread replies counts as one that is not read. Under load a
-    /// thread of the kernel may have to wait for a processor for a while.
-    package static let patience = 150
+    /// Milliseconds after which a connection whose unread replies have not shrunk counts as unread. Under
+    /// load, a kernel thread may wait that long for a processor.
+    package static let unreadTimeLimit = 150
 
     private var backlogs: [Int: Backlog] = [:]
 
-    /// Takes a look at all connections that the kernel uses. Returns the numbers of those to shut down for sending:
-    /// none as long as all are read.
+    /// Compares the live connections with the previous samples.
+    ///
+    /// Returns the adoption order of each connection to shut down for sending. The set is empty as long as
+    /// the kernel reads every connection.
     package mutating func connectionsToEnd(_ samples: [Sample], at now: MonotonicTime) -> Set<Int> {
         var current: [Int: Backlog] = [:]
         for sample in samples where sample.unreadBytes > 0 {
             var backlog = Backlog(bytes: sample.unreadBytes, since: now)
-            // Fewer bytes than before: somebody reads.
-            if let last = backlogs[sample.number], last.bytes <= sample.unreadBytes {
+            // Fewer bytes than before: the kernel reads this connection.
+            if let last = backlogs[sample.adoptionOrder], last.bytes <= sample.unreadBytes {
                 backlog.since = last.since
             }
-            current[sample.number] = backlog
+            current[sample.adoptionOrder] = backlog
         }
         backlogs = current
         let isStuck = current.values.contains {
-            $0.since.adding(milliseconds: Self.patience) <= now
+            $0.since.adding(milliseconds: Self.unreadTimeLimit) <= now
         }
         guard isStuck, let last = current.keys.max() else { return [] }
-        let ending = samples.map(\.number).filter { $0 < last }
-        // The others get the same time again.
+        let ending = samples.map(\.adoptionOrder).filter { $0 < last }
+        // Each remaining connection gets the whole time limit again.
         if !ending.isEmpty { backlogs = [:] }
         return Set(ending)
     }
 
-    /// Milliseconds to wait, after so many rotations in a row, before the kernel is offered new connections: it needs
-    /// time to make threads that read them.
+    /// Returns the milliseconds to wait after `count` consecutive rotations before the kernel is offered new
+    /// connections. The kernel needs this time to create threads that read them.
     package static func pause(after count: Int) -> Int { min(100 << min(count - 1, 10), 10_000) }
 }

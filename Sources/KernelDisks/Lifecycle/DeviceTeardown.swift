@@ -6,20 +6,20 @@ package import NBDKernel
 internal import Synchronization
 package import SystemPackage
 
-/// Taking a device away from the kernel: all of it, or nothing.
+/// The steps that take a device away from the kernel. When a step fails, the steps before it are undone.
 package enum DeviceTeardown {
-    /// Milliseconds for processes that look at a device after it was unmounted, as udev and udisks do.
-    private static let quietPatience = 3_000
-    /// Milliseconds for another claim to go, such as that of a second `down`.
-    private static let claimPatience = 2_000
-    /// Milliseconds between two looks.
+    /// Milliseconds to wait for processes that open a device after it is unmounted, as udev and udisks do.
+    private static let quietTimeLimit = 3_000
+    /// Milliseconds to wait until another process releases its claim, such as a second `down`.
+    private static let claimTimeLimit = 2_000
+    /// Milliseconds between two checks.
     private static let interval = 50
 
-    /// A device that nobody can mount or claim as long as this lives.
+    /// An exclusive open of a device. No other process can mount or claim the device until it is released.
     package final class Claim: Sendable {
-        /// Nil when there is no node for the device here, as in some containers.
+        /// Nil when the device has no node here, as in some containers.
         private let device: Mutex<BlockDevice?>
-        /// What was unmounted.
+        /// The mount that was removed; nil when there was none.
         fileprivate let mount: Mount?
 
         fileprivate init(_ device: BlockDevice?, mount: Mount?) {
@@ -27,32 +27,34 @@ package enum DeviceTeardown {
             self.mount = mount
         }
 
-        /// Gives the device free.
-        package func end() { device.withLock { $0 = nil } }
+        /// Releases the device.
+        package func release() { device.withLock { $0 = nil } }
     }
 
     // MARK: - Asking first
 
-    /// Throws a sentence when anything uses the device, other than its mount at `point` in the mount
-    /// namespace of this process or of the process `owner`. Changes nothing.
+    /// Throws when anything uses the device, other than its mount at `point` in the mount namespace of this
+    /// process or of the process `supervisor`. Changes nothing.
+    ///
+    /// - Throws: a ``Failure`` that names the user of the device, or why the users could not be determined.
     package static func requireUnused(
-        _ device: NBDDevice, except point: String?, owner: Int32? = nil
+        _ device: NBDDevice, except point: String?, supervisor: Int32? = nil
     ) throws(Failure) {
         let here: [Mount]
         let elsewhere: [BlockDeviceUse.MountElsewhere]
         do throws(Errno) {
             let own = try Mount.table().filter { $0.source == device.path }
             here = own.filter { $0.point != point }
-            let space = owner.flatMap(BlockDeviceUse.mountNamespace)
+            let namespace = supervisor.flatMap(BlockDeviceUse.mountNamespace)
             let all = try BlockDeviceUse.mountsElsewhere(of: device.path)
-            let others = all.filter { $0.namespace != space || $0.mount.point != point }
-            let leaders = (own + all.filter { $0.namespace == space }.map(\.mount)).filter {
+            let others = all.filter { $0.namespace != namespace || $0.mount.point != point }
+            let expected = (own + all.filter { $0.namespace == namespace }.map(\.mount)).filter {
                 $0.point == point
             }
-            let staying = Mount.staying(of: others.map(\.mount), without: leaders)
+            let staying = Mount.staying(of: others.map(\.mount), without: expected)
             elsewhere = others.filter { staying.contains($0.mount) }
         } catch {
-            throw .system("cannot find out what uses \(device), so it stays up: \(error)")
+            throw .system("cannot determine what uses \(device), so it stays up: \(error)")
         }
         if !here.isEmpty {
             throw inUse(device, "it is mounted at \(here.map(\.point).joined(separator: ", "))")
@@ -63,24 +65,24 @@ package enum DeviceTeardown {
                 "\(other.user) sees it mounted at \(other.mount.point) in another mount namespace")
         }
         if BlockDeviceUse.isSwap(device.path) {
-            throw inUse(device, "the machine swaps to it (swapoff \(device) ends that)")
+            throw inUse(device, "it is in use as swap (`swapoff \(device)` ends that)")
         }
         let holders = BlockDeviceUse.holders(of: device.name)
         if !holders.isEmpty {
-            throw inUse(device, "it is a part of \(holders.joined(separator: ", "))")
+            throw inUse(device, "it is part of \(holders.joined(separator: ", "))")
         }
     }
 
     private static func inUse(_ device: NBDDevice, _ reason: String) -> Failure {
         .unavailable(
-            "\(device) is in use, so it stays up: \(reason); end that, then try again")
+            "\(device) is in use, so it stays up: \(reason); stop that use, then try again")
     }
 
     // MARK: - Unmounting and claiming
 
-    /// Unmounts the device, waits for processes that only look at it, has the kernel write what it keeps for it,
-    /// and claims it. When a step is refused, those before it are undone.
-    package static func release(
+    /// Unmounts the device, waits for processes that only inspect it, has the kernel write its dirty pages,
+    /// and claims the device. When a step fails, the steps before it are undone.
+    package static func prepareToDetach(
         _ device: NBDDevice, mountedAt point: String?, _ logger: Logger
     ) throws(Failure) -> Claim {
         try requireUnused(device, except: point)
@@ -96,10 +98,10 @@ package enum DeviceTeardown {
         }
     }
 
-    /// Mounts again what was unmounted, after a later step has failed.
+    /// Restores the mount after a later step has failed.
     package static func restore(_ claim: Claim, _ logger: Logger) {
-        // mount(8) needs the device for itself.
-        claim.end()
+        // mount(8) cannot open the device while it is claimed.
+        claim.release()
         restore(claim.mount, logger)
     }
 
@@ -119,23 +121,23 @@ package enum DeviceTeardown {
         return try FileSystemConfiguration.unmount(device.path, from: point)
     }
 
-    /// udev and udisks look at a device when it has been unmounted. What they read after it was detached would
-    /// be errors in the kernel's log.
+    /// Waits until no process has the device open for a while. udev and udisks open a device after it is
+    /// unmounted. If it were detached while they read it, the kernel would log I/O errors.
     private static func awaitQuiet(_ device: NBDDevice) {
-        let calm =
+        let quietInterval =
             Directory.exists("/run/udisks2") ? 500 : Directory.exists("/run/udev") ? 100 : 0
-        let deadline = MonotonicTime.now().adding(milliseconds: quietPatience)
-        var calmAt = MonotonicTime.now().adding(milliseconds: calm)
-        while .now() < deadline, .now() < calmAt {
+        let deadline = MonotonicTime.now().adding(milliseconds: quietTimeLimit)
+        var quietUntil = MonotonicTime.now().adding(milliseconds: quietInterval)
+        while .now() < deadline, .now() < quietUntil {
             Thread.sleep(milliseconds: interval)
             if !BlockDeviceUse.openers(of: device.path).isEmpty {
-                calmAt = MonotonicTime.now().adding(milliseconds: calm)
+                quietUntil = MonotonicTime.now().adding(milliseconds: quietInterval)
             }
         }
     }
 
     private static func claim(_ device: NBDDevice) throws(Failure) -> BlockDevice? {
-        let deadline = MonotonicTime.now().adding(milliseconds: claimPatience)
+        let deadline = MonotonicTime.now().adding(milliseconds: claimTimeLimit)
         while true {
             do throws(Errno) {
                 return try BlockDevice(path: device.path, exclusive: true)
@@ -160,22 +162,22 @@ package enum DeviceTeardown {
             try claim?.writeDirtyPages()
         } catch {
             throw .unavailable(
-                "\(device) has data that its server does not take (\(error)): bring the server back, or lose "
-                    + "the data with --force")
+                "the server of \(device) does not accept the data that is still to be written (\(error)): start the "
+                    + "server again, or discard the data with --force")
         }
         do throws(Errno) {
             try claim?.flush()
         } catch {
-            // A server that is gone has nothing to flush, and there is no page left to write. One that answers
-            // reads is there, and has refused.
+            // When the server is gone, it has nothing to flush, and no dirty page is left. When the device
+            // can be read, the server is there and has refused the flush.
             guard (try? BlockDevice.readPage(of: device.path, at: 0)) == nil else {
-                throw .system("cannot write out what is kept for \(device): \(error)")
+                throw .system("cannot flush \(device): \(error)")
             }
         }
     }
 
-    /// Claims a device whose server may be gone. Without force, what the kernel still has to write must be
-    /// written; a server that is gone has nothing to flush.
+    /// Claims a device whose server may be gone. Unless `isForced` is set, the kernel's dirty pages must be
+    /// written first. A server that is gone has nothing to flush.
     package static func claimAfterServer(
         _ device: NBDDevice, isForced: Bool
     ) throws(Failure) -> Claim {
@@ -191,8 +193,8 @@ package enum DeviceTeardown {
 
     // MARK: - Detaching
 
-    /// Takes the sockets away. What was in flight fails. The kernel forgets the device's configuration when
-    /// nothing has it open any more.
+    /// Disconnects the device from its server. Requests in flight fail. The kernel forgets the device's
+    /// configuration when no process has the device open any more.
     package static func disconnect(
         _ device: NBDDevice, _ driver: inout NBDDriver
     ) throws(Failure) {
@@ -203,7 +205,8 @@ package enum DeviceTeardown {
         }
     }
 
-    /// Waits for the kernel to forget a device that has been disconnected, and returns whether it has in time.
+    /// Waits until the kernel has forgotten a disconnected device. Returns false when it has not after
+    /// `milliseconds`.
     package static func awaitEnd(of device: NBDDevice, milliseconds: Int) -> Bool {
         let deadline = MonotonicTime.now().adding(milliseconds: milliseconds)
         while (try? device.isConnected()) != false {
@@ -213,7 +216,7 @@ package enum DeviceTeardown {
         return true
     }
 
-    /// What keeps a disconnected device: a clause for people.
+    /// Returns a clause that says what a disconnected device waits for: "until … has closed it".
     package static func reason(whyHeld device: NBDDevice) -> String {
         let users = BlockDeviceUse.openers(of: device.path)
         return users.isEmpty
@@ -221,7 +224,8 @@ package enum DeviceTeardown {
             : "until \(users.map(\.description).joined(separator: ", ")) has closed it"
     }
 
-    /// Unmounts what can be neither read nor written any more, at once or when nobody uses it.
+    /// Unmounts a file system that can be neither read nor written any more. If it is busy, it is detached
+    /// from the directory tree now and unmounted when no process uses it.
     package static func abandon(_ device: NBDDevice, mountPoint: String) {
         guard Mount.all(of: device.path).contains(where: { $0.point == mountPoint }) else { return }
         do throws(Errno) {
@@ -233,28 +237,28 @@ package enum DeviceTeardown {
 }
 
 extension Failure {
-    /// The kernel does not attach a device.
+    /// The kernel has refused to attach a device.
     package static func attaching(_ device: NBDDevice?, _ error: Errno) -> Failure {
         let name = device?.path ?? "a device"
         return switch error {
         case .notPermitted, .permissionDenied: .driver(.notPermitted)
         case .resourceBusy:
             .unavailable(
-                "\(name) is in use: choose another with --device, or leave that out for the first "
-                    + "free one")
-        default: .unavailable("the kernel does not attach \(name): \(error)")
+                "\(name) is in use: choose another with --device, or omit --device to use the first "
+                    + "free device")
+        default: .unavailable("the kernel cannot attach \(name): \(error)")
         }
     }
 
-    /// The kernel does not take a device away.
+    /// The kernel has refused to detach a device.
     package static func detaching(_ device: NBDDevice, _ error: Errno) -> Failure {
         switch error {
         case .notPermitted, .permissionDenied: .driver(.notPermitted)
-        default: .unavailable("the kernel does not detach \(device): \(error)")
+        default: .unavailable("the kernel cannot detach \(device): \(error)")
         }
     }
 
-    /// The driver cannot be used.
+    /// The nbd driver cannot be used.
     package static func driver(_ error: NBDDriverError) -> Failure {
         switch error {
         case .missing: .unavailable("\(error)")
@@ -264,7 +268,7 @@ extension Failure {
     }
 }
 
-/// The kernel's driver, loaded if it has to be.
+/// Opens the kernel's nbd driver, and loads its module if necessary.
 package func openDriver() throws(Failure) -> NBDDriver {
     do throws(NBDDriverError) {
         return try NBDDriver.open()

@@ -3,11 +3,12 @@ package import LinuxHost
 package import LinuxIO
 internal import SystemPackage
 
-/// Kinds of file systems that can be made.
+/// A kind of file system that can be created.
 package enum FileSystemKind: String, CaseIterable, Sendable {
     case ext4, xfs, btrfs, vfat, none
 
-    /// The program that makes one, and Debian's package that has it.
+    /// The program that creates the file system, the Debian package that has it, and the options that it
+    /// always gets.
     package var maker: (program: String, package: String, options: [String]) {
         switch self {
         case .ext4: ("mkfs.ext4", "e2fsprogs", ["-q"])
@@ -19,14 +20,14 @@ package enum FileSystemKind: String, CaseIterable, Sendable {
     }
 }
 
-/// Which file system a disk is to have, and where it is to be seen.
+/// The file system to create on a disk, and where to mount it.
 package struct FileSystemConfiguration: Sendable {
     package var kind: FileSystemKind
-    /// More arguments for the program that makes it.
+    /// Additional arguments for the program that creates the file system.
     package var makeOptions: [String]
-    /// Where to mount it; an absolute path.
+    /// The mount point, an absolute path; nil: not mounted.
     package var mountPoint: String?
-    /// What to mount it with, as mount(8) takes it after -o.
+    /// The mount options, in the form of mount(8)'s `-o`.
     package var mountOptions: String?
     package var isReadOnly: Bool
 
@@ -41,13 +42,13 @@ package struct FileSystemConfiguration: Sendable {
         self.isReadOnly = isReadOnly
     }
 
-    /// None, nowhere.
+    /// No file system and no mount point.
     package static var none: FileSystemConfiguration {
         FileSystemConfiguration(
             kind: .none, makeOptions: [], mountPoint: nil, mountOptions: nil, isReadOnly: false)
     }
 
-    /// Makes the file system. The device is blank.
+    /// Creates the file system on a device, which must be blank.
     package func make(on device: String) throws(Failure) {
         guard kind != .none else { return }
         let maker = kind.maker
@@ -58,23 +59,24 @@ package struct FileSystemConfiguration: Sendable {
         }
     }
 
-    /// Makes the mount point, and the directories above it that are missing; returns how many it made.
+    /// Creates the mount point and the missing directories above it. Returns how many directories it has
+    /// created.
     package func makeMountPoint() throws(Failure) -> Int {
         guard let mountPoint else { return 0 }
         do throws(Errno) {
             return try Directory.makeAll(mountPoint)
         } catch {
-            throw .cannotCreate("cannot make the mount point \(mountPoint): \(error)")
+            throw .cannotCreate("cannot create the mount point \(mountPoint): \(error)")
         }
     }
 
-    /// Mounts it at its mount point, if it has one.
+    /// Mounts the device at the mount point, if there is one.
     package func mount(_ device: String, isNew: Bool) throws(Failure) {
         guard let point = mountPoint else { return }
         var options = mountOptions.map { [$0] } ?? []
         if isReadOnly { options.insert("ro", at: 0) }
         var arguments = options.isEmpty ? [] : ["-o", options.joined(separator: ",")]
-        // What was on the disk before is for mount to find out.
+        // mount(8) detects a file system that was on the disk before.
         if isNew { arguments += ["-t", kind.rawValue] }
         let result = try Self.run("mount", arguments + [device, point], package: "mount")
         guard result.ending == .exited(0) else {
@@ -82,7 +84,7 @@ package struct FileSystemConfiguration: Sendable {
         }
     }
 
-    /// Mounts again what ``unmount(_:from:)`` has unmounted.
+    /// Restores a mount that ``unmount(_:from:)`` has removed.
     package static func mountAgain(_ mount: Mount) throws(Failure) {
         let result = try run(
             "mount", ["-o", mount.options, "-t", mount.type, mount.source, mount.point],
@@ -96,7 +98,7 @@ package struct FileSystemConfiguration: Sendable {
     private static func run(
         _ program: String, _ arguments: [String], package: String
     ) throws(Failure) -> ChildProcess.Result {
-        // Debian keeps them where not every user looks.
+        // Debian installs these programs in directories that are not in every user's `PATH`.
         for place in ["", "/usr/sbin/", "/sbin/"] {
             do throws(Errno) {
                 return try ChildProcess.run(place + program, arguments)
@@ -106,11 +108,11 @@ package struct FileSystemConfiguration: Sendable {
                 }
             }
         }
-        throw .unavailable("\(program) is not there: install Debian's package \(package)")
+        throw .unavailable("\(program) is not installed: install the Debian package \(package)")
     }
 
-    /// Takes the file system off its mount point, and writes all of it. Returns what was mounted there; nil when
-    /// nothing was.
+    /// Unmounts the file system, which writes all its data. Returns the mount that was removed; nil when
+    /// nothing was mounted there.
     package static func unmount(_ device: String, from point: String) throws(Failure) -> Mount? {
         var unmounted: Mount?
         while let mount = try mounted(device, at: point) {
@@ -119,8 +121,8 @@ package struct FileSystemConfiguration: Sendable {
                 unmounted = mount
             } catch .resourceBusy {
                 throw .unavailable(
-                    "\(point) is in use, so \(device) stays up: end what uses it "
-                        + "(`fuser -vm \(point)` shows it), then try again")
+                    "\(point) is in use, so \(device) stays up: stop the processes that use it "
+                        + "(`fuser -vm \(point)` lists them), then try again")
             } catch {
                 throw .system("cannot unmount \(point): \(error)")
             }
@@ -132,13 +134,14 @@ package struct FileSystemConfiguration: Sendable {
         do throws(Errno) {
             return try Mount.table().first { $0.point == point && $0.source == device }
         } catch {
-            throw .system("cannot find out whether \(device) is mounted: \(error)")
+            throw .system("cannot determine whether \(device) is mounted: \(error)")
         }
     }
 }
 
 extension ChildProcess.Result {
-    /// Why it failed, on one line: the first thing that it said. Usage and hints follow.
+    /// The first line of the output, which says why the program failed; usage and hints follow it. How the
+    /// program ended, if there is no output.
     package var reason: String {
         output.split(separator: "\n").first.map(String.init) ?? "\(ending)"
     }

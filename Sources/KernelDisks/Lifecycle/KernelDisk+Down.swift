@@ -7,50 +7,53 @@ internal import NBDKernel
 internal import SystemPackage
 
 extension KernelDisk {
-    /// Takes the disk down, however long that has to wait for what uses it. It may have what is nowhere else, so
-    /// it stays up until it can go, and a wish to stop is remembered.
+    /// Takes the disk down, and waits for as long as something uses it. The disk may hold the only copy of
+    /// its data, so it stays up until it can be taken down, and the request to stop is remembered.
     package func takeDownEventually() {
         logger.log(level: isUp ? .info : .debug, "stopping")
-        var told = ""
+        var lastReason = ""
         while true {
             do throws(Failure) {
                 return try takeDown()
             } catch {
-                // A disk that has to stay is looked after, and its log with it.
+                // The disk stays up for now, and this process goes on looking after it, so its log must be
+                // visible.
                 LogHold.end()
-                if error.sentence != told {
-                    logger.error("\(error.sentence); this is tried again every second")
-                    told = error.sentence
+                if error.sentence != lastReason {
+                    logger.error("\(error.sentence); trying again every second")
+                    lastReason = error.sentence
                 }
             }
-            // The wish is known. Another one is a reason to try again at once.
-            _ = stop.take()
-            attend(milliseconds: 1_000)
+            // This request is being carried out. Another one makes this thread try again at once.
+            _ = stop.takeStopRequest()
+            poll(milliseconds: 1_000)
         }
     }
 
-    /// Unmounts, detaches, stops and frees, in this order, and each only when the one before is done. When the
-    /// disk is in use, or that cannot be found out, this throws and has changed nothing.
+    /// Unmounts, detaches, stops the server and frees the memory, in this order. Each step begins only when
+    /// the one before it is done. When the disk is in use, or its users cannot be determined, this throws and
+    /// has changed nothing.
     package func takeDown() throws(Failure) {
         if !isLost, let device = record.device, let identifier = record.identifier {
             if try device.requireBackend() == identifier {
                 try detach(device)
                 return finish()
             }
-            lose(device)
+            markLost(device)
         }
         if isLost, let device = record.device, let point = record.mountPoint {
-            // There is nothing that could still be written.
+            // Nothing can be written to the device any more.
             DeviceTeardown.abandon(device, mountPoint: point)
         }
         finish()
     }
 
-    /// Ends without touching a device that was found: it goes on waiting for a server.
+    /// Ends without touching a device that was attached before this start: the device goes on waiting for a
+    /// server.
     package func leaveAsFound() {
-        links = nil
-        backend?.stop(isKept: true)
-        backend = nil
+        connections = nil
+        server?.stop(isKept: true)
+        server = nil
         if takenOver == nil || record.device != takenOver?.device {
             directory.remove(record, living: takenOver)
         }
@@ -60,7 +63,7 @@ extension KernelDisk {
         let point = record.mountPoint
         let logger = logger
         let claim = try runWhilePolling { () throws(Failure) in
-            try DeviceTeardown.release(device, mountedAt: point, logger)
+            try DeviceTeardown.prepareToDetach(device, mountedAt: point, logger)
         }
         do throws(Failure) {
             try DeviceTeardown.disconnect(device, &driver)
@@ -68,48 +71,49 @@ extension KernelDisk {
             try? runWhilePolling { () throws(Failure) in DeviceTeardown.restore(claim, logger) }
             throw error
         }
-        // From here on the disk is down, whoever has the device open.
-        links = nil
-        claim.end()
+        // From here on the disk is down, even if a process has the device open.
+        connections = nil
+        claim.release()
         guard !DeviceTeardown.awaitEnd(of: device, milliseconds: 500) else { return }
         record.isDetaching = true
         try? writeRecord()
-        stopBackend()
+        stopServer()
         awaitClosing(device)
     }
 
-    /// Waits for the users of a detached device, and says who they are. Another wish to stop ends that.
+    /// Waits until no process has a detached device open, and logs which processes have. Another request to
+    /// stop ends the wait.
     private func awaitClosing(_ device: NBDDevice) {
-        var told = ""
-        _ = stop.take()
-        let deadline = closingPatience.map { MonotonicTime.now().adding(milliseconds: $0) }
-        while !DeviceTeardown.awaitEnd(of: device, milliseconds: 0), !stop.take() {
+        var lastReason = ""
+        _ = stop.takeStopRequest()
+        let deadline = closingTimeLimit.map { MonotonicTime.now().adding(milliseconds: $0) }
+        while !DeviceTeardown.awaitEnd(of: device, milliseconds: 0), !stop.takeStopRequest() {
             if let deadline, deadline < .now() { return }
             let reason = DeviceTeardown.reason(whyHeld: device)
             LogHold.end()
-            if reason != told {
+            if reason != lastReason {
                 logger.log(
-                    level: closingPatience == nil ? .notice : .warning,
+                    level: closingTimeLimit == nil ? .notice : .warning,
                     "the device is detached, and stays \(reason)",
                     metadata: ["device": "\(device)"])
-                told = reason
+                lastReason = reason
             }
-            _ = try? PollSource.poll([stop.item], milliseconds: 200)
+            _ = try? PollSource.poll([stop.pollSource], milliseconds: 200)
             stop.clear()
         }
     }
 
-    private func stopBackend() {
-        // What was found before a start that failed is not this process's to free.
-        let wasFound = backend?.start.wasFound == true
+    private func stopServer() {
+        // When the start has failed, this process keeps memory that it has found.
+        let wasFound = server?.start.wasFound == true
         let isWanted = plan.disk.backing?.isKept == true
-        backend?.stop(isKept: isUp ? isWanted : wasFound)
-        backend = nil
+        server?.stop(isKept: isUp ? isWanted : wasFound)
+        server = nil
     }
 
     private func finish() {
-        links = nil
-        stopBackend()
+        connections = nil
+        stopServer()
         if let point = record.mountPoint {
             Directory.removeEmpty(point, levels: record.madeDirectories)
         }

@@ -7,10 +7,10 @@ package import NBDKernel
 internal import NBDProtocol
 internal import SystemPackage
 
-/// Brings a disk up, looks after it, and takes it down. Used by one thread.
+/// The life of one kernel disk: it is brought up, looked after and taken down. One thread uses it.
 ///
-/// What has been done is written in the record before others could need to know it, so that a disk
-/// whose owner was killed at any moment can be taken down by `ramdisk-nbd down`.
+/// Each step is written to the record before another process could need to know of it. `ramdisk-nbd down` can
+/// therefore take a disk down whose supervisor was killed at any moment.
 package final class KernelDisk {
     package let plan: KernelDiskConfiguration
     package let logger: Logger
@@ -18,20 +18,21 @@ package final class KernelDisk {
     package let directory: RuntimeDirectory
     package var record: DiskRecord
     package var driver: NBDDriver
-    package var backend: (any DiskServer)?
-    package var links: DeviceConnections?
-    /// What the former owner has left, when the device was there before.
+    package var server: (any DiskServer)?
+    package var connections: DeviceConnections?
+    /// The record that the previous supervisor has left, when the device was attached before this start.
     package var takenOver: DiskRecord?
-    /// Whether this process looks after the device when it is attached.
-    private var isKeeper = true
-    /// Whether the start has come to its end.
+    /// Whether this process goes on looking after the device once it is attached.
+    private var staysWithDevice = true
+    /// Whether the start is complete.
     package var isUp = false
-    /// Milliseconds to wait for users of the device when it is detached; nil: until they have closed it.
-    package var closingPatience: Int?
+    /// Milliseconds to wait, once the device is detached, for the processes that have it open; nil: until
+    /// they have closed it.
+    package var closingTimeLimit: Int?
     /// Whether another program has detached the device, or the kernel has given it up.
     package var isLost = false
 
-    /// Nothing is done yet but that the driver is there.
+    /// Opens the driver and the runtime directory; attaches nothing.
     package init(_ plan: KernelDiskConfiguration, logger: Logger, stop: SupervisorMailbox)
         throws(Failure)
     {
@@ -41,7 +42,7 @@ package final class KernelDisk {
         self.stop = stop
         driver = try openDriver()
         directory = try RuntimeDirectory.make()
-        record = DiskRecord(owner: .current)
+        record = DiskRecord(supervisor: .current)
         record.backing = plan.disk.backing
         record.usesReservedPages = plan.disk.usesReservedPages
         record.remote = plan.remote?.description
@@ -49,16 +50,18 @@ package final class KernelDisk {
         record.queues = plan.queues
     }
 
-    /// Everything from nothing to nothing; `ready` is told the device and the mount point.
+    /// Brings the disk up, looks after it until it is asked to stop, and takes it down. Calls `ready` with
+    /// the device and the mount point when the disk is up.
     ///
-    /// - Throws: when the start was not completed, or the device was lost. The disk is down then as well.
+    /// - Throws: when the start was not completed, or the device was lost. The disk is down in these cases
+    ///   too.
     package func run(ready: (NBDDevice, String?) -> Void) throws(Failure) {
         do throws(Failure) {
             try bringUp()
         } catch {
-            // What was found is left as it was, unless a signal asks for its end.
-            let isOrderly = takenOver == nil || (stop.isSet && record.device != nil)
-            if isOrderly { takeDownEventually() } else { leaveAsFound() }
+            // A device that was attached before this start stays as it was, unless a signal asks for its end.
+            let mayTakeDown = takenOver == nil || (stop.isStopRequested && record.device != nil)
+            if mayTakeDown { takeDownEventually() } else { leaveAsFound() }
             throw error
         }
         if let device = record.device { ready(device, record.mountPoint) }
@@ -66,93 +69,96 @@ package final class KernelDisk {
         takeDownEventually()
         if isLost {
             throw .unavailable(
-                "\(record.device?.path ?? "the device") was detached by another program, or had no server for "
+                "another program has detached \(record.device?.path ?? "the device"), or it had no server for "
                     + "too long")
         }
     }
 
-    /// Attaches, and leaves the device to the kernel. There is no record of it: nobody looks after it.
+    /// Attaches the device and leaves it to the kernel. No record of it is written, since no process looks
+    /// after it.
     package func attachOnly() throws(Failure) -> NBDDevice {
-        isKeeper = false
-        let backend = try makeBackend()
-        self.backend = backend
-        record.identifier = backend.identifier
-        let left = try findOrphan(backend, [])
+        staysWithDevice = false
+        let server = try makeServer()
+        self.server = server
+        record.identifier = server.identifier
+        let orphan = try findOrphan(server, [])
         do throws(Failure) {
-            let device = try attach(backend, left)
+            let device = try attach(server, orphan)
             try requireNoStop()
             return device
         } catch {
-            if left == nil, let device = record.device {
+            if orphan == nil, let device = record.device {
                 try? DeviceTeardown.disconnect(device, &driver)
             }
             throw error
         }
     }
 
-    /// Writes down what has been done so far, for other processes.
+    /// Writes the current state to the record, for other processes.
     package func writeRecord() throws(Failure) {
-        if isKeeper { try directory.write(record) }
+        if staysWithDevice { try directory.write(record) }
     }
 
     // MARK: - Up
 
     /// Does all steps of the start.
     ///
-    /// - Throws: what a step has failed with, or that a signal has interrupted the start.
+    /// - Throws: the error of the step that has failed, or that a signal has interrupted the start.
     package func bringUp() throws(Failure) {
         try requireFreeMountPoint()
-        let dead = try OrphanedDisk.endDeadServers(of: plan, directory)
+        let dead = try OrphanedDisk.endOrphanedWorkers(of: plan, directory)
         try writeRecord()
         try protectSupervisor()
-        let backend = try makeBackend()
-        self.backend = backend
-        record.worker = backend.worker
-        record.identifier = backend.identifier
+        let server = try makeServer()
+        self.server = server
+        record.worker = server.worker
+        record.identifier = server.identifier
         try writeRecord()
         try requireNoStop()
-        let left = try findOrphan(backend, dead)
-        for record in dead where left?.record != record {
+        let orphan = try findOrphan(server, dead)
+        for record in dead where orphan?.record != record {
             directory.remove(record, living: self.record)
         }
-        let device = try attach(backend, left)
+        let device = try attach(server, orphan)
         try requireNoStop()
-        try putFileSystem(on: device, backend)
+        try putFileSystem(on: device, server)
         try requireNoStop()
         isUp = true
     }
 
     private func requireNoStop() throws(Failure) {
-        if stop.isSet { throw .interrupted(by: stop.signal) }
+        if stop.isStopRequested { throw .interrupted(by: stop.signal) }
     }
 
-    /// A second disk on a mount point would hide the first one.
+    /// Checks that nothing else is mounted at the mount point. A second disk there would hide the first one.
     private func requireFreeMountPoint() throws(Failure) {
         guard let point = plan.fileSystem.mountPoint else { return }
         let mounts: [Mount]
         do throws(Errno) {
             mounts = try Mount.table().filter { $0.point == point }
         } catch {
-            throw .system("cannot read the table of mounts: \(error)")
+            throw .system("cannot read the mount table: \(error)")
         }
-        // The mount of a disk whose owner has died is what `up` goes on with.
+        // A disk whose supervisor has died may still be mounted there, and `up` continues with that mount.
         let own = directory.records.filter {
-            !$0.owner.isRunning && $0.backingPath != nil && $0.backingPath == plan.disk.backingPath
+            !$0.supervisor.isRunning && $0.backingPath != nil
+                && $0.backingPath == plan.disk.backingPath
         }.compactMap { $0.device?.path }
         guard let other = mounts.last, !own.contains(other.source) else { return }
         throw .unavailable(
-            "\(other.source) is mounted at \(point) already: take it down first, or choose another --mount"
+            "\(other.source) is mounted at \(point) already: take it down first, or choose another --mount directory"
         )
     }
 
-    /// A supervisor that is killed or swapped out cannot start the next worker.
+    /// Protects the supervisor as its worker is protected: a supervisor that is killed for its memory or
+    /// swapped out cannot start the next worker.
     private func protectSupervisor() throws(Failure) {
         guard plan.worker != nil else { return }
         plan.serving.protection.begin(logger: logger)
         plan.serving.protection.disksAreThere(logger: logger)
     }
 
-    private func makeBackend() throws(Failure) -> any DiskServer {
+    private func makeServer() throws(Failure) -> any DiskServer {
         if let remote = plan.remote { return try RemoteDiskServer(remote) }
         if let command = plan.worker {
             return try SupervisedDiskServer(command, logger: logger)
@@ -161,49 +167,50 @@ package final class KernelDisk {
     }
 
     private func findOrphan(
-        _ backend: any DiskServer, _ dead: [DiskRecord]
+        _ server: any DiskServer, _ dead: [DiskRecord]
     ) throws(Failure) -> OrphanedDisk? {
         guard plan.remote != nil else {
-            return try OrphanedDisk.find(backend.identifier, dead, plan, logger)
+            return try OrphanedDisk.find(server.identifier, dead, plan, logger)
         }
-        // A remote export may be attached to any number of devices: only the one that is named is attached again.
-        guard let device = plan.device, device.isAttached(as: backend.identifier) else {
+        // A remote export may be attached to any number of devices. Only the device that the user has named
+        // is attached again.
+        guard let device = plan.device, device.isAttached(as: server.identifier) else {
             return nil
         }
         let records = directory.records.filter {
-            $0.device == device && $0.identifier == backend.identifier
+            $0.device == device && $0.identifier == server.identifier
         }
-        if let keeper = records.first(where: \.owner.isRunning) {
+        if let keeper = records.first(where: \.supervisor.isRunning) {
             throw .unavailable(
-                "\(device) is looked after by process \(keeper.owner.pid) already, which makes its "
-                    + "connections again")
+                "\(device) is looked after by process \(keeper.supervisor.pid) already, which replaces its "
+                    + "dead connections")
         }
         return OrphanedDisk(device: device, record: records.first)
     }
 
-    /// Attaches the first free device or the one that is wanted; or again the one that another server
-    /// of the same disk has left.
+    /// Attaches the wanted device, or else the first free one; or attaches an orphaned device again, which
+    /// another server of the same disk has left.
     private func attach(
-        _ backend: any DiskServer, _ left: OrphanedDisk?
+        _ server: any DiskServer, _ orphan: OrphanedDisk?
     ) throws(Failure) -> NBDDevice {
         let began = MonotonicTime.now()
-        var connections: [ServerConnection] = []
-        let count = plan.remote == nil ? left?.queues ?? plan.queues : plan.queues
-        for _ in 0..<count { connections.append(try backend.connect()) }
+        var serverConnections: [ServerConnection] = []
+        let count = plan.remote == nil ? orphan?.queues ?? plan.queues : plan.queues
+        for _ in 0..<count { serverConnections.append(try server.connect()) }
         let options = NBDDeviceOptions(
-            connections[0].connection.export, requestTimeout: plan.requestTimeout,
-            deadConnectionTimeout: plan.deadConnectionTimeout, backend: backend.identifier,
-            sectorSize: backend.start.sectorSize)
+            serverConnections[0].connection.export, requestTimeout: plan.requestTimeout,
+            deadConnectionTimeout: plan.deadConnectionTimeout, backend: server.identifier,
+            sectorSize: server.start.sectorSize)
         record.size = options.size
         let device: NBDDevice
-        if let left {
-            device = left.device
-            try attachAgain(left, connections, options)
-            if connections.count > 1 { try prove(device) }
+        if let orphan {
+            device = orphan.device
+            try attachAgain(orphan, serverConnections, options)
+            if serverConnections.count > 1 { try prove(device) }
             if options.requestTimeout == 0 { try setTimeout(0) }
         } else {
-            device = try attachNew(connections, options)
-            if connections.count > 1 { try prove(device) }
+            device = try attachNew(serverConnections, options)
+            if serverConnections.count > 1 { try prove(device) }
         }
         let microseconds = (MonotonicTime.now().nanoseconds - began.nanoseconds) / 1000
         CurrentProcess.markAsRootStorageDaemon()
@@ -211,127 +218,132 @@ package final class KernelDisk {
         logger.info(
             "attached",
             metadata: [
-                "device": "\(device)", "queues": "\(connections.count)",
+                "device": "\(device)", "queues": "\(serverConnections.count)",
                 "microseconds": "\(microseconds)",
             ])
         return device
     }
 
     private func attachNew(
-        _ connections: [ServerConnection], _ options: NBDDeviceOptions
+        _ serverConnections: [ServerConnection], _ options: NBDDeviceOptions
     ) throws(Failure) -> NBDDevice {
         let device: NBDDevice
         do throws(Errno) {
-            // Until all connections are known to be read, a request on one that is not is soon sent again.
+            // Until the connections are proved, the kernel soon repeats a request on one that it does not read.
             device = try driver.connect(
-                connections.map(\.connection), to: plan.device,
-                connections.count > 1 ? options.whileProved : options)
+                serverConnections.map(\.connection), to: plan.device,
+                serverConnections.count > 1 ? options.whileProved : options)
         } catch {
             throw .attaching(plan.device, error)
         }
         record.device = device
-        links = DeviceConnections(device, connections, options, isOffered: false, logger: logger)
+        connections = DeviceConnections(
+            device, serverConnections, options, isOffered: false, logger: logger)
         guard try device.requireBackend() == options.backend else {
-            // Without that text the device would later be taken for another's, or for none.
+            // Without this attribute no process could tell later which disk the device belongs to.
             try DeviceTeardown.disconnect(device, &driver)
             record.device = nil
             throw .unavailable(
-                "this kernel does not tell what \(device) is attached to: Linux 5.14 or later is needed"
+                "this kernel does not report what \(device) is attached to: Linux 5.14 or later is needed"
             )
         }
         return device
     }
 
-    /// The kernel takes new connections as soon as it has noticed the end of the old ones.
+    /// Offers new connections to a device that is attached already. The kernel adopts them as soon as it has
+    /// noticed the end of the old ones.
     private func attachAgain(
-        _ left: OrphanedDisk, _ connections: [ServerConnection], _ options: NBDDeviceOptions
+        _ orphan: OrphanedDisk, _ serverConnections: [ServerConnection], _ options: NBDDeviceOptions
     ) throws(Failure) {
-        guard left.device.size == options.size / 512 * 512 else {
+        guard orphan.device.size == options.size / 512 * 512 else {
             throw .unavailable(
-                "\(left.device) has \(left.device.size) bytes and the disk \(options.size): "
-                    + "take it down first, with ramdisk-nbd down \(left.device)")
+                "\(orphan.device) has \(orphan.device.size) bytes, but the disk has \(options.size): "
+                    + "take it down first, with ramdisk-nbd down \(orphan.device)")
         }
-        takenOver = left.record ?? DiskRecord(owner: .current)
-        takenOver?.device = left.device
-        // Without a timeout the kernel does not mark what it takes.
+        takenOver = orphan.record ?? DiskRecord(supervisor: .current)
+        takenOver?.device = orphan.device
+        // Without a request timeout the kernel does not mark the connections that it adopts.
         var offered = options
         offered.requestTimeout = max(1, options.requestTimeout)
-        let links = DeviceConnections(
-            left.device, connections, offered, isOffered: true, logger: logger)
+        let connections = DeviceConnections(
+            orphan.device, serverConnections, offered, isOffered: true, logger: logger)
         let deadline = MonotonicTime.now().adding(milliseconds: plan.takeOverMilliseconds)
-        while links.liveCount < connections.count, .now() < deadline {
-            try attend(links)
-            if links.liveCount > 0, links.liveCount < connections.count {
-                // The device may have fewer queues: what is not taken soon is not wanted.
+        while connections.liveCount < serverConnections.count, .now() < deadline {
+            try poll(connections)
+            if connections.liveCount > 0, connections.liveCount < serverConnections.count {
+                // The device may have fewer queues than offered connections. Connections that the kernel does
+                // not adopt soon are not needed.
                 Thread.sleep(milliseconds: 100)
-                try attend(links)
-                links.dropOffered()
+                try poll(connections)
+                connections.dropOffered()
                 break
             }
             Thread.sleep(milliseconds: 20)
         }
-        guard links.liveCount > 0 else {
+        guard connections.liveCount > 0 else {
             throw .unavailable(
                 plan.remote == nil
-                    ? "the kernel does not attach \(left.device) again"
-                    : "\(left.device) is attached to \(plan.remote?.description ?? "") already, and its "
+                    ? "the kernel has not adopted new connections for \(orphan.device)"
+                    : "\(orphan.device) is attached to \(plan.remote?.description ?? "") already, and its "
                         + "connections are alive")
         }
-        record.device = left.device
-        record.mountPoint = left.record?.mountPoint
-        record.madeDirectories = left.record?.madeDirectories ?? 0
-        record.fileSystem = left.record?.fileSystem
+        record.device = orphan.device
+        record.mountPoint = orphan.record?.mountPoint
+        record.madeDirectories = orphan.record?.madeDirectories ?? 0
+        record.fileSystem = orphan.record?.fileSystem
         try writeRecord()
-        if let old = left.record { directory.remove(old, living: record) }
-        self.links = links
+        if let old = orphan.record { directory.remove(old, living: record) }
+        self.connections = connections
     }
 
-    /// Waits until the kernel reads every connection, and replaces those that it does not read. See
-    /// ``ConnectionProof``.
+    /// Waits until the kernel reads every connection, and replaces those that it does not read (see
+    /// ``ConnectionProof``).
     private func prove(_ device: NBDDevice) throws(Failure) {
-        guard let links else { return }
+        guard let connections else { return }
         let deadline = MonotonicTime.now().adding(milliseconds: ConnectionProof.longestStart)
-        while links.isBeingProved || !links.areAllLive {
-            if stop.isSet || deadline < .now() {
-                // The kernel uses the connections that it reads for all queues.
-                links.isOffering = false
-                guard links.isBeingProved else { break }
+        while connections.isBeingProved || !connections.areAllLive {
+            if stop.isStopRequested || deadline < .now() {
+                // The device is used with the connections that the kernel reads.
+                connections.isOffering = false
+                guard connections.isBeingProved else { break }
             }
-            attend(milliseconds: ConnectionProof.interval)
+            poll(milliseconds: ConnectionProof.interval)
             guard !isLost else {
-                throw .unavailable("\(device) has been detached by another program")
+                throw .unavailable("another program has detached \(device)")
             }
         }
         try requireNoStop()
-        if !links.areAllLive {
+        if !connections.areAllLive {
             logger.warning(
                 "the kernel does not read all connections yet",
-                metadata: ["device": "\(device)", "read": "\(links.liveCount)"])
+                metadata: ["device": "\(device)", "read": "\(connections.liveCount)"])
         }
-        // A process that stays goes on with the others.
-        links.isOffering = isKeeper
+        // A process that stays with the device replaces the other connections later.
+        connections.isOffering = staysWithDevice
         do throws(Errno) {
-            try links.restoreTimeouts(&driver)
+            try connections.restoreTimeouts(&driver)
         } catch {
             throw .attaching(device, error)
         }
     }
 
-    /// Gives the device and its connections the request timeout in seconds that is wanted, after another one.
+    /// Gives the device and its connections the wanted request timeout in seconds, after they had another
+    /// one.
     private func setTimeout(_ seconds: UInt64) throws(Failure) {
-        guard let links else { return }
-        links.options.requestTimeout = seconds
+        guard let connections else { return }
+        connections.options.requestTimeout = seconds
         do throws(Errno) {
-            try driver.setTimeouts(of: links.device, links.options)
+            try driver.setTimeouts(of: connections.device, connections.options)
         } catch {
-            throw .attaching(links.device, error)
+            throw .attaching(connections.device, error)
         }
-        links.setSendTimeouts(seconds: seconds)
+        connections.setSendTimeouts(seconds: seconds)
     }
 
-    /// Only a blank disk gets a new file system; only one that is not mounted is mounted.
+    /// Creates and mounts the file system. Only a blank disk gets a new file system, and only a disk that is
+    /// not mounted yet is mounted.
     private func putFileSystem(
-        on device: NBDDevice, _ backend: any DiskServer
+        on device: NBDDevice, _ server: any DiskServer
     ) throws(Failure) {
         let fileSystem = plan.fileSystem
         if let point = fileSystem.mountPoint, record.mountPoint != point {
@@ -339,7 +351,7 @@ package final class KernelDisk {
             record.mountPoint = point
             try writeRecord()
         }
-        let isNew = backend.start.isBlank && fileSystem.kind != .none && takenOver == nil
+        let isNew = server.start.isBlank && fileSystem.kind != .none && takenOver == nil
         if isNew {
             try runWhilePolling { () throws(Failure) in try fileSystem.make(on: device.path) }
             record.fileSystem = fileSystem.kind.rawValue

@@ -3,27 +3,27 @@ internal import LinuxIO
 package import NBDKernel
 package import NBDProtocol
 
-/// A disk that is to be attached to this machine's kernel.
+/// What a kernel disk is to be: the disk, how it is served, and how it is attached.
 package struct KernelDiskConfiguration: Sendable {
     package var disk: DiskConfiguration
     package var serving = ServingConfiguration()
     package var fileSystem: FileSystemConfiguration
-    /// Nil: the first free one.
+    /// The wanted device; nil: the first free one.
     package var device: NBDDevice?
-    /// Connections between kernel and server, each with a queue and a thread.
+    /// The number of connections between kernel and server, each with a queue and a server thread.
     package var queues: Int
-    /// Seconds; see ``NBDKernel/NBDDeviceOptions``.
+    /// The request timeout in seconds; see ``NBDKernel/NBDDeviceOptions``.
     package var requestTimeout: UInt64
     package var deadConnectionTimeout: UInt64
-    /// What a server process of its own is started with; nil: this process serves.
+    /// The command that starts a worker; nil: this process serves.
     package var worker: SupervisedDiskServer.Command?
-    /// The server, when it is not this program's own.
+    /// The remote server; nil: this program serves the disk.
     package var remote: NBDURI?
-    /// Whether a device is taken over though nothing says that its owner is gone.
+    /// Whether a device is taken over although no record says that its supervisor is gone.
     package var isForced = false
-    /// Milliseconds for the kernel to take connections for a device that is attached already.
+    /// Milliseconds that the kernel gets to adopt connections for a device that is attached already.
     package var takeOverMilliseconds = 10_000
-    /// Where this process's log goes, if it is a daemon.
+    /// The path of this process's log, if it is a daemon.
     package var log: String?
 
     package init(
@@ -47,16 +47,16 @@ package struct KernelDiskConfiguration: Sendable {
         self.log = log
     }
 
-    /// Seconds to use where nobody says otherwise. Another server can take over a disk that outlives its
-    /// own: soon, if it is there, and it may be long in coming. A disk that goes with its server has
-    /// nothing to wait for but a server that is stopped for a while.
+    /// The default timeouts in seconds. A disk that outlives its server can be taken over by another one:
+    /// quickly if that server is ready, but it may also take long to start. A disk that ends with its server
+    /// has nothing to wait for but a server that is stopped for a while.
     package static func timeouts(outlivesServer: Bool) -> (request: UInt64, deadConnection: UInt64)
     {
         outlivesServer ? (2, 300) : (30, 10)
     }
 
-    /// The same for a server elsewhere. A process that stays makes connections again; without one, nothing would,
-    /// and waiting would only delay the error.
+    /// The default timeouts in seconds for a remote server. A keeper replaces dead connections. Without one,
+    /// nothing does, and waiting would only delay the error.
     package static func attachTimeouts(stays: Bool) -> (request: UInt64, deadConnection: UInt64) {
         stays ? (10, 300) : (30, 0)
     }

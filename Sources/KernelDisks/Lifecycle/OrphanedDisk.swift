@@ -7,35 +7,39 @@ package import Logging
 package import NBDKernel
 internal import SystemPackage
 
-/// A device that is attached to memory whose server is gone: for the next `up` to serve again, or for `down`.
+/// A device that is still attached although its server is gone. The next `up` serves it again, or `down`
+/// takes it down.
 package struct OrphanedDisk {
     package let device: NBDDevice
-    /// What the dead owner has written down; nil when the user has said that it is dead.
+    /// The record of the dead supervisor; nil when only the user says that it is dead.
     package let record: DiskRecord?
 
-    /// How many connections it had.
+    /// The number of connections that the device had.
     package var queues: Int? { record?.queues }
 
-    /// Milliseconds for a worker without a supervisor to end.
-    private static let patience = 30_000
+    /// Milliseconds that a worker without a supervisor gets to end.
+    private static let workerTimeLimit = 30_000
 
-    /// Ends what is left of dead servers of the wanted backing, and returns their records.
+    /// Ends the workers that dead supervisors of the wanted backing have left, and returns the records of
+    /// these supervisors.
     ///
-    /// - Throws: when the server of that backing, or a mount at the wanted mount point, lives.
-    package static func endDeadServers(
+    /// - Throws: when the supervisor of that backing lives, or the request does not fit the device that is
+    ///   attached already.
+    package static func endOrphanedWorkers(
         of plan: KernelDiskConfiguration, _ directory: RuntimeDirectory
     ) throws(Failure) -> [DiskRecord] {
-        guard let place = plan.disk.backingPath else { return [] }
-        let records = directory.records.filter { $0.backingPath == place }
-        if let living = records.first(where: \.owner.isRunning) {
+        guard let path = plan.disk.backingPath else { return [] }
+        let records = directory.records.filter { $0.backingPath == path }
+        if let living = records.first(where: \.supervisor.isRunning) {
             let device = living.device?.path ?? "no device yet"
             throw .unavailable(
                 living.isDetaching
                     ? "the disk is being taken down: \(device) stays until nothing has it open"
-                    : "the disk is up already, at \(device) (process \(living.owner.pid)): take it "
+                    : "the disk is up already, at \(device) (process \(living.supervisor.pid)): take it "
                         + "down first, or choose another --backing")
         }
-        // What cannot be, is refused while the worker of a dead owner still serves.
+        // An impossible request is refused before any worker is ended, while the worker of the dead
+        // supervisor still serves.
         for record in records {
             guard let device = try record.attachedDevice() else { continue }
             if let size = plan.disk.size, size / 512 != record.size / 512 {
@@ -55,9 +59,9 @@ package struct OrphanedDisk {
     /// Finds the device that is attached to this memory already; nil when there is none.
     ///
     /// - Parameters:
-    ///   - identifier: tells which memory it is, which this process has for itself.
-    ///   - records: of owners that are dead.
-    /// - Throws: when the device is not known to be an orphan, or is not the one that is wanted.
+    ///   - identifier: says which memory it is. This process holds that memory exclusively.
+    ///   - records: the records of dead supervisors.
+    /// - Throws: when the device is not known to be an orphan, or is not the wanted one.
     package static func find(
         _ identifier: String, _ records: [DiskRecord], _ plan: KernelDiskConfiguration,
         _ logger: Logger
@@ -72,12 +76,12 @@ package struct OrphanedDisk {
             return nil
         }
         let record = records.first { $0.identifier == identifier }
-        // The memory is this process's alone, so the old server is gone. But an owner may live in another
-        // container, and is about to start the next server.
+        // This process holds the memory exclusively, so the old server is gone. But a supervisor may live in
+        // another container and be about to start the next worker.
         guard record != nil || plan.isForced else {
             throw .unavailable(
-                "\(device) is attached to this memory, and no record here says that its owner is gone: it may "
-                    + "be looked after in another container; --force takes it over")
+                "\(device) is attached to this memory, and no record here says that its supervisor is gone: another "
+                    + "container may look after it; --force takes it over")
         }
         if let wanted = plan.device, wanted != device {
             throw .unavailable(
@@ -85,23 +89,23 @@ package struct OrphanedDisk {
                     + "choose that, or take it down first")
         }
         logger.notice(
-            "the device was left by a server that is gone; it is attached again",
+            "attaching a device again whose server is gone",
             metadata: ["device": "\(device)"])
         return OrphanedDisk(device: device, record: record)
     }
 
-    /// Ends a worker that has lost its supervisor. The worker keeps the memory, if that has a name.
+    /// Ends a worker that has lost its supervisor. The worker keeps the memory if it is a backing.
     package static func endWorker(of record: DiskRecord) throws(Failure) {
         guard let worker = record.worker, let watch = ProcessWatch(worker) else { return }
         worker.signal(SIGTERM)
         do throws(Errno) {
-            guard try watch.wait(milliseconds: patience) else {
+            guard try watch.wait(milliseconds: workerTimeLimit) else {
                 worker.signal(SIGKILL)
-                _ = try watch.wait(milliseconds: patience)
+                _ = try watch.wait(milliseconds: workerTimeLimit)
                 return
             }
         } catch {
-            throw .system("cannot wait for the end of process \(worker.pid): \(error)")
+            throw .system("cannot wait for worker process \(worker.pid) to end: \(error)")
         }
     }
 }

@@ -1,9 +1,7 @@
-// Whether the kernel's driver will listen to this process.
-
 internal import LinuxIO
 
 package enum Privileges {
-    /// Number of the capability that the driver asks for. capabilities(7), `CAP_SYS_ADMIN`
+    /// The bit of the capability that the driver requires. capabilities(7), `CAP_SYS_ADMIN`
     private static let administration: UInt64 = 21
 
     /// Whether this process may attach devices and mount. proc(5), `CapEff`

@@ -8,11 +8,11 @@ internal import NBDKernel
 internal import NBDServer
 internal import SystemPackage
 
-/// Takes a disk down that another process has brought up.
+/// The way `down` takes down a disk that another process has brought up.
 package struct TakeDown {
     package let directory: RuntimeDirectory
     package let logger: Logger
-    /// Whether a device may go whose disk cannot be served again.
+    /// Whether a device is detached although its disk cannot be served again, so that unwritten data is lost.
     package let isForced: Bool
 
     package init(directory: RuntimeDirectory, logger: Logger, isForced: Bool) {
@@ -21,50 +21,52 @@ package struct TakeDown {
         self.isForced = isForced
     }
 
-    /// Milliseconds for the owner to do its part; it may have a lot to write.
-    private static let patience = 60_000
-    /// Milliseconds to wait for users of a device that is detached already.
-    private static let closingPatience = 2_000
-    /// Milliseconds for a worker without a supervisor to see that it is of no use.
-    private static let strayPatience = 10_000
+    /// Milliseconds that the supervisor gets to take its disk down. It may have much to write.
+    private static let supervisorTimeLimit = 60_000
+    /// Milliseconds to wait for processes that have a detached device open.
+    private static let closingTimeLimit = 2_000
+    /// Milliseconds that a worker gets to notice that its supervisor is gone.
+    private static let strayWorkerTimeLimit = 10_000
 
-    /// Returns when nothing of it is left but, at most, a detached device that something still has open.
+    /// Takes the disk down. On return nothing of it is left but, at most, a detached device that a process
+    /// still has open.
     package func callAsFunction(_ record: DiskRecord) throws(Failure) {
-        if let owner = ProcessWatch(record.owner) {
-            try end(owner, record)
-        } else if record.owner.isRunning {
+        if let supervisor = ProcessWatch(record.supervisor) {
+            try end(supervisor, record)
+        } else if record.supervisor.isRunning {
             throw .system(
-                "cannot watch process \(record.owner.pid), which looks after the disk: is there a "
-                    + "descriptor left?")
+                "cannot watch process \(record.supervisor.pid), which looks after the disk; this process may have "
+                    + "no descriptor left")
         } else {
             try cleanUp(record)
         }
     }
 
-    /// Asks first whether the disk can go. Only then the owner is told to take it down, which it does as soon as
-    /// it can.
+    /// Has a living supervisor take its disk down. This process first checks that the disk can be taken down.
+    /// Only then does it send SIGTERM, after which the supervisor takes the disk down as soon as it can.
     private func end(
         _ watch: borrowing ProcessWatch, _ record: DiskRecord
     ) throws(Failure) {
         if !record.isDetaching, let device = try record.attachedDevice() {
             try DeviceTeardown.requireUnused(
-                device, except: record.mountPoint, owner: record.owner.pid)
+                device, except: record.mountPoint, supervisor: record.supervisor.pid)
             do throws(Failure) {
-                if isInOurNamespace(record.owner) {
-                    try DeviceTeardown.release(device, mountedAt: record.mountPoint, logger).end()
+                if isInOurNamespace(record.supervisor) {
+                    try DeviceTeardown.prepareToDetach(device, mountedAt: record.mountPoint, logger)
+                        .release()
                 }
             } catch {
-                // Another `down` may have been quicker.
+                // A second `down` may have been quicker.
                 guard directory.current(record)?.isDetaching != false else { throw error }
             }
         }
-        record.owner.signal(SIGTERM)
-        let deadline = MonotonicTime.now().adding(milliseconds: Self.patience)
+        record.supervisor.signal(SIGTERM)
+        let deadline = MonotonicTime.now().adding(milliseconds: Self.supervisorTimeLimit)
         var closingDeadline: MonotonicTime?
         while .now() < deadline {
             if try hasEnded(watch, record) {
-                // Killed before it was done, perhaps.
-                if let left = directory.current(record) { try cleanUp(left) }
+                // The supervisor may have been killed before it was done.
+                if let remaining = directory.current(record) { try cleanUp(remaining) }
                 return
             }
             guard let now = directory.current(record), now.isDetaching, let device = now.device
@@ -72,22 +74,24 @@ package struct TakeDown {
                 continue
             }
             let end =
-                closingDeadline ?? MonotonicTime.now().adding(milliseconds: Self.closingPatience)
+                closingDeadline ?? MonotonicTime.now().adding(milliseconds: Self.closingTimeLimit)
             closingDeadline = end
             if .now() >= end {
                 let reason = DeviceTeardown.reason(whyHeld: device)
                 return logger.warning(
-                    "\(device) is detached and its memory is free; the device stays \(reason)")
+                    "\(device) is detached and its memory is released; the device stays \(reason)")
             }
         }
         throw .unavailable(
-            "process \(record.owner.pid) does not take its disk down; its log says why")
+            "process \(record.supervisor.pid) has not taken its disk down in 60 seconds; its log says why"
+        )
     }
 
-    /// What is mounted in another mount namespace only its owner can unmount.
-    private func isInOurNamespace(_ owner: ProcessIdentity) -> Bool {
+    /// Whether this process has the mount namespace of the supervisor. Only a process in that namespace can
+    /// unmount the disk.
+    private func isInOurNamespace(_ supervisor: ProcessIdentity) -> Bool {
         let own = BlockDeviceUse.mountNamespace(of: CurrentProcess.pid)
-        return own == nil || BlockDeviceUse.mountNamespace(of: owner.pid) == own
+        return own == nil || BlockDeviceUse.mountNamespace(of: supervisor.pid) == own
     }
 
     private func hasEnded(
@@ -96,43 +100,62 @@ package struct TakeDown {
         do throws(Errno) {
             return try watch.wait(milliseconds: 100)
         } catch {
-            throw .system("cannot wait for process \(record.owner.pid): \(error)")
+            throw .system("cannot wait for process \(record.supervisor.pid): \(error)")
         }
     }
 
-    /// The owner was killed.
+    /// Takes a disk down whose supervisor was killed.
     private func cleanUp(_ record: DiskRecord) throws(Failure) {
         guard let device = try record.attachedDevice() else { return try remove(record) }
-        if record.backing != nil {
+        let method = OrphanMethod(for: record, isWorkerRunning: record.worker?.isRunning == true)
+        if method != .disconnect {
             do throws(Failure) {
-                return record.worker?.isRunning == true
-                    ? try detach(device, record) : try serveAgain(record)
+                return method == .detach ? try detach(device, record) : try serveAgain(record)
             } catch {
                 guard isForced else {
                     throw Failure(
-                        sentence: "\(error.sentence); with --force \(device) is detached all the "
-                            + "same, and what was not written is lost",
+                        sentence: "\(error.sentence); --force detaches \(device) anyway, "
+                            + "and loses the data that was not written",
                         exitCode: error.exitCode)
                 }
             }
         }
-        // What was in the server's own memory went with it: nothing can be saved. A server elsewhere may have
-        // what the kernel still has to write.
+        // Memory without a backing went with the server, so nothing can be saved. A remote server may still
+        // accept the data that the kernel has to write.
         var driver = try openDriver()
         let claim =
             record.remote == nil
             ? nil : try DeviceTeardown.claimAfterServer(device, isForced: isForced)
         try DeviceTeardown.disconnect(device, &driver)
-        claim?.end()
+        claim?.release()
         for mount in Mount.all(of: device.path) {
             DeviceTeardown.abandon(device, mountPoint: mount.point)
         }
         try remove(record)
     }
 
-    /// A worker still serves the disk: it does so until the device is detached.
+    /// How a device is taken down whose supervisor was killed.
+    enum OrphanMethod: Equatable {
+        /// The worker still serves: the kernel writes everything to it, then the device is detached.
+        case detach
+        /// The memory is still there as a backing: it is served once more, so that the kernel can write to it.
+        case serveAgain
+        /// The memory is gone or on another machine: the device is disconnected.
+        case disconnect
+
+        init(for record: DiskRecord, isWorkerRunning: Bool) {
+            guard record.backing != nil else {
+                self = .disconnect
+                return
+            }
+            self = isWorkerRunning ? .detach : .serveAgain
+        }
+    }
+
+    /// Detaches a device that an orphaned worker still serves. The worker serves until the device is
+    /// detached.
     private func detach(_ device: NBDDevice, _ record: DiskRecord) throws(Failure) {
-        let claim = try DeviceTeardown.release(device, mountedAt: record.mountPoint, logger)
+        let claim = try DeviceTeardown.prepareToDetach(device, mountedAt: record.mountPoint, logger)
         var driver = try openDriver()
         do throws(Failure) {
             try DeviceTeardown.disconnect(device, &driver)
@@ -140,12 +163,12 @@ package struct TakeDown {
             DeviceTeardown.restore(claim, logger)
             throw error
         }
-        claim.end()
+        claim.release()
         try remove(record)
     }
 
-    /// The disk is in its backing, and the kernel may have more to write to it: it is served once
-    /// more, to be taken down in order.
+    /// Serves the disk from its backing once more and takes it down from there, since the kernel may have
+    /// more data to write to it.
     private func serveAgain(_ record: DiskRecord) throws(Failure) {
         let timeouts = KernelDiskConfiguration.timeouts(outlivesServer: true)
         let plan = KernelDiskConfiguration(
@@ -158,10 +181,10 @@ package struct TakeDown {
         do throws(Errno) {
             stop = try SupervisorMailbox()
         } catch {
-            throw .system("cannot make a descriptor: \(error)")
+            throw .system("cannot create an event descriptor: \(error)")
         }
         let disk = try KernelDisk(plan, logger: logger, stop: stop)
-        disk.closingPatience = Self.closingPatience
+        disk.closingTimeLimit = Self.closingTimeLimit
         do throws(Failure) {
             try disk.bringUp()
             try disk.takeDown()
@@ -171,11 +194,11 @@ package struct TakeDown {
         }
         if disk.isLost {
             throw .unavailable(
-                "\(record.device?.path ?? "the device") was detached by another program")
+                "another program has detached \(record.device?.path ?? "the device")")
         }
     }
 
-    /// What is left when no device is: a worker, memory with a name, a mount point, the record.
+    /// Removes what is left when the device is gone: the worker, the backing, the mount point and the record.
     private func remove(_ record: DiskRecord) throws(Failure) {
         try OrphanedDisk.endWorker(of: record)
         if let backing = record.backing, !backing.isKept { try free(backing, record) }
@@ -185,10 +208,10 @@ package struct TakeDown {
         directory.remove(record)
     }
 
-    /// Takes the memory's name away. A worker that nobody has heard of yet, because its supervisor was
-    /// killed in that moment, may have it for a little while more.
+    /// Removes the backing. When a supervisor is killed before it has written its new worker to the record,
+    /// that worker may hold the backing for a little longer.
     private func free(_ backing: BackingConfiguration, _ record: DiskRecord) throws(Failure) {
-        let deadline = MonotonicTime.now().adding(milliseconds: Self.strayPatience)
+        let deadline = MonotonicTime.now().adding(milliseconds: Self.strayWorkerTimeLimit)
         while true {
             do throws(Failure) {
                 return try backing.makeDisk(

@@ -1,6 +1,3 @@
-// What is written down of a disk that is up, so that others can find it, also when nobody looks after
-// it any more.
-
 package import ProgramSupport
 package import ServerHost
 package import LinuxHost
@@ -8,55 +5,58 @@ internal import LinuxIO
 package import NBDKernel
 internal import SystemPackage
 
-/// The record of one disk.
+/// The record of one kernel disk. Other processes find the disk through it, even when no process looks after
+/// the disk any more.
 package struct DiskRecord: Sendable, Equatable {
-    /// What its file is called: made at random, since a process id can come again.
+    /// The name of the record's file, without the suffix. It is random, since a pid can be reused.
     package var token: String
-    /// The process that looks after it.
-    package var owner: ProcessIdentity
-    /// The process that serves it, if that is another.
+    /// The process that looks after the disk: its supervisor, or the keeper of a remote disk.
+    package var supervisor: ProcessIdentity
+    /// The worker, if the supervisor does not serve the disk itself.
     package var worker: ProcessIdentity?
-    /// What the kernel's device was attached under; written down before it is attached. Nil before the memory
-    /// is there.
+    /// The text of the device's `backend` attribute, written to the record before the device is attached; nil
+    /// before the memory exists.
     package var identifier: String?
-    /// The device, once there is one.
+    /// The device; nil before it is attached.
     package var device: NBDDevice?
-    /// Bytes in the disk.
+    /// The size of the disk in bytes.
     package var size: UInt64 = 0
-    /// Where it is mounted.
+    /// The mount point; nil when the disk is not mounted.
     package var mountPoint: String?
-    /// How many directories were made for it: the mount point, and those above.
+    /// The number of directories that were created for the mount point: itself and those above it.
     package var madeDirectories = 0
-    /// Whether the kernel has accepted that the device goes, and only its users keep it.
+    /// Whether the kernel has accepted the disconnection, so that only processes that have the device open
+    /// keep it.
     package var isDetaching = false
-    /// The kind of the file system.
+    /// The type of the file system, as mount(8) names it.
     package var fileSystem: String?
-    /// The memory, when that outlives the server.
+    /// The backing; nil when the memory ends with the server.
     package var backing: BackingConfiguration?
-    /// Whether that is of the machine's reserved large pages.
+    /// Whether the backing uses the machine's reserved huge pages.
     package var usesReservedPages = false
-    /// The server, when it is not this program's own.
+    /// The URI of the remote server; nil when this program serves the disk.
     package var remote: String?
-    /// How many queues the device has.
+    /// The number of queues of the device.
     package var queues = 1
-    /// Where a daemon's log is.
+    /// The path of a daemon's log.
     package var log: String?
 
-    package init(owner: ProcessIdentity, token: String = Self.newToken()) {
-        self.owner = owner
+    package init(supervisor: ProcessIdentity, token: String = Self.newToken()) {
+        self.supervisor = supervisor
         self.token = token
     }
 
-    /// The file that its memory is; nil when it has none, or is not to be found.
+    /// The path of the backing; nil when there is none, or its directory cannot be determined.
     package var backingPath: String? { backing?.path(usesReservedPages) }
 
     private static func newToken() -> String {
         String(UInt64.random(in: .min ... .max), radix: 36)
     }
 
-    /// The device, also when its owner was killed before it could write it down.
+    /// Returns the attached device, even if the supervisor was killed before it could write the device to the
+    /// record; nil when none is attached.
     ///
-    /// - Throws: what kept it from being known whether the recorded device is attached.
+    /// - Throws: when it cannot be determined whether the recorded device is attached.
     package func attachedDevice() throws(Failure) -> NBDDevice? {
         guard let identifier else { return nil }
         guard let device else {
@@ -69,10 +69,10 @@ package struct DiskRecord: Sendable, Equatable {
 // MARK: - As text
 
 extension DiskRecord {
-    /// A line for each thing: its name, a space, its value.
+    /// The content of the record's file: a line for each field, with its name, a space and its value.
     package var text: String {
         var lines = [
-            ("owner", "\(owner.pid) \(owner.start)"), ("size", "\(size)"),
+            ("supervisor", "\(supervisor.pid) \(supervisor.start)"), ("size", "\(size)"),
             ("queues", "\(queues)"),
         ]
         func add(_ name: String, _ value: String?) {
@@ -94,15 +94,16 @@ extension DiskRecord {
         return lines.map { "\($0) \(Self.escaped($1))\n" }.joined()
     }
 
-    /// Nil for what is not a record. The token is its file's name.
+    /// Reads a record from the content of its file, whose name is the token; nil when the text is not a
+    /// record.
     package init?(text: String, token: String) {
         var values: [String: String] = [:]
         for line in text.split(separator: "\n") {
             let parts = line.split(separator: " ", maxSplits: 1)
             if parts.count == 2 { values[String(parts[0])] = Self.unescaped(parts[1]) }
         }
-        guard let owner = values["owner"].flatMap(Self.process) else { return nil }
-        self.init(owner: owner, token: token)
+        guard let supervisor = values["supervisor"].flatMap(Self.process) else { return nil }
+        self.init(supervisor: supervisor, token: token)
         identifier = values["identifier"]
         remote = values["remote"]
         worker = values["worker"].flatMap(Self.process)
@@ -130,7 +131,7 @@ extension DiskRecord {
         return ProcessIdentity(pid: pid, start: start)
     }
 
-    /// A path may have a line's end in it.
+    /// A path may contain a newline.
     private static func escaped(_ text: String) -> String {
         text.flatMap { character -> [Character] in
             switch character {
@@ -159,14 +160,14 @@ extension DiskRecord {
 }
 
 extension NBDDevice {
-    /// What it is attached under; nil when it is not attached.
+    /// Returns the device's `backend` attribute; nil when the device is not attached.
     ///
-    /// - Throws: a sentence when that cannot be known. It must then be treated as attached.
+    /// - Throws: when the attribute cannot be read. The device must then be treated as attached.
     package func requireBackend() throws(Failure) -> String? {
         do throws(Errno) {
             return try backend()
         } catch {
-            throw .system("cannot find out whether \(self) is attached: \(error)")
+            throw .system("cannot determine whether \(self) is attached: \(error)")
         }
     }
 }

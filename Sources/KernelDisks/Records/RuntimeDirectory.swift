@@ -5,37 +5,40 @@ internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
-/// The directory of records: where this user's processes leave what others look for.
+/// The directory in which this user's processes keep their records, control sockets and logs.
 package struct RuntimeDirectory: Sendable {
     package let path: String
 
-    /// A directory that is there.
+    /// A directory that exists.
     package init(path: String) { self.path = path }
 
-    /// Nil when others may have put something there: that is not to be believed.
+    /// This user's standard directory; nil when other users can write to it, since its content cannot be
+    /// trusted then.
     package init?() {
-        let places = RuntimeDirectories()
-        path = places.standard
-        guard places.isSafe(path) else { return nil }
+        let directories = RuntimeDirectories()
+        path = directories.standard
+        guard directories.isSafe(path) else { return nil }
     }
 
-    /// Makes the directory if it is not there.
+    /// Creates the standard directory if it does not exist.
     package static func make() throws(Failure) -> RuntimeDirectory {
-        let places = RuntimeDirectories()
-        try places.make(places.standard)
+        let directories = RuntimeDirectories()
+        try directories.make(directories.standard)
         guard let directory = RuntimeDirectory() else {
-            throw .notPermitted("the directory \(places.standard) is not this user's alone")
+            throw .notPermitted(
+                "the directory \(directories.standard) can be written by other users: remove it, then try again"
+            )
         }
         return directory
     }
 
-    /// The file of a record.
+    /// Returns the path of a record's file.
     package func recordPath(_ token: String) -> String { "\(path)/\(token).disk" }
 
-    /// The log of a daemon that was started by a process.
+    /// Returns the path of the log of a daemon that the process with this pid has started.
     package func logPath(of process: Int32) -> String { "\(path)/\(process).log" }
 
-    /// All records that are there.
+    /// All records in the directory.
     package var records: [DiskRecord] {
         Directory.names(in: path).filter { $0.hasSuffix(".disk") }.compactMap { name in
             TextFile.read("\(path)/\(name)").flatMap {
@@ -44,14 +47,14 @@ package struct RuntimeDirectory: Sendable {
         }
     }
 
-    /// The record as it is now; nil when it has been removed.
+    /// Reads the record again; nil when it has been removed.
     package func current(_ record: DiskRecord) -> DiskRecord? {
         TextFile.read(recordPath(record.token)).flatMap {
             DiskRecord(text: $0, token: record.token)
         }
     }
 
-    /// Writes a record in the place of the one before.
+    /// Writes a record, and replaces the previous version atomically.
     package func write(_ record: DiskRecord) throws(Failure) {
         let file = recordPath(record.token)
         do throws(Errno) {
@@ -61,23 +64,23 @@ package struct RuntimeDirectory: Sendable {
         }
     }
 
-    /// Removes a record, and what goes with it: the log, and the control socket's file, if the process that
-    /// listened there could not. Files whose names have a process id in them are another disk's when `living`,
-    /// the record that stays, has the same process id.
+    /// Removes a record and its files: the log, and the control socket if the listening process could not
+    /// remove it. The names of these files contain a pid. When `living`, the record that stays, has the same
+    /// pid, they belong to that disk and are not removed.
     package func remove(_ record: DiskRecord, living: DiskRecord? = nil) {
         Directory.removeFile(recordPath(record.token))
         if let log = record.log, log != living?.log { Directory.removeFile(log) }
-        if record.owner.pid != living?.owner.pid {
-            Directory.removeFile(ControlConfiguration.path(in: path, of: record.owner.pid))
+        if record.supervisor.pid != living?.supervisor.pid {
+            Directory.removeFile(ControlConfiguration.path(in: path, of: record.supervisor.pid))
         }
         Directory.removeEmpty(path)
     }
 
-    /// The device that the server's disk is attached to, and where that is mounted, if `up` has brought it
-    /// up: its record says so.
+    /// Returns the device that the disk of a server is attached to, and its mount point, if a record names
+    /// the server's pid.
     package static func device(of pid: Int32) -> String? {
         let record = RuntimeDirectory()?.records.first { record in
-            record.owner.pid == pid || record.worker?.pid == pid
+            record.supervisor.pid == pid || record.worker?.pid == pid
         }
         guard let record, let device = (try? record.attachedDevice()) ?? nil else { return nil }
         return device.path + (record.mountPoint.map { ", at \($0)" } ?? "")

@@ -4,11 +4,13 @@ internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
-/// A process of its own session, whose log is a file beside its record.
+/// The supervisor in the background: a process in a session of its own, whose log is a file beside its
+/// record.
 package enum Daemon {
-    /// Starts it, waits until it is ready, and prints what it prints. Its failure is this one's.
+    /// Starts the daemon, waits until it is ready, and prints its output. When the daemon fails, this process
+    /// exits with the daemon's exit code.
     ///
-    /// - Parameter stop: a wish to stop before it is ready is passed on to it.
+    /// - Parameter stop: a request to stop that arrives before the daemon is ready is passed on to it.
     package static func start(_ stop: SupervisorMailbox) throws {
         let directory = try RuntimeDirectory.make()
         let path = directory.logPath(of: getpid())
@@ -21,7 +23,7 @@ package enum Daemon {
                 streams: [.null, .socket(pair.second.handle), .file(log.handle)],
                 ownSession: true)
         } catch {
-            throw Failure.system("cannot start the process in the background: \(error)")
+            throw Failure.system("cannot start the background process: \(error)")
         }
         dispose(of: pair.second)
         let line = readAll(pair.first.handle, stop, process)
@@ -33,11 +35,12 @@ package enum Daemon {
         switch ending {
         case .exited(let code): exit(code)
         case .killed(let signal):
-            throw Failure.system("the process in the background was killed by signal \(signal)")
+            throw Failure.system("signal \(signal) killed the background process")
         }
     }
 
-    /// In the daemon, when it is ready: nobody reads its output from here on.
+    /// Detaches the daemon from its parent once it is ready. The parent stops reading its output, so standard
+    /// output becomes `/dev/null`.
     package static func detach() {
         let null = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
         guard null >= 0 else { return }
@@ -46,19 +49,20 @@ package enum Daemon {
         _ = unsafe chdir("/")
     }
 
-    /// In the daemon: where its log is, as its parent has made it.
+    /// The path of this daemon's log, which its parent has created.
     package static var ownLogPath: String? { RuntimeDirectory()?.logPath(of: getppid()) }
 
-    /// What comes until the other end is closed. Meanwhile, signals that end this process are the daemon's.
+    /// Reads until the daemon closes its end. Meanwhile this process passes signals that ask it to stop on to
+    /// the daemon.
     private static func readAll(
         _ socket: SocketHandle, _ stop: SupervisorMailbox, _ process: ChildProcess
     ) -> String {
         guard let buffer = try? MemoryMapping(privateBytes: 8192) else { return "" }
         var bytes: [UInt8] = []
         while true {
-            let ready = try? PollSource.poll([.input(socket), stop.item])
+            let ready = try? PollSource.poll([.input(socket), stop.pollSource])
             stop.clear()
-            if stop.take() { process.signal(SIGTERM) }
+            if stop.takeStopRequest() { process.signal(SIGTERM) }
             guard ready?[0] == true else { continue }
             guard case .bytes(let count) = socket.receive(into: buffer.region, blocking: true)
             else {

@@ -7,58 +7,58 @@ package import NBDServer
 internal import NBDClient
 internal import SystemPackage
 
-/// A connection to a backend, and which one it is there.
+/// A connection to a server, and how the server identifies it.
 package struct ServerConnection: Sendable {
-    /// The end that the kernel gets.
+    /// The client's end, which the kernel gets.
     package let connection: NBDConnection
-    /// Number of the connection at the server, and of the server.
+    /// The server's number for the connection.
     package let number: UInt64
     package let generation: Int
 }
 
-/// A server of one disk. Used by one thread, like all that looks after an attached disk.
+/// A server of one disk, as the supervisor sees it. The thread that looks after the disk calls it.
 package protocol DiskServer: AnyObject {
-    /// What the disk was like before it was served.
+    /// The state of the disk before it was served.
     var start: InitialDiskState { get }
-    /// What the kernel knows the device by. It tells which memory is behind the device, so that a device and
-    /// memory are only brought together when they belong together.
+    /// The text of the device's `backend` attribute. It says which memory is behind the device, so that a
+    /// device is served only from the memory that it was attached to.
     var identifier: String { get }
-    /// The process that serves, if it is another one.
+    /// The worker; nil when this process serves.
     var worker: ProcessIdentity? { get }
 
-    /// Makes a connection and does the handshake.
+    /// Opens a connection and negotiates it.
     func connect() throws(Failure) -> ServerConnection
 
-    /// Whether the server is done with a connection: none of its requests can change the disk any
-    /// more.
+    /// Whether the server is done with a connection. Once this is true, none of the requests on it can change
+    /// the disk any more.
     func hasEnded(_ connection: ServerConnection) -> Bool
 
-    /// What has to be waited for besides connections; when it happens, ``attend()`` is called.
-    var items: [PollSource] { get }
-    /// Milliseconds after which that is called in any case; nil: none.
-    var patience: Int? { get }
-    /// Looks at what has happened. Whether the server is another one now.
-    func attend() -> Bool
+    /// The events to wait for besides those of connections. When one happens, ``poll()`` is called.
+    var pollSources: [PollSource] { get }
+    /// Milliseconds after which ``poll()`` is called in any case; nil when only an event requires it.
+    var pollTimeout: Int? { get }
+    /// Handles what has happened. Returns true when a new worker has replaced the old one.
+    func poll() -> Bool
 
-    /// A connection is not ended though it is dead for long: whatever hangs is ended by force, where
-    /// that can be done without losing the disk.
+    /// Ends a server that has not ended a dead connection for too long, where that is possible without losing
+    /// the disk.
     func endByForce()
 
-    /// Has it logged how much memory the disk takes up.
-    func logFigures()
+    /// Has the server log how much memory the disk uses.
+    func logMemoryUse()
 
-    /// Stops. The memory is free after it, unless it is to be kept under its name.
+    /// Stops the server. It then releases the memory, unless `isKept` says that the backing stays.
     func stop(isKept: Bool)
 }
 /// What a disk was like before it was served.
 package struct InitialDiskState: Equatable {
-    /// Nothing was on it: a file system can be made.
+    /// Whether the disk was blank, so that a file system can be created on it.
     package var isBlank = false
-    /// It was there before this server.
+    /// Whether the memory existed before this server.
     package var wasFound = false
-    /// Bytes of the smallest sectors that what is on it may count on.
+    /// Bytes of the smallest sector that the content of the disk may rely on.
     package var sectorSize = 4096
-    /// Which memory it is.
+    /// Which memory the disk is.
     package var identity = DiskIdentity(high: 0, low: 0)
 
     package init(isBlank: Bool, wasFound: Bool) {
@@ -66,7 +66,8 @@ package struct InitialDiskState: Equatable {
         self.wasFound = wasFound
     }
 
-    /// Of a disk that was just made after a plan. What was loaded is never taken for nothing.
+    /// The state of a disk that was just created from a configuration. A disk with loaded content never
+    /// counts as blank.
     package init(_ disk: RamDisk, _ plan: DiskConfiguration) {
         isBlank = disk.isBlank && plan.load == nil
         wasFound = disk.inheritance != .none
@@ -79,20 +80,20 @@ extension DiskServer {
     package var identifier: String { "ramdisk-nbd:memory=\(start.identity)" }
 }
 
-/// A pair of sockets, one of which is the server's.
+/// Creates a pair of connected sockets, one end of which is for the server.
 package func socketPair() throws(Failure) -> SocketPair {
     do throws(Errno) {
         return try StreamSocket.pair()
     } catch {
-        throw .system("cannot make a pair of sockets: \(error)")
+        throw .system("cannot create a socket pair: \(error)")
     }
 }
 
-/// The client's handshake over one end of a pair.
+/// Negotiates as the client over one end of a pair.
 package func handshake(_ socket: consuming StreamSocket) throws(Failure) -> NBDConnection {
     do throws(ClientHandshake.Failure) {
         return try NBDConnection(socket, export: "")
     } catch {
-        throw .unavailable("the handshake with the disk's own server failed: \(error)")
+        throw .unavailable("the handshake with the disk's server failed: \(error)")
     }
 }

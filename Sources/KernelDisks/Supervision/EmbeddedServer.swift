@@ -7,11 +7,12 @@ package import Logging
 package import NBDServer
 internal import SystemPackage
 
-/// How a disk is served, besides what it is.
+/// How a disk is served.
 package struct ServingConfiguration: Sendable {
     package var options = ServerOptions()
     package var control = ControlConfiguration(socket: .none)
-    /// The kernel that such a disk is attached to is the one that gives memory back through it.
+    /// How the server is protected when memory is short. A kernel disk is attached to the kernel that writes
+    /// pages to it to free memory.
     package var protection = Protection.writeBack
 
     package init(
@@ -25,12 +26,12 @@ package struct ServingConfiguration: Sendable {
     }
 }
 
-/// The server, its disk, and the ways to ask it about itself.
+/// A server in this process, with its disk and its observability endpoints.
 package final class EmbeddedServer: Sendable {
     /// What the disk was like before it was served.
     package let start: InitialDiskState
     private let server: Server
-    /// All connections are the kernel's, which moves requests between them.
+    /// The group of all connections. All are the kernel's, which moves requests between them.
     private let group: ConnectionGroup
     private let disk: RamDisk
     private let control: ControlEndpoint
@@ -38,8 +39,8 @@ package final class EmbeddedServer: Sendable {
     private let log: EventLog
     private let logger: Logger
 
-    /// Makes the disk, and serves it to whoever is handed over; `onEnd` is told the numbers of connections
-    /// that have ended.
+    /// Creates the disk and starts the server. `onEnd` is called on a thread of the server with the number of
+    /// each connection that has ended.
     package init(
         _ plan: DiskConfiguration, _ serving: ServingConfiguration, logger: Logger,
         onEnd: @escaping @Sendable (UInt64) -> Void
@@ -49,14 +50,14 @@ package final class EmbeddedServer: Sendable {
         try Placement.begin(on: serving.options.processors)
         let export = try plan.makeExport(logger: logger)
         serving.protection.disksAreThere(logger: logger)
-        let doors = try serving.control.open(logger: logger)
-        controlFile = doors.control?.file
+        let endpoints = try serving.control.open(logger: logger)
+        controlFile = endpoints.control?.file
         let start = InitialDiskState(export.disk, plan)
         let log = EventLog(logger: logger, isQuiet: true)
         do throws(BackingError) {
             try export.disk.publish()
         } catch {
-            doors.control?.file?.remove()
+            endpoints.control?.file?.remove()
             throw Failure(error)
         }
         do throws(Failure) {
@@ -68,15 +69,15 @@ package final class EmbeddedServer: Sendable {
                 if case .ended(let event) = event { onEnd(event.connection) }
             }
             control = try ControlEndpoint(
-                control: doors.control, metrics: doors.metrics,
+                control: endpoints.control, metrics: endpoints.metrics,
                 monitored: MonitoredServer(
                     server: server, exports: [export], addresses: [],
                     maximumConnections: options.maximumConnections),
                 logger: logger)
             try control.start()
         } catch {
-            doors.control?.file?.remove()
-            // What was there before is not ours to remove.
+            endpoints.control?.file?.remove()
+            // Memory that existed before this start is kept.
             if !start.wasFound { export.disk.remove() }
             throw error
         }
@@ -107,16 +108,17 @@ package final class EmbeddedServer: Sendable {
         }
     }
 
-    /// Takes a connection in, and returns its number.
+    /// Serves a connection, and returns its number.
     @discardableResult
     package func serve(_ socket: consuming StreamSocket) -> UInt64 {
         server.serve(socket, in: group)
     }
 
-    /// Logs how much memory the disk takes up.
-    package func logFigures() { DiskFigures.log(disk, to: logger) }
+    /// Logs how much memory the disk uses.
+    package func logMemoryUse() { DiskFigures.log(disk, to: logger) }
 
-    /// Finishes what has been received, and lets go of the disk: it is kept under its name, or freed.
+    /// Finishes the requests that have been received, and stops. The backing is kept or the memory is
+    /// released, as `isKept` says.
     package func stop(isKept: Bool) {
         server.stop()
         log.flush()

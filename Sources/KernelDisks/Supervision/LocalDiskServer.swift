@@ -8,12 +8,12 @@ internal import NBDServer
 internal import Synchronization
 internal import SystemPackage
 
-/// The embedded server, on sockets that are made here.
+/// The embedded server of a supervisor without a worker, over socket pairs within this process.
 package final class LocalDiskServer: DiskServer {
     private let server: EmbeddedServer
     private let ended = EndedConnections()
 
-    /// Makes the disk and starts serving it; `stop` is nudged when a connection ends.
+    /// Creates the disk and starts the server. A thread of the server wakes `stop` when a connection ends.
     package init(
         _ plan: DiskConfiguration, _ serving: ServingConfiguration, logger: Logger,
         stop: SupervisorMailbox
@@ -40,16 +40,17 @@ package final class LocalDiskServer: DiskServer {
         ended.contains(connection.number)
     }
 
-    package var items: [PollSource] { [] }
-    package var patience: Int? { nil }
-    package func attend() -> Bool { false }
-    // The disk would go with the process.
+    package var pollSources: [PollSource] { [] }
+    package var pollTimeout: Int? { nil }
+    package func poll() -> Bool { false }
+    // This process holds the disk, so killing it would lose the disk.
     package func endByForce() {}
-    package func logFigures() { server.logFigures() }
+    package func logMemoryUse() { server.logMemoryUse() }
     package func stop(isKept: Bool) { server.stop(isKept: isKept) }
 }
 
-/// The numbers of connections that have ended.
+/// The numbers of connections that have ended. Threads of the server insert them; the thread that looks after
+/// the disk reads them.
 package final class EndedConnections: Sendable {
     private let numbers = Mutex<Set<UInt64>>([])
 

@@ -5,18 +5,18 @@ internal import NBDKernel
 package import NBDProtocol
 package import NBDClient
 
-/// A disk that a server elsewhere serves, over connections that are made again when they die.
+/// A disk on a remote server. Dead connections to it are replaced.
 package final class RemoteDiskServer: DiskServer {
     private let uri: NBDURI
     private let server: RemoteServer
-    /// Connects at most once in this time, in milliseconds.
+    /// Milliseconds between two attempts to connect.
     private static var interval: Int { 500 }
     private var notBefore = MonotonicTime.now()
     private var lastFailure: Failure?
-    /// What the server had when it was connected to first.
+    /// The export as it was when the first connection was opened.
     private var export: RemoteExport?
 
-    /// Looks the server up.
+    /// Resolves the server's address.
     package init(_ uri: NBDURI) throws(Failure) {
         self.uri = uri
         do throws(RemoteServer.Failure) {
@@ -26,7 +26,7 @@ package final class RemoteDiskServer: DiskServer {
         }
     }
 
-    /// What is on the disk is the server's affair: nothing is made on it.
+    /// The content of the disk belongs to the remote server, so no file system is created on it.
     package var start: InitialDiskState { InitialDiskState(isBlank: false, wasFound: true) }
     package var identifier: String { "ramdisk-nbd:uri=\(uri)" }
     package var worker: ProcessIdentity? { nil }
@@ -45,33 +45,35 @@ package final class RemoteDiskServer: DiskServer {
             connection.cut()
             throw failed(
                 .unavailable(
-                    "\(uri) is another disk now: it has \(connection.export.size) bytes where it had "
-                        + "\(expected.size), or can do something else than before"))
+                    "\(uri) is another disk now: it has \(connection.export.size) bytes instead of "
+                        + "\(expected.size), or other features than before; serve the former disk there again"
+                ))
         }
         export = expected
         return ServerConnection(connection: connection, number: 0, generation: 0)
     }
 
-    /// For a while this failure is the result of every attempt.
+    /// Remembers a failure: every attempt to connect within the interval fails with it.
     private func failed(_ failure: Failure) -> Failure {
         notBefore = MonotonicTime.now().adding(milliseconds: Self.interval)
         lastFailure = failure
         return failure
     }
 
-    /// A server elsewhere does not say when it is done with a dead connection. NBD has no way to ask.
+    /// Always true: a remote server does not report when it is done with a dead connection, and NBD has no
+    /// request that asks it.
     package func hasEnded(_ connection: ServerConnection) -> Bool { true }
 
-    package var items: [PollSource] { [] }
-    package var patience: Int? { nil }
-    package func attend() -> Bool { false }
+    package var pollSources: [PollSource] { [] }
+    package var pollTimeout: Int? { nil }
+    package func poll() -> Bool { false }
     package func endByForce() {}
-    package func logFigures() {}
+    package func logMemoryUse() {}
     package func stop(isKept: Bool) {}
 }
 
 extension Failure {
-    /// A server cannot be used.
+    /// The remote server cannot be used.
     package init(_ error: RemoteServer.Failure) {
         if case .tls(let uri) = error {
             self = .usage(

@@ -7,18 +7,19 @@ package import Logging
 internal import NBDKernel
 internal import SystemPackage
 
-/// The worker's supervisor: has it started, hands it sockets, and knows which of them have ended.
+/// The supervisor's side of a worker: it starts the worker, hands it sockets, and knows which of the
+/// connections have ended.
 package final class SupervisedDiskServer: DiskServer {
-    /// One worker, from its start to its end.
-    private struct Life {
+    /// A worker from its start to its end.
+    private struct RunningWorker {
         package let process: ChildProcess
-        package let control: SharedDescriptorChannel
+        package let channel: SharedDescriptorChannel
         package let began: MonotonicTime
         package var ended: Set<UInt64> = []
         package var handedOver: UInt64 = 0
     }
 
-    /// What a worker is started with: the program, and its arguments.
+    /// The command that starts a worker: the program and its arguments.
     package struct Command: Sendable {
         package var program: String
         package var arguments: [String]
@@ -29,19 +30,20 @@ package final class SupervisedDiskServer: DiskServer {
         }
     }
 
-    /// Milliseconds within which a worker has to be ready, however large the disk.
-    private static var startPatience: Int { 120_000 }
-    /// A worker that dies sooner is not replaced before this time, in milliseconds, is over.
-    private static var shortestLife: Int { 1_000 }
-    /// Milliseconds that a worker may take to stop.
-    private static var stopPatience: Int { 30_000 }
+    /// Milliseconds within which a worker must be ready, however large the disk is.
+    private static var startTimeLimit: Int { 120_000 }
+    /// The least number of milliseconds between the starts of two workers. A worker that dies sooner is
+    /// replaced only after this time.
+    private static var restartInterval: Int { 1_000 }
+    /// Milliseconds that a worker gets to stop.
+    private static var stopTimeLimit: Int { 30_000 }
 
     private let command: Command
     private let logger: Logger
-    private var life: Life?
+    private var running: RunningWorker?
     private var generation = 0
     private var notBefore = MonotonicTime.now()
-    /// Of the first worker: the others find what it has left.
+    /// The state of the disk before the first worker. Later workers find what the first one has left.
     package private(set) var start = InitialDiskState(isBlank: false, wasFound: false)
 
     /// Starts the first worker, and waits until it is ready.
@@ -52,189 +54,200 @@ package final class SupervisedDiskServer: DiskServer {
     }
 
     package var worker: ProcessIdentity? {
-        life.flatMap { ProcessIdentity(running: $0.process.pid) }
+        running.flatMap { ProcessIdentity(running: $0.process.pid) }
     }
 
     // MARK: - Connections
 
     package func connect() throws(Failure) -> ServerConnection {
-        guard let control = life?.control else {
-            throw .unavailable("the disk's server is being started again")
+        guard let channel = running?.channel else {
+            throw .unavailable("the worker is being restarted")
         }
         let pair = try socketPair()
         do throws(Errno) {
-            try control.socket.send(WorkerMessage.serve.encoded, socket: pair.second.handle)
+            try channel.socket.send(WorkerMessage.serve.encoded, socket: pair.second.handle)
         } catch {
-            throw .unavailable("the disk's server takes no connection: \(error)")
+            throw .unavailable("the worker accepts no connection: \(error)")
         }
-        life?.handedOver += 1
-        let number = life?.handedOver ?? 0
-        // Ours has to go, or the end of the worker would not be the end of the connection.
+        running?.handedOver += 1
+        let number = running?.handedOver ?? 0
+        // If the supervisor kept its copy open, the end of the worker would not end the connection.
         dispose(of: pair.second)
         return ServerConnection(
             connection: try handshake(pair.first), number: number, generation: generation)
     }
 
     package func hasEnded(_ connection: ServerConnection) -> Bool {
-        guard connection.generation == generation, let life else { return true }
-        return life.ended.contains(connection.number)
+        guard connection.generation == generation, let running else { return true }
+        return running.ended.contains(connection.number)
     }
 
     // MARK: - Looking after the worker
 
-    package var items: [PollSource] {
-        life.map { [.exit($0.process), .input($0.control.socket.handle)] } ?? []
+    package var pollSources: [PollSource] {
+        running.map { [.exit($0.process), .input($0.channel.socket.handle)] } ?? []
     }
 
-    package var patience: Int? {
-        life == nil ? max(1, notBefore.milliseconds(from: .now())) : nil
+    package var pollTimeout: Int? {
+        running == nil ? max(1, notBefore.milliseconds(from: .now())) : nil
     }
 
-    package func attend() -> Bool {
-        if let life {
-            let ready = (try? PollSource.poll(items, milliseconds: 0)) ?? [false, false]
+    package func poll() -> Bool {
+        if let running {
+            let ready = (try? PollSource.poll(pollSources, milliseconds: 0)) ?? [false, false]
             if ready[1] { receive() }
             guard ready[0] else { return false }
-            bury(life)
+            reap(running)
         }
         guard MonotonicTime.now() >= notBefore else { return false }
         do throws(Failure) {
             try startWorker()
             return true
         } catch {
-            logger.error("the disk's server cannot be started again: \(error.sentence)")
+            logger.error("cannot restart the worker: \(error.sentence)")
             return false
         }
     }
 
-    private func bury(_ life: Life) {
-        let ending = try? life.process.wait()
+    private func reap(_ running: RunningWorker) {
+        let ending = try? running.process.wait()
         let how = ending.map { "\($0)" } ?? "?"
         logger.warning(
-            "the disk's server is gone, another one takes its place",
-            metadata: ["pid": "\(life.process.pid)", "ending": "\(how)"])
-        notBefore = life.began.adding(milliseconds: Self.shortestLife)
-        self.life = nil
+            "the worker is gone; starting another",
+            metadata: ["pid": "\(running.process.pid)", "ending": "\(how)"])
+        notBefore = running.began.adding(milliseconds: Self.restartInterval)
+        self.running = nil
     }
 
     private func receive() {
-        guard let life, let message = try? life.control.socket.receive() else { return }
+        guard let running, let message = try? running.channel.socket.receive() else { return }
         if case .ended(let number) = WorkerMessage(decoding: message.bytes) {
-            self.life?.ended.insert(number)
+            self.running?.ended.insert(number)
         }
     }
 
     package func endByForce() {
-        guard let life else { return }
+        guard let running else { return }
         logger.error(
-            "the disk's server does not end a dead connection, so it is killed",
-            metadata: ["pid": "\(life.process.pid)"])
-        life.process.signal(SIGKILL)
+            "the worker does not end a dead connection; killing it",
+            metadata: ["pid": "\(running.process.pid)"])
+        running.process.signal(SIGKILL)
     }
 
-    package func logFigures() { life?.process.signal(SIGUSR1) }
+    package func logMemoryUse() { running?.process.signal(SIGUSR1) }
 
     // MARK: - Start and stop
 
     private func startWorker() throws(Failure) {
-        notBefore = MonotonicTime.now().adding(milliseconds: Self.shortestLife)
+        notBefore = MonotonicTime.now().adding(milliseconds: Self.restartInterval)
         let pair: DescriptorChannelPair
         do throws(Errno) {
             pair = try DescriptorChannel.pair()
         } catch {
-            throw .system("cannot make a pair of sockets: \(error)")
+            throw .system("cannot create a socket pair: \(error)")
         }
         let process = try spawn(pair.second.handle)
-        let life = Life(
-            process: process, control: SharedDescriptorChannel(pair.first),
+        let running = RunningWorker(
+            process: process, channel: SharedDescriptorChannel(pair.first),
             began: MonotonicTime.now())
         dispose(of: pair.second)
         do throws(Failure) {
-            try awaitReady(life)
+            try awaitReady(running)
         } catch {
             process.signal(SIGKILL)
             let ending = try? process.wait()
-            // It has said by itself why it could not start.
+            // The worker has logged why it could not start.
             if case .exited(let code) = ending, code != 0 {
-                throw Failure(sentence: "the disk's server could not start", exitCode: code)
+                throw Failure(sentence: "the worker could not start", exitCode: code)
             }
             throw error
         }
         generation += 1
-        self.life = life
-        logger.debug("the disk's server is ready", metadata: ["pid": "\(process.pid)"])
+        self.running = running
+        logger.debug("the worker is ready", metadata: ["pid": "\(process.pid)"])
     }
 
-    private func spawn(_ control: SocketHandle) throws(Failure) -> ChildProcess {
+    private func spawn(_ channel: SocketHandle) throws(Failure) -> ChildProcess {
         let streams: [ChildProcess.Stream] = [
-            .null, .standardError, .standardError, .socket(control),
+            .null, .standardError, .standardError, .socket(channel),
         ]
-        // The file may have been replaced by a newer version, or removed.
+        // A newer version may have replaced the program's file, or the file may be gone.
         var reason = Errno.noSuchFileOrDirectory
         for program in [command.program, "/proc/self/exe"] {
             do throws(Errno) {
-                // A terminal's Ctrl-C is for the supervisor alone.
+                // In its own session, the worker does not get the SIGINT of a terminal's Ctrl-C. Only the
+                // supervisor does.
                 return try ChildProcess(
                     program, command.arguments, streams: streams, ownSession: true)
             } catch {
                 reason = error
             }
         }
-        throw .system("cannot start the disk's server: \(reason)")
+        throw .system("cannot start the worker: \(reason)")
     }
 
-    private func awaitReady(_ life: Life) throws(Failure) {
-        let deadline = MonotonicTime.now().adding(milliseconds: Self.startPatience)
-        let items = [PollSource.input(life.control.socket.handle)]
+    private func awaitReady(_ running: RunningWorker) throws(Failure) {
+        let deadline = MonotonicTime.now().adding(milliseconds: Self.startTimeLimit)
+        let pollSources = [PollSource.input(running.channel.socket.handle)]
         while deadline > .now() {
             let milliseconds = deadline.milliseconds(from: .now())
-            guard (try? PollSource.poll(items, milliseconds: milliseconds))?[0] == true else {
+            guard (try? PollSource.poll(pollSources, milliseconds: milliseconds))?[0] == true
+            else {
                 continue
             }
-            guard let message = try? life.control.socket.receive() else {
-                _ = try? PollSource.poll([.exit(life.process)], milliseconds: 5_000)
-                throw .system("the disk's server ended before it was ready")
+            guard let message = try? running.channel.socket.receive() else {
+                _ = try? PollSource.poll([.exit(running.process)], milliseconds: 5_000)
+                throw .system("the worker ended before it was ready")
             }
             switch WorkerMessage(decoding: message.bytes) {
             case .ready(let start):
                 if generation == 0 { self.start = start }
-                return try requireMemory(start, life)
+                return try requireMemory(start, running)
             default: break
             }
         }
-        throw .system("the disk's server does not get ready")
+        throw .system("the worker was not ready in 120 seconds")
     }
 
-    /// A worker in the place of another has to find what that one served: an empty disk under a file
-    /// system that is mounted would be worse than none.
-    private func requireMemory(_ start: InitialDiskState, _ life: Life) throws(Failure) {
+    /// Checks that a worker that replaces another one serves the same memory. An empty disk under a mounted
+    /// file system would be worse than no disk.
+    private func requireMemory(_ start: InitialDiskState, _ running: RunningWorker) throws(Failure)
+    {
         guard generation > 0, start.identity != self.start.identity else { return }
-        // What it has made has to go, or the next worker would find that. What it has found has its own
-        // owner.
+        // The worker must remove memory that it has created, or the next worker would find that memory.
+        // Memory that it has found belongs to another disk.
         let message = start.wasFound ? WorkerMessage.stopAndKeep : .stopAndRemove
-        try? life.control.socket.send(message.encoded)
-        _ = try? PollSource.poll([.exit(life.process)], milliseconds: Self.stopPatience)
+        try? running.channel.socket.send(message.encoded)
+        _ = try? PollSource.poll([.exit(running.process)], milliseconds: Self.stopTimeLimit)
         throw .unavailable(
             start.wasFound
-                ? "the disk's memory has been replaced by another disk's"
-                : "the disk's memory is gone: somebody has removed it")
+                ? "another disk has replaced the disk's memory"
+                : "the disk's memory is gone: another process has removed it")
     }
 
     package func stop(isKept: Bool) {
-        // Who is to free the memory has to have it.
-        if life == nil, !isKept { try? startWorker() }
-        guard let life else { return }
+        // The worker may have died since the last poll.
+        let ended = running.map { PollSource.exit($0.process) }.flatMap {
+            try? PollSource.poll([$0], milliseconds: 0)
+        }
+        if ended?[0] == true {
+            _ = try? running?.process.wait()
+            running = nil
+        }
+        // Only a process that has the memory open can release it, so a dead worker is replaced for this.
+        if running == nil, !isKept { try? startWorker() }
+        guard let running else { return }
         let message = isKept ? WorkerMessage.stopAndKeep : .stopAndRemove
-        try? life.control.socket.send(message.encoded)
-        let items = [PollSource.exit(life.process)]
-        let hasEnded = try? PollSource.poll(items, milliseconds: Self.stopPatience)
-        if hasEnded?[0] != true { life.process.signal(SIGKILL) }
-        _ = try? life.process.wait()
-        self.life = nil
+        try? running.channel.socket.send(message.encoded)
+        let pollSources = [PollSource.exit(running.process)]
+        let hasEnded = try? PollSource.poll(pollSources, milliseconds: Self.stopTimeLimit)
+        if hasEnded?[0] != true { running.process.signal(SIGKILL) }
+        _ = try? running.process.wait()
+        self.running = nil
     }
 }
 
-/// A control socket that several values refer to.
+/// A descriptor channel that several values share.
 package final class SharedDescriptorChannel: Sendable {
     package let socket: DescriptorChannel
 

@@ -1,5 +1,3 @@
-// The signals that ask for an end, as a wish that a thread finds.
-
 package import ProgramSupport
 internal import Glibc
 internal import LinuxHost
@@ -7,21 +5,22 @@ internal import LinuxIO
 internal import SystemPackage
 
 extension SupervisorMailbox {
-    /// SIGTERM, SIGINT and SIGHUP, and SIGUSR1 for figures, are wishes as long as the process runs, and
-    /// end nothing by themselves. To be called before there are other threads.
+    /// Creates a mailbox that turns signals into requests: SIGTERM, SIGINT and SIGHUP ask to stop, SIGUSR1
+    /// asks for the memory use. For as long as the process runs, these signals have no other effect. Call
+    /// this before other threads exist.
     package static func fromSignals() throws(Failure) -> SupervisorMailbox {
         do throws(Errno) {
             let request = try SupervisorMailbox()
             try SignalWaiter([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).handle { number in
                 if number == SIGUSR1 {
-                    request.requestFigures()
+                    request.requestStatistics()
                 } else {
                     request.request(signal: number)
                 }
             }
             return request
         } catch {
-            throw .system("cannot make a thread that waits for signals: \(error)")
+            throw .system("cannot start the thread that waits for signals: \(error)")
         }
     }
 }

@@ -3,48 +3,51 @@ package import LinuxIO
 internal import Synchronization
 package import SystemPackage
 
-/// A wish to stop, a wish for figures, and whatever else that thread has to look at.
+/// The requests to the thread that looks after a disk: to stop, to log the memory use, or to poll. Any thread
+/// may post one; the thread that looks after the disk waits for them and takes them.
 package final class SupervisorMailbox: Sendable {
-    private let isWanted = Atomic<Bool>(false)
+    private let isTakeDownRequested = Atomic<Bool>(false)
     private let lastSignal = Atomic<Int32>(0)
-    private let areFiguresWanted = Atomic<Bool>(false)
+    private let isStatisticsRequested = Atomic<Bool>(false)
     private let wakeUp: EventFD
 
     package init() throws(Errno) { wakeUp = try EventFD() }
 
-    /// The disk is to be taken down, because of a signal if one is given.
+    /// Asks to take the disk down; `signal` is the signal that has caused this, or 0.
     package func request(signal: Int32 = 0) {
         lastSignal.store(signal, ordering: .relaxed)
-        isWanted.store(true, ordering: .releasing)
+        isTakeDownRequested.store(true, ordering: .releasing)
         wakeUp.signal()
     }
 
-    /// Somebody wants to know how much memory the disk takes up.
-    package func requestFigures() {
-        areFiguresWanted.store(true, ordering: .releasing)
+    /// Asks to log how much memory the disk uses.
+    package func requestStatistics() {
+        isStatisticsRequested.store(true, ordering: .releasing)
         wakeUp.signal()
     }
 
-    /// The same as ``take()`` for figures.
-    package func takeFigures() -> Bool {
-        areFiguresWanted.exchange(false, ordering: .acquiringAndReleasing)
+    /// Returns whether the memory use was asked for since the last call, and clears the request.
+    package func takeStatisticsRequest() -> Bool {
+        isStatisticsRequested.exchange(false, ordering: .acquiringAndReleasing)
     }
 
-    /// Something has happened that the thread has to look at.
+    /// Wakes the thread that looks after the disk, so that it polls.
     package func nudge() { wakeUp.signal() }
 
-    /// Whether it was asked for since the last time; the answer takes the wish away.
-    package func take() -> Bool { isWanted.exchange(false, ordering: .acquiringAndReleasing) }
+    /// Returns whether a stop was requested since the last call, and clears the request.
+    package func takeStopRequest() -> Bool {
+        isTakeDownRequested.exchange(false, ordering: .acquiringAndReleasing)
+    }
 
-    /// The signal that asked for it last; 0 if none did.
+    /// The signal that last requested a stop; 0 if none did.
     package var signal: Int32 { lastSignal.load(ordering: .relaxed) }
 
-    /// Whether it was asked for.
-    package var isSet: Bool { isWanted.load(ordering: .acquiring) }
+    /// Whether a stop is requested.
+    package var isStopRequested: Bool { isTakeDownRequested.load(ordering: .acquiring) }
 
-    /// To wait for either.
-    package var item: PollSource { .event(wakeUp) }
+    /// Ready when a request has been posted.
+    package var pollSource: PollSource { .event(wakeUp) }
 
-    /// Forgets what has been waited for.
+    /// Resets ``pollSource``; requests stay posted until they are taken.
     package func clear() { wakeUp.clear() }
 }

@@ -8,11 +8,11 @@ internal import NBDServer
 internal import Synchronization
 internal import SystemPackage
 
-/// Serves the sockets that its supervisor hands over.
+/// The worker process, which serves the sockets that its supervisor hands over.
 ///
-/// When the supervisor is gone it serves on as long as the kernel has the other end of one, or until
-/// SIGTERM. It does not free the disk's memory unless its supervisor says so, or nobody but itself can
-/// know of it.
+/// When the supervisor is gone, the worker goes on serving as long as the kernel has the other end of a
+/// socket, or until SIGTERM. It releases the disk's memory only when its supervisor has said so, or when no
+/// other process can know of the memory.
 package struct Worker {
     package let plan: DiskConfiguration
     package let serving: ServingConfiguration
@@ -29,56 +29,60 @@ package struct Worker {
         self.stop = stop
     }
 
-    /// Number of the control socket in the worker: the first after the standard ones.
-    package static var controlDescriptor: CInt { 3 }
+    /// The descriptor of the channel in the worker: the first after the standard ones.
+    package static var channelDescriptor: CInt { 3 }
 
-    /// Serves until it is told to stop, or gets a signal.
+    /// Serves until the supervisor asks it to stop, a signal does, or nothing is left to serve.
     package func run() throws(Failure) {
         CurrentProcess.markAsRootStorageDaemon()
-        let socket = DescriptorChannel(Descriptor(adopting: Self.controlDescriptor))
-        let control = WorkerChannel(socket, stop)
+        let socket = DescriptorChannel(Descriptor(adopting: Self.channelDescriptor))
+        let channel = WorkerChannel(socket, stop)
         let server = try EmbeddedServer(plan, serving, logger: logger) { number in
-            control.hasEnded(number)
+            channel.connectionEnded(number)
         }
-        control.tell(.ready(server.start))
-        let last = obey(control, server)
-        let isUnknown = last == nil && control.isUnused && !server.start.wasFound
+        channel.send(.ready(server.start))
+        let last = serveUntilStopped(channel, server)
+        let isUnknown = last == nil && channel.isUnused && !server.start.wasFound
         server.stop(isKept: last != .stopAndRemove && !isUnknown)
     }
 
-    /// Answers the message that ended it; nil when a signal did, or there is nothing left to serve.
-    private func obey(_ control: WorkerChannel, _ server: EmbeddedServer) -> WorkerMessage? {
-        var items = [stop.item, PollSource.input(control.socket.handle)]
-        while !stop.isSet {
+    /// Serves connections, and returns the message that has ended this; nil when a signal has, or nothing is
+    /// left to serve.
+    private func serveUntilStopped(_ channel: WorkerChannel, _ server: EmbeddedServer)
+        -> WorkerMessage?
+    {
+        var items = [stop.pollSource, PollSource.input(channel.socket.handle)]
+        while !stop.isStopRequested {
             guard let ready = try? PollSource.poll(items) else { continue }
             stop.clear()
-            if stop.takeFigures() { server.logFigures() }
+            if stop.takeStatisticsRequest() { server.logMemoryUse() }
             if ready.count > 1, ready[1] {
-                guard let received = try? control.socket.receive() else {
-                    logger.warning("the supervisor is gone; serving what is attached")
+                guard let received = try? channel.socket.receive() else {
+                    logger.warning("the supervisor is gone; serving the connections that exist")
                     items.removeLast()
                     stop.nudge()
                     continue
                 }
                 let message = WorkerMessage(decoding: received.bytes)
                 if message == .stopAndKeep || message == .stopAndRemove { return message }
-                if message == .serve { serve(received, control, server) }
+                if message == .serve { serve(received, channel, server) }
             }
-            if items.count == 1, control.isIdle { return nil }
+            if items.count == 1, channel.isIdle { return nil }
         }
         return nil
     }
 
     private func serve(
-        _ message: consuming DescriptorMessage, _ control: WorkerChannel, _ server: EmbeddedServer
+        _ message: consuming DescriptorMessage, _ channel: WorkerChannel, _ server: EmbeddedServer
     ) {
         guard let socket = message.socket else { return }
-        control.begins()
+        channel.connectionBegins()
         server.serve(socket)
     }
 }
 
-/// The way to the supervisor, for the server's threads too, and how many connections there are.
+/// The channel to the supervisor, and the number of connections. The main thread receives from it and counts
+/// connections as they begin; the server's threads send over it and count connections as they end.
 private final class WorkerChannel: Sendable {
     package let socket: DescriptorChannel
     private let stop: SupervisorMailbox
@@ -90,21 +94,21 @@ private final class WorkerChannel: Sendable {
         self.stop = stop
     }
 
-    /// A supervisor that is gone needs to be told nothing.
-    package func tell(_ message: WorkerMessage) { try? socket.send(message.encoded) }
+    /// Sends a message. A failure means that the supervisor is gone, and is ignored.
+    package func send(_ message: WorkerMessage) { try? socket.send(message.encoded) }
 
-    /// A connection is about to be served.
-    package func begins() { begun.wrappingAdd(1, ordering: .relaxed) }
+    /// Counts a connection that is about to be served.
+    package func connectionBegins() { begun.wrappingAdd(1, ordering: .relaxed) }
 
-    /// A connection has ended.
-    package func hasEnded(_ number: UInt64) {
+    /// Counts a connection that has ended, and reports it to the supervisor.
+    package func connectionEnded(_ number: UInt64) {
         ended.wrappingAdd(1, ordering: .relaxed)
-        tell(.ended(number))
+        send(.ended(number))
         stop.nudge()
     }
 
     /// Whether no connection is left.
     package var isIdle: Bool { begun.load(ordering: .relaxed) == ended.load(ordering: .relaxed) }
-    /// Whether there has never been one.
+    /// Whether there has never been a connection.
     package var isUnused: Bool { begun.load(ordering: .relaxed) == 0 }
 }

@@ -1,20 +1,21 @@
 internal import NBDServer
 
-/// Messages over the control socket: a letter, and for some of them a number. Both ends are the same
-/// program, though perhaps not of the same version: what is not known is passed over.
+/// A message over the channel between supervisor and worker: a letter, followed by numbers in some messages.
+/// Both ends are the same program, but possibly of different versions; unknown messages are ignored.
 package enum WorkerMessage: Equatable {
-    /// To the worker, with a socket: serve it.
+    /// To the worker: serve the socket that comes with this message.
     case serve
-    /// To the worker: stop, and keep the memory under its name.
+    /// To the worker: stop, and keep the backing.
     case stopAndKeep
-    /// To the worker: stop, and free the memory.
+    /// To the worker: stop, and release the memory.
     case stopAndRemove
     /// From the worker: ready for sockets.
     case ready(InitialDiskState)
-    /// From the worker: a connection has ended; they are numbered in the order of their coming.
+    /// From the worker: a connection has ended. Connections are numbered in the order in which the worker has
+    /// received them.
     case ended(UInt64)
 
-    /// The message as it travels.
+    /// The bytes of the message on the channel.
     package var encoded: [UInt8] {
         switch self {
         case .serve: [UInt8(ascii: "S")]
@@ -37,7 +38,7 @@ package enum WorkerMessage: Equatable {
         bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
 
-    /// Nil for what is none.
+    /// Decodes a message; nil when the bytes are not one.
     package init?(decoding bytes: [UInt8]) {
         switch (bytes.first, bytes.count) {
         case (UInt8(ascii: "S"), 1): self = .serve

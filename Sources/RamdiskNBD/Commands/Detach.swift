@@ -52,7 +52,7 @@ struct Detach: ParsableCommand {
                 throw .unavailable(
                     "\(device) was brought up by `ramdisk-nbd up`: use ramdisk-nbd down \(device)")
             }
-            if record.remote != nil, !force || !record.owner.isRunning {
+            if record.remote != nil, !force || !record.supervisor.isRunning {
                 return try TakeDown(directory: directory, logger: log.quietLogger, isForced: force)(
                     record)
             }
@@ -60,7 +60,7 @@ struct Detach: ParsableCommand {
         let claim = try DeviceTeardown.claimAfterServer(device, isForced: force)
         var driver = try openDriver()
         try DeviceTeardown.disconnect(device, &driver)
-        claim.end()
+        claim.release()
         guard !DeviceTeardown.awaitEnd(of: device, milliseconds: 2_000) else { return }
         log.quietLogger.warning(
             "\(device) is detached; the device stays \(DeviceTeardown.reason(whyHeld: device))")
@@ -73,7 +73,7 @@ struct Detach: ParsableCommand {
         let records = directory.records.filter {
             $0.identifier == identifier && $0.device == device
         }
-        return records.first(where: \.owner.isRunning) ?? records.first
+        return records.first(where: \.supervisor.isRunning) ?? records.first
     }
 
     /// A device that another program has attached without a text.

@@ -55,7 +55,7 @@ struct DiskRow: Sendable, Equatable {
             let second = $1.device.flatMap(NBDDevice.init(path:))?.index ?? .max
             return first < second
         }
-        let known = Set(records.flatMap { [$0.owner.pid, $0.worker?.pid ?? 0] })
+        let known = Set(records.flatMap { [$0.supervisor.pid, $0.worker?.pid ?? 0] })
         return attached + served(besides: known)
     }
 
@@ -85,12 +85,12 @@ struct DiskRow: Sendable, Equatable {
         backing = record.backing?.name
         server = record.remote
         fileSystem = fileSystem ?? record.fileSystem
-        let isRunning = record.owner.isRunning
+        let isRunning = record.supervisor.isRunning
         state =
             record.isDetaching
             ? .detaching
             : !isRunning ? .orphaned : device == nil ? .starting : server == nil ? .up : .watched
-        process = isRunning ? record.owner.pid : nil
+        process = isRunning ? record.supervisor.pid : nil
         worker = record.worker.flatMap { $0.isRunning ? $0.pid : nil }
     }
 

@@ -1,0 +1,75 @@
+import Glibc
+import LinuxHost
+import LinuxIO
+import NBDKernel
+import NBDServer
+import ServerHost
+import Testing
+
+@testable import KernelDisks
+
+@Suite("Records and messages")
+struct DiskRecordTests {
+    @Test("a record is read as it was written, whatever a path contains")
+    func record() throws {
+        var record = DiskRecord(supervisor: ProcessIdentity(pid: 7, start: 123))
+        #expect(DiskRecord(text: record.text, token: record.token) == record)
+        record.identifier = "ramdisk-nbd:memory=00"
+        record.worker = ProcessIdentity(pid: 8, start: 124)
+        record.device = NBDDevice(index: 3)
+        record.size = 1 << 40
+        record.mountPoint = "/mnt/with space,\nline\\n and \\ end"
+        record.madeDirectories = 2
+        record.isDetaching = true
+        record.remote = "nbd://host/name"
+        record.fileSystem = "ext4"
+        record.backing = BackingConfiguration(name: "a", directory: "/dev/shm/x", isKept: true)
+        record.usesReservedPages = true
+        record.queues = 4
+        record.log = "/run/log"
+        #expect(DiskRecord(text: record.text, token: record.token) == record)
+    }
+
+    @Test("a backing has one path, however its directory is spelled")
+    func backingPath() throws {
+        let directory = try temporaryDirectory()
+        defer { removeDirectory(directory) }
+        let link = "\(directory)/link"
+        #expect(unsafe symlink(directory, link) == 0)
+        let paths = [
+            directory, "\(directory)/", "\(directory)/../\(directory.split(separator: "/").last!)",
+            link,
+        ]
+        .map { BackingConfiguration(name: "a", directory: $0, isKept: false).path(false) }
+        #expect(Set(paths) == ["\(directory)/a"])
+    }
+
+    @Test(
+        "a text without a supervisor is not a record",
+        arguments: ["", "identifier x\n", "supervisor 7\nidentifier x\n", "supervisor\n"])
+    func noRecord(text: String) {
+        #expect(DiskRecord(text: text, token: "") == nil)
+    }
+
+    @Test("a message is read as it was written, and no other bytes are a message")
+    func messages() {
+        var start = InitialDiskState(isBlank: false, wasFound: false)
+        start.sectorSize = 512
+        start.identity = .random()
+        let messages: [WorkerMessage] = [
+            .serve, .stopAndKeep, .stopAndRemove, .ready(start), .ended(0), .ended(.max),
+            .ended(0x0102_0304),
+            .ready(InitialDiskState(isBlank: true, wasFound: false)),
+            .ready(InitialDiskState(isBlank: false, wasFound: true)),
+        ]
+        for message in messages {
+            let bytes = message.encoded
+            #expect(WorkerMessage(decoding: bytes) == message)
+            for count in 0..<bytes.count {
+                #expect(WorkerMessage(decoding: Array(bytes.prefix(count))) == nil)
+            }
+            #expect(WorkerMessage(decoding: bytes + [0]) == nil)
+        }
+        #expect(WorkerMessage(decoding: [UInt8(ascii: "x")]) == nil)
+    }
+}

@@ -1,0 +1,105 @@
+import Glibc
+import LinuxHost
+import Logging
+import NBDKernel
+import ProgramSupport
+import ServerHost
+import Testing
+
+@testable import KernelDisks
+
+@Suite("Taking down a disk whose supervisor is gone")
+struct TakeDownTests {
+    /// A process that cannot exist: Linux has smaller pids only. proc(5), `pid_max`
+    private let dead = ProcessIdentity(pid: 1 << 22, start: 1)
+    private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+    @Test("writes to the worker if it runs, serves a backing again if not, and else only detaches")
+    func method() {
+        var record = DiskRecord(supervisor: dead)
+        #expect(TakeDown.OrphanMethod(for: record, isWorkerRunning: false) == .disconnect)
+        record.backing = BackingConfiguration(name: "a", isKept: false)
+        #expect(TakeDown.OrphanMethod(for: record, isWorkerRunning: true) == .detach)
+        #expect(TakeDown.OrphanMethod(for: record, isWorkerRunning: false) == .serveAgain)
+        record.backing?.isKept = true
+        #expect(TakeDown.OrphanMethod(for: record, isWorkerRunning: false) == .serveAgain)
+        record = DiskRecord(supervisor: dead)
+        record.remote = "nbd://host"
+        #expect(TakeDown.OrphanMethod(for: record, isWorkerRunning: false) == .disconnect)
+    }
+
+    @Test("removes the worker, the directories and the record when there is no device")
+    func noDevice() throws {
+        let path = try temporaryDirectory()
+        defer { removeDirectory(path) }
+        let directory = RuntimeDirectory(path: path)
+        let worker = try ChildProcess("sleep", ["60"], streams: [.null, .null, .null])
+        var record = DiskRecord(supervisor: dead)
+        record.worker = ProcessIdentity(running: worker.pid)
+        record.mountPoint = "\(path)/made/too"
+        record.madeDirectories = try Directory.makeAll(record.mountPoint!)
+        try directory.write(record)
+        try TakeDown(directory: directory, logger: logger, isForced: false)(record)
+        #expect(try worker.wait() == .killed(SIGTERM))
+        #expect(!Directory.exists(path))
+    }
+
+    private func configuration(_ directory: String) -> KernelDiskConfiguration {
+        KernelDiskConfiguration(
+            disk: DiskConfiguration(
+                name: "", size: nil, isSparse: true, isReadOnly: false, load: nil,
+                backing: BackingConfiguration(name: "a", directory: directory, isKept: false)),
+            fileSystem: .none, queues: 1, requestTimeout: 2, deadConnectionTimeout: 300)
+    }
+
+    @Test("is not confused with a disk that is up: its supervisor and worker stay")
+    func living() throws {
+        let path = try temporaryDirectory()
+        defer { removeDirectory(path) }
+        let directory = RuntimeDirectory(path: path)
+        let plan = configuration(path)
+        let worker = try ChildProcess("sleep", ["60"], streams: [.null, .null, .null])
+        var record = DiskRecord(supervisor: .current)
+        record.backing = plan.disk.backing
+        record.worker = ProcessIdentity(running: worker.pid)
+        try directory.write(record)
+        let error = #expect(throws: Failure.self) {
+            _ = try OrphanedDisk.endOrphanedWorkers(of: plan, directory)
+        }
+        #expect(error?.sentence.contains("is up already") == true)
+        #expect(record.worker?.isRunning == true)
+        record.isDetaching = true
+        try directory.write(record)
+        let other = #expect(throws: Failure.self) {
+            _ = try OrphanedDisk.endOrphanedWorkers(of: plan, directory)
+        }
+        #expect(other?.sentence.contains("is being taken down") == true)
+        record.worker?.signal(SIGKILL)
+        _ = try worker.wait()
+    }
+
+    @Test(
+        "ends the worker of the wanted backing before the next one may hold it, and no other worker"
+    )
+    func orphans() throws {
+        let path = try temporaryDirectory()
+        defer { removeDirectory(path) }
+        let directory = RuntimeDirectory(path: path)
+        let plan = configuration(path)
+        let worker = try ChildProcess("sleep", ["60"], streams: [.null, .null, .null])
+        let other = try ChildProcess("sleep", ["60"], streams: [.null, .null, .null])
+        var record = DiskRecord(supervisor: dead)
+        record.backing = plan.disk.backing
+        record.worker = ProcessIdentity(running: worker.pid)
+        var otherRecord = DiskRecord(supervisor: dead)
+        otherRecord.backing = BackingConfiguration(name: "b", directory: path, isKept: false)
+        otherRecord.worker = ProcessIdentity(running: other.pid)
+        try directory.write(record)
+        try directory.write(otherRecord)
+        #expect(try OrphanedDisk.endOrphanedWorkers(of: plan, directory) == [record])
+        #expect(try worker.wait() == .killed(SIGTERM))
+        #expect(otherRecord.worker?.isRunning == true)
+        otherRecord.worker?.signal(SIGKILL)
+        _ = try other.wait()
+    }
+}
