@@ -1,15 +1,16 @@
-// docs/PROTOCOL.md points from its rows to cases: what it points to has to be there.
+// Checks that each case that a row of docs/reference/protocol.md names exists, and that each case has a row.
 
 import Conformance
 import Foundation
 import Testing
 
-@Suite("docs/PROTOCOL.md and the cases")
+@Suite("docs/reference/protocol.md and the cases")
 struct DocumentTests {
     /// Patterns of names behind "cases:" in the rows: `opt-list`, `opt-abort*`, `*-read-beyond-end`.
     private static let patterns: [String] = {
         let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-        let text = (try? String(contentsOfFile: "/\(root)/docs/PROTOCOL.md", encoding: .utf8)) ?? ""
+        let path = "/\(root)/docs/reference/protocol.md"
+        let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
         return text.split(separator: "\n").flatMap { line -> [String] in
             guard let start = line.range(of: "cases: ") else { return [] }
             return line[start.upperBound...].split(separator: "`").enumerated()

@@ -169,11 +169,11 @@ no_request_over() {
         fail "a request took $longest ms ($count were finished, $unfinished were not)"
 }
 
-# install_unit FILE NAME SED...: a unit of scripts/systemd, changed by the SED expressions.
+# install_unit FILE NAME SED...: a unit of contrib/systemd, changed by the SED expressions.
 install_unit() {
     local expressions=() expression
     for expression in "${@:3}"; do expressions+=(-e "$expression"); done
-    sed "${expressions[@]}" -e '' "$repository/scripts/systemd/$1" >"/etc/systemd/system/$2"
+    sed "${expressions[@]}" -e '' "$repository/contrib/systemd/$1" >"/etc/systemd/system/$2"
     systemctl daemon-reload
 }
 

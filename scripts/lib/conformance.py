@@ -231,8 +231,8 @@ tmpfs, ramdisk-nbd also with a sparse disk of 1 TiB beside a second export.
 
 {table(results)}
 """
-    (ROOT / "docs/CONFORMANCE.md").write_text(text)
-    protocol = ROOT / "docs/PROTOCOL.md"
+    (ROOT / "docs/reference/conformance.md").write_text(text)
+    protocol = ROOT / "docs/reference/protocol.md"
     begin, end = "<!-- conformance: begin -->", "<!-- conformance: end -->"
     before, _, rest = protocol.read_text().partition(begin)
     after = rest.partition(end)[2]

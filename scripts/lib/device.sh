@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The kernel's nbd devices: which is free, attach, detach. Sourced after server.sh, by the chapter
+# The kernel's nbd devices: which is free, attach, detach. Sourced after server.sh, by the demo
 # and by the kernel tests.
 
 # first_free_device: prints the first /dev/nbdN that nothing is attached to.

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Starts and stops the server under test. Sourced by the chapter and by the kernel tests.
+# Starts and stops the server under test. Sourced by the demo and by the kernel tests.
 #
 # RAMDISK_NBD names the program; without it, it is the repository's release build.
 
