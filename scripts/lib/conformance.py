@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import peers
+
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = "64M"
 # The key of a client that no case plays: the cases cover what a server does before TLS.
@@ -82,7 +84,7 @@ def encrypted(command):
 
 
 def nbdkit(*options):
-    return lambda directory, socket: ["nbdkit", "-f", "-U", str(socket), *options, "memory", SIZE]
+    return lambda directory, socket: peers.nbdkit(socket, SIZE, *options)
 
 
 def qemu(*options):
@@ -90,29 +92,24 @@ def qemu(*options):
         image = directory / "image"
         with open(image, "wb") as file:
             file.truncate(64 << 20)
-        return ["qemu-nbd", "-f", "raw", "-t", "-e", "0", "--discard=unmap", *options,
-                "-k", str(socket), str(image)]
+        return peers.qemu_nbd(socket, image, *options)
     return command
 
 
 def nbd_server(*lines, certificates_by=None):
     def command(directory, socket):
-        configuration = directory / "configuration"
-        exports = tls = ""
+        tls = []
         if certificates_by:  # nbd-server does not support pre-shared keys.
             files = directory / "certificates"
             subprocess.run([certificates_by, "tls", "init", files], check=True, stdout=subprocess.DEVNULL)
-            tls = (f"certfile = {files}/server-cert.pem\nkeyfile = {files}/server-key.pem\n"
-                   f"cacertfile = {files}/ca-cert.pem\nforce_tls = true\n")
-        for name in ["disk", "other"]:
-            with open(directory / name, "wb") as file:
+            tls = [f"certfile = {files}/server-cert.pem", f"keyfile = {files}/server-key.pem",
+                   f"cacertfile = {files}/ca-cert.pem", "force_tls = true"]
+        images = {name: directory / name for name in ["disk", "other"]}
+        for image in images.values():
+            with open(image, "wb") as file:
                 file.truncate(64 << 20)
-            exports += "\n".join(
-                [f"[{name}]", f"exportname = {directory / name}", "flush = true", "fua = true",
-                 "trim = true", *lines, ""])
-        configuration.write_text(
-            f"[generic]\nunixsock = {socket}\nduallisten = false\nallowlist = true\n{tls}{exports}")
-        return ["nbd-server", "-C", str(configuration), "-p", str(directory / "pid")]
+        return peers.nbd_server(socket, directory, images, ["allowlist = true", *tls],
+                                ["flush = true", "fua = true", "trim = true", *lines])
     return command
 
 
