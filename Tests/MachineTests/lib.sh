@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# What the machine tests share. Each sources it first. A test runs as root inside the machine that
-# scripts/machine-tests boots; nobody else uses the machine.
+# Functions for the machine tests; each sources this file first. A test runs as root in the machine that
+# scripts/machine-tests boots, and no other test uses that machine at the same time.
 #
-# A test says what it checks with `checking`, and ends at the first wrong thing: the machine is then
-# thrown away. After a test that passed the machine is used again, so the end of a test checks that
-# nothing is left. A test whose machine has to end in between calls `end_machine_by`; it is then run
-# again, with the number of the next phase as its argument.
+# A test prints what it checks with `checking`, and ends at the first failure; the next test then gets a new machine.
+# After a test that passed, the next one uses the same machine, so the end of a test checks that it has left nothing
+# behind. A test that needs a reboot calls `end_machine_by`; scripts/machine-tests then runs it again, with the number of
+# the next phase as its argument.
 set -euo pipefail
 
 if [[ ${IN_MACHINE-} != yes ]]; then
@@ -40,7 +40,7 @@ fail() {
     exit 1
 }
 
-# quietly MESSAGE COMMAND...: what COMMAND prints matters only when it fails, which MESSAGE says.
+# quietly MESSAGE COMMAND...: runs COMMAND, and shows its output only if it fails, with MESSAGE.
 quietly() {
     "${@:2}" >"$scratch/printed" 2>&1 || {
         cat "$scratch/printed" >&2
@@ -110,7 +110,7 @@ kernel_log_lacks() {
     fi
 }
 
-# What the kernel says when a disk goes away under somebody, or a request waits too long.
+# Kernel messages about a disk that disappears while it is in use, or about a request that waits too long.
 kernel_errors='nbd.*(I/O error|invalid socket|timed out|stuck|not configured|Receive control failed)|I/O error.*nbd|EXT4-fs error|Aborting journal'
 
 # The kernel's block events note each request's way; nbd's major number is 43. They are read with
@@ -177,8 +177,8 @@ install_unit() {
     systemctl daemon-reload
 }
 
-# end_machine_by reboot|poweroff: the test is run again, in its next phase, when the machine is back.
-# What the console said until its end is then in /run/machine-tests/console.last.
+# end_machine_by reboot|poweroff: ends the machine. scripts/machine-tests runs the test again after the boot, in its next
+# phase. /run/machine-tests/console.last then has the console's output of the shutdown.
 end_machine_by() {
     continues=yes
     # Later than this script's status is delivered.
@@ -194,7 +194,7 @@ ended_quietly() {
     ! grep -aE "$kernel_errors|Failed unmounting|timed out. Killing|Failed to unmount|remounting read-only" \
         "$console" | grep -av "timed out, retrying" >"$scratch/lines" || {
         head -n 10 "$scratch/lines" >&2
-        fail "the machine did not end quietly"
+        fail "the shutdown was not quiet"
     }
 }
 
@@ -232,7 +232,7 @@ finish() {
     exit "$status"
 }
 
-# After a failure: what the program and the kernel had to say.
+# Prints the logs of the program and of the kernel after a failure.
 tell_more() {
     echo "The list of disks:" >&2
     ramdisk list >&2 || true
