@@ -8,7 +8,7 @@ public enum Level: String, Sendable, CaseIterable {
 
 /// A rule of the specification and the conversation that tries it.
 public struct ConformanceCase: Sendable, CustomStringConvertible {
-    /// Its name, unique and the same for ever: what docs/reference/protocol.md points to.
+    /// Its name, unique and the same for ever: what docs/PROTOCOL.md points to.
     public let name: String
     /// How strongly the rule is meant.
     public let level: Level

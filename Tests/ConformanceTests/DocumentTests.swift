@@ -1,4 +1,4 @@
-// Checks that each case that a row of docs/reference/protocol.md names exists, and that each case has a row.
+// docs/PROTOCOL.md points from its rows to cases: what it points to has to be there.
 
 import Conformance
 import Foundation

@@ -110,7 +110,7 @@ kernel_log_lacks() {
     fi
 }
 
-# Kernel messages about a disk that disappears while it is in use, or about a request that waits too long.
+# What the kernel says when a disk goes away under somebody, or a request waits too long.
 kernel_errors='nbd.*(I/O error|invalid socket|timed out|stuck|not configured|Receive control failed)|I/O error.*nbd|EXT4-fs error|Aborting journal'
 
 # The kernel's block events note each request's way; nbd's major number is 43. They are read with

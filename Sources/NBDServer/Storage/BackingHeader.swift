@@ -1,7 +1,7 @@
 // The first bytes of a backing: what is kept in it, so that the next server can tell whether it may
 // serve it.
 //
-// Little endian, at the file's start; docs/internals/storage.md has it as a table. All but the last word
+// Little endian, at the file's start; docs/ARCHITECTURE.md has it as a table. All but the last word
 // is written once, before the file has a name, and never again. The last one says who has it open; it
 // is one aligned word, so that whoever is killed leaves it as it was or as it should be.
 
