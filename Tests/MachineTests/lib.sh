@@ -177,8 +177,8 @@ install_unit() {
     systemctl daemon-reload
 }
 
-# end_machine_by reboot|poweroff: ends the machine. scripts/machine-tests runs the test again after the boot, in its next
-# phase. /run/machine-tests/console.last then has the console's output of the shutdown.
+# end_machine_by reboot|poweroff: the test is run again, in its next phase, when the machine is back.
+# What the console said until its end is then in /run/machine-tests/console.last.
 end_machine_by() {
     continues=yes
     # Later than this script's status is delivered.
@@ -194,7 +194,7 @@ ended_quietly() {
     ! grep -aE "$kernel_errors|Failed unmounting|timed out. Killing|Failed to unmount|remounting read-only" \
         "$console" | grep -av "timed out, retrying" >"$scratch/lines" || {
         head -n 10 "$scratch/lines" >&2
-        fail "the shutdown was not quiet"
+        fail "the machine did not end quietly"
     }
 }
 
