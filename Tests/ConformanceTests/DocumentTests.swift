@@ -2,12 +2,13 @@ import Conformance
 import Foundation
 import Testing
 
-@Suite("docs/PROTOCOL.md and the cases")
+@Suite("docs/reference/protocol.md and the cases")
 struct DocumentTests {
     /// The patterns of case names after "cases:" in the rows: `opt-list`, `opt-abort*`, `*-read-beyond-end`.
     private static let patterns: [String] = {
         let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-        let text = (try? String(contentsOfFile: "/\(root)/docs/PROTOCOL.md", encoding: .utf8)) ?? ""
+        let path = "/\(root)/docs/reference/protocol.md"
+        let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
         return text.split(separator: "\n").flatMap { line -> [String] in
             guard let start = line.range(of: "cases: ") else { return [] }
             return line[start.upperBound...].split(separator: "`").enumerated()

@@ -61,7 +61,7 @@ sleep 4
 start_far_server
 load_ended_well
 
-checking "attach --stay ends with the device when it is told to"
+checking "attach --stay detaches the device on SIGTERM"
 kill -TERM "$keeper"
 wait_until 30 process_gone "$keeper" || fail "the keeper does not end"
 wait_until 15 device_detached /dev/nbd5 || fail "it is still attached"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# `down` while somebody has the device open, without having mounted it: the disk is detaching, which
-# `list` says, the kernel log stays quiet, and it ends when the device is closed (B4).
+# `down` while a program has the device open without a mount: `list` shows the disk as detaching, the kernel log stays
+# quiet, and the disk is gone when the program closes the device (B4).
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
 list_is_empty() { [[ $(ramdisk list --json | tr -d ' \n') == "[]" ]]; }
@@ -24,7 +24,7 @@ for options in "" "--supervise"; do
     state_is "$device" detaching || fail "list says: $(ramdisk list)"
     lines=$(kernel_log | grep -c nbd || true)
     ((lines <= 10)) || { kernel_log | tail -n 5 >&2; fail "$lines lines of the kernel log in 10 seconds"; }
-    kernel_log_lacks "cannot reconfigure" "reconnections that nobody should want"
+    kernel_log_lacks "cannot reconfigure" "reconnections that no process should attempt"
 
     checking "it ends when the device is closed"
     end_job "$opener"

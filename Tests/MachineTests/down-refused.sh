@@ -43,5 +43,5 @@ refused "." down "$device"
 unchanged "another namespace, by the device"
 end_job "$job"
 
-checking "with nobody left it goes down"
+checking "without users it goes down"
 wait_until 10 ramdisk down /mnt/r || fail "down failed"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The serve unit with a mount by nbd-client on it, ordered by the lines of /etc/fstab that the README gives
-# (B10): there after the boot; at the end unmounted first, then detached, then the server stops.
+# The unit of `serve` with a mount by nbd-client, ordered by the lines of docs/guide/kernel-disks.md (B10): mounted after
+# the boot; at shutdown unmounted first, then detached, then the server stops.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
 everything_is_there() {

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# What the machine tests share. Each sources it first. A test runs as root inside the machine that
-# scripts/machine-tests boots; nobody else uses the machine.
+# Functions for the machine tests; each sources this file first. A test runs as root in the machine that
+# scripts/machine-tests boots, and no other test uses that machine at the same time.
 #
-# A test says what it checks with `checking`, and ends at the first wrong thing: the machine is then
-# thrown away. After a test that passed the machine is used again, so the end of a test checks that
-# nothing is left. A test whose machine has to end in between calls `end_machine_by`; it is then run
-# again, with the number of the next phase as its argument.
+# A test prints what it checks with `checking`, and ends at the first failure; the next test then gets a new machine.
+# After a test that passed, the next one uses the same machine, so the end of a test checks that it has left nothing
+# behind. A test that needs a reboot calls `end_machine_by`; scripts/machine-tests then runs it again, with the number of
+# the next phase as its argument.
 set -euo pipefail
 
 if [[ ${IN_MACHINE-} != yes ]]; then
@@ -40,7 +40,7 @@ fail() {
     exit 1
 }
 
-# quietly MESSAGE COMMAND...: what COMMAND prints matters only when it fails, which MESSAGE says.
+# quietly MESSAGE COMMAND...: runs COMMAND, and shows its output only if it fails, with MESSAGE.
 quietly() {
     "${@:2}" >"$scratch/printed" 2>&1 || {
         cat "$scratch/printed" >&2
@@ -180,11 +180,11 @@ no_request_over() {
         fail "a request took $longest_seen ms ($count were finished, $unfinished were not)"
 }
 
-# install_unit FILE NAME SED...: a unit of scripts/systemd, changed by the SED expressions.
+# install_unit FILE NAME SED...: a unit of contrib/systemd, changed by the SED expressions.
 install_unit() {
     local expressions=() expression
     for expression in "${@:3}"; do expressions+=(-e "$expression"); done
-    sed "${expressions[@]}" -e '' "$repository/scripts/systemd/$1" >"/etc/systemd/system/$2"
+    sed "${expressions[@]}" -e '' "$repository/contrib/systemd/$1" >"/etc/systemd/system/$2"
     systemctl daemon-reload
 }
 
@@ -251,7 +251,7 @@ finish() {
     exit "$status"
 }
 
-# After a failure: what the program and the kernel had to say.
+# Prints the logs of the program and of the kernel after a failure.
 tell_more() {
     echo "The list of disks:" >&2
     ramdisk list >&2 || true

@@ -1,6 +1,6 @@
 #!/bin/bash
-# `systemctl stop` of the unit while somebody is in the mount point: the stop is remembered, and the disk goes
-# down by itself when the user leaves (B7).
+# `systemctl stop` of the unit while a process is in the mount point: `up` remembers the stop, and takes the disk down
+# when the process leaves (B7).
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
 unit=ramdisk-nbd-up.service

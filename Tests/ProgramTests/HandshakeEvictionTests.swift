@@ -89,7 +89,7 @@ extension ProgramSuite {
                     try server.count("task") >= crowd.count
                 }
                 let cost = server.memory("RssAnon") - before
-                // docs/ARCHITECTURE.md, "Limits": what a connection has.
+                // docs/internals/architecture.md, "Limits": what a connection has.
                 #expect(cost < crowd.count * 700 << 10, "\(cost) bytes")
             }
         }

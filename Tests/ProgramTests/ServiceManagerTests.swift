@@ -130,7 +130,7 @@ extension ProgramSuite {
         @Test("has units that systemd understands")
         func units() async throws {
             let units = URL(filePath: #filePath).deletingLastPathComponent()
-                .appending(path: "../../scripts/systemd").standardized.path
+                .appending(path: "../../contrib/systemd").standardized.path
             let directory = try TemporaryDirectory()
             // The program is not installed where the unit looks for it.
             let names = ["ramdisk-nbd.socket", "ramdisk-nbd.service", "ramdisk-nbd-up.service"]

@@ -1,4 +1,4 @@
-"""Runs nbd-conformance against servers, and writes down who passes what."""
+"""Runs nbd-conformance against servers, and writes the tables of results."""
 import argparse
 import json
 import os
@@ -10,11 +10,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import peers
+
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = "64M"
-# The key of a client that none of the cases is: they see what there is without TLS.
+# The key of a client that no case plays: the cases cover what a server does before TLS.
 KEYS = "alice:" + "5a" * 32 + "\n"
-# Seconds for a server that says nothing; some never do.
+# Seconds to wait for a silent server; some never reply.
 PATIENCE = "2"
 MARKS = {"passed": "yes", "failed": "**no**", "not offered": "-"}
 
@@ -30,7 +32,7 @@ class Server:
 
     def run(self, tool):
         """The results of all cases."""
-        # A directory in memory, for those that serve a file.
+        # A directory in memory, for servers that serve a file.
         with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="nbd-conformance.") as name:
             directory = Path(name)
             socket = directory / "socket"
@@ -58,7 +60,7 @@ class Server:
 
     def stop(self, process, directory):
         pid_file = directory / "pid"
-        if pid_file.exists():  # It has gone into the background.
+        if pid_file.exists():  # The server runs in the background.
             os.kill(int(pid_file.read_text()), 15)
         elif process.poll() is None:
             process.terminate()
@@ -74,7 +76,7 @@ def ours(program, *options):
 
 
 def encrypted(command):
-    """The same with a file of keys, keys.psk, in the directory that options call DIRECTORY."""
+    """Returns the same command with a file keys.psk in the directory that options call DIRECTORY."""
     def with_keys(directory, socket):
         (directory / "keys.psk").write_text(KEYS)
         return [part.replace("DIRECTORY", str(directory)) for part in command(directory, socket)]
@@ -82,7 +84,7 @@ def encrypted(command):
 
 
 def nbdkit(*options):
-    return lambda directory, socket: ["nbdkit", "-f", "-U", str(socket), *options, "memory", SIZE]
+    return lambda directory, socket: peers.nbdkit(socket, SIZE, *options)
 
 
 def qemu(*options):
@@ -90,29 +92,24 @@ def qemu(*options):
         image = directory / "image"
         with open(image, "wb") as file:
             file.truncate(64 << 20)
-        return ["qemu-nbd", "-f", "raw", "-t", "-e", "0", "--discard=unmap", *options,
-                "-k", str(socket), str(image)]
+        return peers.qemu_nbd(socket, image, *options)
     return command
 
 
 def nbd_server(*lines, certificates_by=None):
     def command(directory, socket):
-        configuration = directory / "configuration"
-        exports = tls = ""
-        if certificates_by:  # It knows no keys.
+        tls = []
+        if certificates_by:  # nbd-server does not support pre-shared keys.
             files = directory / "certificates"
             subprocess.run([certificates_by, "tls", "init", files], check=True, stdout=subprocess.DEVNULL)
-            tls = (f"certfile = {files}/server-cert.pem\nkeyfile = {files}/server-key.pem\n"
-                   f"cacertfile = {files}/ca-cert.pem\nforce_tls = true\n")
-        for name in ["disk", "other"]:
-            with open(directory / name, "wb") as file:
+            tls = [f"certfile = {files}/server-cert.pem", f"keyfile = {files}/server-key.pem",
+                   f"cacertfile = {files}/ca-cert.pem", "force_tls = true"]
+        images = {name: directory / name for name in ["disk", "other"]}
+        for image in images.values():
+            with open(image, "wb") as file:
                 file.truncate(64 << 20)
-            exports += "\n".join(
-                [f"[{name}]", f"exportname = {directory / name}", "flush = true", "fua = true",
-                 "trim = true", *lines, ""])
-        configuration.write_text(
-            f"[generic]\nunixsock = {socket}\nduallisten = false\nallowlist = true\n{tls}{exports}")
-        return ["nbd-server", "-C", str(configuration), "-p", str(directory / "pid")]
+        return peers.nbd_server(socket, directory, images, ["allowlist = true", *tls],
+                                ["flush = true", "fua = true", "trim = true", *lines])
     return command
 
 
@@ -146,7 +143,7 @@ def servers(program, with_peers):
 
 
 def merge(runs):
-    """What a server does over all its shapes: a failure counts, then a pass."""
+    """The outcome of each case over all shapes of a server: a failure wins, then a pass."""
     order = ["not offered", "passed", "failed"]
     merged = {}
     for cases in runs:
@@ -181,7 +178,7 @@ def summary(results, versions):
 
 
 def failures(results):
-    """What each server does otherwise, in sentences."""
+    """The departures of each server, in sentences."""
     parts = []
     for title, merged in results.items():
         failed = [case for case in merged.values() if case["outcome"] == "failed"]
@@ -211,28 +208,27 @@ def table(results):
 def write(results, versions):
     text = f"""# Conformance
 
-What the NBD specification says, case by case, and which servers do it. Made by
-`scripts/conformance --peers`; the cases are in `Tests/Conformance/Cases`, and `nbd-conformance URI` tries them on
-any server.
+What the NBD specification says, case by case, and which servers follow it. `scripts/conformance --peers` writes this
+file. The cases are in `Tests/Conformance/Cases`, and `nbd-conformance URI` tries them on any server.
 
-A rule that is about something a server does not offer counts neither for nor against it ("-"). A SHOULD may be
-handled otherwise for a reason, so "other" is no fault by itself.
+A rule about a feature that a server does not offer counts neither for nor against it ("-"). A server may depart from a
+SHOULD for a reason, so "other" is not a fault by itself.
 
 {summary(results, versions)}
 
-Each server was tried writable, read-only, and with TLS as a must, of which the cases see what there is before
-TLS: nbdkit with its memory plugin, qemu-nbd and nbd-server with a file on a
-tmpfs, ramdisk-nbd also with a sparse disk of 1 TiB beside a second export.
+Each server was tried writable, read-only, and with TLS required (there the cases cover what happens before TLS): nbdkit
+with its memory plugin, qemu-nbd and nbd-server with a file on a tmpfs, ramdisk-nbd also with a sparse disk of 1 TiB
+beside a second export.
 
-## What was done otherwise
+## Departures
 
 {failures(results)}
 ## All cases
 
 {table(results)}
 """
-    (ROOT / "docs/CONFORMANCE.md").write_text(text)
-    protocol = ROOT / "docs/PROTOCOL.md"
+    (ROOT / "docs/reference/conformance.md").write_text(text)
+    protocol = ROOT / "docs/reference/protocol.md"
     begin, end = "<!-- conformance: begin -->", "<!-- conformance: end -->"
     before, _, rest = protocol.read_text().partition(begin)
     after = rest.partition(end)[2]
@@ -245,7 +241,7 @@ def main():
     parser.add_argument("--bin", type=Path, required=True)
     parser.add_argument("--peers", action="store_true")
     options = parser.parse_args()
-    # Who is told to stop stops its servers first.
+    # SIGTERM stops the servers first.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     tool = str(options.bin / "nbd-conformance")
     program = os.environ.get("RAMDISK_NBD") or str(options.bin / "ramdisk-nbd")

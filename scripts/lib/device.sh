@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# The kernel's nbd devices: which is free, attach, detach. Sourced after server.sh, by the chapter
-# and by the kernel tests.
+# The kernel's nbd devices: find a free one, attach, detach. Sourced after server.sh, by the demo and by the kernel
+# tests.
 
-# first_free_device: prints the first /dev/nbdN that nothing is attached to.
+# first_free_device: prints the first /dev/nbdN without a server.
 first_free_device() {
     local number device
     for ((number = 0; number < 64; number++)); do
@@ -12,7 +12,7 @@ first_free_device() {
             return
         fi
     done
-    echo "There is no free /dev/nbdN; is the kernel's nbd driver loaded (modprobe nbd)?" >&2
+    echo "There is no free /dev/nbdN. Is the kernel's nbd driver loaded (modprobe nbd)?" >&2
     return 1
 }
 
@@ -24,19 +24,19 @@ device_detached() {
     ! device_attached "$1"
 }
 
-# attach_device DEVICE OPTION...: nbd-client with OPTIONs, to the server that start_server started.
+# attach_device DEVICE OPTION...: attaches the server of start_server, by nbd-client with OPTIONs.
 attach_device() {
     # shellcheck disable=SC2154  # server.sh sets server_port
     nbd-client "${@:2}" localhost "$server_port" "$1" || return 1
     wait_until 10 device_ready "$1"
 }
 
-# nbd-client may be back a moment before the kernel has given the device its size.
+# nbd-client may return a moment before the kernel has set the device's size.
 device_ready() {
     device_attached "$1" && (($(<"/sys/block/${1#/dev/}/size") > 0))
 }
 
-# detach_device DEVICE: and back when the device is free again.
+# detach_device DEVICE: detaches it, and returns when it is free.
 detach_device() {
     nbd-client -d "$1" || return 1
     wait_until 10 device_detached "$1"

@@ -1,6 +1,6 @@
-# Puts the kernel's and the server's view of each request side by side. The first file is the output
-# of the function graph tracer with the clock "mono", the second that of `ramdisk-nbd trace --json`,
-# which says when it began on the same clock. Variable: device (as "43,0").
+# Prints the kernel's and the server's times of each request side by side. The first file is the output of the function
+# graph tracer with the clock "mono", the second that of `ramdisk-nbd trace --json`, whose first line has its start on
+# the same clock. Variable: device (such as "43,0").
 
 # The kernel's half: 3.816637 | 1) ... /* block_rq_issue: 43,0 WS 65536 () 65536 + 128 [...] */
 FNR == NR && index($0, "block_rq_issue: " device " ") {
@@ -25,7 +25,7 @@ FNR != NR && /"type": *"request"/ {
     if (value("command") == "flush") key = "flush 0 0"
     at = start + value("timeNanoseconds") / 1000
     for (i = 1; i <= requests; i++)
-        # Never before it was issued; the tracer rounds to microseconds.
+        # Never received before it was issued; the tracer rounds to microseconds.
         if (keys[i] == key && !(i in received) && at >= issued[i] - 1) {
             received[i] = at
             replied[i] = at + value("durationNanoseconds") / 1000
@@ -52,8 +52,8 @@ function add_issue(kind, sector, sectors, at) {
     issued[requests] = at
 }
 
-# As the server names it. The block layer's letters: R read, W write, D discard, and F alone a flush,
-# whose place means nothing.
+# Returns the server's name of a request. The block layer's letters: R read, W write, D discard; F alone is a flush,
+# whose offset has no meaning.
 function name_of(kind, sector, sectors,    command) {
     if (kind ~ /^F/ && sectors == 0) return "flush 0 0"
     sub(/^F/, "", kind)
@@ -69,7 +69,7 @@ function after(text) {
     return substr($0, index($0, text) + length(text))
 }
 
-# The value of a key of the line's JSON object: a number, or a text without its quotes.
+# Returns the value of a key of the line's JSON object: a number, or a string without its quotes.
 function value(key,    rest) {
     if (!match($0, "\"" key "\": *")) return ""
     rest = substr($0, RSTART + RLENGTH)

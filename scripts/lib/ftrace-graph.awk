@@ -1,6 +1,5 @@
-# Cuts one request out of the output of the function graph tracer: from the call that made it, over
-# the issue of the device's request of so many sectors, to its completion. Variables: device (as
-# "43,0") and sectors.
+# Cuts one request out of the output of the function graph tracer: from the call that submitted it to its completion.
+# Variables: device (such as "43,0"), and sectors, the size of the request.
 
 { line[NR] = $0 }
 
@@ -28,8 +27,8 @@ END {
     flush_repeated()
 }
 
-# Every line has its task: the notes about a change of task are left out. A function that is called
-# many times in a row is shown once, with a count.
+# Prints a line, without notes about a change of task, since every line has its task. Prints a function that is called
+# many times in a row once, with a count.
 function show(text,    name) {
     if (text ~ /^ ---/ || text ~ /=>/ || text ~ /^$/) return
     if (text ~ /\(\);$/) {

@@ -1,24 +1,24 @@
 # shellcheck shell=bash
-# The kernel's function graph tracer: borrowed, and given back as it was. Sourced by ftrace-walk.
+# Uses the kernel's function graph tracer, and restores its settings. Sourced by ftrace-walk.
 #
-# There is one such tracer in a kernel (instances of their own have it since Linux 6.13 only), so
-# everything that is changed is noted before. ftrace(5) is Documentation/trace/ftrace.rst in Linux.
+# A kernel has one such tracer (instances have one of their own only since Linux 6.13), so this notes every setting
+# before it changes one. Documentation/trace/ftrace.rst in Linux describes them.
 
 tracing=/sys/kernel/tracing
 
-# What is changed, in the order in which it is put back; the tracer itself goes first, since some of
-# the others refuse to change under it.
+# The settings that change. put_tracer_back turns off the tracer first, since some of the others refuse to change while
+# it is on.
 ftrace_settings=(tracing_on current_tracer trace_clock max_graph_depth options/funcgraph-abstime
     options/funcgraph-proc options/funcgraph-tail options/funcgraph-irqs options/funcgraph-overhead
     buffer_size_kb)
-# Lists of names: empty ones read as a comment.
+# Lists of names; an empty list reads as a comment.
 ftrace_lists=(set_ftrace_filter set_ftrace_notrace set_graph_function set_graph_notrace
     set_ftrace_pid)
 ftrace_events=(events/block/block_rq_issue/enable events/block/block_rq_complete/enable)
 
 declare -A ftrace_before=()
 
-# note_tracer: remembers every setting. False, with a reason, when somebody else is tracing.
+# note_tracer: notes every setting. Prints a reason and returns false if another program uses the tracer.
 note_tracer() {
     local name tracer
     if [[ ! -e $tracing/current_tracer ]]; then
@@ -26,7 +26,7 @@ note_tracer() {
     fi
     tracer=$(<"$tracing/current_tracer") || return 1
     if [[ $tracer != nop ]]; then
-        echo "The kernel's tracer \"$tracer\" is in use, and there is only one." >&2
+        echo "The kernel's tracer \"$tracer\" is in use by another program, and there is only one." >&2
         return 1
     fi
     for name in "${ftrace_settings[@]}" "${ftrace_lists[@]}" "${ftrace_events[@]}"; do
@@ -34,8 +34,8 @@ note_tracer() {
     done
 }
 
-# set_tracer: the function graph of nbd and blk-mq, and when a request is issued and done; off until
-# start_tracing.
+# set_tracer: selects the function graph of nbd and blk-mq, and the events of issue and completion. Tracing stays off
+# until start_tracing.
 set_tracer() {
     local name
     echo 0 >"$tracing/tracing_on"
@@ -44,16 +44,16 @@ set_tracer() {
     done
     echo 'nbd_*' >"$tracing/set_ftrace_filter"
     echo 'blk_mq*' >>"$tracing/set_ftrace_filter"
-    # The rest of a driver that is a module: how it sends and receives.
+    # The other functions of a driver that is a module: those that send and receive.
     echo '*:mod:nbd' >>"$tracing/set_ftrace_filter" 2>/dev/null || true
-    # The clock that the server's own trace goes by. clock_gettime(2), CLOCK_MONOTONIC
+    # The clock of the server's trace: CLOCK_MONOTONIC, clock_gettime(2).
     echo mono >"$tracing/trace_clock"
     echo 4096 >"$tracing/buffer_size_kb"
     echo 0 >"$tracing/max_graph_depth"
     for name in abstime proc tail; do
         echo 1 >"$tracing/options/funcgraph-$name"
     done
-    # What interrupts a function is not part of it.
+    # Interrupts are not part of a function.
     echo 0 >"$tracing/options/funcgraph-irqs"
     echo 0 >"$tracing/options/funcgraph-overhead"
     for name in "${ftrace_events[@]}"; do
@@ -67,13 +67,13 @@ start_tracing() {
     echo 1 >"$tracing/tracing_on"
 }
 
-# stop_tracing FILE: what was traced goes there.
+# stop_tracing FILE: writes the trace to FILE.
 stop_tracing() {
     echo 0 >"$tracing/tracing_on"
     cat "$tracing/trace" >"$1"
 }
 
-# put_tracer_back: everything as note_tracer found it; once. False when something is not.
+# put_tracer_back: restores every setting that note_tracer noted, once. False if one cannot be restored.
 put_tracer_back() {
     local name status=0
     ((${#ftrace_before[@]} > 0)) || return 0
@@ -85,7 +85,7 @@ put_tracer_back() {
     for name in "${ftrace_lists[@]}"; do
         put_list_back "$name" || status=1
     done
-    # From the last to the first: tracing goes on, if it did, when all is in place.
+    # In reverse order: tracing resumes, if it was on, after all other settings are restored.
     for name in $(printf '%s\n' "${ftrace_settings[@]}" | tac); do
         put_setting_back "$name" || status=1
     done
@@ -94,8 +94,8 @@ put_tracer_back() {
     return "$status"
 }
 
-# Some files read as more than what is written to them: the clock that is chosen is in brackets among
-# all of them, and a buffer that was never used says how large it is going to be.
+# Some files read as more than one writes to them: the selected clock is in brackets among all clocks, and a buffer
+# that was never used also says how large it will be.
 put_setting_back() {
     local value=${ftrace_before[$1]-} now
     [[ -n $value ]] || return 0
@@ -105,9 +105,9 @@ put_setting_back() {
     esac
     echo "$value" >"$tracing/$1"
     now=$(<"$tracing/$1")
-    # What is used once stays used; its size is what it would have been.
+    # A buffer that has been used stays allocated; its size is restored.
     [[ $now == "${ftrace_before[$1]}" || ${ftrace_before[$1]} == *'(expanded: '* ]] && return 0
-    echo "$tracing/$1 was \"${ftrace_before[$1]}\", and is \"$now\" after writing $value" >&2
+    echo "$tracing/$1 was \"${ftrace_before[$1]}\", and is \"$now\" after writing $value to it" >&2
     return 1
 }
 
@@ -119,6 +119,6 @@ put_list_back() {
         [[ -z $line || $line == '#'* || $line == 'no pid' ]] || echo "${line%% *}" >>"$tracing/$1"
     done <<<"${ftrace_before[$1]}"
     [[ $(<"$tracing/$1") == "${ftrace_before[$1]}" ]] && return 0
-    echo "$tracing/$1 could not be put back" >&2
+    echo "cannot restore $tracing/$1" >&2
     return 1
 }

@@ -1,6 +1,6 @@
-"""Writes the inputs that fuzzing begins with into Fuzz/Corpus: conversations as they should be.
+"""Writes the inputs that fuzzing starts from into Fuzz/Corpus: valid conversations.
 
-How bytes become a conversation is told by Fuzz/Sources/NBDFuzz; what is here follows that.
+Fuzz/Sources/NBDFuzz turns bytes into a conversation; this file must follow it.
 """
 import itertools
 from pathlib import Path
@@ -73,7 +73,7 @@ def uris():
 
 
 def at(page):
-    """A position: so many pages."""
+    """A position, in pages."""
     return bytes([page << 3])
 
 

@@ -1,28 +1,27 @@
 # shellcheck shell=bash
-# A whole Debian machine in QEMU, without hardware virtualization. Sourced, after packages.sh. There is
-# one machine at a time: its disk is an overlay of the cached one, so every new machine begins the same.
+# Runs a Debian machine in QEMU, without hardware virtualization, one at a time. Sourced after packages.sh. Its disk is
+# an overlay of the cached one, so every new machine starts from the same state.
 
 # shellcheck disable=SC2034  # its callers read these
 machine_qemu="" machine_directory="" machine_port=""
 machine_cache=""
-# Far above what a boot takes on a busy machine.
+# A limit for a boot; it takes far less, also on a busy machine.
 machine_boot_seconds=${BOOT_SECONDS:-600}
 
 machine_packages=(qemu-system-x86 qemu-utils debootstrap openssh-client e2fsprogs)
 
-# find_machine_image: the cached disk of the machine; it is made when the cache has none, or when the
-# recipe has changed since.
+# find_machine_image: finds the cached disk of the machine, or makes it if the cache has none or its recipe has changed.
 find_machine_image() {
     local library=${BASH_SOURCE[0]%/*} recipe cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}
     if [[ $(uname -m) != x86_64 ]]; then
-        echo "The whole machine is there for x86_64 only, and this machine is $(uname -m)." >&2
+        echo "The machine in QEMU requires x86_64, and this machine is $(uname -m)." >&2
         return 1
     fi
     recipe=$(sha256sum <"$library/machine-image")
     machine_cache=$cache/ramdisk-nbd/machines/bookworm-${recipe:0:12}
     [[ ! -d $machine_cache ]] || return 0
     mkdir -p "${machine_cache%/*}"
-    echo "Making the machine's disk (once; some minutes): Debian 12, in $machine_cache"
+    echo "Making the machine's disk, which takes some minutes the first time: Debian 12, in $machine_cache"
     as_root "$library/machine-image" "$machine_cache"
 }
 
@@ -34,11 +33,11 @@ as_root() {
     fi
 }
 
-# new_machine DIRECTORY: a machine that has never been started. Its files go to DIRECTORY.
+# new_machine DIRECTORY: prepares a machine that has never been booted, with its files in DIRECTORY.
 new_machine() {
     machine_directory=$1
     rm -f "$1/disk.qcow2" "$1/console.log"
-    # ssh takes no key that others can read.
+    # ssh rejects a key that other users can read.
     install -m 600 "$machine_cache/key" "$1/key"
     qemu-img create -q -f qcow2 -F raw -b "$machine_cache/base.img" "$1/disk.qcow2"
     write_ssh_configuration
@@ -60,10 +59,10 @@ ServerAliveCountMax 8
 END
 }
 
-# start_machine: boots it, and returns when it can be reached and has finished starting.
+# start_machine: boots the machine, and returns when ssh reaches it and systemd has finished starting.
 start_machine() {
     local try
-    # A port may be taken between the choice and the start: then QEMU ends at once.
+    # Another program may take the port in the meantime; QEMU ends at once then.
     for try in 1 2 3; do
         machine_port=$((20000 + RANDOM % 12000))
         launch_machine
@@ -96,10 +95,10 @@ wait_for_machine() {
     while ((SECONDS < end)); do
         if ! kill -0 "$machine_qemu" 2>/dev/null; then
             show_console
-            echo "The machine ended while it started." >&2
+            echo "The machine ended during its boot." >&2
             return 1
         fi
-        # "degraded" is for the tests to judge.
+        # The tests decide whether "degraded" is a failure.
         state=$(in_machine 20 'systemctl is-system-running' 2>/dev/null </dev/null) || true
         case $state in
         *running | *degraded) return 0 ;;
@@ -107,7 +106,7 @@ wait_for_machine() {
         sleep 1
     done
     show_console
-    echo "The machine did not finish starting within $machine_boot_seconds seconds (it is: ${state:-silent})." >&2
+    echo "The machine did not boot within $machine_boot_seconds seconds (systemd says: ${state:-nothing})." >&2
     return 1
 }
 
@@ -116,18 +115,18 @@ show_console() {
     tail -n 20 "$machine_directory/console.log" >&2 || true
 }
 
-# in_machine SECONDS COMMAND: a line for the machine's shell. The status is the line's; 255 when the
-# machine could not be reached, 124 after SECONDS.
+# in_machine SECONDS COMMAND: runs a line in the machine's shell. Returns its status; 255 if ssh does not reach the
+# machine, 124 after SECONDS.
 in_machine() {
     timeout --kill-after=5 "$1" ssh -F "$machine_directory/ssh.conf" -p "$machine_port" machine "$2"
 }
 
-# copy_to_machine TARGET NAME...: files and folders, named from the current directory.
+# copy_to_machine TARGET NAME...: copies files and folders of the current directory to TARGET.
 copy_to_machine() {
     tar -cz "${@:2}" | in_machine 300 "mkdir -p $1 && tar -xz -C $1 --no-same-owner"
 }
 
-# wait_for_machine_end SECONDS: true when it has ended by itself, by power off or reboot.
+# wait_for_machine_end SECONDS: true once the machine has powered off or rebooted by itself.
 wait_for_machine_end() {
     local end=$((SECONDS + $1))
     while kill -0 "$machine_qemu" 2>/dev/null; do
@@ -138,7 +137,7 @@ wait_for_machine_end() {
     machine_qemu=""
 }
 
-# end_machine: at once. Nothing of it is worth a clean shutdown.
+# end_machine: ends the machine at once; a clean shutdown would save nothing.
 end_machine() {
     [[ -n $machine_qemu ]] || return 0
     kill -KILL "$machine_qemu" 2>/dev/null || true

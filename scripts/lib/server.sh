@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Starts and stops the server under test. Sourced by the chapter and by the kernel tests.
+# Starts and stops the server under test. Sourced by the demo and by the kernel tests.
 #
-# RAMDISK_NBD names the program; without it, it is the repository's release build.
+# RAMDISK_NBD names the program (default: the repository's release build).
 
 server_pid="" server_output="" server_log="" server_port=""
 
@@ -13,21 +13,20 @@ server_program() {
     fi
 }
 
-# start_server DIRECTORY ARG...: `ramdisk-nbd serve ARG...`, and back when it says that it is ready.
-# Its output goes to DIRECTORY/server.out, its log to DIRECTORY/server.log.
+# start_server DIRECTORY ARG...: starts `ramdisk-nbd serve ARG...`, and returns when it is ready. Its output goes to
+# DIRECTORY/server.out, its log to DIRECTORY/server.log.
 start_server() {
     local program
     program=$(server_program)
     if [[ ! -x $program ]]; then
-        echo "There is no server to run at $program; build it with: swift build -c release" >&2
+        echo "There is no server at $program; build it with: swift build -c release" >&2
         return 1
     fi
     server_output=$1/server.out
     server_log=$1/server.log
-    # Emptied here and not only by the child, which may run later than the first look for the URI.
+    # This shell empties the file, since the child may run later than the first check for the URI.
     : >"$server_output"
-    # In a session of its own, so that Ctrl-C in a terminal does not take the disk away from under
-    # a mounted file system.
+    # In a session of its own, so that Ctrl-C in a terminal does not stop the server of a mounted file system.
     setsid "$program" serve "${@:2}" </dev/null >"$server_output" 2>"$server_log" &
     server_pid=$!
     if ! wait_until 20 server_ready_or_gone || ! server_ready; then
@@ -47,7 +46,7 @@ server_ready_or_gone() {
     server_ready || process_gone "$server_pid"
 }
 
-# stop_server: SIGTERM; true when it then ended with status 0.
+# stop_server: sends SIGTERM; true if the server then exits with status 0.
 stop_server() {
     local pid=$server_pid status=0
     [[ -n $pid ]] || return 0
@@ -62,7 +61,7 @@ stop_server() {
     wait "$pid" || status=$?
     server_pid=""
     if ((status != 0)); then
-        echo "The server ended with status $status. Its log:" >&2
+        echo "The server exited with status $status. Its log:" >&2
         tail -n 20 "$server_log" >&2
         return 1
     fi
@@ -72,7 +71,7 @@ process_gone() {
     ! kill -0 "$1" 2>/dev/null
 }
 
-# wait_until SECONDS COMMAND...: true as soon as COMMAND is, false when it was not by then.
+# wait_until SECONDS COMMAND...: repeats COMMAND until it is true; false if it is not within SECONDS.
 wait_until() {
     local end=$((SECONDS + $1))
     until "${@:2}"; do

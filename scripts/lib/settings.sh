@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# What programs can change of a machine and leave behind. Sourced by scripts/test, which compares it before
-# and after.
+# The settings of a machine that a test could change and leave behind. Sourced by scripts/test, which compares them
+# before and after.
 
-# settings_of_machine: a line for each setting of the kernel, each module and each mount, sorted.
+# settings_of_machine: prints a sorted line for each setting of the kernel, each module and each mount.
 settings_of_machine() {
-    # Without what counts or names something that changes by itself.
+    # Without counters and other values that change by themselves.
     find /proc/sys/vm /proc/sys/net/core /proc/sys/net/ipv4 /proc/sys/kernel /proc/sys/fs -type f -readable \
         ! -path '/proc/sys/kernel/random/*' ! -path '/proc/sys/fs/quota/*' ! -path '*/route/flush' \
         ! -name 'ns_last_pid' ! -name '*-nr' ! -name 'nr' ! -name '*-state' ! -name 'stat_refresh' \
@@ -15,11 +15,11 @@ settings_of_machine() {
     ls -A /dev/shm/ramdisk-nbd /run/ramdisk-nbd 2>/dev/null || true
 }
 
-# machine_is_as_before FILE: true when nothing has changed since FILE was written; else it says what has.
+# machine_is_as_before FILE: true if the settings are those in FILE; otherwise prints the differences.
 machine_is_as_before() {
     local difference
     difference=$(settings_of_machine | diff "$1" - | grep '^[<>]') || return 0
-    echo "The tests have left the machine changed (< before, > now):" >&2
+    echo "The tests changed settings of the machine (< before, > now):" >&2
     printf '%s\n' "$difference" >&2
     return 1
 }

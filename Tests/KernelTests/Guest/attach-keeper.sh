@@ -1,6 +1,6 @@
 #!/bin/bash
-# A disk by `attach` that one can rely on: connections are made again, by the process that stays or by the same
-# command once more, and a device whose server is gone can be detached.
+# Disks of `attach`: the keeper, or the same command run again, replaces dead connections, and a device whose server is
+# gone can be detached.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 
@@ -98,7 +98,7 @@ device_detached "$device" || fail "the device is still attached"
 serve_disk
 device=$(ramdisk attach "$uri" --dead-connection-timeout 2) || fail "attach ended with status $?"
 mkdir -p "$scratch/hold"
-# Dirty pages that nobody has written yet.
+# Dirty pages that the kernel has not written yet.
 head -c 4M /dev/urandom | dd of="$device" bs=1M conv=nocreat,notrunc status=none &
 wait "$!"
 kill_server

@@ -1,6 +1,6 @@
 #!/bin/bash
-# fstrim gives memory back: after a file is deleted, the server's own figure for the memory that the
-# disk takes up falls by about the size of the file.
+# fstrim releases memory: after a file is deleted, the memory that the server reports for the disk falls by about the
+# size of the file.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
 # resident_bytes: asks the server with SIGUSR1, which logs one line an export with the figure in it.

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Memory is known by what it is, not by its name: never the wrong memory under a file system.
+# Memory has an identity besides its name, so that a file system never gets the wrong memory.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 
@@ -57,7 +57,7 @@ grep -q "ended with 0" "$scratch/a.log" || fail "$(<"$scratch/a.log")"
 grep -q "ended with 0" "$scratch/b.log" || fail "$(<"$scratch/b.log")"
 nothing_left
 
-checking "the owner's process id comes again: the next up takes over, and keeps its own record"
+checking "another process has the supervisor's pid: the next up takes over, and keeps its own record"
 cat >"$scratch/again.sh" <<END
 "$RAMDISK_NBD" up --size 32M --backing same --supervise --mount $mount_point >$scratch/\$1.out 2>$scratch/\$1.log &
 up=\$!
@@ -89,7 +89,7 @@ down "$mount_point"
 wait_until 20 no_process || fail "a process is still there"
 umount "$scratch/memory"
 
-checking "a device without a record of a dead owner is not taken over, but by force"
+checking "a device without a record of a dead supervisor is taken over only with --force"
 up --size 16M --backing forgotten --keep
 kill -KILL "$up_pid"
 wait "$up_pid" 2>/dev/null || true

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# What the kernel tests share. Sourced by each of them first; a test runs inside scripts/in-kernel,
-# as root, on devices that nobody else uses: scripts/kernel-tests runs them all.
+# Functions for the kernel tests; each sources this file first. scripts/kernel-tests runs a test in scripts/in-kernel, as
+# root, on devices that no other program uses.
 #
-# A test says what it checks with `checking`, and ends at the first wrong thing. Whatever way it
-# ends, its mount, its devices and its server are gone afterwards.
+# A test prints what it checks with `checking`, and ends at the first failure. Its mount, its devices and its server are
+# removed at its end, whatever ended it.
 set -euo pipefail
 
 # A test takes /dev/nbd0 without asking, and in the end detaches every device.
@@ -35,7 +35,7 @@ fail() {
     exit 1
 }
 
-# quietly MESSAGE COMMAND...: what COMMAND prints matters only when it fails, which MESSAGE says.
+# quietly MESSAGE COMMAND...: runs COMMAND, and shows its output only if it fails, with MESSAGE.
 quietly() {
     "${@:2}" >"$scratch/printed" 2>&1 || {
         cat "$scratch/printed" >&2
@@ -74,7 +74,7 @@ unmount_disk() {
     umount "$mount_point" || fail "could not unmount $mount_point"
 }
 
-# keeps_its_memory PID MIB: that process is not killed for its memory, and so much of it is locked.
+# keeps_its_memory PID MIB: checks that the OOM killer spares the process, and that MIB of its memory are locked.
 keeps_its_memory() {
     local locked
     [[ $(<"/proc/$1/oom_score_adj") == -1000 ]] || fail "it may be killed for its memory"
@@ -110,7 +110,7 @@ finish() {
     exit "$status"
 }
 
-# After a failure: what the server and the kernel had to say about it.
+# Prints the logs of the server and of the kernel after a failure.
 tell_more() {
     if [[ -s $server_log ]]; then
         echo "The server's log ends with:" >&2

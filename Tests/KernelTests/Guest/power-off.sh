@@ -1,6 +1,6 @@
 #!/bin/bash
-# The end of a machine, in systemd's order: all processes are ended but those that storage needs, then
-# file systems are unmounted. What was written is there, and nothing waits for a server that is gone.
+# Shutdown in systemd's order: all processes end except those that storage needs, then file systems are unmounted. All
+# written data is there, and no process waits for a server that is gone.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 
@@ -38,7 +38,7 @@ for supervise in "" --supervise; do
     end_all KILL
     wait "$holder" 2>/dev/null || true
     alive "$up_pid" || fail "the server was ended"
-    timeout 20 umount "$mount_point" || fail "umount waits for somebody"
+    timeout 20 umount "$mount_point" || fail "umount hangs"
     mount -o ro /dev/nbd0 "$mount_point"
     sha256sum <"$mount_point/file" >"$scratch/after"
     cmp -s "$scratch/before" "$scratch/after" || fail "what was written last is not there"

@@ -36,7 +36,7 @@ copy_both_ways() {
     cmp --bytes=16M "$scratch/random" "$scratch/copy" || fail "the disk does not hold what was copied to it"
 }
 
-# served_by WHO VERSION COUNT: the log says who has encrypted, for so many connections.
+# served_by WHO VERSION COUNT: checks that the log says who encrypts (kernel or GnuTLS), for COUNT connections.
 served_by() {
     local count
     count=$(grep -c "client=\"\?CN=kernel.*tls=$2 tls-by=$1" "$server_log" || true)

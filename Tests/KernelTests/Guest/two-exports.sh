@@ -10,7 +10,7 @@ checking "each device has the size of its export"
 [[ $(blockdev --getsize64 /dev/nbd0) == $((64 << 20)) ]] || fail "/dev/nbd0 is not 64 MiB"
 [[ $(blockdev --getsize64 /dev/nbd1) == $((32 << 20)) ]] || fail "/dev/nbd1 is not 32 MiB"
 
-checking "distinct data, written to both at once, is what each gives back"
+checking "each disk returns its own data after concurrent writes to both"
 head -c 16M /dev/urandom >a.data
 head -c 16M /dev/urandom >b.data
 dd if=a.data of=/dev/nbd0 bs=256k oflag=direct status=none &

@@ -60,7 +60,7 @@ remember_machine() {
 
 sockets() { ss -Hxa | wc -l; }
 
-# Memory that somebody has: neither free, nor the kernel's to give back. In MiB.
+# Prints the memory in use in MiB: neither free nor reclaimable.
 memory_in_use() {
     echo 3 >/proc/sys/vm/drop_caches
     awk '/^MemFree|^Cached|^Buffers|^SReclaimable/ { free += $2 }

@@ -1,4 +1,4 @@
-"""The whole run: rows, rounds, counts and sweeps."""
+"""A whole run: rows, rounds, counts and sweeps."""
 import os
 import statistics
 import subprocess
@@ -9,11 +9,11 @@ from .clients import WARM_UP_SHARE, Clients, LoadFailed
 from .contenders import Unavailable
 from .processes import OtherPrograms, processor_seconds
 
-# What a load costs besides its own time: starting a client, and connecting.
+# Seconds that a load takes besides its own time, to start a client and to connect.
 OVERHEAD_SECONDS = 0.1
-# Seconds that the look at idle servers takes.
+# Seconds that measuring idle servers takes.
 IDLE_COST = counts.IDLE_SECONDS + 2
-# Processor time that other programs may take of this machine's before a load is measured again.
+# The share of the processors that other programs may use before a load is measured again.
 QUIET = 0.1
 
 
@@ -30,17 +30,17 @@ class Campaign:
         self.servers = {}
         self.unavailable = {}
         self.versions = {}
-        # Whether a row has been handed to who keeps them.
+        # Whether `keep` has received a row.
         self.has_results = False
         processors = sorted(os.sched_getaffinity(0))
         self.processors = processors
-        # Client and server have one each; with a single processor there is nothing to choose.
+        # Client and server have a processor each, if there are two.
         self.server_processors = processors[:1]
         self.clients = Clients(
             release / "nbd-load", processes, processors[1] if len(processors) > 1 else None)
 
     def run(self, keep):
-        """Measures everything. After each row `keep` gets what is there so far."""
+        """Measures everything. Passes the results so far to `keep` after each row."""
         rows = self.chosen_rows()
         sweeps = self.chosen_sweeps()
         self.plan(rows, sweeps)
@@ -81,12 +81,12 @@ class Campaign:
             for contender in self.contenders}
 
     def version(self, contender):
-        """Asked for once: no program is started between the rows."""
+        """Asks a program for its version once, so that no program starts between the rows."""
         if contender.name not in self.versions:
             self.versions[contender.name] = contender.version()
         return self.versions[contender.name]
 
-    # What is to be done
+    # The plan
 
     def chosen_rows(self):
         if self.options.only:
@@ -94,14 +94,14 @@ class Campaign:
         return [row for row in loads.ROWS if row.quick or not self.options.quick]
 
     def chosen_sweeps(self):
-        # Nothing but the charts shows them.
+        # Only the charts show the sweeps.
         if not self.options.draws or self.options.only:
             return {}
         return {"depth": loads.depth_sweep(self.options.quick),
                 "block": loads.block_sweep(self.options.quick)}
 
     def plan(self, rows, sweeps):
-        """Tells the progress what is to come."""
+        """Announces the expected work to the progress display."""
         sweep_rounds = 1 if self.options.quick else 3
         for row in rows:
             self.progress.expect(self.rounds * sum(self.cost(c, row) for c in self.contenders))
@@ -112,7 +112,7 @@ class Campaign:
             self.progress.expect(len(self.counted_contenders) * loads_counted + IDLE_COST)
 
     def cost(self, contender, row):
-        """Seconds that a load will take."""
+        """Returns the seconds that a load will take."""
         if not self.applies(contender, row):
             return 0
         if row.client == "nbdcopy":
@@ -123,7 +123,7 @@ class Campaign:
 
     @staticmethod
     def applies(contender, row):
-        """A plain stream goes one way, has no messages, and only nbd-load can drive it."""
+        """Returns whether a contender can take a row. A plain stream goes one way and needs nbd-load."""
         if contender.rows is not None and row.name not in contender.rows:
             return False
         if row.replies == "extended" and not isinstance(contender, contenders.RamdiskNBD):
@@ -141,7 +141,7 @@ class Campaign:
         patience = self.options.wait_quiet
         for number in range(rounds):
             patience -= self.wait_for_quiet(patience)
-            # There and back again: what drifts one way within a round drifts the other in the next.
+            # Alternating order: a drift within a round goes the other way in the next.
             order = self.contenders if number % 2 == 0 else self.contenders[::-1]
             for contender in order:
                 if not self.applies(contender, row):
@@ -165,7 +165,7 @@ class Campaign:
         return result
 
     def wait_for_quiet(self, patience):
-        """Lets others finish what they do, for so many seconds at most; answers how many it took."""
+        """Waits up to `patience` seconds for other programs to become idle. Returns the seconds it took."""
         started = time.monotonic()
         while time.monotonic() - started < patience:
             others = OtherPrograms()
@@ -176,7 +176,7 @@ class Campaign:
         return time.monotonic() - started
 
     def measure(self, contender, row):
-        """The least disturbed of a few tries; a quick run has no time for a second one."""
+        """Returns the least disturbed of three tries; a quick run has one."""
         best = None
         for _ in range(1 if self.options.quick else 3):
             figures = self.measure_once(contender, row)
@@ -184,7 +184,7 @@ class Campaign:
                 best = figures
             if best["disturbance"] < QUIET:
                 break
-            self.progress.say_more("disturbed, once more")
+            self.progress.say_more("disturbed; measuring again")
         return best
 
     def measure_once(self, contender, row):
@@ -194,25 +194,25 @@ class Campaign:
         before = processor_seconds(server.pid)
         others = OtherPrograms()
         figures = self.clients.run(server, row, self.seconds)
-        # A server's last word, and a child's time that its parent collects.
+        # Time for the server to end the connection, and for a parent to collect its child's times.
         time.sleep(0.03)
         used = processor_seconds(server.pid) - before
         if not figures["iops"]:
-            raise LoadFailed("no request was finished in the time")
+            raise LoadFailed("no request completed in time")
         figures["disturbance"] = others.share(used)
         if figures.get("total_requests"):
             figures["server_cpu_us_per_request"] = used * 1e6 / figures["total_requests"]
         return figures
 
     def make_certificates(self):
-        """Certificates for servers and clients, once."""
+        """Makes certificates for servers and clients, once."""
         directory = self.processes.directory / "certificates"
         if not directory.exists():
             subprocess.run([self.contenders[0].program, "tls", "init", str(directory)],
                            stdout=subprocess.DEVNULL, check=True)
 
     def server(self, contender, kind):
-        """A running server; what failed once is not tried again."""
+        """Returns a running server. Does not retry one that failed to start."""
         key = contender.name, kind
         if contender.name in self.unavailable:
             raise Unavailable(self.unavailable[contender.name])
@@ -244,7 +244,7 @@ class Campaign:
         return result
 
     def count_allocations(self):
-        """On servers of their own, which have the counter preloaded."""
+        """Counts on separate servers, which preload the counter."""
         library = counts.build_allocation_counter(self.repository, self.processes.directory)
         if library is None:
             return {}
@@ -263,11 +263,11 @@ class Campaign:
 
     @property
     def counted_contenders(self):
-        """Those whose calls, allocations and wake-ups are counted."""
+        """The contenders whose calls, allocations and wake-ups are counted."""
         return [c for c in self.contenders if not c.is_limit and c.rows is None]
 
     def measure_idle(self):
-        """All of them at the same time: who is idle disturbs nobody."""
+        """Measures all servers at the same time, since idle servers do not disturb each other."""
         self.progress.step(f"idle with {counts.IDLE_CONNECTIONS} connections each", IDLE_COST)
         servers = {}
         failures = {}
@@ -292,7 +292,7 @@ class Campaign:
 
 
 def summary(figures):
-    """Medians of each contender, and of the ratios of the first one to it, round by round."""
+    """Returns the medians of each contender, and of the first contender's ratios to it, round by round."""
     first = next(iter(figures))
     result = {}
     for name, rounds in figures.items():
@@ -302,7 +302,7 @@ def summary(figures):
         entry = {key: statistics.median(each[key] for each in valid)
                  for key in valid[0] if isinstance(valid[0][key], (int, float))
                  and all(key in each for each in valid)}
-        # A server that had no request done in its time has no ratio to it.
+        # A round without a completed request has no ratio.
         ratios = [ours["iops"] / theirs["iops"]
                   for ours, theirs in zip(figures[first], rounds)
                   if ours and theirs and theirs["iops"] > 0]
@@ -314,7 +314,7 @@ def summary(figures):
 
 
 def line_of(row, all_contenders):
-    """A row as one line for the terminal."""
+    """Returns a row as one line for the terminal."""
     parts = []
     for contender in all_contenders:
         entry = row["summary"].get(contender.name)

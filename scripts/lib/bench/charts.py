@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("svg")
-matplotlib.rcParams["svg.hashsalt"] = "ramdisk-nbd"  # the same figures give the same file
+matplotlib.rcParams["svg.hashsalt"] = "ramdisk-nbd"  # the same results give the same file
 import matplotlib.pyplot as plot  # noqa: E402
 from matplotlib import ticker  # noqa: E402
 
@@ -19,22 +19,22 @@ def color(name):
 
 
 def save(figure, path, top=1):
-    """`top` is the share of the figure's height that its axes may take up."""
+    """Saves a figure. `top` is the share of its height for the axes."""
     figure.tight_layout(rect=(0, 0, 1, top))
     figure.savefig(path, metadata={"Date": None})
     plot.close(figure)
 
 
 def ratios(results, contenders, path):
-    """Bars per load: requests per second over those of nbdkit memory in the same round."""
+    """Draws bars for each load: requests per second divided by those of nbdkit memory in the same round."""
     base = "nbdkit"
     rows = [row for row in results["rows"] if base in row["summary"]]
-    # One that takes part in a row or two has no place in every group of bars.
+    # A contender with only a row or two gets no bars.
     names = [name for name in contenders
              if name != base and 2 * sum(any(row["rounds"][name]) for row in rows) > len(rows)]
     if not rows or not names:
         return
-    # As high as its bars need, and no higher: a reader sees it within a page.
+    # No higher than the bars need, so that the chart fits on a page.
     figure, axes = plot.subplots(figsize=(9, 1.5 + 0.075 * len(rows) * (len(names) + 1)))
     height = 0.85 / len(names)
     for index, name in enumerate(names):
@@ -60,7 +60,7 @@ def ratios(results, contenders, path):
     axes.tick_params(axis="x", labelsize=8)
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
-    # Above the first bar, where it is read first and hides nothing.
+    # Above the first bar, where the legend hides nothing.
     figure.suptitle("Requests per second, relative to nbdkit memory", fontsize=10,
                     y=1 - 0.1 / figure.get_figheight(), va="top")
     figure.legend(*axes.get_legend_handles_labels(), loc="upper center", ncols=4, fontsize=8,
@@ -69,7 +69,7 @@ def ratios(results, contenders, path):
 
 
 def lines(sweep, contenders, key, of, path, title, horizontal, vertical, ticks=None):
-    """A line per contender over a sweep."""
+    """Draws a line for each contender over a sweep."""
     figure, axes = plot.subplots(figsize=(8, 5))
     for name, contender in contenders.items():
         points = [(row[of], row["summary"][name][key]) for row in sweep
@@ -93,7 +93,7 @@ def lines(sweep, contenders, key, of, path, title, horizontal, vertical, ticks=N
 
 
 def leads(value):
-    """Whether a number begins with 1, 2 or 5: these are enough on a logarithmic axis."""
+    """Returns whether a number begins with 1, 2 or 5, which are enough labels on a logarithmic axis."""
     return f"{value:e}"[0] in "125"
 
 

@@ -1,4 +1,4 @@
-"""The programs that put load on a server, and what they tell."""
+"""The programs that put load on a server."""
 import json
 import os
 import subprocess
@@ -9,18 +9,18 @@ WARM_UP_SHARE = 0.2
 
 
 class LoadFailed(Exception):
-    """A load that did not come to its end, and why."""
+    """A load failed; the message says why."""
 
 
 class Clients:
     def __init__(self, load_program, processes, processor):
         self.load_program = str(load_program)
         self.processes = processes
-        # The processor of a bound client, as taskset has it; None when there is only one.
+        # The processor of a bound client; None if there is only one.
         self.processor = processor
 
     def run(self, server, row, seconds):
-        """Puts a row's load on a server, and answers the figures."""
+        """Puts a row's load on a server, and returns the measurements."""
         if row.client == "fio":
             return self.fio(server, row, seconds)
         if row.client == "nbdcopy":
@@ -39,7 +39,7 @@ class Clients:
         return json.loads(self.output(command, seconds))
 
     def fill(self, server):
-        """Writes every block, so that a read has something to read."""
+        """Writes every block, so that reads return data."""
         if server.kind == "tls":
             self.nbdcopy(server, loads.named("tls-write"))
         elif not server.contender.is_limit:
@@ -47,7 +47,7 @@ class Clients:
                          "1M", "--depth", "4", "--warmup", "0", "--seconds", "0.3", server.uri], 1)
 
     def fio(self, server, row, seconds):
-        """fio's own client, which is what most people have."""
+        """Runs fio with its own NBD client, the load generator that most people have."""
         pattern = {"read": "randread", "write": "randwrite"}[row.workload]
         output = self.output(
             ["fio", "--name=load", "--ioengine=nbd", f"--uri={server.uri}", f"--rw={pattern}",
@@ -57,8 +57,8 @@ class Clients:
         figures = json.loads(output[output.index("{"):])["jobs"][0][row.workload]
         latency = figures["clat_ns"]
         if not figures["total_ios"]:
-            # It has no percentiles then.
-            raise LoadFailed("no request was finished in the time")
+            # Without requests there are no percentiles.
+            raise LoadFailed("no request completed in time")
         return {
             "iops": figures["iops"],
             "megabytes_per_second": figures["bw_bytes"] / 1e6,
@@ -69,7 +69,7 @@ class Clients:
         }
 
     def nbdcopy(self, server, row):
-        """A copy of the whole disk by libnbd's program, which can speak TLS."""
+        """Copies the whole disk with libnbd's nbdcopy, which speaks TLS."""
         source = self.processes.directory / "source"
         if not source.exists():
             source.write_bytes(os.urandom(1 << 20) * (server.size >> 20))

@@ -1,4 +1,4 @@
-"""The servers that are compared, each set up as somebody would who wants it fast."""
+"""The servers that are compared, each configured for speed."""
 import os
 import re
 import shutil
@@ -6,26 +6,28 @@ import socket
 import subprocess
 from pathlib import Path
 
+import peers
+
 from .processes import is_alive, wait_for
 
 SIZE = 40 << 20
-# Disks that are copied whole: a copy is to last longer than a handshake.
+# The size of disks that a load copies whole: a copy must take longer than a handshake.
 COPIED_SIZE = 256 << 20
 PEERS = ["nbdkit", "nbdkit-malloc", "qemu-nbd", "nbd-server", "stream"]
 
 
 class Unavailable(Exception):
-    """A contender that could not be started, and why."""
+    """A contender did not start; the message says why."""
 
 
 class Contender:
-    """A server: `title` for people, `is_limit` for what is no NBD server but what none can beat."""
+    """A server. `title` is its name in tables; `is_limit` marks a program that is not an NBD server but an upper limit."""
 
     is_limit = False
     exported = ""
     # Whether nbdcopy can use it with TLS.
     speaks_tls = False
-    # The only rows that it takes part in; None for all.
+    # The names of the only rows for this contender; None for all.
     rows = None
 
     def __init__(self, name, title):
@@ -34,16 +36,16 @@ class Contender:
         self.example = ""
 
     def command(self, place):
-        """The command that listens at a place."""
+        """Returns the command of a server at a place."""
         raise NotImplementedError
 
     def version(self):
-        """One line, or empty."""
+        """Returns one line, or an empty one."""
         return ""
 
     def start(self, processes, kind, name=None, environment=None):
-        """Starts it on a socket of this kind, and answers the server. Under another name it gets
-        files of its own; variables of the environment are added to those that there are."""
+        """Starts the server on a socket of this kind, and returns it. Another name gives it files of
+        its own. `environment` is added to the variables of this process."""
         place = Place(processes.directory, self, kind, name or self.name)
         command = self.command(place)
         if not self.example:
@@ -55,19 +57,19 @@ class Contender:
         with open(log, "w") as output:
             process = processes.start(command, stdout=output, stderr=output,
                                       env={**os.environ, **(environment or {})})
-        if not wait_for(lambda: place.answers() or process.poll() not in (None, 0), 10):
+        if not wait_for(lambda: place.is_listening() or process.poll() not in (None, 0), 10):
             raise Unavailable(f"{self.title} does not listen")
         if process.poll() not in (None, 0):
             raise Unavailable(f"{self.title} ended: {log.read_text().strip()[-300:]}")
-        return Server(self, processes, self.process_number(processes, place, process), place)
+        return Server(self, processes, self.pid_of(processes, place, process), place)
 
-    def process_number(self, processes, place, process):
-        """The number of the process that serves."""
+    def pid_of(self, processes, place, process):
+        """Returns the pid of the process that serves."""
         return process.pid
 
 
 class Place:
-    """Where one server listens, and keeps its files."""
+    """The address and the files of one server."""
 
     def __init__(self, directory, contender, kind, name):
         self.kind = kind
@@ -76,8 +78,9 @@ class Place:
         self.socket = self.directory / "socket"
         self.socket.unlink(missing_ok=True)
         self.port = free_port() if kind == "tcp" else None
+        self.address = self.port or self.socket
         self.size = COPIED_SIZE if kind == "tls" else SIZE
-        # Where the certificates of both sides are, if there are any.
+        # The folder of the certificates of both sides, with TLS.
         self.certificates = directory / "certificates" if kind == "tls" else None
         unix = f"+unix:///{contender.exported}?socket={self.socket}"
         self.uri = {
@@ -86,22 +89,22 @@ class Place:
             "tls": f"nbds{unix}&tls-certificates={self.certificates}",
         }[kind]
 
-    def answers(self):
-        """Whether somebody listens."""
+    def is_listening(self):
+        """Returns whether a server listens."""
         family = socket.AF_INET if self.kind == "tcp" else socket.AF_UNIX
         address = ("127.0.0.1", self.port) if self.kind == "tcp" else str(self.socket)
         with socket.socket(family) as probe:
             return probe.connect_ex(address) == 0
 
     def image(self):
-        """A file in memory, with data in it."""
+        """Makes a file in memory, full of data."""
         path = self.directory / "image"
         path.write_bytes(os.urandom(1 << 20) * (self.size >> 20))
         return path
 
 
 class Server:
-    """A contender that runs."""
+    """A running contender."""
 
     def __init__(self, contender, processes, pid, place):
         self.contender = contender
@@ -113,7 +116,7 @@ class Server:
         self.processors = None
 
     def bind(self, processors):
-        """Keeps all its threads to these processors."""
+        """Binds all of its threads to these processors."""
         if processors != self.processors:
             subprocess.run(
                 ["taskset", "-a", "-p", "-c", ",".join(map(str, processors)), str(self.pid)],
@@ -154,11 +157,9 @@ class Nbdkit(Contender):
         self.plugin_options = plugin_options
 
     def command(self, place):
-        listen = (["-i", "127.0.0.1", "-p", str(place.port)] if place.kind == "tcp"
-                  else ["-U", str(place.socket)])
         tls = (["--tls=require", f"--tls-certificates={place.certificates}"]
                if place.certificates else [])
-        return ["nbdkit", "-f", *listen, *tls, "memory", str(place.size), *self.plugin_options]
+        return peers.nbdkit(place.address, place.size, *tls, plugin_options=self.plugin_options)
 
     def version(self):
         return first_line(["nbdkit", "--version"])
@@ -168,13 +169,10 @@ class QemuNbd(Contender):
     speaks_tls = True
 
     def command(self, place):
-        # io_uring is faster than its threads or O_DIRECT on a file that is in memory anyway.
-        listen = (["-b", "127.0.0.1", "-p", str(place.port)] if place.kind == "tcp"
-                  else ["-k", str(place.socket)])
         tls = (["--object", "tls-creds-x509,id=tls,endpoint=server,verify-peer=no,"
                 f"dir={place.certificates}", "--tls-creds", "tls"] if place.certificates else [])
-        return ["qemu-nbd", "-f", "raw", "-t", "-e", "0", "--cache=writeback", "--aio=io_uring",
-                "--discard=unmap", *listen, *tls, str(place.image())]
+        # On a file in memory, io_uring is faster than qemu-nbd's threads and than O_DIRECT.
+        return peers.qemu_nbd(place.address, place.image(), "--cache=writeback", "--aio=io_uring", *tls)
 
     def version(self):
         return first_line(["qemu-nbd", "--version"])
@@ -184,20 +182,16 @@ class NbdServer(Contender):
     exported = "disk"
 
     def command(self, place):
-        # One thread a connection: more of them only pass the work around. No splice: slower here.
-        listen = (f"listenaddr = 127.0.0.1\nport = {place.port}" if place.kind == "tcp"
-                  else f"unixsock = {place.socket}\nduallisten = false")
-        configuration = place.directory / "configuration"
-        configuration.write_text(
-            f"[generic]\n{listen}\nmax_threads = 1\n[disk]\nexportname = {place.image()}\n"
-            "sync = false\nflush = true\nrotational = false\nsplice = false\n")
-        return ["nbd-server", "-C", str(configuration), "-p", str(place.directory / "pid")]
+        # One thread for each connection: more only pass the work around. No splice: it is slower here.
+        return peers.nbd_server(
+            place.address, place.directory, {self.exported: place.image()}, ["max_threads = 1"],
+            ["sync = false", "flush = true", "rotational = false", "splice = false"])
 
-    def process_number(self, processes, place, process):
-        """It has gone into the background: its number is in a file."""
+    def pid_of(self, processes, place, process):
+        """Reads the pid from a file, since nbd-server goes to the background."""
         path = place.directory / "pid"
         if not wait_for(lambda: path.exists() and path.read_text().strip(), 5):
-            raise Unavailable("nbd-server tells no process number")
+            raise Unavailable("nbd-server wrote no pid file")
         pid = int(path.read_text())
         processes.adopt(pid, process)
         return pid
@@ -220,7 +214,7 @@ class PlainStream(Contender):
 
 
 def all_of(release, options):
-    """Every contender that was asked for; ramdisk-nbd comes first."""
+    """Returns every selected contender, ramdisk-nbd first."""
     chosen = options.peers or PEERS
     extra = options.server_options.split()
     peers = {
@@ -232,10 +226,10 @@ def all_of(release, options):
     }
     also = [RamdiskNBD(Path(path).resolve(), extra, name, f"ramdisk-nbd, {name}")
             for name, _, path in (entry.partition("=") for entry in options.also)]
-    # What counting costs; the load where it would cost most says it.
-    blind = RamdiskNBD(release / "ramdisk-nbd", [*extra, "--no-stats"], "no-stats",
-                       "ramdisk-nbd --no-stats", ["read-4k"])
-    return [RamdiskNBD(release / "ramdisk-nbd", extra), *also, blind,
+    # Shows what counting costs, with the load where it costs most.
+    uncounted = RamdiskNBD(release / "ramdisk-nbd", [*extra, "--no-stats"], "no-stats",
+                           "ramdisk-nbd --no-stats", ["read-4k"])
+    return [RamdiskNBD(release / "ramdisk-nbd", extra), *also, uncounted,
             *(peers[name] for name in PEERS if name in chosen)]
 
 
@@ -246,7 +240,7 @@ def free_port():
 
 
 def first_line(command):
-    """What a program says of its version."""
+    """Returns the first line that a program prints about its version."""
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except OSError:

@@ -1,4 +1,4 @@
-"""What does not drift with the machine: system calls, allocations, wake-ups of an idle server."""
+"""Counts, which do not drift with the machine: system calls, allocations, wake-ups of an idle server."""
 import re
 import shutil
 import signal
@@ -13,7 +13,7 @@ IDLE_SECONDS = 5
 
 
 def can_use_perf():
-    """Whether perf may count system calls, which costs the server next to nothing."""
+    """Returns whether perf can count system calls, which costs the server next to nothing."""
     if shutil.which("perf") is None:
         return False
     command = ["perf", "stat", "-e", "raw_syscalls:sys_enter", "true"]
@@ -21,7 +21,7 @@ def can_use_perf():
 
 
 def system_calls(clients, server, row, seconds, with_perf):
-    """System calls of the server for each 1000 requests."""
+    """Returns the server's system calls per 1000 requests."""
     path = clients.processes.directory / "calls"
     members = ",".join(map(str, [server.pid, *descendants(server.pid)]))
     if with_perf:
@@ -40,7 +40,7 @@ def system_calls(clients, server, row, seconds, with_perf):
     text = path.read_text()
     calls = perf_total(text) if with_perf else strace_total(text)
     if calls is None or requests == 0:
-        raise LoadFailed("the system calls could not be counted")
+        raise LoadFailed("cannot count the system calls")
     return calls * 1000 / requests
 
 
@@ -58,7 +58,7 @@ def strace_total(text):
 
 
 def build_allocation_counter(repository, directory):
-    """The library that counts a process's heap allocations; None without a compiler."""
+    """Builds the library that counts a process's heap allocations. Returns None without a compiler."""
     source = repository / "Tests" / "CountTests" / "AllocationCounter.c"
     library = directory / "counter.so"
     for compiler in ("clang", "cc", "gcc"):
@@ -70,8 +70,8 @@ def build_allocation_counter(repository, directory):
 
 
 def allocations(clients, contender, library, path, row):
-    """Heap allocations of a server for each 1000 requests. A short load and a longer one have the
-    same connections and handshakes: what the longer one takes more is the requests' own."""
+    """Returns a server's heap allocations per 1000 requests. A short load and a longer one have the
+    same connections and handshakes, so the difference belongs to the requests."""
     environment = {"LD_PRELOAD": str(library), "COUNT_FILE": str(path)}
     server = contender.start(clients.processes, "unix", f"{contender.name}-counted", environment)
     try:
@@ -84,7 +84,7 @@ def allocations(clients, contender, library, path, row):
             seen.append((int.from_bytes(path.read_bytes()[:8], "little") - before, requests))
     finally:
         server.stop()
-    # The first only warms up.
+    # The first load only warms up.
     (_, (short, few), (long, many)) = seen
     if many <= few:
         raise LoadFailed("the machine was too busy to count")
@@ -92,7 +92,7 @@ def allocations(clients, contender, library, path, row):
 
 
 def idle(clients, servers):
-    """Wake-ups and processor time of servers that many clients are connected to and none asks."""
+    """Returns wake-ups and processor time of servers with many connections and no request."""
     results = {}
     holders = {}
     try:
@@ -102,7 +102,7 @@ def idle(clients, servers):
                  str(IDLE_SECONDS + 60), server.uri], stdout=subprocess.PIPE, text=True)
         for name, holder in holders.items():
             if holder.stdout.readline().strip() != "ready":
-                results[name] = {"failed": f"does not take {IDLE_CONNECTIONS} connections"}
+                results[name] = {"failed": f"does not accept {IDLE_CONNECTIONS} connections"}
         time.sleep(1)
         before = {name: (wake_ups(server.pid), processor_seconds(server.pid))
                   for name, server in servers.items()}

@@ -1,4 +1,4 @@
-"""The rows of the benchmark: what is asked of every contender."""
+"""The rows of the benchmark: the loads for every contender."""
 from dataclasses import dataclass
 
 
@@ -12,11 +12,11 @@ class Row:
     # unix, tcp, or tls: a Unix socket with TLS.
     socket: str = "unix"
     connections: int = 1
-    # One connection: server and client have a processor each. Several: the scheduler decides.
+    # Whether server and client are bound to a processor each; with several connections the scheduler decides.
     bound: bool = True
     client: str = "nbd-load"
     quick: bool = False
-    # The messages of the transmission phase; extended headers are nobody else's in Debian 12.
+    # The messages of the transmission phase; in Debian 12 no other server has extended headers.
     replies: str = "simple"
 
     def arguments(self):
@@ -60,7 +60,7 @@ ROWS = [
     Row("tcp-write-4k-1", "4 KiB random write, 1 in flight, TCP", "write", 4 * K, 1, "tcp"),
     Row("fio-read-4k", "4 KiB random read, 128 in flight, Unix, fio", "read", 4 * K, 128,
         bound=False, client="fio", quick=True),
-    # nbdcopy's own habits: 256 KiB, 64 in flight, as many connections as a server allows up to 4.
+    # nbdcopy's defaults: 256 KiB, 64 in flight, up to 4 connections if the server allows them.
     Row("tls-read", "a whole disk of 256 MiB read, TLS, Unix, nbdcopy", "read", 256 * K, 64, "tls",
         connections=4, bound=False, client="nbdcopy"),
     Row("tls-write", "a whole disk of 256 MiB written, TLS, Unix, nbdcopy", "write", 256 * K, 64, "tls",

@@ -1,4 +1,4 @@
-"""The machine that the figures are of."""
+"""The machine of a measurement."""
 import datetime
 import os
 import platform
@@ -25,7 +25,7 @@ def describe(repository):
 
 
 def processor_name():
-    """As /proc/cpuinfo has it; some virtual machines hide the model and tell only the family."""
+    """Returns the name in /proc/cpuinfo; some virtual machines show only the family."""
     found = {}
     for line in lines("/proc/cpuinfo"):
         key, _, value = line.partition(":")

@@ -1,4 +1,4 @@
-"""Programs that are started, watched through /proc, and ended, each by its own number."""
+"""Starts programs, watches them through /proc, and ends each by its pid."""
 import os
 import resource
 import shutil
@@ -12,7 +12,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Processes:
-    """Everything that was started ends with this, also after an interruption."""
+    """The started programs. All of them end with this object, also after an interruption."""
 
     def __init__(self):
         self.running = {}
@@ -34,8 +34,8 @@ class Processes:
             signal.signal(number, signal.SIG_DFL)
 
     def start(self, command, **options):
-        """Starts a program in a session of its own: Ctrl-C is for the benchmark to deal with. It
-        ends with the benchmark, even if that is killed."""
+        """Starts a program in a session of its own, so that Ctrl-C reaches only the benchmark. The
+        program ends with the benchmark, even if that is killed."""
         if shutil.which("setpriv"):
             command = ["setpriv", "--pdeathsig", "TERM", *command]
         options.setdefault("stdout", subprocess.DEVNULL)
@@ -46,18 +46,18 @@ class Processes:
         return process
 
     def adopt(self, pid, launcher):
-        """Takes over a program that put itself into the background, from the one that did so."""
+        """Tracks a program that its launcher has put into the background."""
         launcher.wait()
         self.running.pop(launcher.pid, None)
         self.running[pid] = None
 
     def stop(self, pid):
-        """Ends a program and those that it started."""
+        """Ends a program and its descendants."""
         if pid not in self.running:
             return
         process = self.running[pid]
         if process is not None and process.poll() is not None:
-            # Its number may be somebody else's by now.
+            # Another process may have the pid by now.
             del self.running[pid]
             return
         family = [pid, *descendants(pid)]
@@ -82,7 +82,7 @@ def is_alive(pid):
 
 
 def wait_for(condition, seconds):
-    """Whether it came true in time."""
+    """Waits for a condition. Returns whether it became true in time."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -92,7 +92,7 @@ def wait_for(condition, seconds):
 
 
 def descendants(pid):
-    """Children, and theirs."""
+    """Returns the pids of all descendants."""
     found = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -104,20 +104,20 @@ def descendants(pid):
 
 
 def processor_seconds(pid):
-    """Time that a program, those that it started and those that ended have used."""
+    """Returns the processor time of a program, its descendants and its ended children."""
     total = 0
     for member in [pid, *descendants(pid)]:
         try:
             fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        # utime, stime; of children that have ended too, for the first.
+        # utime and stime; for the program itself also cutime and cstime.
         total += sum(int(field) for field in fields[11:15 if member == pid else 13])
     return total / TICKS
 
 
 def wake_ups(pid):
-    """How often a program's threads went to sleep, which is how often they had woken."""
+    """Returns how often a program's threads went to sleep, and so how often they had woken."""
     total = 0
     for member in [pid, *descendants(pid)]:
         try:
@@ -136,7 +136,7 @@ def wake_ups(pid):
 
 
 class OtherPrograms:
-    """How much of the machine others used since this was made: programs that are neither server
+    """The processor time that others have used since this object was made: programs that are neither server
     nor client, and other virtual machines on the same hardware."""
 
     def __init__(self):
@@ -145,14 +145,14 @@ class OtherPrograms:
         self.clients = ended_children_seconds()
 
     def share(self, server_seconds):
-        """Of all the processor time there was."""
+        """Returns it as a share of all processor time."""
         ours = server_seconds + ended_children_seconds() - self.clients
         whole = (time.monotonic() - self.started) * os.cpu_count()
         return max(0.0, (busy_seconds() - self.busy - ours) / whole)
 
 
 def busy_seconds():
-    """Processor time of all that ran, and what the hypervisor gave to others."""
+    """Returns the processor time of all programs, and the time that the hypervisor gave to others."""
     fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
     user, nice, system, _idle, _wait, interrupts, soft_interrupts, stolen = fields[:8]
     return (user + nice + system + interrupts + soft_interrupts + stolen) / TICKS

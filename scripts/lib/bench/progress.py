@@ -1,4 +1,4 @@
-"""What is being done, how far it is, and how long it will take."""
+"""The display of the current step, the progress and the time left."""
 import sys
 import time
 
@@ -14,15 +14,15 @@ class Progress:
         self.line = ""
 
     def expect(self, seconds):
-        """So many seconds of work are to come."""
+        """Adds seconds of work to the plan."""
         self.total += seconds
 
     def step(self, what, seconds):
-        """Something begins that was expected to take so long."""
+        """Begins a step that the plan has with this duration."""
         self.done += seconds
         elapsed = time.monotonic() - self.started
         before = self.done - seconds
-        # The plan knows nothing of what starting programs costs here: learn from what is past.
+        # The plan does not know what starting programs costs here, so this extrapolates from the past.
         pace = elapsed / before if before > 20 else 1.15
         left = max(0.0, (self.total - before) * pace)
         percent = 100 * before / max(self.total, 1e-9)
@@ -34,18 +34,18 @@ class Progress:
             sys.stderr.write("\r\033[K" + line[:118])
             sys.stderr.flush()
         elif line.partition(": ")[2].partition(", round")[0] != self.last:
-            # Not a terminal: a line for each row, not for each round.
+            # Without a terminal: a line for each row, not for each round.
             self.last = line.partition(": ")[2].partition(", round")[0]
             print(line, file=sys.stderr, flush=True)
 
     def say_more(self, text):
-        """Something about what is being done, where there is room for it."""
+        """Adds a remark to the current step, on a terminal."""
         if self.is_terminal:
             sys.stderr.write("\r\033[K" + f"{self.line} ({text})"[:118])
             sys.stderr.flush()
 
     def say(self, line):
-        """A line that stays."""
+        """Prints a line that stays."""
         if self.is_terminal:
             sys.stderr.write("\r\033[K")
             sys.stderr.flush()

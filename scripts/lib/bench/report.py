@@ -24,7 +24,7 @@ def write(results, output, charts):
 
 
 def draw(output):
-    """Draws the charts; True when they are there."""
+    """Draws the charts. Returns whether it could."""
     python = drawing_python()
     if python is None:
         print("No charts: matplotlib is not installed (--charts installs it)")
@@ -37,7 +37,7 @@ def draw(output):
 
 
 def drawing_python():
-    """A Python that has matplotlib, or None. Debian's is the one that Debian's package is for."""
+    """A Python with matplotlib, or None. Debian's package is for Debian's Python."""
     for python in ("/usr/bin/python3", "python3"):
         try:
             if subprocess.run([python, "-c", "import matplotlib"], capture_output=True).returncode == 0:
@@ -48,46 +48,46 @@ def drawing_python():
 
 
 def markdown(results, output):
-    # Without those that are not there.
+    # Without unavailable contenders.
     shown = {name: contender for name, contender in results["contenders"].items()
              if not contender["unavailable"]}
     parts = [
         "# Measured results",
-        "`scripts/bench` writes this file; what is changed by hand is lost.",
-        "" if results.get("complete", True) else "**Not complete**: the run ended before its end.",
+        "`scripts/bench` writes this file; do not edit it.",
+        "" if results.get("complete", True) else "**Not complete**: the run was interrupted.",
         about(results),
         *(f"![{title}]({name})" for name, title in CHARTS if (output / name).exists()),
-        "## How many times as fast",
-        "Requests per second of ramdisk-nbd over those of the other, round by round: the median, and "
-        "in brackets the lowest and highest. For the plain stream, which is no NBD server but the "
-        "same bytes over the same kind of socket, in percent.",
+        "## Relative speed",
+        "Requests per second of ramdisk-nbd divided by those of the other server, round by round: the "
+        "median, and in brackets the lowest and highest. In percent for the plain stream, which is not "
+        "an NBD server but sends the same bytes over the same kind of socket.",
         ratio_table(results, shown),
         "## Rates",
-        "Medians: requests per second up to 64 KiB, MB/s above.",
+        "Medians: requests per second for blocks of up to 64 KiB, MB/s for larger ones.",
         rate_table(results, shown),
         "## Latency with one request in flight",
         "Median and 99th percentile in microseconds.",
         latency_table(results, shown),
         "## Processor time of the server",
-        "Microseconds for each request, user and kernel.",
+        "Microseconds per request, user and kernel.",
         processor_table(results, shown),
     ]
     if "system_calls" in results:
         parts += [
             "## System calls",
-            f"For each 1000 requests, counted with {results['system_calls']['with']}.",
+            f"Per 1000 requests, counted with {results['system_calls']['with']}.",
             count_table(results["system_calls"]["per_1000_requests"], shown)]
     if results.get("allocations"):
         parts += [
             "## Heap allocations",
-            "For each 1000 requests, counted by a library that is loaded before the C library's own "
+            "Per 1000 requests, counted by a preloaded library that replaces the C library's "
             "functions.",
             count_table(results["allocations"], shown)]
     if "idle" in results:
         parts += [
             "## Idle",
             idle_text(results), idle_table(results, shown)]
-    parts += ["## Contenders", contender_table(results), "## Do it yourself", again(results)]
+    parts += ["## Contenders", contender_table(results), "## To reproduce", again(results)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -103,19 +103,19 @@ def about(results):
              if machine["processors"] > 1 else "With one processor, nothing is bound.")
     return (
         f"{text} {settings['rounds']} rounds of {settings['seconds']:g} seconds for each load, the "
-        f"contenders taking turns; disks of {settings['size'] >> 20} MiB, written once before. "
+        f"contenders taking turns; disks of {settings['size'] >> 20} MiB, written once beforehand. "
         f"{bound} The client is `nbd-load`, which batches, unless fio or nbdcopy is named. "
         + disturbance(results))
 
 
 def disturbance(results):
-    """How far the machine was not ours alone."""
+    """How much of the processors other programs used."""
     shares = sorted(figures["disturbance"] for row in results["rows"]
                     for rounds in row["rounds"].values() for figures in rounds if figures)
     if not shares:
         return ""
-    return (f"Other programs, and other virtual machines on the same hardware, took "
-            f"{shares[len(shares) // 2]:.0%} of the processors meanwhile (median; "
+    return (f"Other programs, and other virtual machines on the same hardware, used "
+            f"{shares[len(shares) // 2]:.0%} of the processors in the meantime (median; "
             f"{shares[-1]:.0%} at worst).")
 
 
@@ -126,7 +126,7 @@ def table(header, rows):
 
 
 def per_row(results, shown, cell, rows=None):
-    """A line for each load, a cell for each contender."""
+    """A row for each load, a column for each contender."""
     header = ["load", *(contender["title"] for contender in shown.values())]
     lines = []
     for row in results["rows"] if rows is None else rows:
@@ -181,7 +181,7 @@ def processor_table(results, shown):
 
 
 def count_table(counted, shown):
-    """A line for each load that was counted, a cell for each server that it was counted of."""
+    """A row for each counted load, a column for each counted server."""
     names = {server for values in counted.values() for server in values}
     servers = {name: contender for name, contender in shown.items() if name in names}
 
@@ -224,7 +224,7 @@ def contender_table(results):
 
 def again(results):
     return (
-        "```sh\nscripts/bench            # all of it\nscripts/bench --quick    # under three minutes\n"
+        "```sh\nscripts/bench            # everything\nscripts/bench --quick    # under three minutes\n"
         "scripts/bench --help     # single rows, single peers, another build to compare with\n```\n\n"
-        "Figures of shared machines vary, threefold within an hour; the ratios of one round vary "
-        "much less, and system calls not at all.")
+        "Rates on shared machines vary, threefold within an hour. The ratios within a round vary much "
+        "less, and system calls not at all.")

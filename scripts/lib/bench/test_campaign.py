@@ -1,4 +1,4 @@
-"""What a campaign makes of rounds that went wrong. scripts/check runs these."""
+"""Tests of a campaign with failed rounds. scripts/check runs them."""
 import tempfile
 import unittest
 from pathlib import Path
