@@ -5,25 +5,25 @@ internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage
 
-/// A command, from its start to its exit status.
+/// A command that runs beside the server, from its start to its exit status.
 package final class CommandRun: Sendable {
     private let arguments: [String]
     private let child = Mutex<ForegroundCommand?>(nil)
     private let status = Mutex<Int32>(0)
 
-    /// A program and its arguments.
+    /// A program with its arguments.
     package init(_ arguments: [String]) { self.arguments = arguments }
 
-    /// What the shell would say of its end: its exit status, or 128 and the signal that ended it.
+    /// The exit code as a shell has it: the command's exit status, or 128 plus the signal that killed it.
     package var exitCode: Int32 { status.withLock { $0 } }
 
-    /// Starts it, with the disk's place in its environment; `done` is told when it has ended.
+    /// Starts the command, with the address of the disk in its environment. Fulfils `done` when it has ended.
     package func start(socketPath: String, uri: String, done: OneShotEvent) throws(Failure) {
         let started: ForegroundCommand
         do throws(Errno) {
             started = try ForegroundCommand(
                 command: arguments,
-                // The names that nbdkit gives them, besides one that says what it is.
+                // `uri` and `unixsocket` are nbdkit's names; NBD_URI is a clearer one.
                 environment: [("NBD_URI", uri), ("uri", uri), ("unixsocket", socketPath)])
         } catch {
             throw .cannotRun(arguments[0], error)
@@ -45,8 +45,8 @@ package final class CommandRun: Sendable {
         }
     }
 
-    /// Passes a signal on, and says whether there is a command yet. A key of the terminal's has reached
-    /// it already: then it is not told twice.
+    /// Forwards a signal. Returns false if the command has not started. A signal from a key of the terminal has
+    /// reached the command already, and is not sent twice.
     package func forward(_ number: Int32) -> Bool {
         guard let child = child.withLock({ $0 }) else { return false }
         let isKey = number == SIGINT || number == SIGQUIT
@@ -56,10 +56,9 @@ package final class CommandRun: Sendable {
 }
 
 extension Failure {
-    /// A command cannot be started; the exit codes are a shell's.
+    /// The failure for a command that cannot be started; the exit codes are a shell's.
     fileprivate static func cannotRun(_ command: String, _ error: Errno) -> Failure {
         Failure(
-            sentence: "cannot run \(command): \(error)",
-            exitCode: error == .noSuchFileOrDirectory ? 127 : 126)
+            .other(error == .noSuchFileOrDirectory ? 127 : 126), "cannot run \(command): \(error)")
     }
 }

@@ -110,9 +110,9 @@ package struct TakeDown {
             } catch {
                 guard isForced else {
                     throw Failure(
-                        sentence: "\(error.sentence); with --force \(device) is detached all the "
-                            + "same, and what was not written is lost",
-                        exitCode: error.exitCode)
+                        error.kind,
+                        "\(error.sentence); with --force \(device) is detached anyway, and data "
+                            + "that was not written is lost")
                 }
             }
         }
@@ -196,7 +196,7 @@ package struct TakeDown {
                     usesReservedPages: record.usesReservedPages, logger: logger
                 ).remove()
             } catch {
-                guard error.exitCode == Failure.goneExitCode, .now() < deadline else {
+                guard error.kind == .unavailable, .now() < deadline else {
                     throw error
                 }
                 MonotonicTime.now().adding(milliseconds: 50).sleep()

@@ -158,7 +158,8 @@ package final class SupervisedDiskServer: DiskServer {
             let ending = try? process.wait()
             // It has said by itself why it could not start.
             if case .exited(let code) = ending, code != 0 {
-                throw Failure(sentence: "the disk's server could not start", exitCode: code)
+                throw Failure(
+                    Failure.Kind(rawValue: code), "the disk's server could not start")
             }
             throw error
         }

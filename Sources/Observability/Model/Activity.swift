@@ -92,7 +92,7 @@ package struct Batches: Codable, Sendable, Equatable {
     package var average: Double { count == 0 ? 0 : Double(requests) / Double(count) }
 }
 
-/// Looking for the next request before sleeping (`--poll-us`).
+/// Looking for the next request before sleeping (`--busy-poll`).
 package struct Polling: Codable, Sendable, Equatable {
     /// Times that the next request was found while looking.
     package var hits: UInt64 = 0

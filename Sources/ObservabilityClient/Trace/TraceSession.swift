@@ -74,7 +74,7 @@ package struct TraceSession: ~Copyable {
             }
         } catch is ReaderGone {
             return
-        } catch let failure as Failure where failure.exitCode == Failure.goneExitCode {
+        } catch let failure as Failure where failure.kind == .unavailable {
             // The server is gone: what it told is whole, and so is the file.
             try? finish()
             throw failure

@@ -1,9 +1,8 @@
-// Notes to the person who started a command, beside what it prints.
-
 internal import Glibc
 
+/// Notes to the user on standard error.
 package enum StandardError {
-    /// One line.
+    /// Writes one line.
     package static func say(_ sentence: String) {
         let bytes = Array("ramdisk-nbd: \(sentence)\n".utf8)
         _ = unsafe write(STDERR_FILENO, bytes, bytes.count)
