@@ -45,7 +45,7 @@ package struct DiskService: Sendable {
 
     package let configuration: Configuration
     package let logger: Logger
-    private let figures = DiskFigures()
+    private let servedDisks = ServedDisks()
     private let leftovers = CleanupStack()
     /// Fulfilled when the client on standard input and output has disconnected.
     private let clientIsDone: OneShotEvent
@@ -81,10 +81,10 @@ package struct DiskService: Sendable {
     package func end() -> Bool { over.fulfil() }
 
     /// Whether a server is running that must be stopped.
-    package var isServing: Bool { !figures.isEmpty }
+    package var isServing: Bool { !servedDisks.isEmpty }
 
     /// Logs how much memory each disk uses.
-    package func logFigures() { figures.log(to: logger) }
+    package func logMemoryUse() { servedDisks.log(to: logger) }
 
     /// Removes the files that the server has created, without stopping it.
     package func removeFiles() { leftovers.remove() }
@@ -121,7 +121,7 @@ package struct DiskService: Sendable {
         leftovers.note(doors.control.map { [$0] } ?? [])
         if let path = configuration.pidFile { leftovers.note(try PidFile(path: path)) }
         var running = try publish(exports) { try serve(exports, listeners, doors, tls) }
-        figures.show(exports)
+        servedDisks.show(exports)
         if let client {
             running.relay = client.relay
             running.server.serve(client.socket)
@@ -283,7 +283,7 @@ package struct DiskService: Sendable {
         running.log.flush()
         // After the server: the control socket answers until the last request is done.
         running.control.stop()
-        figures.keepBackings()
+        servedDisks.keepBackings()
         leftovers.remove()
         logger.info("stopped")
     }

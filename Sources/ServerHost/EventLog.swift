@@ -35,12 +35,12 @@ package struct EventLog: Sendable {
                 ].present)
         case .refused(let refusal, let peer):
             throttle.log(.refused(refusal, peer.map { "\($0)" }))
-        case .ended(let number, let end, let figures): ended(number, end, figures)
+        case .ended(let number, let end, let statistics): ended(number, end, statistics)
         case .acceptFailed(let error):
             throttle.log(
                 Throttle.Line(
                     kind: "accept", level: .error, message: "cannot accept a client",
-                    figures: ["error": "\(error)"]))
+                    metadata: ["error": "\(error)"]))
         }
     }
 
@@ -54,7 +54,7 @@ package struct EventLog: Sendable {
         let errors = CountedCommand.allCases.reduce(0) { $0 + activity.errors(of: $1) }
         let line = Throttle.Line(
             kind: kind(of: end), level: level(of: end), message: "connection ended: \(end)",
-            figures: [
+            metadata: [
                 "connection": "\(number)", "peer": "\(connection.client)",
                 "seconds": "\(connection.openNanoseconds / 1_000_000_000)",
                 "requests": "\(activity.requests)", "errors": "\(errors)",
@@ -65,7 +65,7 @@ package struct EventLog: Sendable {
         if connection.export == nil {
             throttle.log(line)
         } else {
-            logger.log(level: line.level, "\(line.message)", metadata: line.figures)
+            logger.log(level: line.level, "\(line.message)", metadata: line.metadata)
         }
     }
 
@@ -96,21 +96,21 @@ package struct EventLog: Sendable {
 extension Throttle.Line {
     /// The line for a client that the server rejected.
     fileprivate static func refused(_ refusal: RejectionReason, _ peer: String?) -> Self {
-        var figures: [String: Logger.Metadata.Value?] = ["peer": peer.map { "\($0)" }]
+        var metadata: [String: Logger.Metadata.Value?] = ["peer": peer.map { "\($0)" }]
         let reason: String
         switch refusal {
         case .notAdmitted:
             reason = "not permitted by --allow-network, --allow-user or --allow-group"
         case .connectionLimit(let limit):
             reason = "the limit of --max-connections is reached"
-            figures["limit"] = "\(limit)"
+            metadata["limit"] = "\(limit)"
         case .sourceLimit(let limit):
             reason = "the limit of --max-connections-per-address is reached"
-            figures["limit"] = "\(limit)"
+            metadata["limit"] = "\(limit)"
         }
         return Self(
             kind: reason, level: .warning, message: "client refused: \(reason)",
-            figures: figures.present)
+            metadata: metadata.present)
     }
 }
 

@@ -12,24 +12,24 @@ package enum LogFormat: String, CaseIterable, Sendable {
 
     /// Returns one line with its newline, whatever characters the texts contain.
     package func line(
-        _ message: String, level: Logger.Level, time: String, figures: Logger.Metadata
+        _ message: String, level: Logger.Level, time: String, metadata: Logger.Metadata
     ) -> String {
-        let figures = figures.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value)") }
+        let metadata = metadata.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value)") }
         switch self {
         case .text:
-            return "\(time) \(level) \(Self.visible(message))\(Self.text(figures))\n"
+            return "\(time) \(level) \(Self.visible(message))\(Self.text(metadata))\n"
         case .journal:
-            return "<\(level.priority)>\(Self.visible(message))\(Self.text(figures))\n"
+            return "<\(level.priority)>\(Self.visible(message))\(Self.text(metadata))\n"
         case .json:
-            let members = [("time", time), ("level", "\(level)"), ("message", message)] + figures
+            let members = [("time", time), ("level", "\(level)"), ("message", message)] + metadata
             return "{"
                 + members.map { "\(Self.quoted($0)):\(Self.quoted($1))" }
                 .joined(separator: ",") + "}\n"
         }
     }
 
-    private static func text(_ figures: [(key: String, value: String)]) -> String {
-        figures.map { key, value in
+    private static func text(_ metadata: [(key: String, value: String)]) -> String {
+        metadata.map { key, value in
             // Names that people choose may be anything, so they are always quoted. Other values only if necessary.
             let isPlain =
                 key != "export" && key != "client" && !value.isEmpty

@@ -22,7 +22,8 @@ package enum Protection: Sendable, Equatable {
         attempt("the OOM killer may kill this process", logger) { () throws(Errno) in
             try MemoryPressure.disableOOMKill()
         }
-        attempt("the process cannot be marked as an I/O flusher (prctl PR_SET_IO_FLUSHER)", logger) { () throws(Errno) in
+        attempt("the process cannot be marked as an I/O flusher (prctl PR_SET_IO_FLUSHER)", logger)
+        { () throws(Errno) in
             try MemoryPressure.setIOFlusher()
         }
         attempt("the process's memory is not locked", logger) { () throws(Errno) in

@@ -22,7 +22,7 @@ extension DiskService {
 
     private func obey(_ received: Int32) {
         if received == SIGUSR1 {
-            logFigures()
+            logMemoryUse()
         } else if let command = configuration.purpose.command {
             // The service ends when the command does. Before its start, there is nothing to stop gracefully.
             if !command.forward(received) { endAtOnce(received) }

@@ -18,7 +18,7 @@ package struct StandardErrorLog: LogHandler {
     package func log(event: LogEvent) {
         let line = format.line(
             "\(event.message)", level: event.level, time: Self.timestamp(),
-            figures: metadata.merging(event.metadata ?? [:]) { $1 })
+            metadata: metadata.merging(event.metadata ?? [:]) { $1 })
         let bytes = Array(line.utf8)
         // Errors are never held back.
         if event.level < .error, LogHold.keep(bytes) { return }

@@ -12,7 +12,7 @@ package final class Throttle: Sendable {
         package var kind: String
         package var level: Logger.Level
         package var message: String
-        package var figures: Logger.Metadata
+        package var metadata: Logger.Metadata
     }
 
     private struct Window {
@@ -90,11 +90,11 @@ package final class Throttle: Sendable {
     /// Writes the last of the counted lines, with their number.
     private func write(_ window: Window) {
         var line = window.last
-        line.figures["times"] = "\(window.count)"
+        line.metadata["times"] = "\(window.count)"
         write(line)
     }
 
     private func write(_ line: Line) {
-        logger.log(level: line.level, "\(line.message)", metadata: line.figures)
+        logger.log(level: line.level, "\(line.message)", metadata: line.metadata)
     }
 }

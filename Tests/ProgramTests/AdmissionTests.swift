@@ -20,7 +20,8 @@ extension ProgramSuite {
                 if server.ports.count == 2 { try RawClient(host: "::1", port: port).enter() }
             }
             try await withServer(
-                "--allow-network", "192.0.2.0/24", "--allow-network", "2001:db8::/32", start: .init(.tcp)
+                "--allow-network", "192.0.2.0/24", "--allow-network", "2001:db8::/32",
+                start: .init(.tcp)
             ) { server in
                 for uri in server.readyLines {
                     let host = uri.contains("[::1]") ? "::1" : "127.0.0.1"
@@ -104,7 +105,8 @@ extension ProgramSuite {
 
         @Test("is told once for a crowd that may not, and then how many they were")
         func logged() async throws {
-            let log = try await withServer("--allow-network", "192.0.2.1", start: .init(.tcp)) { server in
+            let log = try await withServer("--allow-network", "192.0.2.1", start: .init(.tcp)) {
+                server in
                 let port = try #require(server.ports.first)
                 for _ in 0..<100 {
                     let isClosed = try RawClient(host: "127.0.0.1", port: port).isClosed()

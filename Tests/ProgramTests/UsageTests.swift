@@ -43,7 +43,8 @@ extension ProgramSuite {
                 "--sparse", "--busy-poll", "--log-level", "--pid-file", "--backing",
                 "--backing-directory", "--keep", "--huge-pages",
                 "--cpu-list", "--swap", "--version", "--help",
-                "--allow-network", "--allow-user", "--allow-group", "--unix-mode", "--unix-owner", "--stdio",
+                "--allow-network", "--allow-user", "--allow-group", "--unix-mode", "--unix-owner",
+                "--stdio",
                 "--max-connections-per-address", "--handshake-timeout", "--stall-timeout",
                 "--max-handshakes", "--description",
             ]
@@ -176,7 +177,8 @@ extension WrongLine {
         WrongLine("--allow-network", "10.0.0.0/33", names: "'10.0.0.0/33'"),
         WrongLine("--allow-network", "10.1.2.3/8", names: "10.0.0.0/8 or 10.1.2.3"),
         WrongLine("--allow-network", "::1", "--unix", "/tmp/x", names: "--allow-network ::1"),
-        WrongLine("--allow-user", "nobody-of-this-name", "--unix", "/tmp/x", names: "of-this-name'"),
+        WrongLine(
+            "--allow-user", "nobody-of-this-name", "--unix", "/tmp/x", names: "of-this-name'"),
         WrongLine("--allow-group", "-1", "--unix", "/tmp/x", names: "--allow-group"),
         WrongLine("--allow-group", "root", names: "--unix"),
         WrongLine("--allow-user", "0", "--stdio", names: "--stdio"),

@@ -112,7 +112,7 @@ package final class EmbeddedServer: Sendable {
     }
 
     /// Logs how much memory the disk takes up.
-    package func logFigures() { DiskFigures.log(disk, to: logger) }
+    package func logFigures() { ServedDisks.log(disk, to: logger) }
 
     /// Finishes what has been received, and lets go of the disk: it is kept under its name, or freed.
     package func stop(isKept: Bool) {

@@ -63,7 +63,8 @@ struct Detach: ParsableCommand {
         claim.end()
         guard !DeviceTeardown.awaitEnd(of: device, milliseconds: 2_000) else { return }
         log.quietLogger.warning(
-            "\(device) is detached, but not free yet: it stays \(DeviceTeardown.reason(whyHeld: device))")
+            "\(device) is detached, but not free yet: it stays \(DeviceTeardown.reason(whyHeld: device))"
+        )
     }
 
     /// Returns the record of the process that manages the device, or else of a dead one that did.

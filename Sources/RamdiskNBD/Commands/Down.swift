@@ -92,6 +92,7 @@ struct Down: ParsableCommand {
                 "`ramdisk-nbd up` did not attach \(device): use ramdisk-nbd detach \(device)"
             )
         }
-        throw .unavailable("there is no disk at \(target); ramdisk-nbd list shows the disks that are up")
+        throw .unavailable(
+            "there is no disk at \(target); ramdisk-nbd list shows the disks that are up")
     }
 }

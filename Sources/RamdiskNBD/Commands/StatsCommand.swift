@@ -35,7 +35,9 @@ struct StatsCommand: ParsableCommand {
     @Flag(name: .long, help: "Print one line of JSON, as GET /stats returns it.")
     var json = false
 
-    @Flag(name: .long, help: "Print again after each interval, until Ctrl-C or the end of the server.")
+    @Flag(
+        name: .long, help: "Print again after each interval, until Ctrl-C or the end of the server."
+    )
     var watch = false
 
     @Option(

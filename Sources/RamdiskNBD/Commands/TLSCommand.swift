@@ -35,7 +35,8 @@ struct TLSInit: ParsableCommand {
             """)
 
     @Argument(
-        help: ArgumentHelp("Directory for the files; created if it does not exist.", valueName: "dir"),
+        help: ArgumentHelp(
+            "Directory for the files; created if it does not exist.", valueName: "dir"),
         completion: .directory)
     var directory: String
 
@@ -55,7 +56,8 @@ struct TLSInit: ParsableCommand {
     var user = "client"
 
     @Option(
-        name: .long, help: ArgumentHelp("Days for which the certificates are valid.", valueName: "days")
+        name: .long,
+        help: ArgumentHelp("Days for which the certificates are valid.", valueName: "days")
     )
     var days = 3650
 

@@ -15,7 +15,7 @@ extension Duration {
         let name = text.dropFirst(digits.count).lowercased()
         guard !digits.isEmpty else { throw ValidationError(Self.syntax) }
         guard !name.isEmpty || digits.allSatisfy({ $0 == "0" }) else {
-            throw ValidationError("Add a unit, such as \(digits)s or \(digits)ms.")
+            throw ValidationError("Add a unit, such as \(digits)s, \(digits)ms or \(digits)us.")
         }
         let unit = name.isEmpty ? ("", 1) : Self.units.first { $0.name == name }
         guard let unit else { throw ValidationError(Self.syntax) }

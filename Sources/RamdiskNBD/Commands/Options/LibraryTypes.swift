@@ -7,6 +7,7 @@ public import NBDProtocol
 extension Logger.Level: @retroactive ExpressibleByArgument {}
 
 extension TLSPolicy: ExpressibleByArgument {
+    /// Parses `off`, `on` or `require`.
     public init?(argument: String) {
         guard let policy = Self.allCases.first(where: { $0.argument == argument }) else {
             return nil
@@ -23,7 +24,12 @@ extension TLSPolicy: ExpressibleByArgument {
         }
     }
 
+    /// The values that help lists.
     public static var allValueStrings: [String] { allCases.map(\.argument) }
 
+    /// None. Without this, help lists each value again as its description.
+    public static var allValueDescriptions: [String: String] { [:] }
+
+    /// The spelling on the command line.
     public var defaultValueDescription: String { argument }
 }

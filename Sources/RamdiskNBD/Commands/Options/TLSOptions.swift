@@ -11,7 +11,7 @@ struct TLSOptions: ParsableArguments {
             """
             Encryption: off, on (for clients that ask for it) or require (the server rejects other \
             clients). (default: require with certificates or keys, else off)
-            """, valueName: "off|on|require"))
+            """, valueName: "mode"))
     var policy: TLSPolicy?
 
     @Option(

@@ -48,7 +48,9 @@ struct TraceFilterOptions: ParsableArguments {
 
     var filter: TraceFilter {
         TraceFilter(
-            commands: command, minimumNanoseconds: minLatency.map { UInt64($0 / .nanoseconds(1)) } ?? 0, export: export,
+            commands: command,
+            minimumNanoseconds: minLatency.map { UInt64($0 / .nanoseconds(1)) } ?? 0,
+            export: export,
             connection: connection, offsets: offset, count: count)
     }
 }

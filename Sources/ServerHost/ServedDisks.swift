@@ -3,7 +3,7 @@ package import NBDServer
 internal import Synchronization
 
 /// The disks that a running server serves.
-package final class DiskFigures: Sendable {
+package final class ServedDisks: Sendable {
     private let exports = Mutex<[Export]>([])
 
     /// Sets the disks, once they are served.
