@@ -1,62 +1,90 @@
 internal import Glibc
 internal import LinuxIO
 
-/// Why the program cannot go on.
+/// The reason why the program cannot continue.
 package struct Failure: Error {
-    /// One sentence that names the thing and says what to do.
+    /// What kind of failure it is. The raw value is the program's exit code, as in sysexits.h.
+    package enum Kind: RawRepresentable, Sendable, Equatable {
+        /// The command line is wrong. `EX_USAGE`
+        case usage
+        /// A file cannot be read, or its content is unusable. `EX_NOINPUT`
+        case noInput
+        /// An address, a host, a device or another resource is not available. `EX_UNAVAILABLE`
+        case unavailable
+        /// A system call failed, as for lack of memory. `EX_OSERR`
+        case system
+        /// A file cannot be created. `EX_CANTCREAT`
+        case cannotCreate
+        /// A read or a write failed. `EX_IOERR`
+        case inputOutput
+        /// The peer violated the protocol. `EX_PROTOCOL`
+        case protocolError
+        /// Permission was denied. `EX_NOPERM`
+        case notPermitted
+        /// Any other exit code: that of a shell or of another process.
+        case other(Int32)
+
+        private static let named: [Kind] = [
+            .usage, .noInput, .unavailable, .system, .cannotCreate, .inputOutput, .protocolError,
+            .notPermitted,
+        ]
+
+        /// The kind with an exit code.
+        package init(rawValue: Int32) {
+            self = Self.named.first { $0.rawValue == rawValue } ?? .other(rawValue)
+        }
+
+        package var rawValue: Int32 {
+            switch self {
+            case .usage: 64
+            case .noInput: 66
+            case .unavailable: 69
+            case .system: 71
+            case .cannotCreate: 73
+            case .inputOutput: 74
+            case .protocolError: 76
+            case .notPermitted: 77
+            case .other(let code): code
+            }
+        }
+    }
+
+    package let kind: Kind
+    /// One sentence that says what was wrong, with which value, and what to do.
     package let sentence: String
-    /// As in sysexits.h.
-    package let exitCode: Int32
 
-    package init(sentence: String, exitCode: Int32) {
+    package init(_ kind: Kind, _ sentence: String) {
+        self.kind = kind
         self.sentence = sentence
-        self.exitCode = exitCode
     }
 
-    /// The command line asks for what cannot be. `EX_USAGE`
-    package static func usage(_ sentence: String) -> Failure {
-        Failure(sentence: sentence, exitCode: 64)
-    }
-    /// A file cannot be read, or is not of use. `EX_NOINPUT`
-    package static func noInput(_ sentence: String) -> Failure {
-        Failure(sentence: sentence, exitCode: 66)
-    }
-    /// `EX_UNAVAILABLE`
-    package static let goneExitCode: Int32 = 69
-    /// Something that is wanted is not to be had: an address, a host. `EX_UNAVAILABLE`
+    package static func usage(_ sentence: String) -> Failure { Failure(.usage, sentence) }
+    package static func noInput(_ sentence: String) -> Failure { Failure(.noInput, sentence) }
     package static func unavailable(_ sentence: String) -> Failure {
-        Failure(sentence: sentence, exitCode: goneExitCode)
+        Failure(.unavailable, sentence)
     }
-    /// The system has too little of something. `EX_OSERR`
-    package static func system(_ sentence: String) -> Failure {
-        Failure(sentence: sentence, exitCode: 71)
-    }
-    /// A file cannot be made. `EX_CANTCREAT`
+    package static func system(_ sentence: String) -> Failure { Failure(.system, sentence) }
     package static func cannotCreate(_ sentence: String) -> Failure {
-        Failure(sentence: sentence, exitCode: 73)
+        Failure(.cannotCreate, sentence)
     }
-    /// Reading or writing went wrong. `EX_IOERR`
     package static func inputOutput(_ sentence: String) -> Failure {
-        Failure(sentence: sentence, exitCode: 74)
+        Failure(.inputOutput, sentence)
     }
-    /// The other side speaks another language. `EX_PROTOCOL`
     package static func protocolError(_ sentence: String) -> Failure {
-        Failure(sentence: sentence, exitCode: 76)
+        Failure(.protocolError, sentence)
     }
-    /// It is not allowed. `EX_NOPERM`
     package static func notPermitted(_ sentence: String) -> Failure {
-        Failure(sentence: sentence, exitCode: 77)
+        Failure(.notPermitted, sentence)
     }
 
-    /// A signal has come before there was a result. The exit code is the shell's for that.
+    /// A signal ended the start. The exit code is a shell's: 128 plus the signal.
     package static func interrupted(by signal: Int32) -> Failure {
         Failure(
-            sentence: "the start was interrupted by signal \(signal); there is no disk",
-            exitCode: 128 + signal)
+            .other(128 + signal), "signal \(signal) interrupted the start; there is no disk")
     }
 
-    /// Says it on standard error.
-    package func tell() {
+    /// Writes the sentence to standard error.
+    package func report() {
         try? writeAll("ramdisk-nbd: error: \(sentence)\n", to: STDERR_FILENO)
     }
 }

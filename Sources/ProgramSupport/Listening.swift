@@ -8,7 +8,7 @@ package struct ListenConfiguration: Sendable {
     package var tcp: [ListenAddress] = []
     /// Paths of Unix sockets.
     package var unix: [String] = []
-    /// Whom their files are for.
+    /// The owner and mode of their files.
     package var unixAccess = Listener.FileAccess()
 
     package init(
@@ -20,8 +20,8 @@ package struct ListenConfiguration: Sendable {
         self.unixAccess = unixAccess
     }
 
-    /// Opens them all, or none: those that a service manager passed, those that are asked for, and the
-    /// standard one when there is no other.
+    /// Opens all sockets, or throws: those that a service manager passed, the configured ones, and the default one
+    /// when there is no other.
     package func open(logger: Logger) throws(Failure) -> [Listener] {
         var listeners = try Listening.passed(logger: logger)
         let isStandard = listeners.isEmpty && tcp.isEmpty && unix.isEmpty
@@ -29,13 +29,13 @@ package struct ListenConfiguration: Sendable {
         for path in unix { listeners.append(try Listening.unix(path, unixAccess)) }
         guard listeners.count <= Listener.maximumCount else {
             throw .usage(
-                "cannot listen on \(listeners.count) addresses, but on \(Listener.maximumCount) at "
-                    + "most: give fewer of --listen and --unix")
+                "cannot listen on \(listeners.count) addresses; the maximum is "
+                    + "\(Listener.maximumCount): give fewer of --listen and --unix")
         }
         return listeners
     }
 
-    /// Opens these TCP addresses alone.
+    /// Opens only these TCP addresses, which `option` has given.
     package static func open(
         _ addresses: [ListenAddress], option: String = "--listen"
     ) throws(Failure) -> [Listener] {
@@ -46,10 +46,10 @@ package struct ListenConfiguration: Sendable {
 }
 
 package enum Listening {
-    /// How often a free port is looked for that all addresses of a host have.
+    /// How many times to try for a port that is free on all addresses of a host.
     private static let attempts = 16
 
-    /// Listeners on every address of a host, all with one port.
+    /// Returns listeners on every address of a host, all with the same port.
     package static func tcp(
         _ wanted: ListenAddress, _ option: String
     ) throws(Failure) -> [Listener] {
@@ -58,7 +58,7 @@ package enum Listening {
             do throws(BindError) {
                 return try bind(addresses, of: wanted.host)
             } catch {
-                // With port 0 the first address chooses, and another may not have that port free.
+                // With port 0 the kernel chooses a port for the first address, which may be in use on another.
                 if wanted.port == 0, error.reason == .addressInUse, attempt < attempts { continue }
                 throw error.failure(option)
             }
@@ -66,7 +66,7 @@ package enum Listening {
         return []
     }
 
-    /// Listeners that a service manager has opened.
+    /// Returns the listeners that a service manager has opened.
     package static func passed(logger: Logger) throws(Failure) -> [Listener] {
         do throws(PassedListeners.Invalid) {
             return try PassedListeners.take().map { passed in
@@ -79,17 +79,17 @@ package enum Listening {
             }
         } catch {
             throw .usage(
-                "cannot use the sockets that were passed: \(error); pass sockets that listen "
-                    + "(Accept=no), or one client as standard input with --stdio")
+                "cannot use the passed sockets: \(error); pass listening sockets (Accept=no), or one "
+                    + "client as standard input with --stdio")
         }
     }
 
-    /// A listener on a Unix socket.
+    /// Returns a listener on a Unix socket.
     package static func unix(
         _ path: String, _ access: Listener.FileAccess
     ) throws(Failure) -> Listener {
         guard let address = SocketAddress.unix(path: path) else {
-            throw .unavailable("the path \(path) is no path for a Unix socket")
+            throw .unavailable("\(path) cannot be the path of a Unix socket")
         }
         do throws(Errno) {
             return try Listener(unix: address, access: access)
@@ -102,16 +102,16 @@ package enum Listening {
         package var address: SocketAddress
         package var reason: Errno
 
-        /// The same for people who have asked for the address with this option.
+        /// The failure, for an address that this option has given.
         package func failure(_ option: String) -> Failure {
             switch (reason, address.path) {
             case (.addressInUse, nil):
                 .unavailable(
                     "cannot listen on \(address): the address is in use; "
-                        + "choose another with \(option), or end what listens there")
+                        + "choose another with \(option), or stop the program that listens there")
             case (.addressInUse, _?):
                 .unavailable(
-                    "cannot listen on \(address): a server answers there, or the file is no socket; "
+                    "cannot listen on \(address): a server listens there, or the file is not a socket; "
                         + "choose another path with --unix")
             case (.permissionDenied, _):
                 .notPermitted(
@@ -119,16 +119,16 @@ package enum Listening {
                         + "choose an address that this user may use")
             case (.notPermitted, _?):
                 .notPermitted(
-                    "cannot give \(address) to another with --unix-owner: that is not permitted; "
-                        + "run as root, or name a group of this user's own")
+                    "cannot change the owner of \(address) with --unix-owner: not permitted; "
+                        + "run as root, or give a group that this user is a member of")
             default:
                 .unavailable("cannot listen on \(address): \(reason)")
             }
         }
     }
 
-    /// The addresses of a host. For "localhost" the loopback of both families, whatever the
-    /// machine's tables say.
+    /// Returns the addresses of a host. "localhost" is the loopback address of both families, whatever
+    /// /etc/hosts says.
     private static func resolve(_ wanted: ListenAddress) throws(Failure) -> [SocketAddress] {
         let hosts = wanted.host == "localhost" ? ["127.0.0.1", "::1"] : [wanted.host]
         var addresses: [SocketAddress] = []
@@ -143,9 +143,9 @@ package enum Listening {
         return addresses
     }
 
-    /// Binds all addresses of a host, or none. Those of a family that this machine does not have are left
-    /// out, as long as there is another one. Without IPv6 there is a socket for IPv6 and no address, or not
-    /// even a socket; only of "localhost" and "*" is it this program that has chosen the addresses.
+    /// Binds all addresses of a host, or throws. Skips addresses of a family that this machine lacks, unless there is
+    /// no other. A machine without IPv6 lacks the address, or even the socket family. A missing address is an
+    /// error unless this program has chosen it, which it does only for "localhost" and "*".
     package static func bind(
         _ addresses: [SocketAddress], of host: String,
         open: (SocketAddress) throws(Errno) -> Listener = { (address) throws(Errno) in

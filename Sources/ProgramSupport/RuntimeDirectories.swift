@@ -4,13 +4,13 @@ internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
-/// The one rule for servers, which put their control sockets and records there, and for the commands that
-/// look for them.
+/// The directories of control sockets and records. Servers create these files, and commands look for them, by the
+/// same rules.
 package struct RuntimeDirectories: Sendable {
-    /// Whose processes they are; 0 is root.
+    /// The uid of the processes; 0 is root.
     package var user = CurrentProcess.uid
     package var environment: [String: String] = ProcessInfo.processInfo.environment
-    /// The system's directory for such files, and the one that everybody may write to.
+    /// The system's directory for runtime files, and the directory that every user may write to.
     package var run = "/run"
     package var temporary = "/tmp"
 
@@ -25,53 +25,54 @@ package struct RuntimeDirectories: Sendable {
         self.temporary = temporary
     }
 
-    /// Where this user's processes leave what others of this user look for.
+    /// The directory for the processes of this user.
     package var standard: String {
         if user == 0 { return "\(run)/ramdisk-nbd" }
         return session.map { "\($0)/ramdisk-nbd" } ?? "\(temporary)/ramdisk-nbd-\(user)"
     }
 
-    /// Where a server's control socket is: in the directory that systemd has made for the unit
+    /// The directory of a server's control socket: the one that systemd has created for the unit
     /// (`RuntimeDirectory=`), if there is one. systemd.exec(5)
     package var control: String { unit ?? standard }
 
-    /// Where control sockets of servers can be that this user may ask; its own come first. Root may ask all.
+    /// The directories that can have control sockets of servers this user may query, its own first. Root may query
+    /// all servers.
     package var searched: [String] {
-        var places = [control, standard]
+        var directories = [control, standard]
         if user == 0 {
-            places += names(in: run) { $0.hasPrefix("ramdisk-nbd") }
-            places += names(in: "\(run)/user") { _ in true }.map { "\($0)/ramdisk-nbd" }
-            places += names(in: temporary) { name in
+            directories += names(in: run) { $0.hasPrefix("ramdisk-nbd") }
+            directories += names(in: "\(run)/user") { _ in true }.map { "\($0)/ramdisk-nbd" }
+            directories += names(in: temporary) { name in
                 name.hasPrefix("ramdisk-nbd-") && UInt32(name.dropFirst(12)) != nil
             }
         } else {
-            // A server may have been started with another environment: by cron, or after su.
-            places.append("\(run)/user/\(user)/ramdisk-nbd")
-            places.append("\(temporary)/ramdisk-nbd-\(user)")
+            // A server may have been started with a different environment, by cron or after su.
+            directories.append("\(run)/user/\(user)/ramdisk-nbd")
+            directories.append("\(temporary)/ramdisk-nbd-\(user)")
         }
-        return places.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+        return directories.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     }
 
-    /// Makes one of these directories, if it is not there. Throws when it belongs to somebody else, or when
-    /// others may write to it: what is read there would be theirs.
+    /// Creates one of these directories if it does not exist. Throws when it belongs to another user or others may
+    /// write to it, as they could plant files there.
     package func make(_ path: String) throws(Failure) {
         do throws(Errno) {
             _ = try Directory.make(path, mode: 0o700)
         } catch {
-            throw .cannotCreate("cannot make the directory \(path): \(error)")
+            throw .cannotCreate("cannot create the directory \(path): \(error)")
         }
         guard isOurs(path) else {
             throw .notPermitted(
-                "the directory \(path) is not this user's alone: it belongs to another user, or others "
-                    + "may write to it; remove it, or set XDG_RUNTIME_DIR")
+                "the directory \(path) is not private: it belongs to another user, or others may write "
+                    + "to it; remove it, or set XDG_RUNTIME_DIR")
         }
     }
 
-    /// Whether nothing in a directory can be somebody else's. One that is not there has nothing in it.
+    /// Returns whether no file in a directory can come from another user. A missing directory has no files.
     package func isSafe(_ path: String) -> Bool { unsafe access(path, F_OK) != 0 || isOurs(path) }
 
-    /// Whether a directory belongs to this user, and nobody else may write to it. A link to one could be
-    /// somebody else's, except where systemd has made it. lstat(2)
+    /// Returns whether a directory belongs to this user and no other user may write to it. It must not be a symbolic
+    /// link, which another user could own, except where systemd has created it. lstat(2)
     package func isOurs(_ path: String) -> Bool {
         var status = Glibc.stat()
         let result = unsafe path == unit ? stat(path, &status) : lstat(path, &status)
@@ -81,7 +82,7 @@ package struct RuntimeDirectories: Sendable {
 
     private var session: String? { directory("XDG_RUNTIME_DIR") }
 
-    /// The first that systemd has made for this unit.
+    /// The first directory that systemd has created for this unit.
     private var unit: String? {
         directory("RUNTIME_DIRECTORY").flatMap { $0.split(separator: ":").first.map(String.init) }
     }

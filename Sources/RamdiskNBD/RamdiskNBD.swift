@@ -1,9 +1,8 @@
-// The program: `ramdisk-nbd`.
-
 internal import ServerHost
 internal import ProgramSupport
 internal import ArgumentParser
 
+/// The command line of the program.
 @main
 struct RamdiskNBD: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -11,15 +10,15 @@ struct RamdiskNBD: ParsableCommand {
         abstract: "A RAM disk in user space: serves memory as a block device over NBD.",
         discussion: """
             EXAMPLES
-              A GiB of memory as a mounted file system, as root:
+              1 GiB of memory as a mounted file system (as root):
                 ramdisk-nbd up --size 1G --mount /mnt/ramdisk
 
-              A disk of 40 MiB on this machine's port 10809, and the kernel's view of it:
+              A 40 MiB disk on port 10809 of this machine, attached to the kernel:
                 ramdisk-nbd serve
                 nbd-client localhost /dev/nbd0
                 mkfs.ext4 /dev/nbd0 && mount /dev/nbd0 /mnt
 
-              `ramdisk-nbd up --help` and `ramdisk-nbd serve --help` have more.
+              `ramdisk-nbd up --help` and `ramdisk-nbd serve --help` show more.
             """,
         version: "ramdisk-nbd \(Version.current)",
         subcommands: [
@@ -27,8 +26,8 @@ struct RamdiskNBD: ParsableCommand {
             StatsCommand.self, Top.self, Trace.self, TLSCommand.self,
         ])
 
-    /// Runs the command that is asked for. What a command throws ends the program here, for all of them:
-    /// a ``Failure`` with its sentence and its exit code, anything else as the parser has it.
+    /// Runs the command. An error of any command ends the program here: a ``Failure`` with its sentence and
+    /// exit code, another error as the parser reports it.
     static func main() {
         do {
             if let hint = misspelling(CommandLine.arguments.dropFirst().first) {
@@ -38,14 +37,14 @@ struct RamdiskNBD: ParsableCommand {
             try runCommand()
             try StandardOutput.check()
         } catch let failure as Failure {
-            failure.tell()
-            exit(withError: ExitCode(failure.exitCode))
+            failure.report()
+            exit(withError: ExitCode(failure.kind.rawValue))
         } catch {
             exit(withError: error)
         }
     }
 
-    /// Runs the command. Help, too, is output that has to get where it should.
+    /// Parses and runs the command. Help goes through ``standardOutput(_:)``, which notices a failed write.
     private static func runCommand() throws {
         do {
             var command = try parseAsRoot()
@@ -56,7 +55,7 @@ struct RamdiskNBD: ParsableCommand {
         }
     }
 
-    /// What to say of a first argument that is nearly the name of a command.
+    /// Returns a hint if the first argument is not the name of a command; nil if it is.
     static func misspelling(_ argument: String?) -> String? {
         var names = ["help"]
         for command in configuration.subcommands { names.append(command._commandName) }
@@ -67,7 +66,7 @@ struct RamdiskNBD: ParsableCommand {
         return "there is no command \"\(argument)\": \(advice)"
     }
 
-    /// How many letters have to be put in, left out or exchanged to make one text of another (Levenshtein).
+    /// Returns the Levenshtein distance of two texts.
     private static func distance(_ one: String, _ other: String) -> Int {
         var row = Array(0...other.count)
         for (line, letter) in one.enumerated() {

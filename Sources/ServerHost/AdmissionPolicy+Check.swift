@@ -3,18 +3,18 @@ package import NBDServer
 package import ProgramSupport
 
 extension AdmissionPolicy {
-    /// What is wrong with this policy where clients can come over these kinds of sockets: a part of it
-    /// that applies to none of them protects nothing. Nil when all of it has an effect.
+    /// Returns what is wrong with this policy for a server with these kinds of sockets; nil when every part of it
+    /// has an effect. A part that applies to no socket protects nothing.
     package func problem(isTCP: Bool, isUnix: Bool) -> String? {
         if let network = networks.first, !isTCP {
             return
-                "--allow \(network) is about TCP, but there is no TCP address: give --listen, or "
-                + "--allow-uid for Unix sockets"
+                "--allow-network \(network) has no effect without a TCP address: give --listen, or "
+                + "--allow-user for Unix sockets"
         }
         guard users.isEmpty && groups.isEmpty || isUnix else {
             return
-                "--allow-uid and --allow-gid are about Unix sockets, but there is none: give --unix, "
-                + "or --allow for TCP"
+                "--allow-user and --allow-group have no effect without a Unix socket: give --unix, "
+                + "or --allow-network for TCP"
         }
         return nil
     }

@@ -4,11 +4,11 @@ package import Logging
 package import NBDServer
 internal import SystemPackage
 
-/// Which named memory a disk is to be in.
+/// The backing of a disk.
 package struct BackingConfiguration: Sendable, Equatable {
-    /// What it is called.
+    /// The name.
     package var name: String
-    /// Where; nil for the usual place.
+    /// The directory; nil for the default.
     package var directory: String?
     /// Whether it stays when the server is stopped.
     package var isKept: Bool
@@ -19,7 +19,7 @@ package struct BackingConfiguration: Sendable, Equatable {
         self.isKept = isKept
     }
 
-    /// Takes the disk that is there, or makes one.
+    /// Opens the existing disk, or makes one. The size of a new one is `size`, or else `newSize`.
     package func makeDisk(
         size: UInt64?, newSize: UInt64 = DiskConfiguration.standardSize, isSparse: Bool,
         usesReservedPages: Bool, logger: Logger
@@ -27,24 +27,24 @@ package struct BackingConfiguration: Sendable, Equatable {
         do throws(BackingError) {
             let began = MonotonicTime.now()
             let disk = try RamDisk(
-                backing: try place(usesReservedPages), size: size,
+                backing: try location(usesReservedPages), size: size,
                 newSize: newSize, isSparse: isSparse)
             let microseconds = (MonotonicTime.now().nanoseconds - began.nanoseconds) / 1_000
-            tell(disk, milliseconds: Double(microseconds) / 1_000, logger)
+            log(disk, milliseconds: Double(microseconds) / 1_000, logger)
             return disk
         } catch {
             throw Failure(error)
         }
     }
 
-    /// Its file, however its directory was spelled; nil when it would be in reserved pages and the machine has
-    /// none.
+    /// The path of the file, without symbolic links; nil when it would be in reserved huge pages and no hugetlbfs is
+    /// mounted.
     package func path(_ usesReservedPages: Bool) -> String? {
-        guard let place = try? place(usesReservedPages) else { return nil }
-        return "\(absolutePath(place.directory))/\(place.name)"
+        guard let location = try? location(usesReservedPages) else { return nil }
+        return "\(absolutePath(location.directory))/\(location.name)"
     }
 
-    private func place(_ usesReservedPages: Bool) throws(BackingError) -> BackingLocation {
+    private func location(_ usesReservedPages: Bool) throws(BackingError) -> BackingLocation {
         if let directory { return BackingLocation(name: name, directory: directory) }
         guard usesReservedPages else {
             return BackingLocation(name: name, directory: Self.standardDirectory)
@@ -62,12 +62,12 @@ package struct BackingConfiguration: Sendable, Equatable {
         return user == 0 ? "\(parent)/ramdisk-nbd" : "\(parent)/ramdisk-nbd-\(user)"
     }
 
-    private func tell(_ disk: RamDisk, milliseconds: Double, _ logger: Logger) {
+    private func log(_ disk: RamDisk, milliseconds: Double, _ logger: Logger) {
         let message: Logger.Message
         switch disk.inheritance {
         case .none: return
-        case .kept: message = "found the disk that was kept"
-        case .orphaned: message = "found the disk of a server that did not end in order"
+        case .kept: message = "found a kept disk"
+        case .orphaned: message = "found the disk of a server that was killed or crashed"
         }
         logger.info(
             message,
@@ -79,7 +79,7 @@ package struct BackingConfiguration: Sendable, Equatable {
 }
 
 extension Failure {
-    /// What is wrong with a backing, as the program's end.
+    /// The failure for an error of a backing.
     package init(_ error: BackingError) {
         var sentence = "\(error)"
         if case .memory(let error) = error { sentence = error.withAdvice }

@@ -5,19 +5,19 @@ internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage
 
-/// A command, from its start to its exit status.
+/// A command that runs beside the server, from its start to its exit status.
 package final class CommandRun: Sendable {
     private let arguments: [String]
     private let child = Mutex<ChildProcess?>(nil)
     private let status = Mutex<Int32>(0)
 
-    /// A program and its arguments.
+    /// A program with its arguments.
     package init(_ arguments: [String]) { self.arguments = arguments }
 
-    /// What the shell would say of its end: its exit status, or 128 and the signal that ended it.
+    /// The exit code as a shell has it: the command's exit status, or 128 plus the signal that killed it.
     package var exitCode: Int32 { status.withLock { $0 } }
 
-    /// Starts it, with the disk's place in its environment; `done` is told when it has ended.
+    /// Starts the command, with the address of the disk in its environment. Fulfils `done` when it has ended.
     package func start(socketPath: String, uri: String, done: OneShotEvent) throws(Failure) {
         let started: ChildProcess
         do throws(Errno) {
@@ -26,7 +26,7 @@ package final class CommandRun: Sendable {
             started = try child.withLock { (child) throws(Errno) in
                 let started = try ChildProcess(
                     command: arguments,
-                    // The names that nbdkit uses, and one that says what it is.
+                    // `uri` and `unixsocket` are nbdkit's names; NBD_URI is a clearer one.
                     environment: [("NBD_URI", uri), ("uri", uri), ("unixsocket", socketPath)])
                 child = started
                 return started
@@ -52,8 +52,8 @@ package final class CommandRun: Sendable {
         }
     }
 
-    /// Passes a signal on, and says whether there is a command yet. A key of the terminal's has reached
-    /// it already: then it is not told twice.
+    /// Forwards a signal. Returns false if the command has not started. A signal from a key of the terminal has
+    /// reached the command already, and is not sent twice.
     package func forward(_ signal: Int32) -> Bool {
         guard let child = child.withLock({ $0 }) else { return false }
         let isKey = signal == SIGINT || signal == SIGQUIT
@@ -63,10 +63,9 @@ package final class CommandRun: Sendable {
 }
 
 extension Failure {
-    /// A command cannot be started; the exit codes are a shell's.
+    /// The failure for a command that cannot be started; the exit codes are a shell's.
     fileprivate static func cannotRun(_ command: String, _ error: Errno) -> Failure {
         Failure(
-            sentence: "cannot run \(command): \(error)",
-            exitCode: error == .noSuchFileOrDirectory ? 127 : 126)
+            .other(error == .noSuchFileOrDirectory ? 127 : 126), "cannot run \(command): \(error)")
     }
 }

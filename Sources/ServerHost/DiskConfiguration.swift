@@ -5,26 +5,25 @@ package import Logging
 package import NBDServer
 internal import SystemPackage
 
-/// What one disk is to be.
+/// The configuration of a disk.
 package struct DiskConfiguration: Sendable {
-    /// The name clients ask for.
+    /// The export name.
     package var name: String
-    /// In bytes; nil for the size of a backing that is found, else of the file that it begins with, else
-    /// ``standardSize``.
+    /// Bytes; nil for the size of an existing backing, else of the file to load, else ``standardSize``.
     package var size: UInt64?
     package var isSparse: Bool
     package var isReadOnly: Bool
-    /// A file that the disk begins with.
+    /// A file to fill a new disk from.
     package var load: String?
-    /// Whether its memory comes out of the machine's pool of reserved huge pages.
+    /// Whether the memory comes from the machine's pool of reserved huge pages.
     package var usesReservedPages = false
-    /// Where its memory outlives the server, if it does.
+    /// The backing; nil when the memory goes with the server.
     package var backing: BackingConfiguration?
 
-    /// The file that its memory is; nil when the memory has no name.
+    /// The path of the backing; nil when there is none.
     package var backingPath: String? { backing?.path(usesReservedPages) }
 
-    /// What clients are told that it is.
+    /// The description that clients see.
     package var description = Self.standardDescription
 
     package init(
@@ -42,26 +41,26 @@ package struct DiskConfiguration: Sendable {
         self.description = description
     }
 
-    /// In bytes.
+    /// Bytes of a disk whose size is given nowhere.
     package static let standardSize: UInt64 = 40 << 20
     package static let standardDescription = "ramdisk"
 
-    /// Makes the disk, fills it, and gives it its name. A backing is not there for others to find
-    /// until ``NBDServer/RamDisk/publish()``. That its memory cannot be locked is worth a warning only to who
-    /// wants that: an ordinary user may hardly lock any.
+    /// Makes the disk, fills it, and names it. Other processes cannot find a new backing until
+    /// ``NBDServer/RamDisk/publish()``. Memory that cannot be locked causes a warning only with `wantsLock`: an
+    /// ordinary user may lock hardly any.
     package func makeExport(logger: Logger, wantsLock: Bool = true) throws(Failure) -> Export {
         let disk = try makeDisk(logger: logger)
         if let failure = disk.lockFailure {
             logger.log(
                 level: wantsLock ? .warning : .debug,
-                "the disk's memory is not locked, so it may be swapped out: raise the limit with ulimit -l, or run as root",
+                "the disk's memory is not locked, so the kernel may swap it out: raise the limit with ulimit -l, or run as root",
                 metadata: ["error": "\(failure)"])
         }
         if let load {
             if disk.inheritance == .none {
                 try fill(disk, from: load)
             } else {
-                logger.notice("the disk was found with its content, so nothing is loaded")
+                logger.notice("the backing has content already, so --load is ignored")
             }
         }
         return Export(name: name, description: description, disk: disk, isReadOnly: isReadOnly)
@@ -82,8 +81,8 @@ package struct DiskConfiguration: Sendable {
         }
     }
 
-    /// Bytes of a new disk that nobody has asked a size for: those of the file that it begins with, in whole
-    /// pages. A file that cannot be read, or has no length, is seen when it is loaded.
+    /// Bytes of a new disk without a given size: those of the file to load, in whole pages. A file that cannot be
+    /// read, or has no length, causes an error when it is loaded.
     private var newSize: UInt64 {
         guard let load, let length = Self.length(of: load) else { return Self.standardSize }
         let page = RamDisk.smallestSize
@@ -91,8 +90,8 @@ package struct DiskConfiguration: Sendable {
         return max(page, (length + page - 1) / page * page)
     }
 
-    /// Bytes in a file or a block device; nil for a pipe, and for what is not there. It is not opened unless
-    /// it is a block device: opening a pipe would wait, or end it for who writes.
+    /// Returns the bytes in a file or block device; nil for a pipe or a missing file. Opens only block devices:
+    /// opening a pipe would block, or closing it again would end it for its writer.
     private static func length(of path: String) -> UInt64? {
         var status = Glibc.stat()
         guard unsafe stat(path, &status) == 0 else { return nil }

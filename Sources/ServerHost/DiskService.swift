@@ -6,12 +6,12 @@ package import Logging
 package import NBDServer
 internal import SystemPackage
 
-/// The server with everything around it: disks, addresses, pid file, ready lines.
+/// A server with everything around it: disks, addresses, pid file, ready lines.
 ///
-/// It has plain threads and no tasks: what Swift's tasks run on wakes up once a second from its first use
-/// on, and an idle server is not to wake up at all.
+/// It uses threads and no tasks: once used, the thread pool of Swift's tasks wakes up once a second, and an idle
+/// server must not wake up at all.
 package struct DiskService: Sendable {
-    /// What to serve, and where.
+    /// The disks to serve, the addresses and the options.
     package struct Configuration: Sendable {
         package var disks: [DiskConfiguration]
         package var addresses: ListenConfiguration
@@ -20,7 +20,7 @@ package struct DiskService: Sendable {
         package var control: ControlConfiguration
         package var pidFile: String?
         package var purpose = ServingMode.clients
-        /// What this machine may do with the disks, so that the server must not have to wait for memory.
+        /// How this machine uses the disks. It says whether the server may wait for memory.
         package var protection = Protection.none
 
         package init(
@@ -40,16 +40,16 @@ package struct DiskService: Sendable {
         }
     }
 
-    /// Milliseconds that a client that is done has to take its last replies out of a pipe.
+    /// Milliseconds that a client that has disconnected has to read its last replies from a pipe.
     private static let lastRepliesMilliseconds = 60_000
 
     package let configuration: Configuration
     package let logger: Logger
-    private let figures = DiskFigures()
+    private let servedDisks = ServedDisks()
     private let leftovers = CleanupStack()
-    /// The client on standard input and output, if it is there for one, is done.
+    /// Fulfilled when the client on standard input and output has disconnected.
     private let clientIsDone: OneShotEvent
-    /// It is to end, for whatever reason.
+    /// Fulfilled when the service shall end, for whatever reason.
     private let over: OneShotEvent
 
     package init(configuration: Configuration, logger: Logger) throws(Failure) {
@@ -59,12 +59,12 @@ package struct DiskService: Sendable {
             clientIsDone = try OneShotEvent()
             over = try OneShotEvent()
         } catch {
-            throw .system("cannot make a descriptor to wait on: \(error)")
+            throw .system("cannot create an event descriptor: \(error)")
         }
     }
 
-    /// Sets everything up, serves until it is over, and takes everything down. Whatever step fails, what
-    /// was set up before it goes away with the values that own it.
+    /// Starts the server, waits for its end, and stops it. When a step of the start fails, the values that own
+    /// the results of the steps before release them.
     package func run() throws {
         LogHold.begin(logger)
         let running = try start()
@@ -72,33 +72,33 @@ package struct DiskService: Sendable {
         if configuration.protection == .none { ResidentMemory.releaseStartupPages() }
         try running.control.start()
         try begin(running)
-        // Only now: a start that fails or is interrupted leaves what it has found.
+        // Not sooner: a start that fails or is interrupted must not remove a disk that it has found.
         noteForRemoval(running.exports) { $0.inheritance != .none }
         over.wait()
     }
 
-    /// Ends ``run()`` in order; false when that was wished before. Safe from any thread.
+    /// Ends ``run()`` gracefully. Returns false if it was already ending. Any thread may call it.
     package func end() -> Bool { over.signal() }
 
-    /// Whether there is a server that has to be stopped.
-    package var isServing: Bool { !figures.isEmpty }
+    /// Whether a server is running that must be stopped.
+    package var isServing: Bool { !servedDisks.isEmpty }
 
-    /// Logs how much memory each disk takes up.
-    package func logFigures() { figures.log(to: logger) }
+    /// Logs how much memory each disk uses.
+    package func logMemoryUse() { servedDisks.log(to: logger) }
 
-    /// Removes the files that the server has made, without taking it down.
+    /// Removes the files that the server has created, without stopping it.
     package func removeFiles() { leftovers.remove() }
 
-    /// This directory goes away with the server's other files.
+    /// Has this directory removed with the server's other files.
     package func removeLater(_ directory: PrivateDirectory) { leftovers.note(directory) }
 
     // MARK: - Start
 
-    /// A server, and what is around it.
+    /// A running server with its disks and endpoints.
     private struct Running: Sendable {
         package var server: Server
         package var exports: [Export]
-        /// Where it listens, but for sockets that were passed: who passed them knows.
+        /// The addresses it listens on, without those of passed sockets, which the service manager knows.
         package var addresses: [SocketAddress]
         package var log: EventLog
         package var control: ControlEndpoint
@@ -107,9 +107,9 @@ package struct DiskService: Sendable {
 
     private func start() throws -> Running {
         Descriptor.raiseLimit()
-        // First of all: from here on nothing else is written to the client.
+        // First: from here on, nothing but the server writes to the client.
         let client = try takeClient()
-        // Before the disks: it fails soonest, and costs nothing when it does.
+        // Before the disks: an error here costs the least time.
         let tls = try configuration.encryption.map { try TLSContext.make($0, logger: logger) }
         configuration.protection.begin(logger: logger)
         try Placement.begin(on: configuration.options.processors)
@@ -121,7 +121,7 @@ package struct DiskService: Sendable {
         leftovers.note(doors.control.map { [$0] } ?? [])
         if let path = configuration.pidFile { leftovers.note(try PidFile(path: path)) }
         var running = try publish(exports) { try serve(exports, listeners, doors, tls) }
-        figures.show(exports)
+        servedDisks.show(exports)
         if let client {
             running.relay = client.relay
             running.server.serve(client.socket)
@@ -129,7 +129,7 @@ package struct DiskService: Sendable {
         return running
     }
 
-    /// The last step: from here on clients are served.
+    /// Starts the server, which is the last step. From here on it serves clients.
     private func serve(
         _ exports: [Export], _ listeners: [Listener],
         _ doors: (control: Listener?, metrics: [Listener]), _ tls: TLSContext?
@@ -147,8 +147,8 @@ package struct DiskService: Sendable {
                 logger: logger))
     }
 
-    /// Makes or finds the disks. Until the server serves, a start that is interrupted removes only what it
-    /// has made: a disk that was found may hold what is nowhere else.
+    /// Makes or finds the disks. Until the server serves, an interrupted start removes only disks that it has
+    /// made: a disk that it has found may hold the only copy of the data.
     package func makeExports() throws(Failure) -> [Export] {
         var exports: [Export] = []
         let wantsLock = configuration.protection != .none
@@ -159,7 +159,7 @@ package struct DiskService: Sendable {
         return exports
     }
 
-    /// These disks go when the server ends, unless they are kept.
+    /// Has these disks removed at the end, unless they are kept.
     private func noteForRemoval(_ exports: [Export], where isMeant: (RamDisk) -> Bool) {
         for (plan, export) in zip(configuration.disks, exports)
         where plan.backing?.isKept == false && isMeant(export.disk) {
@@ -167,8 +167,8 @@ package struct DiskService: Sendable {
         }
     }
 
-    /// Lets backings outlive the process, just before somebody can write to them; a new one goes again
-    /// when the last step fails.
+    /// Publishes the backings, so that they outlive the process, just before clients can write to them. Removes
+    /// new ones again when the last step fails.
     private func publish<Result>(
         _ exports: [Export], _ lastStep: () throws -> Result
     ) throws -> Result {
@@ -202,7 +202,7 @@ package struct DiskService: Sendable {
     }
 
     private func uris(of addresses: [SocketAddress]) -> [String] {
-        // All addresses of one family and all of the other are one to clients.
+        // The wildcard addresses of IPv4 and IPv6 have the same URI.
         addresses.map { $0.uri(isEncrypted: configuration.encryption != nil) }
             .reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     }
@@ -214,18 +214,18 @@ package struct DiskService: Sendable {
         return listeners
     }
 
-    /// The client on standard input and output, if the server is there for one.
+    /// Takes standard input and output as the connection of a client; nil when the server listens instead.
     private func takeClient() throws(Failure) -> StandardStreams.Connection? {
         guard case .standardStreams = configuration.purpose else { return nil }
         guard !PassedListeners.arePresent else {
             throw .usage(
-                "sockets were passed by LISTEN_FDS, and --stdio serves standard input and output: "
-                    + "leave --stdio out")
+                "LISTEN_FDS passes sockets, but --stdio serves standard input and output: leave out "
+                    + "--stdio")
         }
         guard !StandardStreams.areTerminal else {
             throw .usage(
-                "--stdio speaks NBD on standard input and output, but one of them is a terminal: "
-                    + "have inetd, ssh or an NBD client start it")
+                "--stdio serves NBD on standard input and output, but one of them is a terminal: "
+                    + "start it from inetd, ssh or an NBD client")
         }
         do throws(Errno) {
             return try StandardStreams.take()
@@ -234,9 +234,9 @@ package struct DiskService: Sendable {
         }
     }
 
-    // MARK: - From start to end
+    // MARK: - Ready, and stop
 
-    /// Tells whom it concerns that the disks are served.
+    /// Announces that the server is ready: prints the addresses, notifies systemd, or starts the command.
     private func begin(_ running: Running) throws(Failure) {
         let uris = uris(of: running.addresses)
         switch configuration.purpose {
@@ -254,7 +254,7 @@ package struct DiskService: Sendable {
         }
     }
 
-    /// Prints the addresses. Where that fails, the disks are served all the same, and the log has them.
+    /// Prints the addresses. If that fails, the server logs them and continues.
     private func announce(_ uris: [String]) {
         guard !uris.isEmpty, let error = StandardOutput.write(uris.map { $0 + "\n" }.joined())
         else { return }
@@ -265,7 +265,7 @@ package struct DiskService: Sendable {
             ])
     }
 
-    /// Ends when the client is done, and its last replies have had the time to get through a slow pipe.
+    /// Ends the service when the client has disconnected and had time to read its last replies from a slow pipe.
     private func endAfterLastReplies(_ relay: StreamRelay?) throws(Failure) {
         do throws(Errno) {
             _ = try Thread(name: "last-replies") { [clientIsDone, over] in
@@ -284,9 +284,9 @@ package struct DiskService: Sendable {
         running.server.stop()
         running.relay?.finish(milliseconds: configuration.options.stopGracePeriod.wholeMilliseconds)
         running.log.flush()
-        // Until the last request is answered, it can be asked.
+        // After the server: the control socket answers until the last request is done.
         running.control.stop()
-        figures.leaveInOrder()
+        servedDisks.keepBackings()
         leftovers.remove()
         logger.info("stopped")
     }

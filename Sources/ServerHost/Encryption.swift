@@ -1,11 +1,9 @@
-// Credentials, as the service starts with them.
-
 package import ProgramSupport
 package import Logging
 package import NBDServer
 
 extension TLSContext {
-    /// Reads the credentials, or says which file is of no use and why.
+    /// Reads the credentials. Throws a failure that says which file is unusable and why.
     package static func make(_ configuration: TLSConfiguration, logger: Logger) throws(Failure)
         -> TLSContext
     {

@@ -1,18 +1,17 @@
-// The server's events as log lines: one for a connection's start and end, none for a request.
-
 package import Logging
 package import NBDServer
 internal import NBDProtocol
 
+/// The server's events as log lines: one each for the start and end of a connection, none for a request.
 package struct EventLog: Sendable {
     package let logger: Logger
     private let throttle: Throttle
 
-    /// The level of what is in order: a client comes, and goes.
+    /// The level of normal events: a client connects or disconnects.
     private let usual: Logger.Level
 
-    /// - Parameter isQuiet: whether nobody needs to know of what is in order, as where all connections are
-    ///   the kernel's.
+    /// - Parameter isQuiet: whether normal events are logged at debug level only, as where all connections come
+    ///   from the kernel.
     package init(logger: Logger, isQuiet: Bool = false) {
         self.logger = logger
         usual = isQuiet ? .debug : .info
@@ -45,11 +44,11 @@ package struct EventLog: Sendable {
             throttle.log(
                 Throttle.Line(
                     kind: "accept", level: .error, message: "cannot accept a client",
-                    figures: ["error": "\(error)"]))
+                    metadata: ["error": "\(error)"]))
         }
     }
 
-    /// Writes what has been counted and not been told yet.
+    /// Logs lines that have been counted and not been written yet.
     package func flush() { throttle.flush() }
 
     private func ended(
@@ -59,27 +58,27 @@ package struct EventLog: Sendable {
         let errors = activity.errors
         let line = Throttle.Line(
             kind: kind(of: end), level: level(of: end), message: "connection ended: \(end)",
-            figures: [
+            metadata: [
                 "connection": "\(number)", "peer": "\(connection.client)",
                 "seconds": "\(connection.openNanoseconds / 1_000_000_000)",
                 "requests": "\(activity.requests)", "errors": "\(errors)",
                 "read_bytes": "\(activity.bytes(of: .read))",
                 "written_bytes": "\(activity.bytes(of: .write))",
             ])
-        // Anybody can come and go without getting a disk, as often as they like.
+        // Clients can connect and disconnect without choosing an export, as often as they like.
         if connection.export == nil {
             throttle.log(line)
         } else {
-            logger.log(level: line.level, "\(line.message)", metadata: line.figures)
+            logger.log(level: line.level, "\(line.message)", metadata: line.metadata)
         }
     }
 
-    /// Few kinds, whatever clients do: what they make different is not told apart.
+    /// Returns the kind for throttling. There are few, whatever clients send.
     private func kind(of end: DisconnectReason) -> String {
         switch end {
         case .handshakeTimeout: "ended late"
-        case .evicted: "ended for others"
-        case .noPlace: "ended without a place"
+        case .evicted: "evicted"
+        case .noPlace: "ended without a connection slot"
         case .handshake: "ended for a violation"
         case .tls: "ended by TLS"
         case .tlsRequired: "ended without TLS"
@@ -99,27 +98,27 @@ package struct EventLog: Sendable {
 }
 
 extension Throttle.Line {
-    /// A client was turned away.
+    /// The line for a client that the server rejected.
     fileprivate static func refused(_ refusal: RejectionReason, _ peer: String?) -> Self {
-        var figures: [String: Logger.Metadata.Value?] = ["peer": peer.map { "\($0)" }]
+        var metadata: [String: Logger.Metadata.Value?] = ["peer": peer.map { "\($0)" }]
         let reason: String
         switch refusal {
         case .notAdmitted:
-            reason = "--allow, --allow-uid and --allow-gid do not have it"
+            reason = "not permitted by --allow-network, --allow-user or --allow-group"
         case .connectionLimit(let limit):
-            reason = "there are as many connections as --max-connections allows"
-            figures["limit"] = "\(limit)"
+            reason = "the limit of --max-connections is reached"
+            metadata["limit"] = "\(limit)"
         case .sourceLimit(let limit):
-            reason = "it has as many connections as --max-connections-per-address allows"
-            figures["limit"] = "\(limit)"
+            reason = "the limit of --max-connections-per-address is reached"
+            metadata["limit"] = "\(limit)"
         }
         return Self(
             kind: reason, level: .warning, message: "client refused: \(reason)",
-            figures: figures.present)
+            metadata: metadata.present)
     }
 }
 
 extension [String: Logger.Metadata.Value?] {
-    /// Those that there are.
+    /// The entries that have a value.
     fileprivate var present: Logger.Metadata { compactMapValues { $0 } }
 }

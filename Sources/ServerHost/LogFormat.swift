@@ -1,36 +1,36 @@
 package import Logging
 
-/// The form of log lines.
+/// The format of log lines.
 package enum LogFormat: String, CaseIterable, Sendable {
     /// `2026-11-23T03:12:45+0000 info serving a client connection=1 export="a"`
     case text
-    /// An object: `time`, `level`, `message`, and each figure under its name, all texts.
+    /// An object with `time`, `level`, `message` and the metadata by name. All values are strings.
     case json
-    /// `<6>serving a client connection=1 export="a"`: the priority as syslog has it, and no time, which
-    /// the journal adds. sd-daemon(3)
+    /// `<6>serving a client connection=1 export="a"`: with the syslog priority, and without the time, which the
+    /// journal adds. sd-daemon(3)
     case journal
 
-    /// A line, with its end. Whatever is in the texts, it is one line.
+    /// Returns one line with its newline, whatever characters the texts contain.
     package func line(
-        _ message: String, level: Logger.Level, time: String, figures: Logger.Metadata
+        _ message: String, level: Logger.Level, time: String, metadata: Logger.Metadata
     ) -> String {
-        let figures = figures.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value)") }
+        let metadata = metadata.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value)") }
         switch self {
         case .text:
-            return "\(time) \(level) \(Self.visible(message))\(Self.text(figures))\n"
+            return "\(time) \(level) \(Self.visible(message))\(Self.text(metadata))\n"
         case .journal:
-            return "<\(level.priority)>\(Self.visible(message))\(Self.text(figures))\n"
+            return "<\(level.priority)>\(Self.visible(message))\(Self.text(metadata))\n"
         case .json:
-            let members = [("time", time), ("level", "\(level)"), ("message", message)] + figures
+            let members = [("time", time), ("level", "\(level)"), ("message", message)] + metadata
             return "{"
                 + members.map { "\(Self.quoted($0)):\(Self.quoted($1))" }
                 .joined(separator: ",") + "}\n"
         }
     }
 
-    private static func text(_ figures: [(key: String, value: String)]) -> String {
-        figures.map { key, value in
-            // Names that people give may be anything; other values are quoted if they have to be.
+    private static func text(_ metadata: [(key: String, value: String)]) -> String {
+        metadata.map { key, value in
+            // Names that people choose may be anything, so they are always quoted. Other values only if necessary.
             let isPlain =
                 key != "export" && key != "client" && !value.isEmpty
                 && value.unicodeScalars.allSatisfy { $0 != " " && $0 != "\"" && $0 != "=" }
@@ -38,7 +38,7 @@ package enum LogFormat: String, CaseIterable, Sendable {
         }.joined()
     }
 
-    /// The text with what is not to be seen, such as the end of a line, written out.
+    /// Returns the text with control characters escaped.
     private static func visible(_ text: String) -> String {
         guard text.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7f }) else {
             return text
@@ -49,7 +49,7 @@ package enum LogFormat: String, CaseIterable, Sendable {
         }
     }
 
-    /// The text as JSON has it.
+    /// Returns the text as a JSON string.
     private static func quoted(_ text: String) -> String {
         text.unicodeScalars.reduce(into: "\"") { result, scalar in
             switch scalar {
@@ -69,7 +69,7 @@ package enum LogFormat: String, CaseIterable, Sendable {
 }
 
 extension Logger.Level {
-    /// syslog(3)
+    /// The priority of syslog(3).
     fileprivate var priority: Int {
         switch self {
         case .trace, .debug: 7

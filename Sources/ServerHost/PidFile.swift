@@ -2,14 +2,13 @@ package import ProgramSupport
 internal import Glibc
 internal import SystemPackage
 
-/// A pid file that this process has written. It goes away with this value.
+/// A pid file that this process has written. It is removed with this value.
 package final class PidFile: Sendable {
     private let path: FilePath
     private let line = "\(getpid())\n"
 
-    /// Writes it: the number and a line's end. The file appears whole, in the place of an older one. What is
-    /// not a regular file is never replaced, and a symbolic link is never followed: either could be another
-    /// user's trap, or a device.
+    /// Writes the pid and a newline. The file appears with its whole content, and replaces an older one. It never
+    /// replaces anything but a regular file and follows no symbolic link, as another user may have planted one.
     package init(path: String) throws(Failure) {
         self.path = FilePath(path)
         let draft = FilePath(path + ".\(getpid()).new")
@@ -19,7 +18,7 @@ package final class PidFile: Sendable {
                     "cannot write the pid file \(path): it is not a regular file; remove it, or choose "
                         + "another path with --pid-file")
             }
-            // Left by a process of this number that was killed.
+            // A killed process with the same pid may have left one.
             Self.unlink(draft)
             let file = try FileDescriptor.open(
                 draft, .writeOnly,
@@ -35,7 +34,7 @@ package final class PidFile: Sendable {
         }
     }
 
-    /// Whether there is nothing at a path, or a regular file. lstat(2)
+    /// Returns whether there is nothing at a path, or a regular file. lstat(2)
     private static func isFree(_ path: String) -> Bool {
         var status = stat()
         guard unsafe lstat(path, &status) == 0 else { return true }
@@ -53,7 +52,7 @@ package final class PidFile: Sendable {
         guard result == 0 else { throw Errno(rawValue: errno) }
     }
 
-    /// Removes it, unless another process has written its own number there.
+    /// Removes the file, unless another process has written its own pid.
     package func remove() {
         guard isOurs else { return }
         Self.unlink(path)

@@ -2,9 +2,9 @@ package import ProgramSupport
 internal import LinuxIO
 internal import SystemPackage
 
-/// Binds the calling thread, and those it makes: the server takes its memory and its clients in there.
+/// Binds the calling thread, and the threads that it creates, to CPUs. Memory is allocated there too.
 package enum Placement {
-    /// Keeps to these processors; to none in particular when the list is empty.
+    /// Binds to these CPUs; to none in particular when the list is empty. Throws if one does not exist.
     package static func begin(on processors: [Int]) throws(Failure) {
         guard !processors.isEmpty else { return }
         for processor in processors { try bind([processor], naming: processor) }
@@ -16,8 +16,7 @@ package enum Placement {
             try Processor.bind(to: processors)
         } catch {
             throw .usage(
-                "--cpu-list names processor \(processor), which this machine has not, or does not "
-                    + "let this program use")
+                "--cpu-list: CPU \(processor) does not exist, or is not available to this process")
         }
     }
 }

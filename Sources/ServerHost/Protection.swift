@@ -5,43 +5,43 @@ package import NBDServer
 internal import Synchronization
 internal import SystemPackage
 
-/// What the machine that a disk is served on does with it. It gives memory back through such a server, which
-/// must then not have to wait for memory, nor be chosen to be killed for want of it.
+/// How the machine that serves a disk uses it. When the machine frees memory by writing to the disk, the server
+/// must neither wait for memory nor be killed by the OOM killer.
 package enum Protection: Sendable, Equatable {
-    /// Nothing that would need the server to have memory.
+    /// The machine does not write to the disk to free memory.
     case none
-    /// It writes files back to it.
+    /// The machine writes dirty pages of files back to the disk.
     case writeBack
-    /// It swaps to it.
+    /// The machine swaps to the disk.
     case swap
 
-    /// Takes every precaution that is allowed before there is a disk: for the calling thread and those it
-    /// makes, the process's memory, and the whole process.
+    /// Takes every permitted measure that must come before the disk: for the calling thread and the threads that it
+    /// creates, for the process's memory, and for the process.
     package func begin(logger: Logger) {
         guard self != .none else { return }
-        attempt("the process may be killed for want of memory", logger) { () throws(Errno) in
+        attempt("the OOM killer may kill this process", logger) { () throws(Errno) in
             try MemoryPressure.disableOOMKill()
         }
-        attempt("the process is no I/O flusher", logger) { () throws(Errno) in
+        attempt("the process cannot be marked as an I/O flusher (prctl PR_SET_IO_FLUSHER)", logger)
+        { () throws(Errno) in
             try MemoryPressure.setIOFlusher()
         }
         attempt("the process's memory is not locked", logger) { () throws(Errno) in
             try MemoryPressure.lockProcess()
         }
         guard self == .swap else { return }
-        attempt("the server has no reserve of memory", logger) { () throws(Errno) in
+        attempt("the server cannot use the kernel's memory reserve", logger) { () throws(Errno) in
             try MemoryPressure.enterRealTimeClass()
             try MemoryPressure.leaveRealTimeClass()
         }
-        attempt("vm.watermark_boost_factor may not be 0", logger) { () throws(Errno) in
+        attempt("cannot set vm.watermark_boost_factor to 0", logger) { () throws(Errno) in
             _ = try Directory.make(Self.directory, mode: 0o755)
             let boost = try WatermarkBoost(sharedFile: "\(Self.directory)/watermark-boost")
             Self.boost.withLock { $0 = boost }
         }
     }
 
-    /// Puts back what has been changed for the whole machine, when no other process wants it. To be called when the
-    /// process ends.
+    /// Restores the settings of the machine unless another process still needs them. Call it when the process ends.
     package static func end() {
         boost.withLock { boost in
             boost?.end()
@@ -50,11 +50,11 @@ package enum Protection: Sendable, Equatable {
     }
 
     private static let boost = Mutex<WatermarkBoost?>(nil)
-    /// Where the machine's processes agree on its settings, whatever directory their sockets are in.
+    /// Where all processes of the machine coordinate its settings, whatever their runtime directories.
     private static let directory = "/run/ramdisk-nbd-machine"
 
-    /// To be called when the disks are there, and before they are served. Not sooner: all of a sparse one
-    /// would be taken at once, and another in small pages.
+    /// Locks future memory. Call it after the disks are made and before they are served. Before that, it would
+    /// allocate all of a sparse disk at once, and the memory of others in small pages.
     package func disksAreThere(logger: Logger) {
         guard self != .none else { return }
         attempt("the server's buffers are not locked", logger) { () throws(Errno) in
@@ -62,12 +62,12 @@ package enum Protection: Sendable, Equatable {
         }
     }
 
-    /// The same for the engine.
+    /// Sets the engine's options.
     package func apply(to options: inout ServerOptions) {
         options.usesMemoryReserve = self == .swap
     }
 
-    /// What was asked for and cannot be had has to be known; what is done by default need not.
+    /// Tries a measure. A failure is a warning where the user asked for the measure, and a debug line otherwise.
     private func attempt(
         _ consequence: Logger.Message, _ logger: Logger, _ step: () throws(Errno) -> Void
     ) {

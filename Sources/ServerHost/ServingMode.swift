@@ -1,15 +1,15 @@
 package import NBDServer
 
-/// Whom a server is there for, and so when its work is done.
+/// The clients that a server exists for, which decides when it ends.
 package enum ServingMode: Sendable {
-    /// Whoever connects, until a signal ends it.
+    /// All clients, until a signal stops the server.
     case clients
-    /// The one client on standard input and output, until it is done.
+    /// The client on standard input and output, until it disconnects.
     case standardStreams
     /// The clients that a command starts, until it ends.
     case command(CommandRun)
 
-    /// Whether nobody is left whom it is there for.
+    /// Returns whether the server has no reason to run after this event.
     package func isDone(by event: ServerEvent) -> Bool {
         guard case .standardStreams = self else { return false }
         switch event {
@@ -18,7 +18,7 @@ package enum ServingMode: Sendable {
         }
     }
 
-    /// The command, if it is there for one.
+    /// The command, if there is one.
     package var command: CommandRun? {
         if case .command(let command) = self { command } else { nil }
     }

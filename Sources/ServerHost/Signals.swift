@@ -1,5 +1,3 @@
-// What signals do: stop, stop at once, tell figures.
-
 internal import ProgramSupport
 internal import Glibc
 internal import LinuxHost
@@ -7,9 +5,10 @@ internal import LinuxIO
 internal import SystemPackage
 
 extension DiskService {
-    /// Runs the service until it ends by itself or a signal ends it.
+    /// Runs the service until it ends by itself or a signal ends it. A first SIGTERM, SIGINT or SIGHUP stops it
+    /// gracefully, a second one at once; SIGUSR1 logs the memory of the disks.
     package func runObeyingSignals() throws {
-        // A reader of our output that goes away must not take the disk with it.
+        // A reader of the output that closes its pipe must not end the server.
         signal(SIGPIPE, SIG_IGN)
         var numbers = [SIGTERM, SIGINT, SIGHUP, SIGUSR1]
         if configuration.purpose.command != nil { numbers.append(SIGQUIT) }
@@ -23,20 +22,20 @@ extension DiskService {
 
     private func obey(_ received: Int32) {
         if received == SIGUSR1 {
-            logFigures()
+            logMemoryUse()
         } else if let command = configuration.purpose.command {
-            // Its end is ours. Before its start there is nothing to be ended in order.
+            // The service ends when the command does. Before its start, there is nothing to stop gracefully.
             if !command.forward(received) { endAtOnce(received) }
         } else if !isServing {
-            // Still starting, which takes long for a large disk: nothing has to be finished.
+            // Still starting, which takes long for a large disk: there is no request to finish.
             endAtOnce(received)
         } else if !end() {
             endAtOnce(received)
         }
     }
 
-    /// The second signal, or one that comes before the server serves: nothing is finished any more, and the
-    /// exit status says so.
+    /// Ends the process at once, for a second signal or one before the server serves. Requests are not finished,
+    /// and the exit status tells of the signal.
     private func endAtOnce(_ received: Int32) -> Never {
         removeFiles()
         Protection.end()

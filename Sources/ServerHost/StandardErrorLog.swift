@@ -3,7 +3,7 @@ internal import LinuxIO
 package import Logging
 internal import Synchronization
 
-/// A log handler that writes each line with one call.
+/// A log handler that writes each line to standard error with one system call.
 package struct StandardErrorLog: LogHandler {
     package var logLevel = Logger.Level.info
     package var metadata: Logger.Metadata = [:]
@@ -19,9 +19,9 @@ package struct StandardErrorLog: LogHandler {
     package func log(event: LogEvent) {
         let line = format.line(
             "\(event.message)", level: event.level, time: Self.timestamp(),
-            figures: metadata.merging(event.metadata ?? [:]) { $1 })
+            metadata: metadata.merging(event.metadata ?? [:]) { $1 })
         let bytes = Array(line.utf8)
-        // What is wrong is told at once.
+        // Errors are never held back.
         if event.level < .error, LogHold.keep(bytes) { return }
         Self.write(bytes)
     }
@@ -30,8 +30,8 @@ package struct StandardErrorLog: LogHandler {
         try? writeAll(bytes, to: STDERR_FILENO)
     }
 
-    /// Whether standard error is the stream to the journal that systemd has made for this process, and not
-    /// something that it was led to since. systemd.exec(5), `JOURNAL_STREAM`
+    /// Whether standard error is the journal stream that systemd has opened for this process, and has not been
+    /// redirected since. systemd.exec(5), `JOURNAL_STREAM`
     package static var leadsToJournal: Bool {
         guard let stream = unsafe getenv("JOURNAL_STREAM") else { return false }
         var status = stat()
@@ -39,7 +39,7 @@ package struct StandardErrorLog: LogHandler {
         return unsafe String(cString: stream) == "\(status.st_dev):\(status.st_ino)"
     }
 
-    /// Local time as `2026-11-23T03:12:45+0000`.
+    /// Returns the local time as `2026-11-23T03:12:45+0000`.
     private static func timestamp() -> String {
         var now = time(nil)
         var parts = unsafe tm()
@@ -50,18 +50,18 @@ package struct StandardErrorLog: LogHandler {
     }
 }
 
-/// Log lines of a start, held back until it has succeeded. When it fails, the sentence that says why is all
-/// there is to read: a warning about a server that there will not be is none, and an error is never held.
+/// The log lines of a start, held back until it has succeeded. When it fails, the error is all there is to read:
+/// a warning about a server that does not start is useless. Errors are never held back.
 package enum LogHold {
     private static let lines = Mutex<[[UInt8]]?>(nil)
 
-    /// Holds lines back from here on, unless somebody wants to know every step.
+    /// Holds lines back from now on, unless the level is debug or trace.
     package static func begin(_ logger: Logger) {
         guard logger.logLevel > .debug else { return }
         lines.withLock { $0 = [] }
     }
 
-    /// Writes what was held back, and holds nothing any more.
+    /// Writes the lines that were held back, and holds no more.
     package static func end() {
         lines.withLock { lines in
             for line in lines ?? [] { StandardErrorLog.write(line) }
@@ -69,7 +69,7 @@ package enum LogHold {
         }
     }
 
-    /// Keeps a line; false when it is to be written.
+    /// Holds a line back. Returns false when the caller must write it.
     fileprivate static func keep(_ line: [UInt8]) -> Bool {
         lines.withLock { lines in
             lines?.append(line)

@@ -3,16 +3,16 @@ package import Logging
 internal import Synchronization
 internal import SystemPackage
 
-/// Writes the first line of a kind at once, and then one in ten seconds that says how many there were: a
-/// crowd at the door must not fill the disk with what is told of it.
+/// Writes the first log line of a kind at once, and then one per ten seconds with the number of lines that it stands
+/// for: many clients that connect in vain must not fill the log.
 package final class Throttle: Sendable {
-    /// A line that may come again and again.
+    /// A log line that may occur often.
     package struct Line: Sendable {
-        /// Lines of one kind are counted together.
+        /// Lines of the same kind are counted together.
         package var kind: String
         package var level: Logger.Level
         package var message: String
-        package var figures: Logger.Metadata
+        package var metadata: Logger.Metadata
     }
 
     private struct Window {
@@ -22,7 +22,7 @@ package final class Throttle: Sendable {
 
     private struct State {
         package var windows: [String: Window] = [:]
-        /// Counts as long as there is something to count; nil before the first line.
+        /// The thread that writes the counts. It ends when there is nothing to count; nil before the first line.
         package var thread: Thread?
         package var isCounting = false
     }
@@ -41,7 +41,7 @@ package final class Throttle: Sendable {
         let isFirst = state.withLock { state in
             guard state.windows[line.kind] != nil else {
                 if !state.isCounting { startCounting(&state) }
-                // Without a thread nothing would ever be told of what is counted.
+                // Without a thread, nothing would ever write the counts.
                 if state.isCounting { state.windows[line.kind] = Window(last: line) }
                 return true
             }
@@ -53,18 +53,18 @@ package final class Throttle: Sendable {
     }
 
     private func startCounting(_ state: inout State) {
-        // One that has nothing more to count is at its end.
+        // A thread that has nothing more to count is about to end.
         state.thread?.join()
         state.thread = try? Thread(name: "log") { self.count() }
         state.isCounting = state.thread != nil
     }
 
-    /// Writes what has only been counted so far.
+    /// Writes the lines that have only been counted.
     package func flush() {
         for window in takeCounted() { write(window) }
     }
 
-    /// Tells the counts each time the interval is over, until there is nothing left to count.
+    /// Writes the counts after each interval, until there is nothing left to count.
     private func count() {
         while true {
             Thread.sleep(milliseconds: milliseconds)
@@ -78,7 +78,7 @@ package final class Throttle: Sendable {
         }
     }
 
-    /// Lines that were counted since the last time; kinds that did not come again are forgotten.
+    /// Returns the lines counted since the last call. Forgets kinds that did not occur again.
     private func takeCounted() -> [Window] {
         state.withLock { state in
             let counted = state.windows.filter { $0.value.count > 0 }
@@ -87,14 +87,14 @@ package final class Throttle: Sendable {
         }
     }
 
-    /// The last of the lines that were counted, and how many they were.
+    /// Writes the last of the counted lines, with their number.
     private func write(_ window: Window) {
         var line = window.last
-        line.figures["times"] = "\(window.count)"
+        line.metadata["times"] = "\(window.count)"
         write(line)
     }
 
     private func write(_ line: Line) {
-        logger.log(level: line.level, "\(line.message)", metadata: line.figures)
+        logger.log(level: line.level, "\(line.message)", metadata: line.metadata)
     }
 }

@@ -2,12 +2,12 @@ internal import ProgramSupport
 internal import CGnuTLS
 internal import Glibc
 
-/// A certificate in the making, with its key. Owns both.
+/// A certificate that is being made, and its key. Owns both.
 @safe struct CertificateGenerator: ~Copyable {
     private let pointer: gnutls_x509_crt_t
     private let keyPointer: gnutls_x509_privkey_t
 
-    /// With nothing in it.
+    /// Creates an empty certificate and an empty key.
     private init() throws(Failure) {
         let key = try unsafe GnuTLS.made("a key") { unsafe gnutls_x509_privkey_init(&$0) }
         do throws(Failure) {
@@ -26,7 +26,7 @@ internal import Glibc
 
     // MARK: - Kinds
 
-    /// A CA, signed by itself.
+    /// Returns a self-signed CA.
     static func authority(days: Int) throws(Failure) -> CertificateGenerator {
         let made = try CertificateGenerator()
         try made.fill(name: "ramdisk-nbd CA", days: days)
@@ -38,12 +38,12 @@ internal import Glibc
         return made
     }
 
-    /// A server's, for these hosts.
+    /// Returns the certificate of a server with these names and addresses.
     static func server(
         _ hosts: [TLSHost], days: Int, signedBy authority: borrowing CertificateGenerator
     ) throws(Failure) -> CertificateGenerator {
         let made = try CertificateGenerator()
-        // A name may have 64 bytes; clients go by what follows.
+        // The common name is limited to 64 bytes. Clients check the alternative names, which follow.
         try made.fill(name: String(hosts.first?.text.prefix(64) ?? "localhost"), days: days)
         for host in hosts { try made.add(host) }
         try made.becomeLeaf(isServer: true)
@@ -51,7 +51,7 @@ internal import Glibc
         return made
     }
 
-    /// A client's.
+    /// Returns the certificate of a client.
     static func client(
         _ name: String, days: Int, signedBy authority: borrowing CertificateGenerator
     ) throws(Failure) -> CertificateGenerator {
@@ -64,20 +64,20 @@ internal import Glibc
 
     // MARK: - Steps
 
-    /// What every certificate has: version 3, a random number, a new key, a name, a time.
+    /// Sets what every certificate has: version 3, a random serial number, a new key, a name, a time of validity.
     private func fill(name: String, days: Int) throws(Failure) {
         try set(unsafe cgnutls_generate_key(keyPointer))
         try set(unsafe gnutls_x509_crt_set_version(pointer, 3))
         var serial = [UInt8](repeating: 0, count: 16)
         try set(unsafe gnutls_rnd(GNUTLS_RND_NONCE, &serial, serial.count))
-        // A number is positive (RFC 5280, section 4.1.2.2).
+        // The serial number must be positive (RFC 5280, section 4.1.2.2).
         serial[0] = serial[0] & 0x7f | 0x40
         try set(unsafe gnutls_x509_crt_set_serial(pointer, serial, serial.count))
         try set(unsafe gnutls_x509_crt_set_key(pointer, keyPointer))
         try set(
             unsafe gnutls_x509_crt_set_dn_by_oid(
                 pointer, GNUTLS_OID_X520_COMMON_NAME, 0, name, UInt32(name.utf8.count)))
-        // Clocks differ; from an hour ago it is valid for all.
+        // Clocks differ: an hour of tolerance.
         let now = time(nil)
         try set(unsafe gnutls_x509_crt_set_activation_time(pointer, now - 3_600))
         try set(unsafe gnutls_x509_crt_set_expiration_time(pointer, now + days * 86_400))
@@ -94,8 +94,8 @@ internal import Glibc
 
     private func becomeLeaf(isServer: Bool) throws(Failure) {
         try set(unsafe gnutls_x509_crt_set_basic_constraints(pointer, 0, -1))
-        // A key of an elliptic curve only signs. But qemu before 10.0.13 and 7.2.22 refuses a client's
-        // certificate without the second bit, and its manual sets both.
+        // An elliptic-curve key only signs. But qemu before 10.0.13 and 7.2.22 rejects a client certificate
+        // without the second bit, and its manual sets both.
         try set(
             unsafe gnutls_x509_crt_set_key_usage(
                 pointer, UInt32(GNUTLS_KEY_DIGITAL_SIGNATURE | GNUTLS_KEY_KEY_ENCIPHERMENT)))
@@ -112,16 +112,16 @@ internal import Glibc
         try GnuTLS.check(code, "make a certificate")
     }
 
-    // MARK: - As files
+    // MARK: - PEM
 
-    /// The certificate in PEM.
+    /// Returns the certificate in PEM.
     func certificate() throws(Failure) -> [UInt8] {
         try unsafe GnuTLS.bytes("write a certificate") {
             unsafe gnutls_x509_crt_export2(pointer, GNUTLS_X509_FMT_PEM, &$0)
         }
     }
 
-    /// The key in PEM; PKCS #8, which everybody reads.
+    /// Returns the key in PEM, as PKCS #8, which every tool reads.
     func key() throws(Failure) -> [UInt8] {
         try unsafe GnuTLS.bytes("write a key") {
             unsafe gnutls_x509_privkey_export2_pkcs8(

@@ -2,7 +2,7 @@ package import ProgramSupport
 internal import CGnuTLS
 internal import NBDProtocol
 
-/// What `ramdisk-nbd tls init` makes. Each function answers the text that tells of it.
+/// The generator of `ramdisk-nbd tls init`. Each function returns a text that describes what it has made.
 package struct CredentialGenerator {
     package var directory: String
     package var hosts: [TLSHost]
@@ -16,7 +16,7 @@ package struct CredentialGenerator {
         self.days = days
     }
 
-    /// Makes a CA, a server's certificate and a client's.
+    /// Makes a CA, a server certificate and a client certificate.
     package func makeCertificates() throws(Failure) -> String {
         let names = ["ca-cert", "ca-key", "server-cert", "server-key", "client-cert", "client-key"]
         var files = SecretFiles(directory: directory)
@@ -33,13 +33,13 @@ package struct CredentialGenerator {
         let path = files.absolutePath
         return """
             In \(path), valid for \(days) days:
-              ca-cert.pem                      whom both sides trust
-              ca-key.pem                       secret; signs more certificates, and is needed for nothing else
+              ca-cert.pem                      the CA that both sides trust
+              ca-key.pem                       secret; needed only to sign more certificates
               server-cert.pem, server-key.pem  the server; the key is secret
               client-cert.pem, client-key.pem  the client "CN=\(user)"; the key is secret
 
-            The server, for clients with such a certificate alone:
-              ramdisk-nbd serve \(listenOption)--tls-certificates \(quoted(path)) --tls-verify-client
+            The server, which accepts only clients with such a certificate:
+              ramdisk-nbd serve \(listenOption)--tls-certificates \(quoted(path)) --tls-verify-peer
 
             A client, on another machine with ca-cert.pem, client-cert.pem and client-key.pem in its directory:
               nbdinfo \(uri("tls-certificates", path))
@@ -75,12 +75,12 @@ package struct CredentialGenerator {
             """
     }
 
-    // MARK: - Texts
+    // MARK: - Text
 
     private var firstHost: String { hosts.first?.text ?? "localhost" }
     private var listenOption: String { hosts.isEmpty ? "" : "--listen '*' " }
 
-    /// The server for a client with these credentials, as a shell's word.
+    /// Returns the URI of the server for a client with these credentials, quoted for a shell.
     private func uri(_ parameter: String, _ path: String, user: String? = nil) -> String {
         var uri = NBDURI(
             .tcp(host: firstHost, port: NBDURI.standardPort), requiresTLS: true)
@@ -89,7 +89,7 @@ package struct CredentialGenerator {
         return quoted("\(uri)")
     }
 
-    /// A text as a shell's word.
+    /// Returns a text quoted for a shell.
     private func quoted(_ text: String) -> String {
         let isPlain = text.utf8.allSatisfy { byte in
             let character = Character(UnicodeScalar(byte))
@@ -115,7 +115,7 @@ extension SecretFiles {
 }
 
 extension [TLSHost] {
-    /// Each once, in the order of their first.
+    /// The hosts without duplicates, in order of their first occurrence.
     fileprivate var uniqued: [TLSHost] {
         reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     }

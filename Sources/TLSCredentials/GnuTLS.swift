@@ -1,9 +1,9 @@
 internal import ProgramSupport
 internal import CGnuTLS
 
-/// Calls of the library's by the program; the server has its own.
+/// Checked calls of GnuTLS for this target; the engine has its own.
 enum GnuTLS {
-    /// Throws unless a call went well.
+    /// Throws unless a call succeeded.
     static func check(_ code: CInt, _ what: String) throws(Failure) {
         guard code < 0 else { return }
         let text =
@@ -11,7 +11,7 @@ enum GnuTLS {
         throw .system("cannot \(what): \(text)")
     }
 
-    /// What a call has made, through its parameter.
+    /// Returns the object that a call has created through its parameter.
     static func made<Made>(
         _ what: String, _ make: (inout Made?) -> CInt
     ) throws(Failure) -> Made {
@@ -21,7 +21,7 @@ enum GnuTLS {
         return made
     }
 
-    /// What a call has written into memory that it leaves to its caller.
+    /// Returns the bytes that a call has written into memory that its caller frees.
     static func bytes(
         _ what: String, _ write: (inout gnutls_datum_t) -> CInt
     ) throws(Failure) -> [UInt8] {
@@ -32,9 +32,9 @@ enum GnuTLS {
     }
 }
 
-/// GnuTLS initializes itself when it is loaded, unless the process exports a function of this name that
-/// returns 1. Here it is initialized when there are credentials. In the program and not in the
-/// `NBDServer` library: a program that embeds the library may have other uses for GnuTLS.
+/// Skips the initialization of GnuTLS when it is loaded, which a process does by exporting a function of this name
+/// that returns 1. This program initializes it when there are credentials. The function is not in the `NBDServer`
+/// library, as a program that embeds the library may use GnuTLS for other purposes.
 /// gnutls.h, `GNUTLS_SKIP_GLOBAL_INIT`
 @_cdecl("_gnutls_global_init_skip")
 public func skipImplicitInitializationOfGnuTLS() -> CInt { 1 }

@@ -2,7 +2,7 @@ internal import ProgramSupport
 internal import Glibc
 internal import SystemPackage
 
-/// New files in a directory. Those that were made go away again when one of them cannot be.
+/// New files in a directory. If one cannot be written, those written before are removed.
 struct SecretFiles: ~Copyable {
     private let directory: String
     private var made: [String] = []
@@ -11,19 +11,19 @@ struct SecretFiles: ~Copyable {
         self.directory = directory
     }
 
-    /// Throws if one of these is there already.
+    /// Throws if one of these files exists.
     func checkFree(_ names: [String]) throws(Failure) {
         for name in names where unsafe access("\(directory)/\(name)", F_OK) == 0 {
             throw .cannotCreate(
-                "\(directory)/\(name) is there already, and is not overwritten: "
+                "\(directory)/\(name) exists already, and is not overwritten: "
                     + "remove it, or choose another directory")
         }
     }
 
-    /// Makes the directory, if it is not there, for its owner alone.
+    /// Creates the directory if it does not exist, accessible only to its owner.
     func make() throws(Failure) {
         guard unsafe mkdir(directory, 0o700) < 0, errno != EEXIST else { return }
-        throw .cannotCreate("cannot make the directory \(directory): \(Errno(rawValue: errno))")
+        throw .cannotCreate("cannot create the directory \(directory): \(Errno(rawValue: errno))")
     }
 
     /// Writes a new file.
@@ -41,7 +41,7 @@ struct SecretFiles: ~Copyable {
         }
     }
 
-    /// Where the directory is, for people in other directories. realpath(3)
+    /// The absolute path of the directory. realpath(3)
     var absolutePath: String {
         guard let path = unsafe realpath(directory, nil) else { return directory }
         defer { unsafe free(path) }

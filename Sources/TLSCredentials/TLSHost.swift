@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// A host by name or by address.
+/// A host, by name or by address.
 package struct TLSHost: Sendable, Hashable {
     package let text: String
 
@@ -15,13 +15,13 @@ package struct TLSHost: Sendable, Hashable {
         return nil
     }
 
-    /// Whether it is an address, or could be a name (RFC 1123, section 2.1), with a star or without.
+    /// Whether it is an address, or can be a host name (RFC 1123, section 2.1) with or without a wildcard.
     package var isValid: Bool {
         guard address == nil else { return true }
         let letters = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.*".utf8)
         return !text.isEmpty && text.utf8.count <= 253 && text.utf8.allSatisfy(letters.contains)
     }
 
-    /// This machine, as it calls itself.
+    /// The names and addresses by which a machine reaches itself.
     package static let local = ["localhost", "127.0.0.1", "::1"].map(TLSHost.init)
 }

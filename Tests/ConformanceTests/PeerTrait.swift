@@ -23,7 +23,7 @@ struct PeerTrait: SuiteTrait, TestScoping {
         let keys = directory.file("keys.psk")
         try "alice:\(String(repeating: "5a", count: 32))\n"
             .write(toFile: keys, atomically: false, encoding: .utf8)
-        let tls = requiresTLS ? ["--tls", "required", "--tls-psk", keys] : []
+        let tls = requiresTLS ? ["--tls", "require", "--tls-psk", keys] : []
         try await withServer(arguments + tls) { server in
             let uri = try NBDURI(server.uri(""))
             let peers = [Cut.whole: try Peer(uri), .bytes: try Peer(uri, cut: .bytes)]

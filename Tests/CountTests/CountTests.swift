@@ -36,7 +36,7 @@ struct CountTests {
         "a thousand requests of 4 KiB, 128 in flight, take at most 40 system calls",
         arguments: [Kind.read, .write])
     func systemCalls(kind: Kind) async throws {
-        try await withServer("--size", "16M", "--poll-us", "0") { server in
+        try await withServer("--size", "16M", "--busy-poll", "0") { server in
             let client = try RawClient(unix: server.socketPath)
             try client.enter()
             let calls = try await systemCalls(of: server) { try run(kind, rounds: 400, client) }

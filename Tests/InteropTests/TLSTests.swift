@@ -83,7 +83,7 @@ extension Interop {
             try FileManager.default.copyItem(
                 atPath: credentials.pki + "/ca-cert.pem", toPath: mixed + "/ca-cert.pem")
             try await withServer(
-                "--tls-certificates", credentials.pki, "--tls-verify-client", start: .init(.tcp)
+                "--tls-certificates", credentials.pki, "--tls-verify-peer", start: .init(.tcp)
             ) { server in
                 for directory in [try credentials.anonymous(), mixed] {
                     let ending = try await nbdinfo.run([uri(server, x509: directory)])
@@ -192,7 +192,7 @@ extension Interop {
         func qemuCertificates(priority: String) async throws {
             let credentials = try await Credentials()
             try await withServer(
-                "--tls-certificates", credentials.pki, "--tls-verify-client", start: .init(.tcp)
+                "--tls-certificates", credentials.pki, "--tls-verify-peer", start: .init(.tcp)
             ) { server in
                 try await convert(
                     server,

@@ -41,7 +41,7 @@ uri=nbd://192.0.2.2
 start_far_server
 
 checking "attach --stay: 9 seconds without the link are a pause"
-in_background "$RAMDISK_NBD" attach "$uri" /dev/nbd5 --stay --timeout 5 --dead-connection-timeout 60
+in_background "$RAMDISK_NBD" attach "$uri" /dev/nbd5 --stay --timeout 5s --dead-connection-timeout 60s
 keeper=$job
 wait_until 30 grep -qx /dev/nbd5 "$scratch/ramdisk-nbd.out" ||
     { cat "$scratch/ramdisk-nbd.out" >&2; fail "attach --stay does not print the device"; }
@@ -67,7 +67,7 @@ wait_until 30 process_gone "$keeper" || fail "the keeper does not end"
 wait_until 15 device_detached /dev/nbd5 || fail "it is still attached"
 
 checking "without a keeper, attach to the same device connects it again"
-ramdisk attach "$uri" /dev/nbd5 --timeout 5 --dead-connection-timeout 60 >/dev/null || fail "attach failed"
+ramdisk attach "$uri" /dev/nbd5 --timeout 5s --dead-connection-timeout 60s >/dev/null || fail "attach failed"
 udevadm settle --timeout=60
 start_load /dev/nbd5
 sleep 5

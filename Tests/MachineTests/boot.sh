@@ -45,7 +45,7 @@ case $phase in
 1)
     checking "the units are enabled, and the machine starts again"
     install_unit "$unit" "$unit" 's/--size 1G/--size 64M/'
-    install_unit "$unit" "$swap_unit" 's,--size 1G --mount /mnt/ramdisk,--size 64M --device /dev/nbd7 --protect,' \
+    install_unit "$unit" "$swap_unit" 's,--size 1G --mount /mnt/ramdisk,--size 64M --device /dev/nbd7 --swap,' \
         's/^Description=.*/Description=RAM disk to swap to/' \
         's/^Before=.*/Before=dev-nbd7.swap swap.target umount.target/' 's/^WantedBy=.*/WantedBy=swap.target/'
     echo "/dev/nbd7 none swap nofail,x-systemd.makefs,x-systemd.requires=$swap_unit 0 0" >>/etc/fstab

@@ -17,7 +17,9 @@ struct EmbeddingTests {
         let start = try #require(example.firstIndex { $0.hasPrefix("func example") })
         let body = example[(start + 1)...].prefix { $0 != "}" }.map { String($0.dropFirst(4)) }
         let block = imports + [""] + body
-        #expect(try self.block(in: lines(of: "README.md"), after: "## Watch it work, embed it") == block)
+        #expect(
+            try self.block(in: lines(of: "README.md"), after: "## Watch it work, embed it") == block
+        )
         let documentation = try lines(of: "Sources/NBDServer/Server/Server.swift")
             .filter { $0.hasPrefix("///") }.map { String($0.dropFirst(4)) }
         #expect(try self.block(in: documentation, after: "An NBD server.") == block)

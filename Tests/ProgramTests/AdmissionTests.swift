@@ -13,21 +13,22 @@ extension ProgramSuite {
         @Test("is who comes from a network that is allowed")
         func networks() async throws {
             try await withServer(
-                "--allow", "127.0.0.0/30", "--allow", "::1", start: .init(.tcp)
+                "--allow-network", "127.0.0.0/30", "--allow-network", "::1", start: .init(.tcp)
             ) { server in
                 let port = try #require(server.ports.first)
                 try RawClient(host: "127.0.0.1", port: port).enter()
                 if server.ports.count == 2 { try RawClient(host: "::1", port: port).enter() }
             }
             try await withServer(
-                "--allow", "192.0.2.0/24", "--allow", "2001:db8::/32", start: .init(.tcp)
+                "--allow-network", "192.0.2.0/24", "--allow-network", "2001:db8::/32",
+                start: .init(.tcp)
             ) { server in
                 for uri in server.readyLines {
                     let host = uri.contains("[::1]") ? "::1" : "127.0.0.1"
                     let port = try #require(server.ports.first)
                     let isClosed = try RawClient(host: host, port: port).isClosed()
                     #expect(isClosed)
-                    #expect(server.log.contains("client refused: --allow"))
+                    #expect(server.log.contains("client refused: not permitted by --allow-network"))
                 }
                 #expect(server.log.contains("peer=127.0.0.1:"))
             }
@@ -36,7 +37,7 @@ extension ProgramSuite {
         @Test("is who comes by IPv4 to a socket for both families, from an IPv4 network")
         func mapped() async throws {
             try await withServer(
-                "--allow", "127.0.0.1", "--log-level", "debug",
+                "--allow-network", "127.0.0.1", "--log-level", "debug",
                 start: .init(shell: passing("[::ffff:127.0.0.1]"))
             ) { server in
                 let passed = try #require(server.log.firstMatch(of: /127.0.0.1\]:(\d+) name=/))
@@ -48,9 +49,9 @@ extension ProgramSuite {
         @Test(
             "is never decided by an option that no socket is subject to, one that was passed neither",
             arguments: [
-                ("[::1]", ["--allow-uid", "0"], "--allow-uid"),
-                ("[::1]", ["--allow-gid", "0"], "--allow-gid"),
-                ("socket", ["--allow", "127.0.0.1"], "--allow 127.0.0.1"),
+                ("[::1]", ["--allow-user", "0"], "--allow-user"),
+                ("[::1]", ["--allow-group", "0"], "--allow-group"),
+                ("socket", ["--allow-network", "127.0.0.1"], "--allow-network 127.0.0.1"),
             ])
         func passedWithoutEffect(socket: String, options: [String], named: String) async throws {
             let directory = try TemporaryDirectory()
@@ -64,7 +65,7 @@ extension ProgramSuite {
 
         @Test("is a user that is allowed, and no other", .enabled(if: geteuid() == 0))
         func users() async throws {
-            try await withServer("--unix-mode", "666", "--allow-uid", "nobody") { server in
+            try await withServer("--unix-mode", "666", "--allow-user", "nobody") { server in
                 try await isServed(
                     as: ["--reuid=65534", "--regid=65534", "--clear-groups"], server)
                 try await isRefused(
@@ -81,7 +82,7 @@ extension ProgramSuite {
             .enabled(if: geteuid() == 0))
         func groups() async throws {
             try await withServer(
-                "--unix-mode", "666", "--allow-gid", "12345", "--allow-uid", "0"
+                "--unix-mode", "666", "--allow-group", "12345", "--allow-user", "0"
             ) { server in
                 try await isServed(
                     as: ["--reuid=65534", "--regid=12345", "--clear-groups"], server)
@@ -104,7 +105,8 @@ extension ProgramSuite {
 
         @Test("is told once for a crowd that may not, and then how many they were")
         func logged() async throws {
-            let log = try await withServer("--allow", "192.0.2.1", start: .init(.tcp)) { server in
+            let log = try await withServer("--allow-network", "192.0.2.1", start: .init(.tcp)) {
+                server in
                 let port = try #require(server.ports.first)
                 for _ in 0..<100 {
                     let isClosed = try RawClient(host: "127.0.0.1", port: port).isClosed()
@@ -133,7 +135,7 @@ extension ProgramSuite {
                 _ = try second.receive(18)
                 let isClosed = try RawClient(host: "127.0.0.1", port: port).isClosed()
                 #expect(isClosed)
-                #expect(server.log.contains("--max-connections-per-address allows limit=2"))
+                #expect(server.log.contains("--max-connections-per-address is reached limit=2"))
                 // This user is somebody else than that address.
                 let local = try RawClient(unix: server.socketPath)
                 try local.enter()

@@ -29,7 +29,7 @@ extension ProgramSuite {
 
         @Test("that do not finish the handshake in time are closed")
         func handshakeTimeout() async throws {
-            try await withServer("--handshake-timeout", "0.3") { server in
+            try await withServer("--handshake-timeout", "300ms") { server in
                 let silent = try RawClient(unix: server.socketPath)
                 _ = try silent.receive(18)
                 let isClosed = try silent.isClosed()
@@ -43,7 +43,7 @@ extension ProgramSuite {
 
         @Test("that stop in the middle of a message are closed, and idle ones are not")
         func stallTimeout() async throws {
-            try await withServer("--stall-timeout", "0.3") { server in
+            try await withServer("--stall-timeout", "300ms") { server in
                 let idle = try RawClient(unix: server.socketPath)
                 try idle.enter()
                 let stalled = try RawClient(unix: server.socketPath)

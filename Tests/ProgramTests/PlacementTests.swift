@@ -26,7 +26,7 @@ extension ProgramSuite {
             let ending = try await Program.ramdiskNBD.run(
                 ["serve", "--listen", "localhost:0", "--cpu-list", "1023"])
             #expect(ending.status == .exited(64))
-            #expect(ending.isOneSentence(naming: "processor 1023"))
+            #expect(ending.isOneSentence(naming: "CPU 1023"))
         }
 
         @Test("with too few reserved huge pages is told how to reserve them")
@@ -73,7 +73,7 @@ extension ProgramSuite {
 
         @Test("without memory spares a server that is protected", .enabled(if: geteuid() == 0))
         func protected() async throws {
-            try await withServer("--size", "40M", "--protect") { server in
+            try await withServer("--size", "40M", "--swap") { server in
                 let client = try RawClient(unix: server.socketPath)
                 try client.enter()
                 let data = [UInt8](repeating: 5, count: 4 << 20)
@@ -96,7 +96,7 @@ extension ProgramSuite {
             "without memory is no reason to hurry for clients that have shown nothing",
             .enabled(if: geteuid() == 0))
         func silentClients() async throws {
-            try await withServer("--size", "4M", "--protect") { server in
+            try await withServer("--size", "4M", "--swap") { server in
                 let silent = try RawClient(unix: server.socketPath)
                 let serving = try RawClient(unix: server.socketPath)
                 try serving.enter()

@@ -50,7 +50,7 @@ extension ProgramSuite {
                 "--size", "--", "[", program.name, "serve", "--stdio", "]",
             ])
             #expect(ending.status == .exited(1))
-            #expect(ending.errors.contains("leave --stdio out"))
+            #expect(ending.errors.contains("leave out --stdio"))
             let size = try await nbdinfo("--size", "--", "[", program.name, "serve", "]")
             #expect(size.hasSuffix("41943040\n"))
         }

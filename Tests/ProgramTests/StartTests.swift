@@ -52,7 +52,7 @@ extension ProgramSuite {
                 kill $pid
                 wait $pid
                 """
-            for (options, isTold) in [([], false), (["--protect"], true)] as [([String], Bool)] {
+            for (options, isTold) in [([], false), (["--swap"], true)] as [([String], Bool)] {
                 let directory = try TemporaryDirectory()
                 let out = directory.file("out")
                 #expect(unsafe chmod(directory.path, 0o777) == 0)
@@ -73,7 +73,7 @@ extension ProgramSuite {
         func failing() async throws {
             let ending = try await Program.ramdiskNBD.run(
                 [
-                    "serve", "--size", "64M", "--protect", "--listen", "localhost:0", "--pid-file",
+                    "serve", "--size", "64M", "--swap", "--listen", "localhost:0", "--pid-file",
                     "/nowhere/pid",
                 ], as: .unprivileged)
             #expect(ending.status == .exited(73))

@@ -152,9 +152,9 @@ extension ProgramSuite {
         @Test(
             "options that want credentials say so when there are none",
             arguments: [
-                ["--tls", "on"], ["--tls", "required"], ["--tls-verify-client"],
+                ["--tls", "on"], ["--tls", "require"], ["--tls-verify-peer"],
                 ["--tls-allow-dn", "CN=alice"],
-                ["--tls-psk", "/dev/null", "--tls-verify-client"], ["--tls", "maybe"],
+                ["--tls-psk", "/dev/null", "--tls-verify-peer"], ["--tls", "maybe"],
             ])
         func missingCredentials(arguments: [String]) async throws {
             let ending = try await program.run(["serve", "--listen", "localhost:0"] + arguments)
@@ -165,9 +165,9 @@ extension ProgramSuite {
         @Test(
             "an option that would have no effect is refused: its user would rely on it",
             arguments: [
-                (["--tls", "on", "--tls-verify-client"], "--tls-verify-client"),
+                (["--tls", "on", "--tls-verify-peer"], "--tls-verify-peer"),
                 (["--tls", "on", "--tls-allow-dn", "CN=alice"], "--tls-allow-dn"),
-                (["--tls", "off", "--tls-verify-client"], "--tls off"),
+                (["--tls", "off", "--tls-verify-peer"], "--tls off"),
                 (["--tls", "off"], "--tls off"),
             ])
         func withoutEffect(arguments: [String], named: String) async throws {
@@ -198,7 +198,7 @@ extension ProgramSuite {
             let pki = directory.file("pki")
             try FileManager.default.removeItem(atPath: "\(pki)/ca-cert.pem")
             try await expectRefusal(
-                ["--tls-certificates", pki, "--tls-verify-client"], "\(pki)/ca-cert.pem")
+                ["--tls-certificates", pki, "--tls-verify-peer"], "\(pki)/ca-cert.pem")
         }
 
         @Test("a certificate that is over, or not yet, is not served with")

@@ -40,10 +40,11 @@ extension ProgramSuite {
             let said = try await program("serve", "--help")
             let options = [
                 "--size", "--listen", "--unix", "--export", "--read-only", "--max-connections",
-                "--sparse", "--poll-us", "--log-level", "--pid-file", "--backing",
+                "--sparse", "--busy-poll", "--log-level", "--pid-file", "--backing",
                 "--backing-directory", "--keep", "--huge-pages",
-                "--cpu-list", "--protect", "--version", "--help",
-                "--allow", "--allow-uid", "--allow-gid", "--unix-mode", "--unix-owner", "--stdio",
+                "--cpu-list", "--swap", "--version", "--help",
+                "--allow-network", "--allow-user", "--allow-group", "--unix-mode", "--unix-owner",
+                "--stdio",
                 "--max-connections-per-address", "--handshake-timeout", "--stall-timeout",
                 "--max-handshakes", "--description",
             ]
@@ -77,11 +78,11 @@ extension ProgramSuite {
             let up = try await program("up", "--help")
             #expect(!up.contains("--export"))
             #expect(!up.contains("`attach`"))
-            #expect(up.contains("(default: 30; with"))
+            #expect(up.contains("(default: 30s; with"))
             let attach = try await program("attach", "--help")
             #expect(!attach.contains("`up`"))
             #expect(!attach.contains("--supervise"))
-            #expect(attach.contains("(default: 30; with --stay"))
+            #expect(attach.contains("(default: 30s; with --stay"))
         }
 
         @Test("gets completion scripts for shells", arguments: ["bash", "zsh", "fish"])
@@ -153,8 +154,9 @@ extension WrongLine {
         WrongLine("--max-connections", "many", names: "'many'"),
         WrongLine("--max-handshakes", "0", names: "--max-handshakes"),
         WrongLine("--max-handshakes", "10001", names: "--max-handshakes"),
-        WrongLine("--poll-us", "1001", names: "--poll-us"),
-        WrongLine("--poll-us", "-1", names: "--poll-us"),
+        WrongLine("--busy-poll", "1001us", names: "--busy-poll is 1001us"),
+        WrongLine("--busy-poll", "50", names: "Add a unit, such as 50s"),
+        WrongLine("--busy-poll", "-1", names: "--busy-poll"),
         WrongLine("--backing", "", names: "\"\""),
         WrongLine("--backing", "..", names: "\"..\""),
         WrongLine("--backing", "a/b", names: "\"a/b\""),
@@ -171,14 +173,15 @@ extension WrongLine {
         WrongLine("--backing-directory", "/dev/shm", names: "--backing"),
         WrongLine("--sparse", "--huge-pages", names: "--huge-pages"),
         WrongLine("--log-level", "loud", names: "'loud'"),
-        WrongLine("--allow", "here", names: "'here'"),
-        WrongLine("--allow", "10.0.0.0/33", names: "'10.0.0.0/33'"),
-        WrongLine("--allow", "10.1.2.3/8", names: "10.0.0.0/8 or 10.1.2.3"),
-        WrongLine("--allow", "::1", "--unix", "/tmp/x", names: "--allow ::1"),
-        WrongLine("--allow-uid", "nobody-of-this-name", "--unix", "/tmp/x", names: "of-this-name'"),
-        WrongLine("--allow-gid", "-1", "--unix", "/tmp/x", names: "--allow-gid"),
-        WrongLine("--allow-gid", "root", names: "--unix"),
-        WrongLine("--allow-uid", "0", "--stdio", names: "--stdio"),
+        WrongLine("--allow-network", "here", names: "'here'"),
+        WrongLine("--allow-network", "10.0.0.0/33", names: "'10.0.0.0/33'"),
+        WrongLine("--allow-network", "10.1.2.3/8", names: "10.0.0.0/8 or 10.1.2.3"),
+        WrongLine("--allow-network", "::1", "--unix", "/tmp/x", names: "--allow-network ::1"),
+        WrongLine(
+            "--allow-user", "nobody-of-this-name", "--unix", "/tmp/x", names: "of-this-name'"),
+        WrongLine("--allow-group", "-1", "--unix", "/tmp/x", names: "--allow-group"),
+        WrongLine("--allow-group", "root", names: "--unix"),
+        WrongLine("--allow-user", "0", "--stdio", names: "--stdio"),
         WrongLine("--stdio", "--listen", "localhost", names: "--stdio"),
         WrongLine("--unix-mode", "660", names: "--unix-mode"),
         WrongLine("--unix-mode", "1777", "--unix", "/tmp/x", names: "'1777'"),
@@ -189,7 +192,10 @@ extension WrongLine {
         WrongLine("--max-connections-per-address", "0", names: "--max-connections-per-address"),
         WrongLine("--handshake-timeout", "0", names: "--handshake-timeout"),
         WrongLine("--handshake-timeout", "1e3", names: "'1e3'"),
-        WrongLine("--stall-timeout", "86401", names: "--stall-timeout"),
+        WrongLine("--handshake-timeout", "99ms", names: "from 100ms to 1h"),
+        WrongLine("--stall-timeout", "86401s", names: "--stall-timeout is 86401s"),
+        WrongLine("--stall-timeout", "10", names: "Add a unit, such as 10s"),
+        WrongLine("--tls", "required", names: "'required'"),
         WrongLine("--stall-timeout", "-1", names: "--stall-timeout"),
         WrongLine("--fast", names: "--fast"),
         WrongLine("/dev/nbd0", names: "/dev/nbd0"),

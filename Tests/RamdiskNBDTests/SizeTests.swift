@@ -31,7 +31,7 @@ import Testing
             ("40P", "Give a number"), ("-1", "Give a number"), ("+1", "Give a number"),
             ("1.G", "Give a number"), (".5G", "Give a number"), ("1.2.3G", "Give a number"),
             ("40 M", "Give a number"), ("1e3", "Give a number"), ("0x10", "Give a number"),
-            ("18446744073709551616", "more than"), ("16777216T", "more than"),
+            ("18446744073709551616", "maximum"), ("16777216T", "maximum"),
             ("16777215.9999999T", "sectors"), ("1.1G", "sectors"), ("0.1K", "sectors"),
             ("1.5", "sectors"), ("0.0000001T", "sectors"),
         ] as [(String, String)])

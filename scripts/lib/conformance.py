@@ -121,7 +121,7 @@ def servers(program, with_peers):
                ours(program, "--sparse", "--export", "big=1T", "--export", "small=1M")),
         Server("ramdisk-nbd", "read-only", ours(program, "--size", SIZE, "--read-only")),
         Server("ramdisk-nbd", "TLS required",
-               encrypted(ours(program, "--size", SIZE, "--tls", "required",
+               encrypted(ours(program, "--size", SIZE, "--tls", "require",
                               "--tls-psk", "DIRECTORY/keys.psk"))),
     ]
     if with_peers:

@@ -114,9 +114,9 @@ package struct TakeDown {
             } catch {
                 guard isForced else {
                     throw Failure(
-                        sentence: "\(error.sentence); --force detaches \(device) anyway, "
-                            + "and loses the data that was not written",
-                        exitCode: error.exitCode)
+                        error.kind,
+                        "\(error.sentence); --force detaches \(device) anyway, "
+                            + "and loses the data that was not written")
                 }
             }
         }
@@ -219,7 +219,7 @@ package struct TakeDown {
                     usesReservedPages: record.usesReservedPages, logger: logger
                 ).remove()
             } catch {
-                guard error.exitCode == Failure.goneExitCode, .now() < deadline else {
+                guard error.kind == .unavailable, .now() < deadline else {
                     throw error
                 }
                 Thread.sleep(milliseconds: 50)

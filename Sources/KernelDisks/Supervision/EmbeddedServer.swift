@@ -115,7 +115,7 @@ package final class EmbeddedServer: Sendable {
     }
 
     /// Logs how much memory the disk uses.
-    package func logMemoryUse() { DiskFigures.log(disk, to: logger) }
+    package func logMemoryUse() { ServedDisks.log(disk, to: logger) }
 
     /// Finishes the requests that have been received, and stops. The backing is kept or the memory is
     /// released, as `isKept` says.

@@ -158,7 +158,7 @@ package final class SupervisedDiskServer: DiskServer {
             let ending = try? process.wait()
             // The worker has logged why it could not start.
             if case .exited(let code) = ending, code != 0 {
-                throw Failure(sentence: "the worker could not start", exitCode: code)
+                throw Failure(Failure.Kind(rawValue: code), "the worker could not start")
             }
             throw error
         }

@@ -94,7 +94,7 @@ package struct Batches: Codable, Sendable, Equatable {
     package var average: Double { count == 0 ? 0 : Double(requests) / Double(count) }
 }
 
-/// Counters of busy-polling for the next request before sleeping (`--poll-us`).
+/// Counters of busy-polling for the next request before sleeping (`--busy-poll`).
 package struct Polling: Codable, Sendable, Equatable {
     /// Waits in which busy-polling received the next request.
     package var hits: UInt64 = 0

@@ -75,7 +75,7 @@ package struct TraceSession: ~Copyable {
             }
         } catch is OutputClosed {
             return
-        } catch let failure as Failure where failure.exitCode == Failure.goneExitCode {
+        } catch let failure as Failure where failure.kind == .unavailable {
             // The server has disappeared. What it sent are whole lines, so the file can be
             // completed.
             try? finish()

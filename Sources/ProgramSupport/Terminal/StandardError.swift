@@ -1,10 +1,9 @@
-// Notes to the person who started a command, beside what it prints.
-
 internal import Glibc
 internal import LinuxIO
 
+/// Notes to the user on standard error.
 package enum StandardError {
-    /// One line.
+    /// Writes one line.
     package static func say(_ sentence: String) {
         try? writeAll("ramdisk-nbd: \(sentence)\n", to: STDERR_FILENO)
     }

@@ -3,11 +3,11 @@ internal import LinuxIO
 internal import Synchronization
 package import SystemPackage
 
-/// Standard output, and whether everything got there.
+/// Standard output, and the first error in writing to it.
 package enum StandardOutput {
     private static let trouble = Mutex<Errno?>(nil)
 
-    /// Writes a text at once. Returns what is in the way, if something is. write(2)
+    /// Writes a text at once. Returns the error, if there is one. write(2)
     package static func write(_ text: String) -> Errno? {
         do throws(Errno) {
             try writeAll(text, to: STDOUT_FILENO)
@@ -17,15 +17,15 @@ package enum StandardOutput {
         }
     }
 
-    /// Writes a text, and remembers when that fails. A reader that has gone has read enough. False when
-    /// nobody will read any more.
+    /// Writes a text, and remembers an error. A reader that has closed its pipe has read enough, which is no error.
+    /// Returns false when further output is useless.
     package static func print(_ text: String) -> Bool {
         guard let error = write(text) else { return true }
         if error != .brokenPipe { trouble.withLock { $0 = error } }
         return false
     }
 
-    /// To be called at the end of a command: throws when its user has not got all of its output.
+    /// Throws if output was lost. Call it at the end of a command.
     package static func check() throws(Failure) {
         if let error = trouble.withLock({ $0 }) {
             throw .inputOutput("cannot write to standard output: \(error)")
@@ -33,5 +33,5 @@ package enum StandardOutput {
     }
 }
 
-/// Prints a text; a failure ends the program with an exit status that says so, when its work is done.
+/// Prints a text. If that fails, the program exits with an error status when its work is done.
 package func standardOutput(_ text: String) { _ = StandardOutput.print(text) }

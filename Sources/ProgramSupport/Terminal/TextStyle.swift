@@ -1,5 +1,5 @@
-/// What a piece of text looks like. ECMA-48, "SGR"; the sixteen colours that every terminal has and
-/// that its user has chosen.
+/// The style of a piece of text (ECMA-48, "SGR"). Its colours are among the sixteen that every terminal has and
+/// whose shades its user chooses.
 package enum TextStyle: Sendable {
     case plain, bold, dim, inverse
     case red, green, yellow, blue, magenta, cyan
@@ -20,28 +20,28 @@ package enum TextStyle: Sendable {
     }
 }
 
-/// One line of text in pieces, each with its ink. Its width is known without the codes.
+/// One line of text in pieces, each with its style. The width does not count the codes.
 package struct StyledLine: Sendable {
     private var pieces: [(text: String, ink: TextStyle)] = []
-    /// Characters so far. All of ours are as wide as one cell.
+    /// Characters so far. Each is one cell wide.
     package private(set) var width = 0
 
     /// A line of one piece.
     package init(_ text: String = "", _ ink: TextStyle = .plain) { add(text, ink) }
 
-    /// Puts a piece to its end.
+    /// Appends a piece.
     package mutating func add(_ text: String, _ ink: TextStyle = .plain) {
         guard !text.isEmpty else { return }
         pieces.append((text, ink))
         width += text.count
     }
 
-    /// Puts spaces to its end until it is so wide.
+    /// Appends spaces up to this width.
     package mutating func pad(to column: Int) {
         add(String(repeating: " ", count: max(0, column - width)))
     }
 
-    /// The line, at most `limit` characters of it, with codes for a terminal or as bare text.
+    /// Returns at most `limit` characters of the line, with codes for a terminal or as plain text.
     package func text(coloured: Bool, limit: Int = .max) -> String {
         var left = limit
         var result = ""
@@ -58,7 +58,7 @@ package struct StyledLine: Sendable {
     }
 }
 
-/// Whether what is written to a terminal should have colours. https://no-color.org
+/// Returns whether output should have colours. https://no-color.org
 package func wantsColour(isTerminal: Bool, environment: [String: String]) -> Bool {
     isTerminal && (environment["NO_COLOR"] ?? "").isEmpty && environment["TERM"] != "dumb"
 }

@@ -1,16 +1,16 @@
-/// How figures are written.
+/// The spelling of quantities for people.
 package enum Units {
-    /// `0`, `7.25`, `72.5`, `725`: three digits, whatever there is before the point.
+    /// Returns a value with three significant digits: `0`, `7.25`, `72.5`, `725`.
     package static func threeDigits(_ value: Double) -> String {
         guard value.isFinite else { return "-" }
         let rounded = value.rounded()
         if value == rounded, rounded < 1000 { return "\(Int(rounded))" }
-        // Where rounding makes a digit more, that one counts.
+        // The limits are where rounding would add a digit.
         let decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0
         return fixed(value, decimals: decimals)
     }
 
-    /// A number with so many digits after the point.
+    /// Returns a number with `decimals` digits after the point.
     package static func fixed(_ value: Double, decimals: Int) -> String {
         var scale = 1
         for _ in 0..<decimals { scale *= 10 }
@@ -22,7 +22,7 @@ package enum Units {
         return "\(sign)\(scaled / scale).\(zeroes)\(fraction)"
     }
 
-    /// Bytes: `4 KiB`, `1.25 GiB`; or in decimal units, `4.10 kB`, `1.34 GB`.
+    /// Returns bytes in binary units, such as `4 KiB` or `1.25 GiB`, or in decimal ones, such as `4.10 kB`.
     package static func bytes(_ value: Double, decimal: Bool = false) -> String {
         let base = decimal ? 1000.0 : 1024.0
         let names =
@@ -32,19 +32,19 @@ package enum Units {
         return "\(threeDigits(scaled)) \(name)"
     }
 
-    /// How often: `7`, `12.5k`, `1.25M`.
+    /// Returns a count: `7`, `12.5k`, `1.25M`.
     package static func count(_ value: Double) -> String {
         let (scaled, name) = scale(value, base: 1000, names: ["", "k", "M", "G", "T"])
         return threeDigits(name.isEmpty ? scaled.rounded() : scaled) + name
     }
 
-    /// Times: `850 ns`, `12.5 µs`, `3 ms`, `1.25 s`.
+    /// Returns a time: `850 ns`, `12.5 µs`, `3 ms`, `1.25 s`.
     package static func duration(nanoseconds: Double) -> String {
         let (scaled, name) = scale(nanoseconds, base: 1000, names: ["ns", "µs", "ms", "s"])
         return "\(threeDigits(scaled)) \(name)"
     }
 
-    /// Bytes where every one counts: `4096` is `4K`, `4097` itself.
+    /// Returns bytes without rounding: `4096` is `4K`, `4097` is `4097`.
     package static func exactBytes(_ value: UInt64) -> String {
         for (shift, letter) in [(40, "T"), (30, "G"), (20, "M"), (10, "K")] as [(UInt64, String)]
         where value > 0 && value % (1 << shift) == 0 {
@@ -53,7 +53,7 @@ package enum Units {
         return "\(value)"
     }
 
-    /// How long something has been there: `42 s`, `3:07`, `5:03:07`, `2 d 5:03`.
+    /// Returns an age: `42 s`, `3:07`, `5:03:07`, `2 d 5:03`.
     package static func age(seconds: Double) -> String {
         let whole = Int(max(0, seconds))
         let (days, hours) = (whole / 86400, whole / 3600 % 24)
@@ -70,7 +70,7 @@ package enum Units {
     ) -> (value: Double, name: String) {
         var value = value
         var step = 0
-        // What would round up to the base is one of the next unit.
+        // A value that would round up to the base belongs to the next unit.
         while value >= base - 0.5, step < names.count - 1 {
             value /= base
             step += 1
@@ -80,18 +80,18 @@ package enum Units {
 }
 
 extension String {
-    /// Without what nobody sees at its end.
+    /// The text without spaces at its end.
     package var withoutTrailingSpaces: String {
         var rest = self[...]
         while rest.last == " " { rest.removeLast() }
         return String(rest)
     }
 
-    /// With spaces before it, to be so many characters long.
+    /// Returns the text aligned to the right in this width.
     package func right(_ width: Int) -> String {
         String(repeating: " ", count: max(0, width - count)) + self
     }
-    /// With spaces after it, to be so many characters long; cut, with a mark, when it is longer.
+    /// Returns the text aligned to the left in this width. A longer text is cut, with a mark.
     package func left(_ width: Int) -> String {
         count > width
             ? prefix(max(0, width - 1)) + "…" : self + String(repeating: " ", count: width - count)

@@ -1,7 +1,7 @@
-/// Bytes of a disk, from the first to the last: `0-4095`, `1M-2M`, `1M-`.
+/// A range of bytes of a disk, from the first to the last: `0-4095`, `1M-2M`, `1M-`.
 package struct ByteRange: Sendable, Equatable {
     package var first: UInt64
-    /// Nil for all there are.
+    /// Nil for the end of the disk.
     package var last: UInt64?
 
     package init(first: UInt64, last: UInt64?) {

@@ -1,8 +1,8 @@
-/// Where to listen with TCP.
+/// A TCP address to listen on.
 package struct ListenAddress: Sendable, Equatable, CustomStringConvertible {
-    /// NBD's own port (specification: "Newstyle negotiation").
+    /// The port of NBD (specification: "Newstyle negotiation").
     package static let standardPort: UInt16 = 10809
-    /// Both families' loopback.
+    /// The loopback address of both families, with the port of NBD.
     package static let standard = ListenAddress(host: "localhost", port: standardPort)
 
     package var host: String
@@ -13,7 +13,7 @@ package struct ListenAddress: Sendable, Equatable, CustomStringConvertible {
         self.port = port
     }
 
-    /// `HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT`, `:PORT` for localhost.
+    /// Parses `HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT` or `:PORT`, which is localhost.
     package init?(parsing argument: String) {
         var rest = argument[...]
         if rest.hasPrefix("[") {
@@ -41,6 +41,6 @@ package struct ListenAddress: Sendable, Equatable, CustomStringConvertible {
 }
 
 extension Character {
-    /// Whether this is a digit from 0 to 9. Unicode has others.
+    /// Whether this is a digit from 0 to 9. Unicode has other digits.
     package var isASCIIDigit: Bool { "0" <= self && self <= "9" }
 }

@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// A path from the root on. Links in it stay as they are; the file need not exist. getcwd(3)
+/// Returns an absolute path. It keeps symbolic links, and the file need not exist. getcwd(3)
 package func fromRoot(_ path: String, directory: String? = nil) -> String {
     guard !path.hasPrefix("/") else { return path }
     var rest = path[...]
@@ -10,14 +10,14 @@ package func fromRoot(_ path: String, directory: String? = nil) -> String {
     return rest.isEmpty || rest == "." ? directory : "\(root)/\(rest)"
 }
 
-/// Where the process runs; empty when that directory is gone. getcwd(3)
+/// Returns the current directory; empty if it has been removed. getcwd(3)
 private func currentDirectory() -> String {
     guard let path = unsafe getcwd(nil, 0) else { return "" }
     defer { unsafe free(path) }
     return unsafe String(cString: path)
 }
 
-/// A path from the root on, as the kernel's table of mounts has it: without links, where it exists;
+/// Returns an absolute path as it is in the kernel's mount table: with symbolic links resolved where it exists, and
 /// without slashes at its end. realpath(3)
 package func absolutePath(_ path: String) -> String {
     if let real = unsafe realpath(path, nil) {
@@ -27,11 +27,11 @@ package func absolutePath(_ path: String) -> String {
     var path = path
     while path.count > 1, path.hasSuffix("/") { path.removeLast() }
     let parts = path.split(separator: "/", omittingEmptySubsequences: false)
-    // What is missing is its last part, or making it will fail.
+    // At most the last part may be missing: otherwise creating it will fail.
     guard let name = parts.last, !name.isEmpty else { return path }
     let parent = parts.dropLast().joined(separator: "/")
-    let place = parts.count == 1 ? "." : parent.isEmpty ? "/" : parent
-    guard let real = unsafe realpath(place, nil) else { return path }
+    let existing = parts.count == 1 ? "." : parent.isEmpty ? "/" : parent
+    guard let real = unsafe realpath(existing, nil) else { return path }
     defer { unsafe free(real) }
     let root = unsafe String(cString: real)
     return root == "/" ? "/\(name)" : "\(root)/\(name)"

@@ -9,61 +9,54 @@ internal import NBDKernel
 internal import NBDProtocol
 internal import SystemPackage
 
-/// Where an export is.
-struct ServerURI: ExpressibleByArgument {
-    var uri: NBDURI
-
-    init?(argument: String) {
-        guard let uri = try? NBDURI(argument) else { return nil }
-        self.uri = uri
-    }
-}
-
 struct Attach: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Attach the export of a running NBD server to a device of the kernel.",
+        abstract: "Attach the export of a running NBD server to a kernel device.",
         usage: "ramdisk-nbd attach <uri> [<device>] [<options>]",
         discussion: """
-            Connects, does the handshake, hands the connections to the kernel and prints the device. TLS \
-            is not possible so.
+            Connects to the server, negotiates, passes the connections to the kernel and prints the \
+            device. The kernel cannot encrypt, so `attach` does not support TLS.
 
-            Without --stay the command ends then, and the kernel goes on by itself: when the server goes, \
-            requests fail. The same command with the device's name makes the connections again.
+            Without --stay the command then ends. When the server dies, requests fail. To reconnect, \
+            run the same command again with the name of the device.
 
-            With --stay the command stays, and makes a connection again whenever one has died, for as long \
-            as it runs. Requests wait for that up to the dead-connection timeout. SIGTERM or \
-            `ramdisk-nbd detach` ends it: what the kernel still has to write is written, and the device is \
-            detached; a device that is in use stays until it can go.
+            With --stay the command keeps running and replaces each connection that dies. Meanwhile \
+            requests wait, up to the dead-connection timeout. SIGTERM or `ramdisk-nbd detach` ends it: \
+            the kernel writes what it has not written yet, and the device is detached. A device in use \
+            stays attached until it is no longer in use.
 
             EXAMPLES
-              A server on this machine, at the first free device:
+              A server on this machine, on the first free device:
                 ramdisk-nbd attach nbd://localhost
 
-              Another machine's, with five minutes for it to come back:
+              A server on another machine, which has five minutes to come back:
                 ramdisk-nbd attach --stay nbd://host/name
 
-              Over four connections, with a minute:
+              Four connections, and one minute:
                 ramdisk-nbd attach --stay nbd://host/name /dev/nbd0 \\
-                  --connections 4 --dead-connection-timeout 60
+                  --connections 4 --dead-connection-timeout 1m
 
-              On a Unix socket:
+              A server on a Unix socket:
                 ramdisk-nbd attach 'nbd+unix:///?socket=/run/ramdisk.sock'
             """)
 
-    @Argument(help: ArgumentHelp("nbd:// or nbd+unix:// and so on.", valueName: "uri"))
-    var server: ServerURI
+    @Argument(
+        help: ArgumentHelp(
+            "URI of the export, such as nbd://host/name or nbd+unix:///name?socket=/path.",
+            valueName: "uri"), transform: NBDURI.init(argument:))
+    var server: NBDURI
 
     @Argument(
-        help: ArgumentHelp("The device. (default: the first free one)", valueName: "device"))
+        help: ArgumentHelp("The kernel device. (default: the first free one)", valueName: "device"))
     var device: DevicePath?
 
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Connections, each with a queue of its own, 1 to 32.", valueName: "count"))
+            "Number of connections, each with a queue, 1 to 32.", valueName: "count"))
     var connections = 1
 
-    @Flag(name: .long, help: "Stay, and make connections again that have died.")
+    @Flag(name: .long, help: "Keep running, and replace connections that die.")
     var stay = false
 
     @OptionGroup
@@ -75,17 +68,17 @@ struct Attach: ParsableCommand {
     func validate() throws {
         guard (1...Up.mostQueues).contains(connections) else {
             throw ValidationError(
-                "--connections is \(connections), but has to be from 1 to \(Up.mostQueues).")
+                "--connections is \(connections), but must be from 1 to \(Up.mostQueues).")
         }
-        if stay, timeouts.timeout == 0 {
+        if stay, timeouts.timeout == .zero {
             throw ValidationError(
-                "--timeout is 0, but --stay needs one: without it a dead connection is never replaced."
-            )
+                "--timeout is 0, but --stay needs a timeout: without one it never replaces a dead "
+                    + "connection.")
         }
     }
 
     func run() throws {
-        // A reader of the log that goes away must not take the device's keeper with it.
+        // A reader of the log that closes its pipe must not end the keeper of the device.
         signal(SIGPIPE, SIG_IGN)
         let stop = try SupervisorMailbox.fromSignals()
         if stay {
@@ -105,9 +98,20 @@ struct Attach: ParsableCommand {
             disk: DiskConfiguration(
                 name: "", size: nil, isSparse: false, isReadOnly: false, load: nil),
             fileSystem: .none, device: device?.device, queues: connections,
-            requestTimeout: timeouts.timeout.map(UInt64.init) ?? usual.request,
-            deadConnectionTimeout: timeouts.deadConnectionTimeout.map(UInt64.init)
+            requestTimeout: timeouts.timeout?.driverSeconds ?? usual.request,
+            deadConnectionTimeout: timeouts.deadConnectionTimeout?.driverSeconds
                 ?? usual.deadConnection,
-            remote: server.uri, takeOverMilliseconds: 1_000)
+            remote: server, takeOverMilliseconds: 1_000)
+    }
+}
+
+extension NBDURI {
+    /// Parses an argument. Throws the sentence that says what is wrong with it.
+    fileprivate init(argument: String) throws {
+        do throws(ParseError) {
+            try self.init(argument)
+        } catch {
+            throw ValidationError("\(error).")
+        }
     }
 }

@@ -8,28 +8,28 @@ internal import NBDKernel
 
 struct Detach: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Detach a device of the kernel from its server.",
+        abstract: "Detach a kernel device from its server.",
         usage: "ramdisk-nbd detach [--force] [<options>] <device>",
         discussion: """
-            What the kernel still has to write is written first. A device that is mounted, used as swap, or a \
-            part of another device stays attached. A device whose server is gone is detached if nothing is \
-            left to be written to it.
+            The kernel first writes what it has not written yet. A device that is mounted, used as swap \
+            or part of another device stays attached. A device whose server is dead is detached if \
+            nothing is left to write to it.
 
             EXAMPLES
-              A device that is attached:
+              An attached device:
                 ramdisk-nbd detach /dev/nbd0
 
-              One whose server is gone, with what was not written to it:
+              One whose server is dead, losing what was not written to it:
                 ramdisk-nbd detach --force /dev/nbd0
             """)
 
-    @Argument(help: ArgumentHelp("The device.", valueName: "device"))
+    @Argument(help: ArgumentHelp("The kernel device.", valueName: "device"))
     var device: DevicePath
 
     @Flag(
         name: .long,
         help: """
-            Write nothing first, and detach also when the device is mounted; what was not written is lost.
+            Detach without writing first, even a mounted device. Data that was not written is lost.
             """)
     var force = false
 
@@ -50,7 +50,7 @@ struct Detach: ParsableCommand {
         {
             guard record.remote != nil || force else {
                 throw .unavailable(
-                    "\(device) was brought up by `ramdisk-nbd up`: use ramdisk-nbd down \(device)")
+                    "`ramdisk-nbd up` attached \(device): use ramdisk-nbd down \(device)")
             }
             if record.remote != nil, !force || !record.supervisor.isRunning {
                 return try TakeDown(directory: directory, logger: log.quietLogger, isForced: force)(
@@ -63,10 +63,11 @@ struct Detach: ParsableCommand {
         claim.release()
         guard !DeviceTeardown.awaitEnd(of: device, milliseconds: 2_000) else { return }
         log.quietLogger.warning(
-            "\(device) is detached; the device stays \(DeviceTeardown.reason(whyHeld: device))")
+            "\(device) is detached, but not free yet: it stays \(DeviceTeardown.reason(whyHeld: device))"
+        )
     }
 
-    /// The record of the process that looks after the device, or else of one that did.
+    /// Returns the record of the process that manages the device, or else of a dead one that did.
     private func keeper(
         of device: NBDDevice, _ identifier: String, in directory: RuntimeDirectory
     ) -> DiskRecord? {
@@ -76,7 +77,7 @@ struct Detach: ParsableCommand {
         return records.first(where: \.supervisor.isRunning) ?? records.first
     }
 
-    /// A device that another program has attached without a text.
+    /// Returns an empty identifier for a device that another program attached without one.
     private func unnamed(_ device: NBDDevice) -> String? {
         (try? device.isConnected()) == false ? nil : ""
     }

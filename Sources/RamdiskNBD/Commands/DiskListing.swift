@@ -7,23 +7,23 @@ internal import LinuxIO
 internal import NBDKernel
 internal import ProgramSupport
 
-/// One disk, or one device, as it is now.
+/// A disk or device in its current state.
 struct DiskRow: Sendable, Equatable {
-    /// What can be said of it in a word or two.
+    /// The state in a word.
     enum State: String, Sendable {
-        /// Served, and looked after.
+        /// Served, with a running supervisor.
         case up
-        /// Being started.
+        /// Starting.
         case starting
-        /// The kernel has accepted that the device goes; what has it open keeps it.
+        /// Detached; a process that has the device open holds it.
         case detaching
-        /// Attached to a server elsewhere that is looked after by `attach --stay`.
+        /// Attached by `attach --stay`, whose keeper is running.
         case watched
-        /// Its server is gone: `up` with the same backing goes on with it, `down` takes it away.
+        /// The supervisor is dead: `up` with the same backing takes the disk over, `down` takes it down.
         case orphaned
-        /// Attached by another program, or by `attach` without a process that stays.
+        /// Attached by another program, or by `attach` without --stay.
         case attached
-        /// Served to clients, and not attached here by `up`.
+        /// Served to clients, and not a kernel disk.
         case served
     }
 
@@ -34,15 +34,15 @@ struct DiskRow: Sendable, Equatable {
     var fileSystem: String?
     var mountPoint: String?
     var backing: String?
-    /// The server of a device that `attach` has attached.
+    /// The server of a device that `attach` attached.
     var server: String?
     var state: State
-    /// The process that looks after it.
+    /// The pid of the supervisor, keeper or server.
     var process: Int32?
-    /// The process that serves it, if that is another.
+    /// The pid of the worker, if there is one.
     var worker: Int32?
 
-    /// All there are, in the order of their devices.
+    /// All disks and attached devices, by the index of the device.
     static var all: [DiskRow] {
         let records = RuntimeDirectory()?.records ?? []
         let ours = records.map(DiskRow.init(record:))
@@ -59,7 +59,7 @@ struct DiskRow: Sendable, Equatable {
         return attached + served(besides: known)
     }
 
-    /// The disks of servers that can be asked, without those of the processes named.
+    /// Returns the disks of servers with a control socket, without those of the processes named.
     private static func served(besides known: Set<Int32>) -> [DiskRow] {
         ControlSearch().sockets.flatMap { socket -> [DiskRow] in
             guard let stats = try? ControlClient(path: socket).get("/stats", as: Stats.self),
@@ -113,7 +113,7 @@ struct DiskRow: Sendable, Equatable {
     }
 }
 
-// MARK: - For people
+// MARK: - Table
 
 extension DiskRow {
     /// Returns a table with a header row.
@@ -132,7 +132,7 @@ extension DiskRow {
         ]
     }
 
-    /// Bytes with a letter: `40M`, `1.5G`.
+    /// Returns bytes with a unit: `40M`, `1.5G`.
     static func short(_ bytes: UInt64) -> String {
         for (shift, letter) in [(40, "T"), (30, "G"), (20, "M"), (10, "K")] as [(UInt64, String)]
         where bytes >= 1 << shift {
@@ -144,10 +144,10 @@ extension DiskRow {
     }
 }
 
-// MARK: - For programs
+// MARK: - JSON
 
 extension DiskRow {
-    /// An array of objects; what is not there is null. Sizes are in bytes.
+    /// Returns an array of objects; a missing value is null. Sizes are in bytes.
     static func json(_ rows: [DiskRow]) -> String {
         "[" + rows.map(\.object).joined(separator: ",\n ") + "]\n"
     }
@@ -165,7 +165,7 @@ extension DiskRow {
             ].joined(separator: ", ") + "}"
     }
 
-    /// A JSON string (RFC 8259, section 7).
+    /// Returns a JSON string (RFC 8259, section 7).
     static func quoted(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {

@@ -1,5 +1,3 @@
-// `ramdisk-nbd down`: a disk that `up` has brought up, back to nothing.
-
 internal import ServerHost
 internal import ProgramSupport
 internal import KernelDisks
@@ -8,21 +6,22 @@ internal import LinuxHost
 internal import LinuxIO
 internal import NBDKernel
 
+/// `ramdisk-nbd down`.
 struct Down: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Unmount and detach disks that `up` has brought up, and free their memory.",
+        abstract: "Unmount and detach disks that `up` has attached, and free their memory.",
         usage: "ramdisk-nbd down (<disk> | --all) [<options>]",
         discussion: """
-            What the kernel still has to write is written first. A disk that is in use stays up. One \
-            whose server is gone is served again if its memory is still there (--backing), to be \
-            taken down in order.
+            The kernel first writes what it has not written yet. A disk in use stays up. If the server \
+            of a disk is dead but its memory still exists (--backing), `down` serves the disk again to \
+            take it down gracefully.
 
             EXAMPLES
-              By its mount point, or its device:
+              By mount point or device:
                 ramdisk-nbd down /mnt/ramdisk
                 ramdisk-nbd down /dev/nbd0
 
-              All of them:
+              All disks:
                 ramdisk-nbd down --all
             """)
 
@@ -36,7 +35,7 @@ struct Down: ParsableCommand {
 
     @Flag(
         name: .long,
-        help: "Detach also a disk that cannot be served again; what was not written is lost.")
+        help: "Also detach a disk that cannot be served again. Data that was not written is lost.")
     var force = false
 
     @OptionGroup(title: "Logs")
@@ -46,8 +45,8 @@ struct Down: ParsableCommand {
         guard all != (target != nil) else {
             throw ValidationError(
                 target == nil
-                    ? "Which disk? Give its mount point or its device, or --all."
-                    : "--all and \(target ?? ""): give one of them.")
+                    ? "Which disk? Give its mount point, device or backing, or --all."
+                    : "--all and \(target ?? ""): give only one of them.")
         }
     }
 
@@ -64,9 +63,9 @@ struct Down: ParsableCommand {
                 failures.append(error)
             }
         }
-        // A start that was killed before it wrote its record has made this, and nothing else.
+        // An `up` that was killed before it wrote its record has left this directory, and nothing else.
         Directory.removeEmpty(directory.path)
-        for failure in failures.dropLast() { failure.tell() }
+        for failure in failures.dropLast() { failure.report() }
         if let failure = failures.last { throw failure }
     }
 
@@ -75,7 +74,7 @@ struct Down: ParsableCommand {
         guard let target else { return records }
         let path = absolutePath(target)
         let device = NBDDevice(path: target)
-        // One disk, though a device, a mount point and a backing may have the same name: the surest sign counts.
+        // A device, a mount point and a backing may have the same name. Only the first kind that matches counts.
         var attached: [DiskRecord] = []
         if let device {
             for record in records where try record.attachedDevice() == device {
@@ -90,9 +89,10 @@ struct Down: ParsableCommand {
         }
         if let device, (try? device.isConnected()) != false {
             throw .unavailable(
-                "\(device) was not brought up by `ramdisk-nbd up`: use ramdisk-nbd detach \(device)"
+                "`ramdisk-nbd up` did not attach \(device): use ramdisk-nbd detach \(device)"
             )
         }
-        throw .unavailable("there is no disk at \(target); ramdisk-nbd list shows those there are")
+        throw .unavailable(
+            "there is no disk at \(target); ramdisk-nbd list shows the disks that are up")
     }
 }

@@ -1,25 +1,24 @@
-// `ramdisk-nbd list`: which disks are up.
-
 internal import ProgramSupport
 internal import ArgumentParser
 
+/// `ramdisk-nbd list`.
 struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show disks that are up or served, and what is attached to /dev/nbdN.",
+        abstract: "List disks that are up or served, and attached /dev/nbdN devices.",
         discussion: """
-            The states of a disk of `up` are "starting", "up", "detaching" when only something that has the \
-            device open keeps it, and "orphaned" when its server is gone. A device of \
-            `attach --stay` is "watched", any other is "attached". A disk of `serve` is "served", if its \
-            server has a control socket. For those, USED is what memory they take up; for mounted disks it is \
-            what the file system has in use.
+            A disk of `up` is "starting", "up", "detaching" while a process that has the device open \
+            still holds it, or "orphaned" when its supervisor is dead. A device of `attach --stay` is \
+            "watched", any other device is "attached". A disk of `serve` is "served"; it is listed if \
+            its server has a control socket. USED is the space in use in a mounted file system, and the \
+            memory in use for a served disk.
 
             EXAMPLES
-              A table, and the same for programs:
+              A table for people, and JSON for programs:
                 ramdisk-nbd list
                 ramdisk-nbd list --json
             """)
 
-    @Flag(name: .long, help: "Print an array of JSON objects; sizes are in bytes.")
+    @Flag(name: .long, help: "Print an array of JSON objects, with sizes in bytes.")
     var json = false
 
     func run() throws {

@@ -1,19 +1,19 @@
-// `ramdisk-nbd run -- COMMAND`: a disk for as long as a command runs.
-
 internal import ServerHost
 internal import ProgramSupport
 internal import ArgumentParser
 internal import NBDServer
+internal import Logging
 
+/// `ramdisk-nbd run -- COMMAND`.
 struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Run a command with a RAM disk of its own.",
+        abstract: "Run a command with a temporary RAM disk.",
         discussion: """
-            Serves the disk on a Unix socket that only this user can reach, runs the command, and ends \
-            when it does, with its exit status (128 and the signal's number if a signal ended it; 127 if \
-            it was not found). The command finds the disk's URI in $NBD_URI and in $uri, and the socket's \
-            path in $unixsocket. SIGINT, SIGTERM, SIGHUP and SIGQUIT are passed on to it. What it leaves \
-            running in the background loses the disk.
+            Serves the disk on a Unix socket that only this user can reach, runs the command, and exits \
+            with its status when it ends (128 plus the signal if a signal killed it; 127 if it was not \
+            found). The command finds the URI of the disk in $NBD_URI and $uri, and the path of the \
+            socket in $unixsocket. SIGINT, SIGTERM, SIGHUP and SIGQUIT are forwarded to it. Processes \
+            that it leaves in the background lose the disk.
 
             EXAMPLES
               ramdisk-nbd run -- sh -c 'nbdinfo "$uri"'
@@ -27,24 +27,24 @@ struct Run: ParsableCommand {
     @OptionGroup(title: "Connections")
     var connections: ConnectionOptions
 
-    @OptionGroup(title: "Insight")
+    @OptionGroup(title: "Observability")
     var insight: InsightOptions
 
-    // Less than a server tells: standard error is the command's as well.
+    // Less than `serve` logs, as the command has the same standard error.
     @Option(
         name: .long,
-        help: ArgumentHelp("What to log on standard error.", valueName: "level"))
-    var logLevel = LogLevel.warning
+        help: ArgumentHelp("Lowest level to log on standard error.", valueName: "level"))
+    var logLevel = Logger.Level.warning
 
     @Argument(
         parsing: .postTerminator,
         help: ArgumentHelp(
-            "The command and its arguments, after two dashes.", valueName: "command"))
+            "The command and its arguments, after --.", valueName: "command"))
     var command: [String]
 
     func validate() throws {
         guard command.first?.isEmpty == false else {
-            throw ValidationError("There is no command to run: give it after --.")
+            throw ValidationError("The command is missing: give it after --.")
         }
     }
 

@@ -1,5 +1,3 @@
-// `ramdisk-nbd stats`: a running server's figures, once or again and again.
-
 internal import ProgramSupport
 internal import ObservabilityClient
 internal import KernelDisks
@@ -9,39 +7,45 @@ internal import FoundationEssentials
 internal import LinuxHost
 internal import LinuxIO
 
+/// `ramdisk-nbd stats`.
 struct StatsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stats",
-        abstract: "Print a running server's figures since its start.",
+        abstract: "Print the statistics of a running server since its start.",
         usage: "ramdisk-nbd stats [<options>]",
         discussion: """
-            Latency is service time, from the receive that brought a request to the end of the send that \
-            took its reply. DEPTH is how many requests were answered together on average. All figures count \
-            from the server's start; `ramdisk-nbd top` has those of the moment.
+            Latency is service time: from the receive that brought a request to the end of the send \
+            that took its reply. DEPTH is the average number of requests served together. All values \
+            count from the start of the server; `ramdisk-nbd top` shows current ones.
 
             EXAMPLES
-              The one server that is running:
+              The only running server:
                 ramdisk-nbd stats
 
-              As JSON, for a program:
+              JSON for a program:
                 ramdisk-nbd stats --json | jq '.server.activity.commands'
 
-              Every five seconds, of the server with that process number:
+              Every five seconds, for the server with this pid:
                 ramdisk-nbd stats --watch --interval 5s --control 4711
             """)
 
     @OptionGroup(title: "Server")
     var server: MonitoredServerOptions
 
-    @Flag(name: .long, help: "Print JSON, one line, as GET /stats answers it.")
+    @Flag(name: .long, help: "Print one line of JSON, as GET /stats returns it.")
     var json = false
 
-    @Flag(name: .long, help: "Print again after each interval, until Ctrl-C or the server's end.")
+    @Flag(
+        name: .long, help: "Print again after each interval, until Ctrl-C or the end of the server."
+    )
     var watch = false
 
     @Option(
-        name: .long, help: ArgumentHelp("Time between two looks: 500ms, 5s.", valueName: "time"))
-    var interval = TimeSpan(seconds: 1)
+        name: .long,
+        help: ArgumentHelp(
+            "Time between two samples, at least 100ms. (default: 1s)", valueName: "time"),
+        transform: Duration.init(parsing:))
+    var interval = Duration.seconds(1)
 
     func validate() throws {
         try interval.checkInterval()
@@ -59,7 +63,7 @@ struct StatsCommand: ParsableCommand {
                         width: Terminal.outputWidth
                     ).text)
             guard watch, isRead else { return }
-            Thread.sleep(milliseconds: interval.milliseconds)
+            Thread.sleep(milliseconds: interval.wholeMilliseconds)
             if !json { standardOutput("\n") }
         }
     }

@@ -1,5 +1,3 @@
-// `ramdisk-nbd top`: a running server, live.
-
 internal import ObservabilityClient
 internal import ProgramSupport
 internal import ArgumentParser
@@ -9,33 +7,35 @@ internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
+/// `ramdisk-nbd top`.
 struct Top: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Watch a running server: throughput, requests, depth, latency, who does what.",
+        abstract: "Watch a running server: throughput, requests, depth, latency, connections.",
         usage: "ramdisk-nbd top [<options>]",
         discussion: """
-            Every figure is of the last interval. DEPTH is how many requests were answered together \
-            on average. Latency is service time, from the receive that brought a request to the end of the \
-            send that took its reply; a column such as "99 %" is the time that so many requests did not exceed.
+            All values are for the last interval. DEPTH is the average number of requests served \
+            together. Latency is service time: from the receive that brought a request to the end of \
+            the send that took its reply. A column such as "99 %" is a percentile: that share of the \
+            requests took at most this time.
 
             KEYS
-              s  sort connections by requests, bytes, latency or number
-              d  look at one disk after the other, or at all
-              u  KiB or kB
-              p  pause, and go on
-              q  quit; so does Ctrl-C
+              s  sort connections by requests, bytes, latency or id
+              d  show the next disk, or all disks
+              u  switch between KiB and kB
+              p  pause or continue
+              q  quit, as does Ctrl-C
 
-            Where there is no terminal, or a dumb one, it prints a line for each interval.
+            Without a terminal, or on a dumb one, it prints a line per interval.
 
             EXAMPLES
-              The one server that is running, or another:
+              The only running server, or a certain one:
                 ramdisk-nbd top
                 ramdisk-nbd top --control /run/ramdisk-nbd/4711.control
 
-              One picture of five seconds, as text:
+              One screen that covers five seconds, as text:
                 ramdisk-nbd top --once --interval 5s
 
-              A log of what it does:
+              A log:
                 ramdisk-nbd top --interval 10s > work.log
             """)
 
@@ -44,13 +44,15 @@ struct Top: ParsableCommand {
 
     @Option(
         name: .long,
-        help: ArgumentHelp("Time between two looks: 500ms, 5s; at least 100ms.", valueName: "time"))
-    var interval = TimeSpan(seconds: 1)
+        help: ArgumentHelp(
+            "Time between two samples, at least 100ms. (default: 1s)", valueName: "time"),
+        transform: Duration.init(parsing:))
+    var interval = Duration.seconds(1)
 
-    @Flag(name: .long, help: "Print one picture of one interval, and end.")
+    @Flag(name: .long, help: "Print one screen for one interval, and end.")
     var once = false
 
-    @Flag(name: .long, help: "kB and MB, powers of 1000, rather than KiB and MiB.")
+    @Flag(name: .long, help: "Use kB and MB (powers of 1000) instead of KiB and MiB.")
     var decimal = false
 
     func validate() throws {
@@ -60,11 +62,11 @@ struct Top: ParsableCommand {
     func run() throws {
         let output = try? OutputFile(standardOutput: ()).isTerminal
         let environment = ProcessInfo.processInfo.environment
-        // One that calls itself dumb knows no codes: it gets lines.
+        // A dumb terminal understands no control codes, so it gets lines.
         let isTerminal = Terminal.isPresent && environment["TERM"] != "dumb"
         let plan = TopConfiguration(
             client: try server.client(),
-            intervalMilliseconds: interval.milliseconds, isDecimal: decimal,
+            intervalMilliseconds: interval.wholeMilliseconds, isDecimal: decimal,
             isColoured: wantsColour(isTerminal: output ?? false, environment: environment))
         let heard = TopSignals()
         do throws(Errno) {

@@ -1,5 +1,3 @@
-// `ramdisk-nbd trace`: every request as it happens.
-
 internal import ProgramSupport
 internal import Observability
 internal import ObservabilityClient
@@ -10,40 +8,41 @@ internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
+/// `ramdisk-nbd trace`.
 struct Trace: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show requests of a running server as they happen.",
+        abstract: "Show the requests of a running server as they happen.",
         usage: "ramdisk-nbd trace [<options>]",
         discussion: """
-            One line for each request when it has been answered: seconds since the start of the \
-            trace, connection, command, offset and length in bytes, the time from the receive that \
-            brought it to the end of the send that took its reply, flags, error. It ends with \
-            Ctrl-C, after --count requests or after --duration. Requests that come faster than they can be told \
-            are lost and counted; no client ever waits.
+            Prints one line for each finished request: seconds since the start of the trace, \
+            connection, command, offset and length in bytes, latency (from the receive that brought \
+            the request to the end of the send that took its reply), flags, error. Ends with Ctrl-C, \
+            after --count requests or after --duration. When requests come faster than they can be \
+            printed, some are dropped and counted; clients never wait.
 
             EXAMPLES
-              Everything, or only writes that took over 100 microseconds:
+              All requests, or only writes that took at least 100 microseconds:
                 ramdisk-nbd trace
                 ramdisk-nbd trace --command write --min-latency 100us
 
-              What happens at the start of the disk "vm":
+              The first MiB of the disk "vm":
                 ramdisk-nbd trace --export vm --offset 0-1M
 
-              Ten seconds added up: where, in what sizes, how fast:
+              A summary of ten seconds: offsets, sizes, latencies:
                 ramdisk-nbd trace --summary --duration 10s
 
-              Recorded, and played again with fio on another disk:
+              A recording, replayed with fio on another disk:
                 ramdisk-nbd trace -o work.iolog
                 fio --name=again --read_iolog=work.iolog --replay_redirect=/dev/nbd1
 
-              A picture of it, at ui.perfetto.dev:
+              A timeline for ui.perfetto.dev:
                 ramdisk-nbd trace -o work.json --duration 1s
             """)
 
     @OptionGroup(title: "Server")
     var server: MonitoredServerOptions
 
-    @OptionGroup(title: "Which requests")
+    @OptionGroup(title: "Filters")
     var filter: TraceFilterOptions
 
     @OptionGroup(title: "Output")
@@ -63,7 +62,7 @@ struct Trace: ParsableCommand {
             try signals.handle { _ in stream.stop() }
             if let limit = output.duration {
                 _ = try Thread(name: "duration") {
-                    Thread.sleep(milliseconds: limit.milliseconds)
+                    Thread.sleep(milliseconds: limit.wholeMilliseconds)
                     stream.stop()
                 }
             }

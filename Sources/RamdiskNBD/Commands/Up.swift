@@ -1,5 +1,3 @@
-// `ramdisk-nbd up`: from memory to a mounted disk, until it is told to stop.
-
 internal import Observability
 internal import ServerHost
 internal import ProgramSupport
@@ -11,40 +9,41 @@ internal import LinuxIO
 internal import NBDKernel
 internal import NBDServer
 
+/// `ramdisk-nbd up`.
 struct Up: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Attach a new RAM disk to this machine's kernel, and mount it.",
         discussion: """
-            Serves a disk of memory, attaches it to the first free /dev/nbdN, makes a file system if \
-            the disk is blank, mounts it, prints the device and the mount point, and serves until \
-            SIGTERM or SIGINT, or `ramdisk-nbd down`. Then it unmounts, detaches and frees the memory. \
-            If a step fails, those before it are undone. It needs root, and neither nbd-client nor TCP.
+            Serves a disk, attaches it to the first free /dev/nbdN, makes a file system if the disk is \
+            blank, mounts it, and prints the device and the mount point. SIGTERM, SIGINT or \
+            `ramdisk-nbd down` takes the disk down: the command unmounts it, detaches it and frees its \
+            memory. If a step of the start fails, the steps before it are undone. The command needs \
+            root, and neither nbd-client nor TCP.
 
-            With --supervise another process serves the disk. When that one dies, for whatever \
-            reason, a new one takes its place with the same memory, and what was in flight is sent \
-            again: programs above see a pause of a few seconds, not an error. With --backing the \
-            same holds for this process: `up` with the same name goes on with the device that it \
-            has left.
+            With --supervise, a worker process serves the disk. When the worker dies, a new one takes \
+            over with the same memory, and the kernel sends unfinished requests again: programs see a \
+            pause of a few seconds, not an error. With --backing, the disk also survives the supervisor: \
+            `up` with the same name takes over the device.
 
-            `stats`, `top` and `trace` work on such a disk as on any other server, and SIGUSR1 logs how \
-            much memory it takes up.
+            `stats`, `top` and `trace` work on a kernel disk as on any server. SIGUSR1 logs the memory \
+            that it uses.
 
             EXAMPLES
               A GiB of memory as an ext4 file system:
                 ramdisk-nbd up --size 1G --mount /mnt/ramdisk
 
-              The same in the background, then away with it:
+              The same in the background, and its end:
                 ramdisk-nbd up --size 1G --mount /mnt/ramdisk --daemon
                 ramdisk-nbd list
                 ramdisk-nbd down /mnt/ramdisk
 
-              A disk that outlives its server, with XFS on it:
+              A disk with XFS that survives the death of its server:
                 ramdisk-nbd up --size 4G --supervise --backing build --filesystem xfs \\
                   --mount /var/build --mount-options noatime
 
-              A device alone, for a virtual machine; or for swap:
+              Only a device, for a virtual machine or for swap:
                 ramdisk-nbd up --size 512M --device /dev/nbd3
-                ramdisk-nbd up --size 512M --protect
+                ramdisk-nbd up --size 512M --swap
             """)
 
     @OptionGroup(title: "Disk")
@@ -56,19 +55,19 @@ struct Up: ParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Which device to attach. (default: the first free one)", valueName: "device"))
+            "The kernel device to attach to. (default: the first free one)", valueName: "device"))
     var device: DevicePath?
 
     @Option(
         name: .long,
         help: ArgumentHelp(
             """
-            Connections between kernel and server, each with a queue and a thread, 1 to 32. \
-            (default: one for each processor, up to 8)
+            Number of connections between kernel and server, each with a queue and a thread, 1 to 32. \
+            (default: one per CPU, up to 8)
             """, valueName: "count"))
     var queues: Int?
 
-    @Flag(name: .long, help: "Serve in a process of its own, and start that again when it dies.")
+    @Flag(name: .long, help: "Serve in a worker process, and replace it when it dies.")
     var supervise = false
 
     @OptionGroup
@@ -80,28 +79,28 @@ struct Up: ParsableCommand {
     @Flag(
         name: .long,
         help: """
-            Guard the server against a machine without memory as it takes for swap on the disk: its \
-            threads get real-time priority, with which they may use what the kernel keeps back, and \
-            vm.watermark_boost_factor is set to 0. Locked memory and what else a disk needs that is \
-            written back to are there without it.
+            Make the disk safe as swap: keep serving when memory is exhausted. The server's threads run \
+            at real-time priority and may use the kernel's memory reserve, and \
+            vm.watermark_boost_factor is set to 0. `up` locks the server's memory and spares it from \
+            the OOM killer even without this option.
             """)
-    var protect = false
+    var swap = false
 
     @Flag(
         name: .long,
         help: """
-            Take over a device that is attached to the memory of --backing though no record says that its owner \
-            is gone.
+            Take over a device that is attached to the memory of --backing even if no record proves \
+            that its supervisor is dead.
             """)
     var force = false
 
-    @Flag(name: .long, help: "Stay in the foreground; this is the default.")
+    @Flag(name: .long, help: "Stay in the foreground (the default).")
     var foreground = false
 
-    @Flag(name: .long, help: "Go to the background when all is ready.")
+    @Flag(name: .long, help: "Go to the background when the disk is ready.")
     var daemon = false
 
-    @OptionGroup(title: "Insight")
+    @OptionGroup(title: "Observability")
     var insight: InsightOptions
 
     @OptionGroup(title: "Logs")
@@ -112,33 +111,33 @@ struct Up: ParsableCommand {
 
     func validate() throws {
         guard !foreground || !daemon else {
-            throw ValidationError("--foreground and --daemon: give one of them.")
+            throw ValidationError("--foreground and --daemon: give only one of them.")
         }
         if let queues, !(1...Self.mostQueues).contains(queues) {
             throw ValidationError(
-                "--queues is \(queues), but has to be from 1 to \(Self.mostQueues).")
+                "--queues is \(queues), but must be from 1 to \(Self.mostQueues).")
         }
-        if protect, supervise {
+        if swap, supervise {
             throw ValidationError(
-                "--protect and --supervise: give one of them. A machine that swaps to the disk cannot start "
-                    + "another server when the first one dies.")
+                "--swap and --supervise: give only one of them. A machine that swaps to the disk "
+                    + "cannot start a new worker when the first one dies.")
         }
-        if timeouts.timeout == 0 {
+        if timeouts.timeout == .zero {
             throw ValidationError(
-                "--timeout is 0, but `up` needs one: without it a dead connection is never replaced."
-            )
+                "--timeout is 0, but `up` needs a timeout: without one it never replaces a dead "
+                    + "connection.")
         }
         let plan = fileSystem.plan(isReadOnly: disk.readOnly)
         guard
             !disk.readOnly || plan.kind == .none || disk.load != nil || disk.backing.backing != nil
         else {
             throw ValidationError(
-                "--read-only: no file system can be made on a disk that cannot be written; "
-                    + "give --load with an image of one.")
+                "--read-only: `up` cannot make a file system on a read-only disk; give --load with "
+                    + "an image of one, or --filesystem none.")
         }
     }
 
-    /// What waiting for many things at a time has room for.
+    /// Most connections, which is what the supervisor can wait for at a time.
     static let mostQueues = 32
 
     func run() throws {
@@ -151,14 +150,14 @@ struct Up: ParsableCommand {
         }
     }
 
-    /// A worker: serves, and knows nothing of the kernel.
+    /// Runs the worker, which only serves.
     private func serve(_ stop: SupervisorMailbox) throws {
-        // It is found under its supervisor's number, whichever worker it is.
+        // Commands find every worker's control socket under the pid of the supervisor.
         let serving = serving(under: getppid())
         try Worker(plan: disk.plans[0], serving: serving, logger: log.logger, stop: stop).run()
     }
 
-    /// The owner of the device, the mount and the record.
+    /// Runs the supervisor, which owns the device, the mount and the record.
     private func own(_ stop: SupervisorMailbox) throws {
         let isDaemon = role == .daemon
         LogHold.begin(log.logger)
@@ -178,19 +177,19 @@ struct Up: ParsableCommand {
         plan.control = insight.plan
         plan.control.process = process
         if let directory = RuntimeDirectory() { plan.control.directory = directory.path }
-        plan.protection = protect ? .swap : .writeBack
+        plan.protection = swap ? .swap : .writeBack
         return plan
     }
 
-    /// What is asked for. To be read before the process goes to another directory.
+    /// The configuration. Read it before the process changes its directory.
     var plan: KernelDiskConfiguration {
         var plan = disk.plans[0]
         var worker: SupervisedDiskServer.Command?
         if supervise {
-            // A worker may be started when this process has left the directory that it was started in.
+            // This process may start a worker after it has changed its directory.
             var more = disk.pathArguments + insight.pathArguments
             if plan.backing == nil {
-                // A name for this time alone: the memory is the next worker's too.
+                // A random name, under which the next worker finds the memory.
                 let name = "up-\(String(UInt64.random(in: .min ... .max), radix: 36))"
                 plan.backing = BackingConfiguration(name: name, directory: nil, isKept: false)
                 more += ["--backing", name]
@@ -204,8 +203,8 @@ struct Up: ParsableCommand {
             disk: plan, serving: serving(under: getpid()),
             fileSystem: fileSystem.plan(isReadOnly: disk.readOnly),
             device: device?.device, queues: queues ?? max(1, min(8, Processor.onlineCount)),
-            requestTimeout: timeouts.timeout.map(UInt64.init) ?? usual.request,
-            deadConnectionTimeout: timeouts.deadConnectionTimeout.map(UInt64.init)
+            requestTimeout: timeouts.timeout?.driverSeconds ?? usual.request,
+            deadConnectionTimeout: timeouts.deadConnectionTimeout?.driverSeconds
                 ?? usual.deadConnection,
             worker: worker, isForced: force, log: role == .daemon ? Daemon.ownLogPath : nil)
     }

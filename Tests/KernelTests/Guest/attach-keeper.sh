@@ -28,7 +28,7 @@ keep() {
 
 checking "attach --stay: the server is killed and comes back under fio; no error, no wrong block"
 serve_disk
-keep "$uri" --timeout 2
+keep "$uri" --timeout 2s
 ramdisk list | grep -q " watched$" || fail "list says: $(ramdisk list)"
 refused 69 "looked after by process $up_pid already" attach "$uri" "$up_device"
 dmesg --clear
@@ -63,13 +63,13 @@ up_ends 0
 device_detached "$up_device" || fail "the device is still attached"
 
 checking "a keeper that was killed: the same command looks after the device again"
-keep "$uri" --timeout 2
+keep "$uri" --timeout 2s
 kill -KILL "$up_pid"
 wait "$up_pid" 2>/dev/null || true
 device=$up_device
 kill_server
 serve_disk
-keep "$uri" "$device" --timeout 2
+keep "$uri" "$device" --timeout 2s
 [[ $up_device == "$device" ]] || fail "it took $up_device instead of $device"
 [[ $(ramdisk list | grep -c "^$device") == 1 ]] || fail "list says: $(ramdisk list)"
 dd if="$device" of=/dev/null bs=4096 count=1 iflag=direct status=none || fail "it cannot be read"
@@ -96,7 +96,7 @@ sleep 1
 ramdisk detach "$device" || fail "detach ended with status $?"
 device_detached "$device" || fail "the device is still attached"
 serve_disk
-device=$(ramdisk attach "$uri" --dead-connection-timeout 2) || fail "attach ended with status $?"
+device=$(ramdisk attach "$uri" --dead-connection-timeout 2s) || fail "attach ended with status $?"
 mkdir -p "$scratch/hold"
 # Dirty pages that the kernel has not written yet.
 head -c 4M /dev/urandom | dd of="$device" bs=1M conv=nocreat,notrunc status=none &

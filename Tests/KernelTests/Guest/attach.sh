@@ -8,7 +8,7 @@ unix="nbd+unix:///?socket=$scratch/sock"
 
 checking "over TCP, four connections, timeouts, a named export and a chosen device"
 device=$(ramdisk attach "nbd://localhost:$server_port/second" /dev/nbd1 --connections 4 \
-    --timeout 30 --dead-connection-timeout 300) || fail "attach ended with status $?"
+    --timeout 30s --dead-connection-timeout 300s) || fail "attach ended with status $?"
 [[ $device == /dev/nbd1 ]] || fail "attach printed $device"
 [[ $(blockdev --getsize64 /dev/nbd1) == $((24 << 20)) ]] || fail "it has another size"
 run_fio attached --filename=/dev/nbd1 --rw=randwrite --bs=4k --size=12M --iodepth=32 --verify=crc32c

@@ -119,7 +119,7 @@ up_ends 0
 nothing_left
 
 checking "the same without a process of its own: cut connections are replaced"
-up --size 64M --queues 3 --mount "$mount_point" --timeout 2
+up --size 64M --queues 3 --mount "$mount_point" --timeout 2s
 start_cutter "$up_pid"
 start_load
 cut_connections

@@ -36,19 +36,19 @@ carries_a_load() {
     swapoff "$device" || fail "swapoff did not work"
 }
 
-serve --size 128M --unix "$scratch/nbd.sock" --protect
+serve --size 128M --unix "$scratch/nbd.sock" --swap
 quietly "nbd-client could not attach $device" \
     nbd-client -b 4096 -unix "$scratch/nbd.sock" "$device"
 wait_until 10 device_attached "$device" || fail "the device did not get a size"
 
-checking "a server with --protect carries a load larger than the memory, in and out again"
+checking "a server with --swap carries a load larger than the memory, in and out again"
 keeps_its_memory "$server_pid" 128
 carries_a_load "$server_pid"
 detach "$device"
 stop
 
-checking "up --protect does too"
-up --size 128M --filesystem none --device "$device" --protect
+checking "up --swap does too"
+up --size 128M --filesystem none --device "$device" --swap
 keeps_its_memory "$up_pid" 128
 carries_a_load "$up_pid"
 down "$device"

@@ -12,7 +12,7 @@ client=(-certfile "$scratch/pki/client-cert.pem" -keyfile "$scratch/pki/client-k
 printf '[overrides]\ndisabled-version = tls1.3\n' >"$scratch/gnutls.conf"
 
 serve_encrypted() {
-    serve --tls-certificates "$scratch/pki" --tls-verify-client
+    serve --tls-certificates "$scratch/pki" --tls-verify-peer
 }
 
 # use_disk OPTION...: a file system on it, and random writes that are verified.

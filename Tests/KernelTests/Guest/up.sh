@@ -55,7 +55,7 @@ nothing_left
 
 checking "it can be watched, and is guarded against a machine without memory"
 for supervise in "" --supervise; do
-    up --size 32M --mount "$mount_point" --poll-us 0 --control "$scratch/control" $supervise
+    up --size 32M --mount "$mount_point" --busy-poll 0 --control "$scratch/control" $supervise
     head -c 5M /dev/urandom >"$mount_point/file"
     sync "$mount_point/file"
     ramdisk stats --control "$scratch/control" | grep -qE "^write +[1-9]" || fail "no writes are counted"

@@ -1,62 +1,61 @@
-// Who may connect.
-
 internal import ServerHost
 internal import ArgumentParser
 internal import LinuxHost
 internal import LinuxIO
 internal import NBDServer
 
+/// The clients that may connect.
 struct AdmissionOptions: ParsableArguments {
     @Option(
-        name: .long,
+        name: .customLong("allow-network"),
         help: ArgumentHelp(
             """
-            Take TCP clients in from this network only: 192.0.2.0/24, 2001:db8::/32 or one address. \
-            Can be given more than once. (default: from anywhere)
+            Accept TCP clients from this network only: 192.0.2.0/24, 2001:db8::/32 or one address. \
+            Repeatable. (default: any address)
             """, valueName: "network"),
         transform: network)
-    var allow: [IPNetwork] = []
+    var networks: [IPNetwork] = []
 
     @Option(
-        name: .customLong("allow-uid"),
+        name: .customLong("allow-user"),
         help: ArgumentHelp(
             """
-            Take this user's processes in on Unix sockets, by number or name, and nobody else but \
-            those of --allow-gid. Can be given more than once. (default: everybody)
+            Accept only processes of this user on Unix sockets, besides those that --allow-group \
+            permits. A name or a uid. Repeatable. (default: any user)
             """, valueName: "user"),
         transform: user)
-    var allowUID: [UInt32] = []
+    var users: [UInt32] = []
 
     @Option(
-        name: .customLong("allow-gid"),
+        name: .customLong("allow-group"),
         help: ArgumentHelp(
             """
-            Take processes of this group's members in on Unix sockets, by number or name, and nobody \
-            else but those of --allow-uid. Can be given more than once. (default: everybody)
+            Accept only processes of members of this group on Unix sockets, besides those that \
+            --allow-user permits. A name or a gid. Repeatable. (default: any group)
             """, valueName: "group"),
         transform: group)
-    var allowGID: [UInt32] = []
+    var groups: [UInt32] = []
 
-    /// The same for the engine.
+    /// The engine's policy.
     var policy: AdmissionPolicy {
         var policy = AdmissionPolicy()
-        policy.networks = allow
-        policy.users = Set(allowUID)
-        policy.groups = Set(allowGID)
+        policy.networks = networks
+        policy.users = Set(users)
+        policy.groups = Set(groups)
         return policy
     }
 
-    /// Refuses what would be without effect: who gives it believes to be protected by it.
+    /// Rejects an option that has no effect: its user believes that it protects the disk.
     func validate(for addresses: ListenOptions) throws {
         guard !addresses.stdio else {
-            guard allow.isEmpty, allowUID.isEmpty, allowGID.isEmpty else {
+            guard networks.isEmpty, users.isEmpty, groups.isEmpty else {
                 throw ValidationError(
-                    "With --stdio there is one client, and whoever starts this program lets it in: "
-                        + "--allow, --allow-uid and --allow-gid cannot be given.")
+                    "--allow-network, --allow-user and --allow-group have no effect with --stdio: "
+                        + "leave them out. The process that starts the server chooses the client.")
             }
             return
         }
-        // What a service manager passes is checked when the sockets are there.
+        // The sockets that a service manager passes are not open yet. The start of the server checks them.
         guard !PassedListeners.arePresent else { return }
         if let problem = policy.problem(isTCP: addresses.isTCP, isUnix: !addresses.unix.isEmpty) {
             throw ValidationError(problem + ".")
@@ -70,14 +69,14 @@ private func network(_ text: String) throws -> IPNetwork {
     } catch {
         switch error {
         case .address:
-            throw ValidationError("'\(text)' is no address by number, or network of such.")
+            throw ValidationError("'\(text)' is not a numeric IP address or network.")
         case .prefix:
             throw ValidationError(
-                "'\(text)' is no network: after the slash comes a number of bits, up to 32 for "
+                "'\(text)' is not a network: the prefix length after the slash is at most 32 for "
                     + "IPv4 and 128 for IPv6.")
         case .bitsBeyondPrefix(let network, let address):
             throw ValidationError(
-                "'\(text)' has bits beyond its prefix: say \(network) or \(address).")
+                "'\(text)' has bits beyond its prefix: give \(network) or \(address).")
         }
     }
 }

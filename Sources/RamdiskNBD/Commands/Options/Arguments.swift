@@ -1,7 +1,6 @@
 internal import ProgramSupport
 internal import ArgumentParser
 internal import LinuxIO
-internal import Logging
 internal import NBDProtocol
 internal import NBDServer
 
@@ -9,9 +8,9 @@ internal import NBDServer
 struct ByteCount: ExpressibleByArgument, Equatable {
     var bytes: UInt64
 
-    /// Bytes of a sector: what a number with a fraction has to come to.
+    /// Bytes in a sector. A number with a fraction must be a multiple of it.
     private static let sectorSize: UInt64 = 512
-    /// Digits behind the point; with more, the product with a unit would not fit.
+    /// Most digits after the point; with more, the product with a unit would overflow.
     private static let fractionLimit = 6
 
     init(_ bytes: UInt64) { self.bytes = bytes }
@@ -21,7 +20,7 @@ struct ByteCount: ExpressibleByArgument, Equatable {
         self = count
     }
 
-    /// Throws when it is no number of bytes, and says why.
+    /// Throws a sentence that says why the text is not a number of bytes.
     init(parsing text: String) throws {
         let number = text.prefix { $0.isASCIIDigit || $0 == "." }
         let parts = number.split(separator: ".", omittingEmptySubsequences: false)
@@ -34,7 +33,7 @@ struct ByteCount: ExpressibleByArgument, Equatable {
         }
         let whole = UInt64(parts[0]).map { $0.multipliedReportingOverflow(by: unit) }
         guard let whole, !whole.overflow else {
-            throw ValidationError("That is more than \(UInt64.max.bytesText).")
+            throw ValidationError("The maximum is \(UInt64.max.bytesText).")
         }
         bytes = whole.partialValue
         guard parts.count == 2 else { return }
@@ -47,7 +46,7 @@ struct ByteCount: ExpressibleByArgument, Equatable {
         bytes = rest.partialValue
     }
 
-    /// Bytes in a unit, by its name in lower case.
+    /// Returns the bytes in a unit, given its name in lower case.
     private static func unit(_ name: String) -> UInt64? {
         if name.isEmpty { return 1 }
         guard let step = ["k", "m", "g", "t"].firstIndex(of: name.prefix(1)) else { return nil }
@@ -60,7 +59,7 @@ struct ByteCount: ExpressibleByArgument, Equatable {
         return (0...step).reduce(1) { product, _ in product * base }
     }
 
-    /// A part of a unit by its digits behind the point; nil when that is no whole number of bytes.
+    /// Returns the bytes in a part of a unit, given the digits after the point; nil when they are not whole.
     private static func fraction(_ digits: Substring, of unit: UInt64) -> UInt64? {
         guard digits.count <= fractionLimit, let number = UInt64(digits) else { return nil }
         let parts = (0..<digits.count).reduce(UInt64(1)) { product, _ in product * 10 }
@@ -68,7 +67,7 @@ struct ByteCount: ExpressibleByArgument, Equatable {
         return rest == 0 ? bytes : nil
     }
 
-    /// The shortest way to write it: `40M`.
+    /// The shortest spelling: `40M`.
     var defaultValueDescription: String {
         for (shift, letter) in [(40, "T"), (30, "G"), (20, "M"), (10, "K")] as [(UInt64, String)]
         where bytes > 0 && bytes % (1 << shift) == 0 {
@@ -84,8 +83,8 @@ extension ListenAddress: ExpressibleByArgument {
     package var defaultValueDescription: String { description }
 }
 
-/// A disk with a name: `NAME` or `NAME=SIZE`. A name may have equals signs: the last one counts, if what
-/// follows is meant as a size.
+/// A disk with a name: `NAME` or `NAME=SIZE`. A name may contain equals signs: the last one separates a size
+/// if the text after it can be meant as one.
 struct ExportRequest: Equatable {
     var name: String
     var size: ByteCount?
@@ -95,12 +94,12 @@ struct ExportRequest: Equatable {
         self.size = size
     }
 
-    /// Throws when it is not that, and says why.
+    /// Throws a sentence that says what is wrong.
     init(parsing argument: String) throws {
         name = argument
         if let sign = argument.lastIndex(of: "=") {
             let rest = argument[argument.index(after: sign)...]
-            // Who mistypes a size would get a disk of another size under a strange name.
+            // A mistyped size as a part of the name would make a disk of another size under a strange name.
             if rest.isEmpty || rest.contains(where: \.isASCIIDigit) {
                 name = String(argument[..<sign])
                 size = try ByteCount(parsing: String(rest))
@@ -109,23 +108,6 @@ struct ExportRequest: Equatable {
         guard !name.isEmpty, name.utf8.count <= Limits.stringLength, !name.utf8.contains(0) else {
             throw ValidationError(
                 "A name has 1 to \(Limits.stringLength) bytes; a size may follow it, as in db=1G.")
-        }
-    }
-}
-
-/// How much to log; swift-log's levels by name.
-enum LogLevel: String, CaseIterable, ExpressibleByArgument {
-    case trace, debug, info, notice, warning, error, critical
-
-    var level: Logger.Level {
-        switch self {
-        case .trace: .trace
-        case .debug: .debug
-        case .info: .info
-        case .notice: .notice
-        case .warning: .warning
-        case .error: .error
-        case .critical: .critical
         }
     }
 }

@@ -1,17 +1,16 @@
-// Memory with a name, and memory in large pages.
-
 internal import ServerHost
 internal import ArgumentParser
 internal import NBDServer
 
+/// Named memory, and memory in huge pages.
 struct BackingOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
             """
-            Keep the disk in memory of this name, which outlives the server: if it is killed or \
-            crashes, the next one with the name finds every write that was acknowledged. A server that \
-            is stopped removes it.
+            Keep the disk's memory under this name. It outlives a server that crashes or is killed: \
+            the next server with the name finds every acknowledged write. A server that is stopped \
+            removes the memory.
             """, valueName: "name"))
     var backing: String?
 
@@ -19,9 +18,9 @@ struct BackingOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             """
-            Where backings are: a directory in a tmpfs or a hugetlbfs. (default: \
-            /dev/shm/ramdisk-nbd, or with --huge-pages the same in a hugetlbfs that is mounted; with \
-            the user's number for others than root)
+            Directory of backings, in a tmpfs or a hugetlbfs. (default: /dev/shm/ramdisk-nbd; with \
+            --huge-pages, ramdisk-nbd in a mounted hugetlbfs; for users other than root, followed \
+            by the uid)
             """, valueName: "path"),
         completion: .directory)
     var backingDirectory: PathArgument?
@@ -34,17 +33,18 @@ struct BackingOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             Take the memory from the machine's pool of reserved huge pages (vm.nr_hugepages), and \
-            fail when that has too few. Without it, large pages are used where the kernel has some.
+            fail if the pool is too small. Without this option, the kernel uses huge pages where it \
+            has some.
             """))
     var hugePages = false
 
-    /// Says what does not go together with each other, or with these exports.
+    /// Rejects options that contradict each other or these exports.
     func validate(exports: [String]) throws {
         guard let backing else {
             guard !keep, backingDirectory == nil else {
                 throw ValidationError(
-                    "\(keep ? "--keep" : "--backing-directory") needs --backing: what has no name "
-                        + "cannot be found again.")
+                    "\(keep ? "--keep" : "--backing-directory") needs --backing: a server cannot "
+                        + "find memory without a name again.")
             }
             return
         }
@@ -54,7 +54,7 @@ struct BackingOptions: ParsableArguments {
         }
     }
 
-    /// The backing of a disk, which has a name of its own when there is more than one disk.
+    /// The backing of a disk; `disk` is its own part of the name when there are several disks.
     func plan(for disk: String?) -> BackingConfiguration? {
         backing.map { name in
             BackingConfiguration(

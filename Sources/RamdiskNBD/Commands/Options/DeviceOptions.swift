@@ -2,7 +2,7 @@ internal import KernelDisks
 internal import ArgumentParser
 internal import NBDKernel
 
-/// One of the kernel's devices, by its path or name.
+/// A kernel device, by path or name.
 struct DevicePath: ExpressibleByArgument, Equatable {
     var device: NBDDevice
 
@@ -12,7 +12,7 @@ struct DevicePath: ExpressibleByArgument, Equatable {
     }
 }
 
-/// Of the device of a disk that `up` makes.
+/// Timeouts of the device of a disk that `up` makes.
 struct DiskTimeouts: ParsableArguments {
     private static let lasting = KernelDiskConfiguration.timeouts(outlivesServer: true)
     private static let passing = KernelDiskConfiguration.timeouts(outlivesServer: false)
@@ -21,26 +21,30 @@ struct DiskTimeouts: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             """
-            Seconds that a request may take before its connection is given up and it is sent again \
-            over another. (default: \(passing.request); with --backing or --supervise \(lasting.request))
-            """, valueName: "seconds"))
-    var timeout: UInt32?
+            Time that a request may take before the kernel gives up its connection and sends it \
+            again over another, in whole seconds. (default: \(passing.request)s; with --backing or \
+            --supervise \(lasting.request)s)
+            """, valueName: "time"),
+        transform: Duration.init(parsing:))
+    var timeout: Duration?
 
     @Option(
         name: .long,
         help: ArgumentHelp(
             """
-            Seconds that requests wait for a server that is gone before they fail. (default: \
-            \(passing.deadConnection); with --backing or --supervise \(lasting.deadConnection))
-            """, valueName: "seconds"))
-    var deadConnectionTimeout: UInt32?
+            Time that requests wait for a dead server before they fail, in whole seconds. \
+            (default: \(passing.deadConnection)s; with --backing or --supervise \
+            \(lasting.deadConnection)s)
+            """, valueName: "time"),
+        transform: Duration.init(parsing:))
+    var deadConnectionTimeout: Duration?
 
     func validate() throws {
         try checkTimeouts(timeout, deadConnectionTimeout)
     }
 }
 
-/// Of the device of another server's export.
+/// Timeouts of the device of another server's export.
 struct AttachTimeouts: ParsableArguments {
     private static let staying = KernelDiskConfiguration.attachTimeouts(stays: true)
     private static let passing = KernelDiskConfiguration.attachTimeouts(stays: false)
@@ -49,35 +53,44 @@ struct AttachTimeouts: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             """
-            Seconds that a request may take before its connection is given up; with several, it is sent \
-            again over another. 0: no limit. (default: \(passing.request); with --stay \
-            \(staying.request))
-            """, valueName: "seconds"))
-    var timeout: UInt32?
+            Time that a request may take before the kernel gives up its connection, in whole \
+            seconds. With several connections it sends the request again over another. 0: no limit. \
+            (default: \(passing.request)s; with --stay \(staying.request)s)
+            """, valueName: "time"),
+        transform: Duration.init(parsing:))
+    var timeout: Duration?
 
     @Option(
         name: .long,
         help: ArgumentHelp(
             """
-            Seconds that requests wait for a server that is gone before they fail. (default: \
-            \(passing.deadConnection); with --stay \(staying.deadConnection))
-            """, valueName: "seconds"))
-    var deadConnectionTimeout: UInt32?
+            Time that requests wait for a dead server before they fail, in whole seconds. \
+            (default: \(passing.deadConnection); with --stay \(staying.deadConnection)s)
+            """, valueName: "time"),
+        transform: Duration.init(parsing:))
+    var deadConnectionTimeout: Duration?
 
     func validate() throws {
         try checkTimeouts(timeout, deadConnectionTimeout)
     }
 }
 
-/// Throws for more than a day: somebody has mistaken the unit.
-private func checkTimeouts(_ timeout: UInt32?, _ deadConnectionTimeout: UInt32?) throws {
-    let longest: UInt32 = 86_400
+extension Duration {
+    /// The time as the kernel's driver takes it. ``checkTimeouts(_:_:)`` has checked that it is whole.
+    var driverSeconds: UInt64 { UInt64(components.seconds) }
+}
+
+/// Throws for more than a day, which is a mistaken unit, and for parts of a second, which the driver does
+/// not know.
+private func checkTimeouts(_ timeout: Duration?, _ deadConnectionTimeout: Duration?) throws {
     for (name, value) in [
         ("--timeout", timeout), ("--dead-connection-timeout", deadConnectionTimeout),
     ] {
-        if let value, value > longest {
+        guard let value else { continue }
+        try value.check(name, from: .zero, to: .seconds(86_400))
+        guard value.components.attoseconds == 0 else {
             throw ValidationError(
-                "\(name) is \(value), but has to be from 0 to \(longest) seconds.")
+                "\(name) is \(value.argument), but must be a whole number of seconds.")
         }
     }
 }

@@ -1,36 +1,35 @@
-// What a disk is to be: the same options for every command that makes one.
-
 internal import ServerHost
 internal import ArgumentParser
 internal import NBDServer
 
+/// The properties of a disk, for every command that makes one.
 struct DiskOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
             """
-            Size of a disk: bytes, or with K, M, G or T (powers of 1024; KiB and so on are the same) or KB, \
-            MB, GB or TB (powers of 1000). 1.5G is one, too. (default: 40M; with --load what the file has, \
-            in whole 4K; what a backing that is found has)
+            Size of a disk in bytes, or with a unit: K, M, G, T, or KiB, MiB, GiB, TiB (powers of \
+            1024), or KB, MB, GB, TB (powers of 1000). Fractions such as 1.5G are allowed. (default: \
+            40M; with --load the size of the file, rounded up to 4K; for an existing backing its size)
             """, valueName: "size"), transform: ByteCount.init(parsing:))
     var size: ByteCount?
 
-    @Flag(name: .long, help: "Let clients read, not write.")
+    @Flag(name: .long, help: "Reject writes from clients.")
     var readOnly = false
 
     @Option(
         name: .long,
         help: ArgumentHelp(
             """
-            Fill a new disk from a file before it is served, such as a file system's image. One that \
-            is found in a backing stays as it is.
+            Fill a new disk from this file before serving it, for example with a file system image. \
+            An existing backing keeps its content.
             """, valueName: "path"),
         completion: .file())
     var load: PathArgument?
 
     @Flag(
         name: .long,
-        help: "Take memory only as it is written, and give it back when clients trim.")
+        help: "Allocate memory only when it is written, and release it when clients trim.")
     var sparse = false
 
     @OptionGroup
@@ -40,8 +39,8 @@ struct DiskOptions: ParsableArguments {
         if let size { try Self.check(size) }
         guard !sparse || !backing.hugePages else {
             throw ValidationError(
-                "--sparse takes memory as it is written, and --huge-pages all that is reserved: "
-                    + "give one of them.")
+                "--sparse and --huge-pages: give only one of them. --huge-pages reserves all of the "
+                    + "memory at the start.")
         }
         try backing.validate(exports: [])
     }
@@ -50,24 +49,24 @@ struct DiskOptions: ParsableArguments {
     static func check(_ size: ByteCount) throws {
         guard size.bytes >= RamDisk.smallestSize, size.bytes <= RamDisk.largestSize else {
             throw ValidationError(
-                "A disk of \(size.bytes.bytesText) cannot be made: the smallest has "
+                "A disk cannot have \(size.bytes.bytesText): the smallest has "
                     + "\(RamDisk.smallestSize.bytesText), the largest \(RamDisk.largestSize.bytesText)."
             )
         }
     }
 
-    /// The options with paths once more, for a process that runs in another directory: of an option that is
-    /// given twice, the last one counts.
+    /// The path options with absolute paths, for a process that runs in another directory. The parser takes the
+    /// last of two equal options.
     var pathArguments: [String] {
         (load.map { ["--load", $0.path] } ?? [])
             + (backing.backingDirectory.map { ["--backing-directory", $0.path] } ?? [])
     }
 
-    /// The one disk that is asked for.
+    /// The configuration of the one disk.
     var plans: [DiskConfiguration] { [plan(name: "", size: nil, backing: nil)] }
 
-    /// A disk under a name, of a size of its own if it has one; `backing` is its own part of the backing's
-    /// name.
+    /// The configuration of a named disk, with a size of its own or the common one; `backing` is its part of
+    /// the backing's name.
     func plan(name: String, size own: ByteCount?, backing part: String?) -> DiskConfiguration {
         DiskConfiguration(
             name: name, size: (own ?? size)?.bytes, isSparse: sparse, isReadOnly: readOnly,

@@ -1,9 +1,8 @@
-// Which disks a server has: one or more, under names.
-
 internal import ServerHost
 internal import ArgumentParser
 internal import NBDProtocol
 
+/// The disks of a server, and their names.
 struct ExportOptions: ParsableArguments {
     @OptionGroup
     var disk: DiskOptions
@@ -12,37 +11,38 @@ struct ExportOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             """
-            A disk of its own under a name, of the size given or else that of --size. Can be given \
-            more than once; the first is what clients get who ask for no name. With more than one, the \
-            backing of each is called NAME-EXPORT. (default: one without a name)
+            Serve a disk under this name, with this size or that of --size. Repeatable; each name is \
+            a disk of its own, and clients that give no name get the first. With several, the \
+            backing of each is called NAME-EXPORT. (default: one disk without a name)
             """, valueName: "name[=size]"), transform: ExportRequest.init(parsing:))
     var export: [ExportRequest] = []
 
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "What clients are told that the disks are, as nbdinfo --list shows it.",
+            "Description of the disks for clients, as nbdinfo --list shows it.",
             valueName: "text"))
     var description = DiskConfiguration.standardDescription
 
     func validate() throws {
         for size in export.compactMap(\.size) { try DiskOptions.check(size) }
         guard disk.load == nil || export.count <= 1 else {
-            throw ValidationError("--load fills one disk, but --export asks for \(export.count).")
+            throw ValidationError(
+                "--load fills one disk, but there are \(export.count) --export options: give one.")
         }
         guard description.utf8.count <= Limits.stringLength, !description.utf8.contains(0) else {
             throw ValidationError(
-                "--description has \(description.utf8.count) bytes, but may have up to "
+                "--description has \(description.utf8.count) bytes; the maximum is "
                     + "\(Limits.stringLength).")
         }
         let names = export.map(\.name)
         try disk.backing.validate(exports: names)
         if let twice = names.first(where: { name in names.count { $0 == name } > 1 }) {
-            throw ValidationError("--export \(twice) is given twice; each name has to be its own.")
+            throw ValidationError("--export \(twice) is given twice: give each disk its own name.")
         }
     }
 
-    /// The disks that are asked for.
+    /// The configurations of the disks.
     var plans: [DiskConfiguration] {
         let requests = export.isEmpty ? [ExportRequest(name: "", size: nil)] : export
         return requests.map { request in

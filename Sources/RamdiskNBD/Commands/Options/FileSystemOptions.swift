@@ -1,5 +1,3 @@
-// What is made on a disk, and where it is to be seen.
-
 internal import ProgramSupport
 internal import KernelDisks
 internal import ArgumentParser
@@ -7,17 +5,18 @@ internal import Glibc
 
 extension FileSystemKind: ExpressibleByArgument {}
 
+/// The file system on a disk, and its mount point.
 struct FileSystemOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
             """
-            File system to make if the disk is blank: ext4, xfs, btrfs, vfat or none. One that is on \
-            the disk already stays. (default: ext4 with --mount, else none)
+            File system to make on a blank disk: ext4, xfs, btrfs, vfat or none. A file system that \
+            is already there stays. (default: ext4 with --mount, else none)
             """, valueName: "kind"))
     var filesystem: FileSystemKind?
 
-    // Its value begins with a dash of its own.
+    // `.unconditional`, as the value begins with a dash.
     @Option(
         name: .long, parsing: .unconditional,
         help: ArgumentHelp(
@@ -27,7 +26,7 @@ struct FileSystemOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Where to mount it; made if it is missing.", valueName: "directory"),
+            "Mount point; created if it does not exist.", valueName: "directory"),
         completion: .directory)
     var mount: String?
 
@@ -40,16 +39,17 @@ struct FileSystemOptions: ParsableArguments {
     func validate() throws {
         if mount?.isEmpty == true { throw ValidationError("--mount needs a directory.") }
         guard mount != nil || mountOptions == nil else {
-            throw ValidationError("--mount-options needs --mount: there is nothing to mount.")
+            throw ValidationError("--mount-options has no effect without --mount.")
         }
         guard kind != .none || mkfsOptions == nil else {
-            throw ValidationError("--mkfs-options needs --filesystem or --mount: nothing is made.")
+            throw ValidationError(
+                "--mkfs-options has no effect without --filesystem or --mount.")
         }
     }
 
     private var kind: FileSystemKind { filesystem ?? (mount == nil ? .none : .ext4) }
 
-    /// The same as a plan.
+    /// The configuration.
     func plan(isReadOnly: Bool) -> FileSystemConfiguration {
         FileSystemConfiguration(
             kind: kind,

@@ -1,29 +1,28 @@
-// How a server can be asked about itself.
-
 internal import ProgramSupport
 internal import Observability
 internal import ArgumentParser
 
+/// The control socket, metrics and statistics of a server.
 struct InsightOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
             """
-            Path of the control socket, where figures and traces are asked for (see `ramdisk-nbd stats`, \
-            `top`, `trace`). Its mode is 0600. (default: PID.control in $RUNTIME_DIRECTORY of a systemd \
-            unit; else for root in /run/ramdisk-nbd, for others in $XDG_RUNTIME_DIR/ramdisk-nbd or \
-            /tmp/ramdisk-nbd-UID)
+            Path of the control socket, which serves statistics and traces (see `ramdisk-nbd \
+            stats`, `top`, `trace`). Its mode is 0600. (default: PID.control in the \
+            $RUNTIME_DIRECTORY of a systemd unit; else for root in /run/ramdisk-nbd, for other users \
+            in $XDG_RUNTIME_DIR/ramdisk-nbd or /tmp/ramdisk-nbd-UID)
             """, valueName: "path"),
         completion: .file(), transform: UnixPath.init(parsing:))
     var control: UnixPath?
 
-    @Flag(name: .long, help: "Have no control socket.")
+    @Flag(name: .long, help: "Open no control socket.")
     var noControl = false
 
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Serve /metrics (for Prometheus) and /healthz over HTTP here: HOST:PORT.",
+            "Serve /metrics (for Prometheus) and /healthz over HTTP at this address. Repeatable.",
             valueName: "host:port"))
     var metricsListen: [ListenAddress] = []
 
@@ -32,14 +31,14 @@ struct InsightOptions: ParsableArguments {
 
     func validate() throws {
         guard control == nil || !noControl else {
-            throw ValidationError("--control and --no-control cannot both be given.")
+            throw ValidationError("--control and --no-control: give only one of them.")
         }
     }
 
-    /// The option with a path once more, for a process that runs in another directory.
+    /// The path option with an absolute path, for a process that runs in another directory.
     var pathArguments: [String] { control.map { ["--control", $0.path] } ?? [] }
 
-    /// What is asked for.
+    /// The configuration.
     var plan: ControlConfiguration {
         ControlConfiguration(
             socket: noControl ? .none : control.map { .at($0.path) } ?? .standard,

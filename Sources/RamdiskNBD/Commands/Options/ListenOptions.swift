@@ -1,25 +1,24 @@
-// Where clients come from.
-
 internal import ProgramSupport
 internal import ArgumentParser
 internal import LinuxHost
 internal import LinuxIO
 
+/// The addresses that the server listens on.
 struct ListenOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
             """
-            Where to listen: HOST:PORT, HOST or [IPV6]:PORT; "*" is every address, port 0 picks a \
-            free one. Can be given more than once. (default: localhost:10809, unless there is \
-            another way in)
+            Listen on this TCP address: HOST:PORT, HOST or [IPV6]:PORT. "*" is every address, port 0 \
+            any free port. Repeatable. (default: localhost:10809, unless --unix, --stdio or systemd \
+            gives a socket)
             """, valueName: "host:port"))
     var listen: [ListenAddress] = []
 
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Listen on a Unix socket. Can be given more than once.", valueName: "path"),
+            "Listen on a Unix socket at this path. Repeatable.", valueName: "path"),
         completion: .file(), transform: UnixPath.init(parsing:))
     var unix: [UnixPath] = []
 
@@ -27,8 +26,8 @@ struct ListenOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             """
-            Permissions of the Unix sockets' files, in octal: 600, 660, 666. Whoever may write may \
-            connect. (default: what the umask leaves)
+            Permissions of the Unix socket files, in octal: 600, 660, 666. Users with write \
+            permission can connect. (default: from the umask)
             """, valueName: "mode"),
         transform: mode)
     var unixMode: UInt32?
@@ -37,7 +36,7 @@ struct ListenOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             """
-            Whom the Unix sockets' files belong to, by number or name. (default: who runs this)
+            Owner of the Unix socket files: names or ids. (default: the user of the server)
             """, valueName: "user[:group]"),
         transform: owner)
     var unixOwner: Listener.FileAccess?
@@ -45,27 +44,27 @@ struct ListenOptions: ParsableArguments {
     @Flag(
         name: .long,
         help: """
-            Serve one client on standard input and output, and end when it is done: for inetd, and \
-            for ssh. One socket is as fast as any; two pipes are slow.
+            Serve one client on standard input and output, and end when it disconnects: for inetd \
+            and ssh. A socket there is as fast as any other; two pipes are slow.
             """)
     var stdio = false
 
     func validate() throws {
         guard !stdio || (listen.isEmpty && unix.isEmpty) else {
             throw ValidationError(
-                "--stdio serves one client and listens nowhere: it cannot go with --listen or --unix."
+                "--stdio listens on no address: leave out --listen and --unix, or --stdio."
             )
         }
         guard unixMode == nil && unixOwner == nil || !unix.isEmpty else {
             throw ValidationError(
-                "--unix-mode and --unix-owner are about the files of --unix, which is not given.")
+                "--unix-mode and --unix-owner have no effect without --unix.")
         }
     }
 
-    /// Whether TCP is asked for, or nothing is.
+    /// Whether the server listens on TCP: by option or by default.
     var isTCP: Bool { !listen.isEmpty || unix.isEmpty }
 
-    /// The addresses that are asked for.
+    /// The configuration.
     var plan: ListenConfiguration {
         var access = unixOwner ?? Listener.FileAccess()
         access.mode = unixMode
@@ -75,7 +74,7 @@ struct ListenOptions: ParsableArguments {
 
 private func mode(_ text: String) throws -> UInt32 {
     guard let mode = UInt32(text, radix: 8), mode <= 0o777, !text.hasPrefix("+") else {
-        throw ValidationError("'\(text)' is no mode: give three octal digits, such as 660.")
+        throw ValidationError("'\(text)' is not a file mode: give three octal digits, such as 660.")
     }
     return mode
 }

@@ -1,42 +1,41 @@
-// What the program tells while it runs.
-
 internal import ServerHost
 internal import ArgumentParser
 internal import Logging
 
 extension LogFormat: ExpressibleByArgument {}
 
+/// The level and the format of log lines.
 struct LogOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "What to log on standard error.", valueName: "level"))
-    var logLevel = LogLevel.info
+            "Lowest level to log on standard error.", valueName: "level"))
+    var logLevel = Logger.Level.info
 
     @Option(
         name: .long,
         help: ArgumentHelp(
             """
-            How to write log lines: text for people, json for programs, journal for systemd (with the \
-            priority, without the time). (default: journal where standard error leads there, else text)
+            Format of log lines: text, json, or journal for systemd (with the priority and without \
+            the time). (default: journal if standard error is connected to it, else text)
             """, valueName: "format"))
     var logFormat: LogFormat?
 
-    /// The same for a command that does something once: no news is good news.
+    /// A logger for a command that does one thing. It prints warnings only, unless another level is given.
     var quietLogger: Logger {
         var logger = logger
-        logger.logLevel = max(logLevel.level, logLevel == .info ? .warning : .trace)
+        logger.logLevel = logLevel == .info ? .warning : logLevel
         return logger
     }
 
-    /// A logger as the options want it.
+    /// A logger with these options.
     var logger: Logger { Self.logger(logLevel, logFormat) }
 
-    /// A logger that writes what is of a level or above.
-    static func logger(_ level: LogLevel, _ format: LogFormat? = nil) -> Logger {
+    /// A logger that writes lines of a level and above.
+    static func logger(_ level: Logger.Level, _ format: LogFormat? = nil) -> Logger {
         let format = format ?? (StandardErrorLog.leadsToJournal ? .journal : .text)
         var logger = Logger(label: "ramdisk-nbd") { _ in StandardErrorLog(format: format) }
-        logger.logLevel = level.level
+        logger.logLevel = level
         return logger
     }
 }

@@ -1,22 +1,21 @@
-// Which running server a command is about.
-
 internal import ProgramSupport
 internal import ObservabilityClient
 internal import KernelDisks
 internal import ArgumentParser
 
+/// The running server that a command asks.
 struct MonitoredServerOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
             """
-            The server's control socket, or its process number. (default: that of the one server of this \
-            user's that is running; for root, of anybody's)
+            The server's control socket, or its pid. (default: the only running server of this user; \
+            for root, of any user)
             """, valueName: "path|pid"),
         completion: .file())
     var control: String?
 
-    /// A client of that server; it may not be there.
+    /// A client of that server, which may not be running.
     func client() throws(Failure) -> ControlClient {
         if let control {
             return ControlClient(

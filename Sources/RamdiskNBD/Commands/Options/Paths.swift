@@ -3,8 +3,8 @@ internal import ArgumentParser
 internal import Glibc
 internal import LinuxIO
 
-/// A path of a file or directory. It is made absolute as soon as it is parsed: the program goes to other
-/// directories later, its processes start others, and its records are read from anywhere.
+/// A path of a file or directory. It is absolute from the moment of parsing: the program changes its directory
+/// later and starts processes in others, and commands in any directory read its records.
 struct PathArgument: ExpressibleByArgument, Equatable {
     /// Begins with a slash.
     let path: String
@@ -17,20 +17,20 @@ struct PathArgument: ExpressibleByArgument, Equatable {
     var defaultValueDescription: String { path }
 }
 
-/// A path of a Unix socket, from the root on, of a length that the kernel takes.
+/// An absolute path of a Unix socket, of a length that the kernel accepts.
 struct UnixPath: Equatable {
     /// Begins with a slash.
     let path: String
 
-    /// Throws when a socket cannot be there, and says why.
+    /// Throws a sentence that says why no socket can have this path.
     init(parsing argument: String) throws {
         guard !argument.isEmpty, !argument.utf8.contains(0) else {
-            throw ValidationError("An empty path is no path of a socket.")
+            throw ValidationError("The path of a socket cannot be empty.")
         }
         path = fromRoot(argument)
         guard SocketAddress.unix(path: path) == nil else { return }
         throw ValidationError(
-            "A socket's path can have up to \(SocketAddress.longestPath) bytes, and \(path) has "
+            "The path of a socket can have up to \(SocketAddress.longestPath) bytes, and \(path) has "
                 + "\(path.utf8.count): choose a shorter one.")
     }
 }

@@ -1,9 +1,9 @@
 internal import ArgumentParser
 internal import LinuxIO
 
-/// Numbers and ranges of processors: `0`, `0,2-3`. Each once, in the order given.
+/// A list of CPUs and ranges of CPUs: `0`, `0,2-3`. Each CPU occurs once, in the order given.
 struct ProcessorList: ExpressibleByArgument, Equatable {
-    /// At least one.
+    /// The CPUs, at least one.
     let numbers: [Int]
 
     init?(argument: String) {

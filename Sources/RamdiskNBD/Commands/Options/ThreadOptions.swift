@@ -1,36 +1,35 @@
-// How the threads that serve use processors.
-
 internal import ArgumentParser
 internal import NBDServer
 
+/// How the threads that serve use CPUs.
 struct ThreadOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
             """
-            Microseconds that a connection may look for the next request before it sleeps, 0 to \
-            1000; 0 turns it off. It adapts: an idle server uses no processor time.
-            """, valueName: "microseconds"))
-    var pollUs = 50
+            Longest time for which a connection busy-polls for the next request before it sleeps, up \
+            to 1ms; 0 turns busy-polling off. The time adapts: an idle server uses no CPU time. \
+            (default: 50us)
+            """, valueName: "time"),
+        transform: Duration.init(parsing:))
+    var busyPoll = Duration.microseconds(50)
 
     @Option(
         name: .long,
         help: ArgumentHelp(
             """
-            Processors to work on, such as 0,2-3: each connection is bound to the next one in turn, \
-            and the disks' memory is taken there. (default: left to the scheduler)
+            CPUs to run on, such as 0,2-3. Each connection is bound to the next CPU in turn, and the \
+            server allocates the disks' memory there. (default: any CPU)
             """, valueName: "list"))
     var cpuList: ProcessorList?
 
     func validate() throws {
-        guard (0...1_000).contains(pollUs) else {
-            throw ValidationError("--poll-us is \(pollUs), but has to be from 0 to 1000.")
-        }
+        try busyPoll.check("--busy-poll", from: .zero, to: .milliseconds(1))
     }
 
-    /// Tells the engine.
+    /// Sets the engine's options.
     func apply(to options: inout ServerOptions) {
-        options.busyPolling = .microseconds(pollUs)
+        options.busyPolling = busyPoll
         options.processors = cpuList?.numbers ?? []
     }
 }

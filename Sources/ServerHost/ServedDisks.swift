@@ -2,29 +2,29 @@ package import Logging
 package import NBDServer
 internal import Synchronization
 
-/// The disks that are served, once they are.
-package final class DiskFigures: Sendable {
+/// The disks that a running server serves.
+package final class ServedDisks: Sendable {
     private let exports = Mutex<[Export]>([])
 
-    /// These are served from now on.
+    /// Sets the disks, once they are served.
     package func show(_ exports: [Export]) {
         self.exports.withLock { $0 = exports }
     }
 
-    /// Whether none is served yet.
+    /// Whether no disk is served yet.
     package var isEmpty: Bool { exports.withLock(\.isEmpty) }
 
-    /// Nobody writes to them any more: those with a backing can be kept.
-    package func leaveInOrder() {
+    /// Marks backings as kept after a graceful stop, when no client can write any more.
+    package func keepBackings() {
         for export in exports.withLock({ $0 }) { export.disk.keep() }
     }
 
-    /// Logs a line for each disk: its size and its memory, in bytes.
+    /// Logs a line per disk with its size and its resident memory, in bytes.
     package func log(to logger: Logger) {
         for export in exports.withLock({ $0 }) { Self.log(export.disk, export.name, to: logger) }
     }
 
-    /// The same for one disk.
+    /// Logs the line for one disk.
     package static func log(_ disk: RamDisk, _ name: String = "", to logger: Logger) {
         logger.notice(
             "disk",
