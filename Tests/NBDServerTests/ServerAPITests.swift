@@ -132,8 +132,12 @@ struct ServerAPITests {
     @Test("runs until its task is cancelled, and stops gracefully then")
     func cancellation() async throws {
         let events = EventRecord()
+        var options = ServerOptions()
+        // The client never finishes its handshake; on a busy machine the default limit may end it first.
+        options.handshakeTimeout = .seconds(3600)
         let server = try Server(
-            exports: [Export(name: "disk", disk: try disk())], onEvent: { events.record($0) })
+            exports: [Export(name: "disk", disk: try disk())], options: options,
+            onEvent: { events.record($0) })
         // Started here: the client blocks a thread that the task may need to start it.
         try server.start()
         let client = try TestClient(to: server, keepsServer: false)

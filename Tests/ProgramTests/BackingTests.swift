@@ -130,7 +130,7 @@ extension ProgramSuite {
             let ending = try await refused(
                 ["--backing", "disk", "--backing-directory", directory.path])
             #expect(ending.status == .exited(66))
-            #expect(ending.isOneSentence(naming: directory.path, "not memory"))
+            #expect(ending.isOneSentence(naming: directory.path, "not in memory"))
         }
 
         @Test("is not made in a directory that others may write to")
