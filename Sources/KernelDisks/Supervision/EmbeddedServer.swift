@@ -27,15 +27,12 @@ package struct ServingConfiguration: Sendable {
 
 /// The server, its disk, and the ways to ask it about itself.
 package final class EmbeddedServer: Sendable {
-    /// What the disk was like before it was served.
+    /// The state of the disk before it was served.
     package let start: InitialDiskState
-    private let server: Server
     /// All connections are the kernel's, which moves requests between them.
     private let group: ConnectionGroup
-    private let disk: RamDisk
-    private let control: ControlEndpoint
-    private let controlFile: SocketFile?
-    private let log: EventLog
+    private let hosted: HostedServer
+    private let files = CleanupStack()
     private let logger: Logger
 
     /// Makes the disk, and serves it to whoever is handed over; `onEnd` is told the numbers of connections
@@ -44,57 +41,25 @@ package final class EmbeddedServer: Sendable {
         _ plan: DiskConfiguration, _ serving: ServingConfiguration, logger: Logger,
         onEnd: @escaping @Sendable (UInt64) -> Void
     ) throws(Failure) {
-        Descriptor.raiseLimit()
-        serving.protection.begin(logger: logger)
-        try Placement.begin(on: serving.options.processors)
-        let export = try plan.makeExport(logger: logger)
-        serving.protection.disksAreThere(logger: logger)
-        let doors = try serving.control.open(logger: logger)
-        controlFile = doors.control?.file
-        let start = InitialDiskState(export.disk, plan)
-        let log = EventLog(logger: logger, isQuiet: true)
-        do throws(BackingError) {
-            try export.disk.publish()
-        } catch {
-            doors.control?.file?.remove()
-            throw Failure(error)
-        }
-        do throws(Failure) {
-            group = try Self.makeGroup()
-            var options = serving.options
-            serving.protection.apply(to: &options)
-            server = try Self.serve(export, options) { event in
-                log.record(event)
+        var start: InitialDiskState?
+        var group: ConnectionGroup?
+        hosted = try HostedServer(
+            HostedServer.Configuration(
+                options: serving.options, control: serving.control,
+                protection: serving.protection, isQuiet: true),
+            logger: logger, cleanup: files,
+            makeDisks: { () throws(Failure) in [try plan.makeExport(logger: logger)] },
+            prepare: { (exports) throws(Failure) in
+                start = InitialDiskState(exports[0].disk, plan)
+                group = try Self.makeGroup()
+            },
+            onEvent: { event in
                 if case .ended(let number, _, _) = event { onEnd(number) }
-            }
-            control = try ControlEndpoint(
-                control: doors.control, metrics: doors.metrics,
-                watched: MonitoredServer(
-                    server: server, exports: [export], addresses: [],
-                    maximumConnections: options.maximumConnections),
-                logger: logger)
-            try control.start()
-        } catch {
-            doors.control?.file?.remove()
-            // What was there before is not ours to remove.
-            if !start.wasFound { export.disk.remove() }
-            throw error
-        }
-        disk = export.disk
+            })
+        guard let start, let group else { preconditionFailure("the server has been prepared") }
         self.start = start
-        self.log = log
+        self.group = group
         self.logger = logger
-    }
-
-    private static func serve(
-        _ export: Export, _ options: ServerOptions,
-        onEvent: @escaping @Sendable (ServerEvent) -> Void
-    ) throws(Failure) -> Server {
-        do throws(Errno) {
-            return try Server(exports: [export], options: options, onEvent: onEvent)
-        } catch {
-            throw .system("cannot start the server: \(error)")
-        }
     }
 
     private static func makeGroup() throws(Failure) -> ConnectionGroup {
@@ -108,18 +73,17 @@ package final class EmbeddedServer: Sendable {
     /// Takes a connection in, and returns its number.
     @discardableResult
     package func serve(_ socket: consuming StreamSocket) -> UInt64 {
-        server.serve(socket, in: group)
+        hosted.server.serve(socket, in: group)
     }
 
     /// Logs how much memory the disk takes up.
-    package func logFigures() { ServedDisks.log(disk, to: logger) }
+    package func logFigures() { ServedDisks.log(hosted.exports[0].disk, to: logger) }
 
     /// Finishes what has been received, and lets go of the disk: it is kept under its name, or freed.
     package func stop(isKept: Bool) {
-        server.stop()
-        log.flush()
-        control.stop()
-        controlFile?.remove()
+        hosted.stop()
+        let disk = hosted.exports[0].disk
+        files.remove()
         if isKept { disk.keep() } else { disk.remove() }
     }
 }
