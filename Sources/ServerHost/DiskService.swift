@@ -107,13 +107,14 @@ package struct DiskService: Sendable {
             logger: logger, cleanup: leftovers,
             makeDisks: { () throws(Failure) in try makeExports() },
             listen: { () throws(Failure) in try openListeners() },
-            prepare: { (_) throws(Failure) in
+            prepare: { (exports) throws(Failure) in
                 if let path = configuration.pidFile { leftovers.note(try PidFile(path: path)) }
+                // Before the first client: from here on, a signal stops the server gracefully.
+                servedDisks.show(exports)
             },
             onEvent: { [configuration, clientIsDone] event in
                 if configuration.purpose.isDone(by: event) { clientIsDone.fulfil() }
             })
-        servedDisks.show(hosted.exports)
         var running = Running(hosted: hosted)
         if let client {
             running.relay = client.relay
