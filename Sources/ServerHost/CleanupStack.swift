@@ -7,6 +7,8 @@ internal import Synchronization
 package final class CleanupStack: Sendable {
     private let removals = Mutex<[@Sendable () -> Void]>([])
 
+    package init() {}
+
     /// Adds the files of these sockets.
     package func note(_ listeners: [Listener]) {
         let files = listeners.compactMap(\.file)
@@ -28,12 +30,12 @@ package final class CleanupStack: Sendable {
         removals.withLock { $0.append { directory.remove() } }
     }
 
-    /// Removes everything that was added, once.
+    /// Removes everything that was added, the last first, and once.
     package func remove() {
         let removals = removals.withLock { removals in
             defer { removals = [] }
             return removals
         }
-        for remove in removals { remove() }
+        for remove in removals.reversed() { remove() }
     }
 }

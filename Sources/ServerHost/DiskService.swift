@@ -63,17 +63,14 @@ package struct DiskService: Sendable {
         }
     }
 
-    /// Starts the server, waits for its end, and stops it. When a step of the start fails, the values that own
-    /// the results of the steps before release them.
+    /// Starts the server, waits for its end, and stops it.
     package func run() throws {
         LogHold.begin(logger)
         let running = try start()
         defer { stop(running) }
-        if configuration.protection == .none { ResidentMemory.releaseStartupPages() }
-        try running.control.start()
         try begin(running)
         // Not sooner: a start that fails or is interrupted must not remove a disk that it has found.
-        noteForRemoval(running.exports) { $0.inheritance != .none }
+        noteForRemoval(running.hosted.exports) { $0.inheritance != .none }
         over.wait()
     }
 
@@ -94,57 +91,36 @@ package struct DiskService: Sendable {
 
     // MARK: - Start
 
-    /// A running server with its disks and endpoints.
+    /// A running server, and the relay of its client on standard input and output.
     private struct Running: Sendable {
-        package var server: Server
-        package var exports: [Export]
-        /// The addresses it listens on, without those of passed sockets, which the service manager knows.
-        package var addresses: [SocketAddress]
-        package var log: EventLog
-        package var control: ControlEndpoint
+        package var hosted: HostedServer
         package var relay: StreamRelay?
     }
 
-    private func start() throws -> Running {
-        Descriptor.raiseLimit()
+    private func start() throws(Failure) -> Running {
         // First: from here on, nothing but the server writes to the client.
         let client = try takeClient()
-        // Before the disks: an error here costs the least time.
-        let tls = try configuration.encryption.map { try TLSContext.make($0, logger: logger) }
-        configuration.protection.begin(logger: logger)
-        try Placement.begin(on: configuration.options.processors)
-        let exports = try makeExports()
-        configuration.protection.disksAreThere(logger: logger)
-        let listeners = try openListeners()
-        leftovers.note(listeners)
-        let doors = try configuration.control.open(logger: logger)
-        leftovers.note(doors.control.map { [$0] } ?? [])
-        if let path = configuration.pidFile { leftovers.note(try PidFile(path: path)) }
-        var running = try publish(exports) { try serve(exports, listeners, doors, tls) }
-        servedDisks.show(exports)
+        let hosted = try HostedServer(
+            HostedServer.Configuration(
+                options: configuration.options, encryption: configuration.encryption,
+                control: configuration.control, protection: configuration.protection),
+            logger: logger, cleanup: leftovers,
+            makeDisks: { () throws(Failure) in try makeExports() },
+            listen: { () throws(Failure) in try openListeners() },
+            prepare: { (exports) throws(Failure) in
+                if let path = configuration.pidFile { leftovers.note(try PidFile(path: path)) }
+                // Before the first client: from here on, a signal stops the server gracefully.
+                servedDisks.show(exports)
+            },
+            onEvent: { [configuration, clientIsDone] event in
+                if configuration.purpose.isDone(by: event) { clientIsDone.signal() }
+            })
+        var running = Running(hosted: hosted)
         if let client {
             running.relay = client.relay
-            running.server.serve(client.socket)
+            hosted.server.serve(client.socket)
         }
         return running
-    }
-
-    /// Starts the server, which is the last step. From here on it serves clients.
-    private func serve(
-        _ exports: [Export], _ listeners: [Listener],
-        _ doors: (control: Listener?, metrics: [Listener]), _ tls: TLSContext?
-    ) throws -> Running {
-        let log = EventLog(logger: logger)
-        let server = try makeServer(exports, listeners, tls, log)
-        let monitored = MonitoredServer(
-            server: server, exports: exports, addresses: uris(of: listeners.map(\.address)),
-            maximumConnections: configuration.options.maximumConnections)
-        return Running(
-            server: server, exports: exports,
-            addresses: listeners.filter { !$0.isPassed }.map(\.address), log: log,
-            control: try ControlEndpoint(
-                control: doors.control, metrics: doors.metrics, monitored: monitored,
-                logger: logger))
     }
 
     /// Makes or finds the disks. Until the server serves, an interrupted start removes only disks that it has
@@ -165,46 +141,6 @@ package struct DiskService: Sendable {
         where plan.backing?.isKept == false && isMeant(export.disk) {
             leftovers.note(export.disk)
         }
-    }
-
-    /// Publishes the backings, so that they outlive the process, just before clients can write to them. Removes
-    /// new ones again when the last step fails.
-    private func publish<Result>(
-        _ exports: [Export], _ lastStep: () throws -> Result
-    ) throws -> Result {
-        do {
-            for export in exports { try export.disk.publish() }
-            return try lastStep()
-        } catch {
-            for export in exports where export.disk.inheritance == .none { export.disk.remove() }
-            throw (error as? BackingError).map { Failure($0) } ?? error
-        }
-    }
-
-    private func makeServer(
-        _ exports: [Export], _ listeners: [Listener], _ tls: TLSContext?, _ log: EventLog
-    ) throws(Failure) -> Server {
-        var options = configuration.options
-        options.tls = tls
-        configuration.protection.apply(to: &options)
-        do throws(ServerError) {
-            let server = try Server(
-                exports: exports, listeners: listeners, options: options,
-                onEvent: { event in
-                    log.record(event)
-                    if configuration.purpose.isDone(by: event) { clientIsDone.signal() }
-                })
-            try server.start()
-            return server
-        } catch {
-            throw Failure.system("\(error)")
-        }
-    }
-
-    private func uris(of addresses: [SocketAddress]) -> [String] {
-        // The wildcard addresses of IPv4 and IPv6 have the same URI.
-        addresses.map { $0.uri(isEncrypted: configuration.encryption != nil) }
-            .reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     }
 
     private func openListeners() throws(Failure) -> [Listener] {
@@ -238,7 +174,7 @@ package struct DiskService: Sendable {
 
     /// Announces that the server is ready: prints the addresses, notifies systemd, or starts the command.
     private func begin(_ running: Running) throws(Failure) {
-        let uris = uris(of: running.addresses)
+        let uris = running.hosted.uris
         switch configuration.purpose {
         case .clients:
             LogHold.end()
@@ -249,7 +185,7 @@ package struct DiskService: Sendable {
             LogHold.end()
         case .command(let command):
             try command.start(
-                socketPath: running.addresses[0].path ?? "", uri: uris[0], done: over)
+                socketPath: running.hosted.addresses[0].path ?? "", uri: uris[0], done: over)
             LogHold.end()
         }
     }
@@ -281,11 +217,10 @@ package struct DiskService: Sendable {
     private func stop(_ running: Running) {
         logger.info("stopping")
         if case .clients = configuration.purpose { NotifySocket.send("STOPPING=1") }
-        running.server.stop()
-        running.relay?.finish(milliseconds: configuration.options.stopGracePeriod.wholeMilliseconds)
-        running.log.flush()
-        // After the server: the control socket answers until the last request is done.
-        running.control.stop()
+        running.hosted.stop {
+            running.relay?.finish(
+                milliseconds: configuration.options.stopGracePeriod.wholeMilliseconds)
+        }
         servedDisks.keepBackings()
         leftovers.remove()
         logger.info("stopped")

@@ -6,12 +6,12 @@ internal import Synchronization
 package final class ServedDisks: Sendable {
     private let exports = Mutex<[Export]>([])
 
-    /// Sets the disks, once they are served.
+    /// Sets the disks, when they are about to be served.
     package func show(_ exports: [Export]) {
         self.exports.withLock { $0 = exports }
     }
 
-    /// Whether no disk is served yet.
+    /// Whether the start has not come to serving yet.
     package var isEmpty: Bool { exports.withLock(\.isEmpty) }
 
     /// Marks backings as kept after a graceful stop, when no client can write any more.

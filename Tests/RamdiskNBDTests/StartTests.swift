@@ -15,7 +15,7 @@ import Testing
     private let directory = "/dev/shm/ramdisk-nbd-start-\(CurrentProcess.pid)"
     private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-    private func service(_ names: String...) throws -> DiskService {
+    private func service(_ names: String...) throws(Failure) -> DiskService {
         try DiskService(
             configuration: DiskService.Configuration(
                 disks: names.map { name in
@@ -46,6 +46,36 @@ import Testing
         for export in exports { try export.disk.publish() }
         #expect(names == ["found", "new"])
         interrupted.removeFiles()
+        #expect(names == ["found"])
+    }
+
+    @Test("that fails removes its files and the disks that it has made, and keeps those found")
+    func failed() throws {
+        defer {
+            for name in names { Directory.removeFile("\(directory)/\(name)") }
+            Directory.removeEmpty(directory)
+        }
+        for export in try service("found").makeExports() {
+            try export.disk.publish()
+            export.disk.keep()
+        }
+        let socket = "\(directory)/control"
+        var wasThere = false
+        let error = #expect(throws: Failure.self) {
+            try HostedServer(
+                HostedServer.Configuration(
+                    options: ServerOptions(), control: ControlConfiguration(socket: .at(socket)),
+                    protection: .none),
+                logger: logger, cleanup: CleanupStack(),
+                makeDisks: { () throws(Failure) in try service("found", "new").makeExports() },
+                prepare: { (_) throws(Failure) in
+                    wasThere = names.contains("control")
+                    throw .system("the last step failed")
+                },
+                onEvent: { _ in })
+        }
+        #expect(error?.kind == .system)
+        #expect(wasThere)
         #expect(names == ["found"])
     }
 }

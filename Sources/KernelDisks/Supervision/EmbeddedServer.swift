@@ -28,15 +28,12 @@ package struct ServingConfiguration: Sendable {
 
 /// A server in this process, with its disk and its observability endpoints.
 package final class EmbeddedServer: Sendable {
-    /// What the disk was like before it was served.
+    /// The state of the disk before it was served.
     package let start: InitialDiskState
-    private let server: Server
     /// The group of all connections. All are the kernel's, which moves requests between them.
     private let group: ConnectionGroup
-    private let disk: RamDisk
-    private let control: ControlEndpoint
-    private let controlFile: SocketFile?
-    private let log: EventLog
+    private let hosted: HostedServer
+    private let files = CleanupStack()
     private let logger: Logger
 
     /// Creates the disk and starts the server. `onEnd` is called on a thread of the server with the number of
@@ -45,59 +42,25 @@ package final class EmbeddedServer: Sendable {
         _ plan: DiskConfiguration, _ serving: ServingConfiguration, logger: Logger,
         onEnd: @escaping @Sendable (UInt64) -> Void
     ) throws(Failure) {
-        Descriptor.raiseLimit()
-        serving.protection.begin(logger: logger)
-        try Placement.begin(on: serving.options.processors)
-        let export = try plan.makeExport(logger: logger)
-        serving.protection.disksAreThere(logger: logger)
-        let endpoints = try serving.control.open(logger: logger)
-        controlFile = endpoints.control?.file
-        let start = InitialDiskState(export.disk, plan)
-        let log = EventLog(logger: logger, isQuiet: true)
-        do throws(BackingError) {
-            try export.disk.publish()
-        } catch {
-            endpoints.control?.file?.remove()
-            throw Failure(error)
-        }
-        do throws(Failure) {
-            group = try Self.makeGroup()
-            var options = serving.options
-            serving.protection.apply(to: &options)
-            server = try Self.serve(export, options) { event in
-                log.record(event)
+        var start: InitialDiskState?
+        var group: ConnectionGroup?
+        hosted = try HostedServer(
+            HostedServer.Configuration(
+                options: serving.options, control: serving.control,
+                protection: serving.protection, isQuiet: true),
+            logger: logger, cleanup: files,
+            makeDisks: { () throws(Failure) in [try plan.makeExport(logger: logger)] },
+            prepare: { (exports) throws(Failure) in
+                start = InitialDiskState(exports[0].disk, plan)
+                group = try Self.makeGroup()
+            },
+            onEvent: { event in
                 if case .ended(let event) = event { onEnd(event.connection) }
-            }
-            control = try ControlEndpoint(
-                control: endpoints.control, metrics: endpoints.metrics,
-                monitored: MonitoredServer(
-                    server: server, exports: [export], addresses: [],
-                    maximumConnections: options.maximumConnections),
-                logger: logger)
-            try control.start()
-        } catch {
-            endpoints.control?.file?.remove()
-            // Memory that existed before this start is kept.
-            if !start.wasFound { export.disk.remove() }
-            throw error
-        }
-        disk = export.disk
+            })
+        guard let start, let group else { preconditionFailure("the server has been prepared") }
         self.start = start
-        self.log = log
+        self.group = group
         self.logger = logger
-    }
-
-    private static func serve(
-        _ export: Export, _ options: ServerOptions,
-        onEvent: @escaping @Sendable (ServerEvent) -> Void
-    ) throws(Failure) -> Server {
-        do throws(ServerError) {
-            let server = try Server(exports: [export], options: options, onEvent: onEvent)
-            try server.start()
-            return server
-        } catch {
-            throw .system("\(error)")
-        }
     }
 
     private static func makeGroup() throws(Failure) -> ConnectionGroup {
@@ -111,19 +74,18 @@ package final class EmbeddedServer: Sendable {
     /// Serves a connection, and returns its number.
     @discardableResult
     package func serve(_ socket: consuming StreamSocket) -> UInt64 {
-        server.serve(socket, in: group)
+        hosted.server.serve(socket, in: group)
     }
 
     /// Logs how much memory the disk uses.
-    package func logMemoryUse() { ServedDisks.log(disk, to: logger) }
+    package func logMemoryUse() { ServedDisks.log(hosted.exports[0].disk, to: logger) }
 
     /// Finishes the requests that have been received, and stops. The backing is kept or the memory is
     /// released, as `isKept` says.
     package func stop(isKept: Bool) {
-        server.stop()
-        log.flush()
-        control.stop()
-        controlFile?.remove()
+        hosted.stop()
+        let disk = hosted.exports[0].disk
+        files.remove()
         if isKept { disk.keep() } else { disk.remove() }
     }
 }

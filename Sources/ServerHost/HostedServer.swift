@@ -1,0 +1,149 @@
+package import Observability
+package import ProgramSupport
+internal import LinuxHost
+package import LinuxIO
+package import Logging
+package import NBDServer
+internal import SystemPackage
+
+/// A running server with its disks, listeners and observability endpoints.
+///
+/// `serve`, `run`, `up` and its worker all start and stop their server here.
+package final class HostedServer: Sendable {
+    package struct Configuration: Sendable {
+        package var options: ServerOptions
+        package var encryption: TLSConfiguration?
+        package var control: ControlConfiguration
+        package var protection: Protection
+        /// Whether normal events are logged at debug level only.
+        package var isQuiet: Bool
+
+        package init(
+            options: ServerOptions, encryption: TLSConfiguration? = nil,
+            control: ControlConfiguration, protection: Protection, isQuiet: Bool = false
+        ) {
+            self.options = options
+            self.encryption = encryption
+            self.control = control
+            self.protection = protection
+            self.isQuiet = isQuiet
+        }
+    }
+
+    package let server: Server
+    package let exports: [Export]
+    /// The addresses that it listens on, without those of passed sockets, which the service manager knows.
+    package let addresses: [SocketAddress]
+    private let isEncrypted: Bool
+    private let log: EventLog
+    private let control: ControlEndpoint
+
+    /// Starts a server. When a step fails, the steps before it are undone: new disks and the files in `cleanup`
+    /// are removed. A disk that was found is never removed, as it may hold the only copy of the data.
+    ///
+    /// - Parameters:
+    ///   - cleanup: takes the files that the start creates. A signal's thread may remove them at any time.
+    ///   - makeDisks: makes or finds the disks.
+    ///   - listen: opens the listeners. An error here, after the disks are made, is one about addresses.
+    ///   - prepare: called with the disks just before they are published and served.
+    ///   - onEvent: called on the server's threads.
+    package init(
+        _ configuration: Configuration, logger: Logger, cleanup: CleanupStack,
+        makeDisks: () throws(Failure) -> [Export],
+        listen: () throws(Failure) -> [Listener] = { () throws(Failure) in [] },
+        prepare: ([Export]) throws(Failure) -> Void,
+        onEvent: @escaping @Sendable (ServerEvent) -> Void
+    ) throws(Failure) {
+        var made: [Export] = []
+        var started: Server?
+        do throws(Failure) {
+            Descriptor.raiseLimit()
+            var options = configuration.options
+            // Before the disks: an error here costs the least time.
+            if let encryption = configuration.encryption {
+                options.tls = try TLSContext.make(encryption, logger: logger)
+            }
+            configuration.protection.begin(logger: logger)
+            try Placement.begin(on: options.processors)
+            made = try makeDisks()
+            configuration.protection.disksAreThere(logger: logger)
+            let listeners = try listen()
+            cleanup.note(listeners)
+            let endpoints = try configuration.control.open(logger: logger)
+            cleanup.note(endpoints.control.map { [$0] } ?? [])
+            try prepare(made)
+            try Self.publish(made)
+            configuration.protection.apply(to: &options)
+            let log = EventLog(logger: logger, isQuiet: configuration.isQuiet)
+            let server = try Self.serve(made, listeners, options) { event in
+                log.record(event)
+                onEvent(event)
+            }
+            started = server
+            let isEncrypted = configuration.encryption != nil
+            let control = try ControlEndpoint(
+                control: endpoints.control, metrics: endpoints.metrics,
+                monitored: MonitoredServer(
+                    server: server, exports: made,
+                    addresses: Self.uris(of: listeners.map(\.address), isEncrypted: isEncrypted),
+                    maximumConnections: options.maximumConnections),
+                logger: logger)
+            if configuration.protection == .none { ResidentMemory.releaseStartupPages() }
+            try control.start()
+            self.server = server
+            self.exports = made
+            self.addresses = listeners.filter { !$0.isPassed }.map(\.address)
+            self.isEncrypted = isEncrypted
+            self.log = log
+            self.control = control
+        } catch {
+            started?.stop()
+            for export in made where export.disk.inheritance == .none { export.disk.remove() }
+            cleanup.remove()
+            throw error
+        }
+    }
+
+    /// Lets backings outlive the process, just before clients can write to them.
+    private static func publish(_ exports: [Export]) throws(Failure) {
+        do throws(BackingError) {
+            for export in exports { try export.disk.publish() }
+        } catch {
+            throw Failure(error)
+        }
+    }
+
+    private static func serve(
+        _ exports: [Export], _ listeners: [Listener], _ options: ServerOptions,
+        onEvent: @escaping @Sendable (ServerEvent) -> Void
+    ) throws(Failure) -> Server {
+        do throws(ServerError) {
+            let server = try Server(
+                exports: exports, listeners: listeners, options: options, onEvent: onEvent)
+            try server.start()
+            return server
+        } catch {
+            throw .system("\(error)")
+        }
+    }
+
+    /// The URIs for clients.
+    package var uris: [String] { Self.uris(of: addresses, isEncrypted: isEncrypted) }
+
+    private static func uris(of addresses: [SocketAddress], isEncrypted: Bool) -> [String] {
+        // The wildcard addresses of IPv4 and IPv6 have the same URI.
+        addresses.map { $0.uri(isEncrypted: isEncrypted) }
+            .reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+    }
+
+    /// Finishes the requests that have been received, and stops. The disks and the files remain.
+    ///
+    /// - Parameter finish: called when the server has stopped, to pass its last replies on.
+    package func stop(finish: () -> Void = {}) {
+        server.stop()
+        finish()
+        log.flush()
+        // After the server: the control socket answers until the last request is done.
+        control.stop()
+    }
+}
