@@ -57,14 +57,7 @@ package final class HostedServer: Sendable {
         var made: [Export] = []
         var started: Server?
         do throws(Failure) {
-            Descriptor.raiseLimit()
-            var options = configuration.options
-            // Before the disks: an error here costs the least time.
-            if let encryption = configuration.encryption {
-                options.tls = try TLSContext.make(encryption, logger: logger)
-            }
-            configuration.protection.begin(logger: logger)
-            try Placement.begin(on: options.processors)
+            var options = try Self.begin(configuration, logger: logger)
             made = try makeDisks()
             configuration.protection.disksAreThere(logger: logger)
             let listeners = try listen()
@@ -75,33 +68,43 @@ package final class HostedServer: Sendable {
             try Self.publish(made)
             configuration.protection.apply(to: &options)
             let log = EventLog(logger: logger, isQuiet: configuration.isQuiet)
-            let server = try Self.serve(made, listeners, options) { event in
-                log.record(event)
-                onEvent(event)
-            }
+            let server = try Self.serve(made, listeners, options, log, onEvent)
             started = server
-            let isEncrypted = configuration.encryption != nil
-            let control = try ControlEndpoint(
-                control: endpoints.control, metrics: endpoints.metrics,
-                monitored: MonitoredServer(
-                    server: server, exports: made,
-                    addresses: Self.uris(of: listeners.map(\.address), isEncrypted: isEncrypted),
-                    maximumConnections: options.maximumConnections),
+            isEncrypted = configuration.encryption != nil
+            let monitored = MonitoredServer(
+                server: server, exports: made,
+                addresses: Self.uris(of: listeners.map(\.address), isEncrypted: isEncrypted),
+                maximumConnections: options.maximumConnections)
+            control = try ControlEndpoint(
+                control: endpoints.control, metrics: endpoints.metrics, monitored: monitored,
                 logger: logger)
             if configuration.protection == .none { ResidentMemory.releaseStartupPages() }
             try control.start()
             self.server = server
             self.exports = made
             self.addresses = listeners.filter { !$0.isPassed }.map(\.address)
-            self.isEncrypted = isEncrypted
             self.log = log
-            self.control = control
         } catch {
             started?.stop()
             for export in made where export.disk.inheritance == .none { export.disk.remove() }
             cleanup.remove()
             throw error
         }
+    }
+
+    /// Performs the steps before the disks are made, and returns the server's options. An error here costs the least
+    /// time.
+    private static func begin(
+        _ configuration: Configuration, logger: Logger
+    ) throws(Failure) -> ServerOptions {
+        Descriptor.raiseLimit()
+        var options = configuration.options
+        if let encryption = configuration.encryption {
+            options.tls = try TLSContext.make(encryption, logger: logger)
+        }
+        configuration.protection.begin(logger: logger)
+        try Placement.begin(on: options.processors)
+        return options
     }
 
     /// Lets backings outlive the process, just before clients can write to them.
@@ -114,12 +117,15 @@ package final class HostedServer: Sendable {
     }
 
     private static func serve(
-        _ exports: [Export], _ listeners: [Listener], _ options: ServerOptions,
-        onEvent: @escaping @Sendable (ServerEvent) -> Void
+        _ exports: [Export], _ listeners: [Listener], _ options: ServerOptions, _ log: EventLog,
+        _ onEvent: @escaping @Sendable (ServerEvent) -> Void
     ) throws(Failure) -> Server {
         do throws(ServerError) {
-            let server = try Server(
-                exports: exports, listeners: listeners, options: options, onEvent: onEvent)
+            let server = try Server(exports: exports, listeners: listeners, options: options) {
+                event in
+                log.record(event)
+                onEvent(event)
+            }
             try server.start()
             return server
         } catch {

@@ -11,7 +11,8 @@ import Testing
 
 @testable import RamdiskNBD
 
-@Suite("A start that is interrupted") struct InterruptedStartTests {
+// Serialized: the tests share a directory.
+@Suite("A start that is interrupted", .serialized) struct InterruptedStartTests {
     private let directory = "/dev/shm/ramdisk-nbd-start-\(CurrentProcess.pid)"
     private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
