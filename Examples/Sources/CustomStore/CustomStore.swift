@@ -10,18 +10,18 @@ final class DictionaryStore: BlockStore {
     func read(at offset: UInt64, into buffer: inout MutableSpan<UInt8>) {
         let blocks = blocks.withLock { $0 }
         for index in buffer.indices {
-            let place = offset + UInt64(index)
-            let block = blocks[place / Self.blockSize]
-            buffer[index] = block?[Int(place % Self.blockSize)] ?? 0
+            let position = offset + UInt64(index)
+            let block = blocks[position / Self.blockSize]
+            buffer[index] = block?[Int(position % Self.blockSize)] ?? 0
         }
     }
 
     func write(_ bytes: Span<UInt8>, at offset: UInt64) {
+        let empty = [UInt8](repeating: 0, count: Int(Self.blockSize))
         blocks.withLock { blocks in
             for index in bytes.indices {
-                let place = offset + UInt64(index)
-                let empty = [UInt8](repeating: 0, count: Int(Self.blockSize))
-                blocks[place / Self.blockSize, default: empty][Int(place % Self.blockSize)] =
+                let position = offset + UInt64(index)
+                blocks[position / Self.blockSize, default: empty][Int(position % Self.blockSize)] =
                     bytes[index]
             }
         }
