@@ -98,8 +98,8 @@ client_ends leave "the client disconnected"
 client_ends bye "the client closed the connection"
 client_ends vanish "the client closed the connection"
 client_ends half "the client closed the connection"
-client_ends garbage "the client's TLS is broken"
-client_ends forged "the client's TLS is broken"
+client_ends garbage "the client sent an invalid TLS record"
+client_ends forged "the client sent an invalid TLS record"
 copy_both_ways
 stop
 
