@@ -70,7 +70,7 @@ for supervise in "" --supervise; do
     : >"$up_log"
 done
 up --size 16M
-ramdisk stats --control "$up_pid" | grep -q "^server .*process $up_pid" || fail "it is not found by its number"
+ramdisk stats --control "$up_pid" | grep -q "^server .*pid $up_pid" || fail "it is not found by its pid"
 down --all
 up_ends 0
 nothing_left
@@ -119,7 +119,7 @@ checking "a step that fails undoes the ones before it"
 up_fails 69 "mkfs.ext4 failed" --size 32M --mount "$scratch/new" --mkfs-options --no-such-option
 up_fails 69 "cannot mount" --size 32M --mount "$scratch/new" --mount-options no-such-option
 [[ ! -e $scratch/new ]] || fail "the mount point that was made is still there"
-up_fails 73 "cannot make the mount point" --size 32M --mount /proc/no/such/place
+up_fails 73 "cannot create the mount point" --size 32M --mount /proc/no/such/place
 up_fails 71 "not enough memory" --size 100G
 up_fails 66 "no-such-file" --size 32M --load /no-such-file
 up_fails 69 "mkfs.ext4 failed" --size 32M --mount "$scratch/new" --mkfs-options --no-such-option \
