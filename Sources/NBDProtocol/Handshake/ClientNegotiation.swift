@@ -58,6 +58,7 @@ public struct ClientNegotiation: Sendable {
     /// Creates a handshake with a goal.
     ///
     /// - Parameters:
+    ///   - goal: what the client wants: an export, or the list of exports.
     ///   - flags: the flags that the client accepts if the server offers them. Fewer are useful to test how
     ///     a server deals with that.
     ///   - format: the messages of the transmission phase. If the server does not support them, the

@@ -3,7 +3,7 @@ internal import SystemPackage
 
 /// Access to the bytes for programs that have the disk in their own process.
 extension RamDisk {
-    /// An error of ``read(at:count:)`` or ``write(_:at:)``. Its description is one sentence for
+    /// An error of ``read(at:count:)`` or `write(_:at:)`. Its description is one sentence for
     /// people.
     public enum AccessError: Error, Sendable, Equatable, CustomStringConvertible {
         /// The range is not inside the disk. All in bytes.
