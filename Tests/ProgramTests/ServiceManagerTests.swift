@@ -182,7 +182,7 @@ private final class NotifyReceiver: Sendable {
     func next() throws -> String {
         var bytes = [UInt8](repeating: 0, count: 4096)
         let count = unsafe recv(descriptor, &bytes, bytes.count, 0)
-        guard count >= 0 else { throw TestError("nothing is told: errno \(errno)") }
+        guard count >= 0 else { throw TestError("the server sent no message: errno \(errno)") }
         return String(decoding: bytes.prefix(count), as: UTF8.self)
     }
 }

@@ -31,16 +31,23 @@ import Testing
 
     private var names: [String] { Directory.names(in: directory) }
 
-    @Test("leaves the disks that it has found, and takes away those that it has made")
-    func found() throws {
-        defer {
-            for name in names { Directory.removeFile("\(directory)/\(name)") }
-            Directory.removeEmpty(directory)
-        }
-        for export in try service("found").makeExports() {
+    /// Leaves a disk as an earlier server would.
+    private func keepDisk(_ name: String) throws {
+        for export in try service(name).makeExports() {
             try export.disk.publish()
             export.disk.keep()
         }
+    }
+
+    private func removeDisks() {
+        for name in names { Directory.removeFile("\(directory)/\(name)") }
+        Directory.removeEmpty(directory)
+    }
+
+    @Test("leaves the disks that it has found, and takes away those that it has made")
+    func found() throws {
+        defer { removeDisks() }
+        try keepDisk("found")
         #expect(names == ["found"])
         let interrupted = try service("found", "new")
         let exports = try interrupted.makeExports()
@@ -52,14 +59,8 @@ import Testing
 
     @Test("that fails removes its files and the disks that it has made, and keeps those found")
     func failed() throws {
-        defer {
-            for name in names { Directory.removeFile("\(directory)/\(name)") }
-            Directory.removeEmpty(directory)
-        }
-        for export in try service("found").makeExports() {
-            try export.disk.publish()
-            export.disk.keep()
-        }
+        defer { removeDisks() }
+        try keepDisk("found")
         let socket = "\(directory)/control"
         var wasThere = false
         let error = #expect(throws: Failure.self) {

@@ -30,8 +30,8 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     ///
     /// - Parameters:
     ///   - path: at most 107 bytes.
-    ///   - permissions: of the socket's file, such as 0o660: whoever may write to it may connect. Nil leaves
-    ///     them to the process's umask.
+    ///   - permissions: of the socket's file, such as 0o660. Users with write permission can connect. Nil applies the
+    ///     process's umask.
     public static func unix(_ path: String, permissions: UInt32? = nil) -> Endpoint {
         Endpoint(kind: .unix(path: path, permissions: permissions))
     }
@@ -71,7 +71,7 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// Unix socket outside of the file system, which has none.
     public func uri(export: String = "", isEncrypted: Bool = false) -> String? {
         let scheme = isEncrypted ? "nbds" : "nbd"
-        let name = Self.percentEncoded(export)
+        let name = PercentEncoding.encode(export)
         switch kind {
         case .tcp(let host, _):
             // A client cannot connect to "every address"; this is the name that every machine has for itself.
@@ -79,19 +79,9 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
             let authority = isAny ? "localhost:\(port ?? 0)" : description
             return "\(scheme)://\(authority)" + (name.isEmpty ? "" : "/\(name)")
         case .unix(let path, _):
-            return "\(scheme)+unix:///\(name)?socket=\(Self.percentEncoded(path, keeping: "/"))"
+            return "\(scheme)+unix:///\(name)?socket=\(PercentEncoding.encode(path, keeping: "/"))"
         case .abstract: return nil
         }
-    }
-
-    private static func percentEncoded(_ text: String, keeping others: String = "") -> String {
-        let plain =
-            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~" + others
-        return text.utf8.map { byte in
-            if plain.utf8.contains(byte) { return String(UnicodeScalar(byte)) }
-            let digits = String(byte, radix: 16, uppercase: true)
-            return byte < 16 ? "%0\(digits)" : "%\(digits)"
-        }.joined()
     }
 }
 

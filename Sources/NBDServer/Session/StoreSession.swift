@@ -89,8 +89,8 @@ final class StoreSession {
     }
 }
 
-/// A custom store as the hot loop carries it: a pointer, so that a copy counts no references. Whoever serves
-/// the connection keeps the session alive.
+/// A custom store as the hot loop carries it: a pointer, so that a copy counts no references. The
+/// connection that is served keeps the session alive.
 @safe struct StoreHandle: BitwiseCopyable {
     private let pointer: Unmanaged<StoreSession>
 

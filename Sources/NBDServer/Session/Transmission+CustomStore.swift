@@ -233,7 +233,7 @@ extension Transmission {
         session.startOver()
     }
 
-    /// Answers with the store's error. A WRITE's payload has been received or drained before.
+    /// Sends the store's error to the client. The caller has received or drained a WRITE's payload.
     private mutating func fail(
         _ request: Request, _ error: BlockStoreError
     ) throws(DisconnectReason) {

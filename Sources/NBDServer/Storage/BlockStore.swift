@@ -41,7 +41,7 @@ public protocol BlockStore: Sendable {
     /// calls it for FLUSH, and after a request with the FUA flag. The default does nothing.
     func flush() throws(BlockStoreError)
 
-    /// Takes note that nobody needs a range any more. What it reads as afterwards is up to the store.
+    /// Drops a range: the contents are no longer needed. What it reads as afterwards is up to the store.
     /// The default does nothing.
     func discard(_ range: Range<UInt64>) throws(BlockStoreError)
 
@@ -118,21 +118,21 @@ public struct BlockStoreError: Error, Sendable, Hashable, CustomStringConvertibl
 
     /// The error for what a system call reported.
     public init(_ error: Errno) {
-        let code: UInt32 =
+        let code: WireError =
             switch error {
-            case .notPermitted, .permissionDenied, .readOnlyFileSystem: 1
-            case .noMemory: 12
-            case .invalidArgument: 22
-            case .noSpace, .diskQuotaExceeded, .fileTooLarge: 28
-            case .notSupported, .notSupportedOnSocket: 95
-            default: 5
+            case .notPermitted, .permissionDenied, .readOnlyFileSystem: .notPermitted
+            case .noMemory: .noMemory
+            case .invalidArgument: .invalid
+            case .noSpace, .diskQuotaExceeded, .fileTooLarge: .noSpace
+            case .notSupported, .notSupportedOnSocket: .notSupported
+            default: .inputOutput
             }
-        self.init(code: WireError(rawValue: code), message: "\(error)")
+        self.init(code: code, message: "\(error)")
     }
 
     /// Reading or writing failed. `NBD_EIO`
     public static func inputOutput(_ message: String = "the store failed") -> Self {
-        Self(code: WireError(rawValue: 5), message: message)
+        Self(code: .inputOutput, message: message)
     }
 
     /// There is no space for what would be written. `NBD_ENOSPC`
@@ -142,7 +142,7 @@ public struct BlockStoreError: Error, Sendable, Hashable, CustomStringConvertibl
 
     /// There is no memory for it. `NBD_ENOMEM`
     public static func noMemory(_ message: String = "there is no memory left") -> Self {
-        Self(code: WireError(rawValue: 12), message: message)
+        Self(code: .noMemory, message: message)
     }
 
     /// The store does not allow it. `NBD_EPERM`
@@ -157,6 +157,6 @@ public struct BlockStoreError: Error, Sendable, Hashable, CustomStringConvertibl
 
     /// The store cannot do it, or not fast. `NBD_ENOTSUP`
     public static func notSupported(_ message: String = "the store does not support it") -> Self {
-        Self(code: WireError(rawValue: 95), message: message)
+        Self(code: .notSupported, message: message)
     }
 }
