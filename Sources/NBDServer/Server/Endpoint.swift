@@ -88,25 +88,18 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
 // MARK: - Listening
 
 extension Endpoint {
-    /// Attempts to find a port that is free on all addresses of a host.
-    private static var attempts: Int { 16 }
-
     /// Opens every address of this endpoint, or throws and opens none.
     func listen() throws(ServerError) -> [Listener] {
         switch kind {
         case .tcp(let host, let port):
-            let addresses = try Self.resolve(host, port)
-            for attempt in 1... {
-                do throws(ServerError) {
-                    return try bind(addresses)
-                } catch {
-                    // The kernel chose a port for the first address that another one does not have free.
-                    guard port == 0, error.errno == .addressInUse, attempt < Self.attempts else {
-                        throw error
-                    }
+            do throws(HostListeners.Failure) {
+                return try HostListeners.open(host: host, port: port)
+            } catch {
+                switch error {
+                case .lookup(let error): throw ServerError(.invalidAddress, "\(error)")
+                case .bind(let error): throw Endpoint(error.address).failure(error.reason)
                 }
             }
-            return []
         case .unix(let path, let permissions):
             guard let address = SocketAddress.unix(path: path) else {
                 throw ServerError(
@@ -127,43 +120,5 @@ extension Endpoint {
 
     private func failure(_ error: Errno) -> ServerError {
         ServerError(.cannotListen, "cannot listen on \(self): \(error)", error)
-    }
-
-    private static func resolve(
-        _ host: String, _ port: UInt16
-    ) throws(ServerError) -> [SocketAddress] {
-        var addresses: [SocketAddress] = []
-        for host in host == "localhost" ? ["127.0.0.1", "::1"] : [host] {
-            do throws(SocketAddress.LookupError) {
-                addresses += try SocketAddress.resolve(host: host, port: port, passive: true)
-            } catch {
-                throw ServerError(.invalidAddress, "\(error)")
-            }
-        }
-        return addresses
-    }
-
-    /// Binds all addresses to one port. A machine without IPv6 is no reason to fail where the host means both
-    /// families.
-    private func bind(_ addresses: [SocketAddress]) throws(ServerError) -> [Listener] {
-        let isEveryFamily = host == "localhost" || host == "*"
-        var listeners: [Listener] = []
-        var absent: Errno?
-        for var address in addresses {
-            if address.port == 0 {
-                address = address.with(port: listeners.first?.address.port ?? 0)
-            }
-            do throws(Errno) {
-                listeners.append(try Listener(tcp: address))
-            } catch .addressFamilyNotSupported {
-                absent = .addressFamilyNotSupported
-            } catch  where error == .addressNotAvailable && isEveryFamily {
-                absent = error
-            } catch {
-                throw Endpoint(address).failure(error)
-            }
-        }
-        if listeners.isEmpty, let absent { throw failure(absent) }
-        return listeners
     }
 }

@@ -1,13 +1,10 @@
 // Addresses of families that a machine does not have.
 
-@testable import ProgramSupport
 import LinuxIO
 import SystemPackage
 import Testing
 
-@testable import RamdiskNBD
-
-@Suite("Addresses to listen on") struct ListeningTests {
+@Suite("Addresses to listen on") struct HostListenersTests {
     private func addresses(_ hosts: String...) throws -> [SocketAddress] {
         try hosts.flatMap { try SocketAddress.resolve(host: $0, port: 0, passive: true) }
     }
@@ -25,7 +22,7 @@ import Testing
         arguments: [Errno.addressFamilyNotSupported, .addressNotAvailable], ["*", "localhost"])
     func withoutIPv6(error: Errno, host: String) throws {
         for order in [try addresses("127.0.0.1", "::1"), try addresses("::1", "127.0.0.1")] {
-            let listeners = try Listening.bind(order, of: host, open: without(error))
+            let listeners = try HostListeners.bind(order, of: host, open: without(error))
             #expect(listeners.count == 1)
             #expect(listeners[0].address.description.hasPrefix("127.0.0.1:"))
         }
@@ -35,8 +32,8 @@ import Testing
     func none() throws {
         let only = try addresses("::1")
         for host in ["*", "localhost", "::1"] {
-            #expect(throws: Listening.BindError.self) {
-                try Listening.bind(only, of: host, open: without(.addressFamilyNotSupported))
+            #expect(throws: HostListeners.BindError.self) {
+                try HostListeners.bind(only, of: host, open: without(.addressFamilyNotSupported))
             }
         }
     }
@@ -44,11 +41,11 @@ import Testing
     @Test("that were asked for by a name of their own, and are another machine's, are told of")
     func foreign() throws {
         let both = try addresses("127.0.0.1", "::1")
-        #expect(throws: Listening.BindError.self) {
-            try Listening.bind(both, of: "nas.example", open: without(.addressNotAvailable))
+        #expect(throws: HostListeners.BindError.self) {
+            try HostListeners.bind(both, of: "nas.example", open: without(.addressNotAvailable))
         }
-        #expect(throws: Listening.BindError.self) {
-            try Listening.bind(both, of: "*", open: without(.addressInUse))
+        #expect(throws: HostListeners.BindError.self) {
+            try HostListeners.bind(both, of: "*", open: without(.addressInUse))
         }
     }
 }
