@@ -71,12 +71,13 @@ extension KernelDisk {
             try? runWhilePolling { () throws(Failure) in DeviceTeardown.restore(claim, logger) }
             throw error
         }
-        // From here on the disk is down, even if a process has the device open.
+        // From here on the disk is down, even if a process has the device open. The record says so before the
+        // claim is released: a second `down` that waits for the claim then finds out why the device is gone.
         connections = nil
-        claim.release()
-        guard !DeviceTeardown.awaitEnd(of: device, milliseconds: 500) else { return }
         record.isDetaching = true
         try? writeRecord()
+        claim.release()
+        guard !DeviceTeardown.awaitEnd(of: device, milliseconds: 500) else { return }
         stopServer()
         awaitClosing(device)
     }

@@ -69,7 +69,8 @@ package struct TakeDown {
                 if let remaining = directory.current(record) { try cleanUp(remaining) }
                 return
             }
-            guard let now = directory.current(record), now.isDetaching, let device = now.device
+            guard let now = directory.current(record), now.isDetaching, let device = now.device,
+                (try? device.isConnected()) != false
             else {
                 continue
             }
@@ -79,7 +80,7 @@ package struct TakeDown {
             if .now() >= end {
                 let reason = DeviceTeardown.reason(whyHeld: device)
                 return logger.warning(
-                    "\(device) is detached and its memory is released; the device stays \(reason)")
+                    "\(device) is detached; the device stays \(reason)")
             }
         }
         throw .unavailable(
