@@ -80,6 +80,16 @@ int clinux_memory_kind(int fd, uint64_t *page) {
     return status.f_type == TMPFS_MAGIC ? 1 : status.f_type == HUGETLBFS_MAGIC ? 2 : 0;
 }
 
+int clinux_barrier_everywhere(void) {
+    // The values of linux/membarrier.h, which old headers lack.
+    enum { global = 1, private_expedited = 1 << 3, register_private_expedited = 1 << 4 };
+    if (syscall(SYS_membarrier, private_expedited, 0, 0) == 0) return 0;
+    // EPERM: the process has not registered yet.
+    if (errno == EPERM && syscall(SYS_membarrier, register_private_expedited, 0, 0) == 0 &&
+        syscall(SYS_membarrier, private_expedited, 0, 0) == 0) return 0;
+    return syscall(SYS_membarrier, global, 0, 0) < 0 ? -ENOSYS : 0;
+}
+
 int clinux_lock_process(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0) return -errno;

@@ -104,6 +104,14 @@ static inline int clinux_prefer_huge_pages(void *base, size_t length) {
     return madvise(base, length, MADV_HUGEPAGE) < 0 ? -errno : 0;
 }
 
+/// Keeps the compiler from moving memory accesses across this point. The processor may still move them; a thread
+/// that calls clinux_barrier_everywhere makes up for that.
+static inline void clinux_compiler_fence(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
+
+/// membarrier(2), MEMBARRIER_CMD_PRIVATE_EXPEDITED: on return, every thread of the process has executed a full memory
+/// barrier. -ENOSYS where neither it nor MEMBARRIER_CMD_GLOBAL is available.
+int clinux_barrier_everywhere(void);
+
 /// mlockall(2), MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT; -EPERM when the process has a limit for locked memory that
 /// it may not exceed.
 int clinux_lock_process(void);

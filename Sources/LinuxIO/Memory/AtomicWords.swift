@@ -1,5 +1,6 @@
-internal import CLinux
+public import CLinux
 public import Synchronization
+public import SystemPackage
 
 /// An array of 64-bit atomic words in a memory region, which must outlive it.
 ///
@@ -116,5 +117,42 @@ public import Synchronization
         precondition(index >= 0 && index < count)
         let value = unsafe base[index].load(ordering: .relaxed)
         unsafe base[index].store(value &+ amount, ordering: .relaxed)
+    }
+}
+
+/// Barriers between one thread that acts seldom and threads that act often.
+///
+/// A thread that acts often stores a word, calls ``compilerFence()`` and loads another word. The thread that
+/// acts seldom stores that other word, calls ``everywhere()`` and loads the first one. At least one of the two
+/// threads then sees what the other has stored, and the frequent one pays for no barrier.
+public enum MemoryBarrier {
+    /// Keeps the compiler from moving memory accesses across this point.
+    @_semantics("no_performance_analysis") @inlinable @inline(__always)
+    public static func compilerFence() { clinux_compiler_fence() }
+
+    /// Has every thread of the process execute a full memory barrier. membarrier(2)
+    ///
+    /// - Throws: `noFunction` where the kernel, or a filter of system calls, does not allow it.
+    public static func everywhere() throws(Errno) {
+        try checked(clinux_barrier_everywhere())
+    }
+}
+
+extension AtomicWords {
+    /// Takes a lock, which is one word: 0 when it is free, 1 when a thread holds it, and 2 when other threads
+    /// may also be asleep.
+    ///
+    /// A thread that has to wait sleeps and does not spin: it may have a higher priority than the thread that
+    /// holds the lock, and that thread may be waiting for memory to be freed.
+    @inlinable
+    public func lock(_ index: Int) {
+        if replace(index, 0, with: 1) { return }
+        while exchange(index, 2) != 0 { sleep(index, while: 2) }
+    }
+
+    /// Releases a lock, and wakes one thread that waits for it.
+    @inlinable
+    public func unlock(_ index: Int) {
+        if exchange(index, 0) == 2 { wake(index, all: false) }
     }
 }

@@ -33,7 +33,8 @@ final class StoreSession {
             size: 0, shared: nil, region: memory.region, zeroes: memory.region,
             map: AllocationMap(pageCount: 0, memory: memory.region),
             pins: PagePins(pageCount: 0, memory: memory.region),
-            zeroing: ZeroingRanges(memory: memory.region), memoryLimit: 0)
+            zeroing: ZeroingRanges(memory: memory.region), memoryLimit: 0,
+            versions: PageVersions(unusedIn: memory.region))
     }
 
     /// Makes the whole buffer free again; no reply waits to be sent from it.

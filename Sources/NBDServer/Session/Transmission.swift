@@ -19,6 +19,8 @@ struct Transmission: ~Copyable {
     var replies: ReplyBatch
     /// Pins on the pages that the replies are sent from.
     private var pins: ReadPins
+    /// Where this connection announces changes of the disk; nil for a custom store.
+    private let changes: ChangeSlot?
     private var polling: AdaptivePolling
     var meter: Meter
     /// The connections between which the client may move requests; nil when it has only this one.
@@ -38,6 +40,14 @@ struct Transmission: ~Copyable {
         let input = try ReceiveBuffer()
         let replies = try ReplyBatch(format: format)
         let pins = try ReadPins(disk.pins)
+        var disk = disk
+        if store == nil {
+            let slot = try ChangeSlot(disk.versions)
+            disk.slot = slot.index
+            changes = consume slot
+        } else {
+            changes = nil
+        }
         self.channel = channel
         self.disk = disk
         self.store = store

@@ -94,6 +94,8 @@ extension DiskPages {
     ) -> Bool {
         let touched = pages(touchedAt: start, count: end - start)
         let inside = pages(inside: start, count: end - start)
+        beginChange(of: touched)
+        defer { endChange(of: touched) }
         var isRefused = false
         if pins.tryBeginRelease(touched) {
             defer { pins.endRelease(touched) }
@@ -143,7 +145,9 @@ extension DiskPages {
             // Search from the next page on: another thread may have cleared this one's bit by now.
             let end = map.first(marked: false, from: page + 1, limit: limit)
             let piece = part(page..<end, ofRangeAt: offset, count: count)
+            beginChange(of: page..<end)
             zero(piece, clearing: (page..<end).clamped(to: inside))
+            endChange(of: page..<end)
             page = map.first(marked: true, from: end, limit: touched.upperBound)
         }
         // On a sparse disk the pins keep other threads from clearing bits, so no page was skipped
@@ -154,10 +158,10 @@ extension DiskPages {
     /// Zeroes a piece, after clearing the bits of some of its pages. These are published in a slot
     /// in the meantime; if no slot is free, their bits stay set.
     private func zero(_ piece: MemoryRegion, clearing pages: Range<Int>) {
-        guard !pages.isEmpty, let slot = zeroing.begin(pages) else { return piece.zero() }
+        guard !pages.isEmpty, let published = zeroing.begin(pages) else { return piece.zero() }
         map.clear(pages)
         piece.zero()
-        zeroing.end(slot)
+        zeroing.end(published)
     }
 
     /// Zeroes the pages of a range that other threads have published: this thread may have skipped
@@ -169,14 +173,16 @@ extension DiskPages {
         at offset: UInt64, count: UInt64, stop: StopSignal?
     ) -> ZeroingResult {
         let touched = pages(touchedAt: offset, count: count)
-        let slotCount = zeroing.slotCount
-        var slot = 1
-        while slot <= slotCount {
-            if let pages = zeroing.pages(in: slot, within: touched) {
+        let last = zeroing.slotCount
+        var published = 1
+        while published <= last {
+            if let pages = zeroing.pages(in: published, within: touched) {
                 if let stop, stop.isSet { return .stopped }
+                beginChange(of: pages)
                 part(pages, ofRangeAt: offset, count: count).zero()
+                endChange(of: pages)
             }
-            slot += 1
+            published += 1
         }
         return .done
     }

@@ -37,6 +37,11 @@ struct DiskPages: Sendable, BitwiseCopyable {
     let zeroing: ZeroingRanges
     /// Most bytes of memory that a sparse disk takes.
     let memoryLimit: Int
+    /// The births of the pages, and what snapshots show of them.
+    let versions: PageVersions
+    /// The slot in which the connection that uses this value announces its changes; -1 outside of connections,
+    /// where each change takes one.
+    var slot = -1
 
     /// Bytes in a page, the unit of the map and of releasing memory. Where the kernel's own pages
     /// are larger, the kernel keeps a page of which a part is released and zeroes that part, which
@@ -118,10 +123,12 @@ struct DiskPages: Sendable, BitwiseCopyable {
     @inline(__always)
     func beginWrite(at offset: UInt64, count: UInt64) -> MemoryRegion? {
         let pages = pages(touchedAt: offset, count: count)
+        beginChange(of: pages)
         if let shared {
             pins.pin(pages)
             guard provision(pages, from: shared) else {
                 pins.unpin(pages)
+                endChange(of: pages)
                 return nil
             }
         }
@@ -136,6 +143,7 @@ struct DiskPages: Sendable, BitwiseCopyable {
         let pages = pages(touchedAt: offset, count: count)
         map.markAgain(pages)
         if shared != nil { pins.unpin(pages) }
+        endChange(of: pages)
     }
 
     // MARK: - Pages

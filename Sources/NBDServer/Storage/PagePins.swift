@@ -130,20 +130,10 @@ struct PagePins: Sendable, BitwiseCopyable {
     ///
     /// The lock is needed because fallocate(2), when it cannot reserve a whole range, also releases
     /// the pages in it that another thread has reserved and not written yet.
-    ///
-    /// A thread that has to wait sleeps and does not spin: it may have a higher priority than the
-    /// thread that holds the lock, and that thread may be waiting for memory to be freed. The word
-    /// is 0 when the lock is free, 1 when a thread holds it, and 2 when other threads may also be
-    /// asleep.
-    func beginProvisioning() {
-        if words.replace(provisioningLock, 0, with: 1) { return }
-        while words.exchange(provisioningLock, 2) != 0 { words.sleep(provisioningLock, while: 2) }
-    }
+    func beginProvisioning() { words.lock(provisioningLock) }
 
     /// Releases the provisioning lock, and wakes one thread that waits for it.
-    func endProvisioning() {
-        if words.exchange(provisioningLock, 0) == 2 { words.wake(provisioningLock, all: false) }
-    }
+    func endProvisioning() { words.unlock(provisioningLock) }
 }
 
 /// The pins of one connection's replies that wait to be sent.

@@ -24,6 +24,8 @@ public final class RamDisk: Sendable {
     let pages: DiskPages
     /// The disk's memory, and its backing if it has one.
     let memory: DiskMemory
+    /// What snapshots need.
+    let versionMemory: VersionMemory
     private let mapMemory: MemoryMapping
     private let pinMemory: MemoryMapping
     private let zeroingMemory: MemoryMapping
@@ -70,6 +72,7 @@ public final class RamDisk: Sendable {
             pinMemory = try MemoryMapping(privateBytes: PagePins.byteCount(of: pageCount))
             zeroingMemory = try MemoryMapping(privateBytes: ZeroingRanges.byteCount)
             zeroes = try MemoryMapping(privateBytes: Self.zeroRunLength, writable: false)
+            versionMemory = try VersionMemory(pageCount: pageCount)
         } catch {
             throw .cannotAllocate(size: size, error)
         }
@@ -80,7 +83,7 @@ public final class RamDisk: Sendable {
             zeroes: zeroes.region, map: map,
             pins: PagePins(pageCount: pageCount, memory: pinMemory.region),
             zeroing: ZeroingRanges(memory: zeroingMemory.region),
-            memoryLimit: isSparse ? memory.sparseLimit : .max)
+            memoryLimit: isSparse ? memory.sparseLimit : .max, versions: versionMemory.versions)
         lockFailure = isSparse ? nil : Self.lock(memory.mapping, mapMemory)
         self.size = size
         self.isSparse = isSparse
@@ -101,6 +104,9 @@ public final class RamDisk: Sendable {
             return error
         }
     }
+
+    /// Returns some of the zeroes that empty pages are read from, at most a mebibyte.
+    func zeroes(_ count: Int) -> MemoryRegion { zeroes.region.slice(at: 0, count: count) }
 
     /// Bytes of memory that the disk takes up at present.
     public var residentBytes: UInt64 { UInt64(memory.residentBytes) }

@@ -71,7 +71,7 @@ os.open("/dev/nbd0", os.O_RDONLY | os.O_EXCL)
 open("held", "w")
 time.sleep(5)' &
 holder=$!
-wait_until 20 test -e held || fail "the device cannot be claimed"
+wait_until 60 test -e held || fail "the device cannot be claimed"
 kill -TERM "$up_pid"
 sleep 1
 ! up_is_gone || fail "up took the device away"

@@ -1,0 +1,199 @@
+internal import LinuxIO
+internal import Synchronization
+public import SystemPackage
+
+/// The memory of a disk's ``PageVersions``, and the snapshots and markers that need it.
+///
+/// The memory is reserved with the disk, as connections carry its addresses, and takes up nothing before
+/// the first snapshot: no page of it is touched until then, except for the slots.
+final class VersionMemory: Sendable {
+    let versions: PageVersions
+    private let words: MemoryMapping
+    private let arena: MemoryMapping
+    private let arenaMemory: SharedMemory
+    private let state: Mutex<State>
+
+    private struct State {
+        /// The last epoch that was begun.
+        var last: UInt64 = 0
+        /// The snapshots, oldest first.
+        var snapshots: [UInt64] = []
+        /// The number of owners of an epoch that only want changes to be recorded.
+        var markers = 0
+        /// Most bytes for versions; nil for a half of what is available.
+        var limit: UInt64?
+    }
+
+    /// Reserves memory for a disk of `pageCount` pages.
+    init(pageCount: Int) throws(Errno) {
+        let pageSize = DiskPages.pageSize
+        // More than the machine has is never needed, and a snapshot has at most all pages of the disk.
+        let available = (AvailableMemory.bytes ?? .max / 2) / pageSize
+        let arenaCount = max(
+            1, min(available, PageVersions.largestArena, pageCount.multipliedSaturating(by: 64)))
+        words = try MemoryMapping(
+            privateBytes: PageVersions.byteCount(pageCount: pageCount, arenaCount: arenaCount))
+        arenaMemory = try SharedMemory(name: "ramdisk-snapshots", size: arenaCount * pageSize)
+        arena = try MemoryMapping(arenaMemory)
+        versions = PageVersions(pageCount: pageCount, words: words.region, arena: arena.region)
+        state = Mutex(State())
+    }
+
+    /// Bytes of versions at present.
+    var usedBytes: UInt64 { UInt64(versions.used * DiskPages.pageSize) }
+
+    /// Bytes of memory that the kernel has given for them.
+    var residentBytes: UInt64 { UInt64(arenaMemory.residentBytes) }
+
+    /// Most bytes of versions; nil for a half of what is available when a snapshot is taken.
+    var limit: UInt64? {
+        get { state.withLock { $0.limit } }
+        set {
+            state.withLock { state in
+                state.limit = newValue
+                setLimit(newValue)
+            }
+        }
+    }
+
+    private func setLimit(_ limit: UInt64?) {
+        let pageSize = DiskPages.pageSize
+        let bytes = limit ?? usedBytes + UInt64((AvailableMemory.bytes ?? .max / 4) / 2)
+        versions.setLimit(Int(min(bytes / UInt64(pageSize), UInt64(versions.arenaCount))))
+    }
+
+    // MARK: - Snapshots
+
+    /// Begins an epoch: a snapshot, or one since which changes are recorded.
+    ///
+    /// - Parameter pages: the disk, to preserve the pages that other threads are changing.
+    func begin(isSnapshot: Bool, _ pages: DiskPages) throws(SnapshotError) -> UInt64 {
+        try state.withLock { (state) throws(SnapshotError) in
+            // Before anything is changed: the kernel may not have the call.
+            try Self.barrier()
+            guard state.last < PageVersions.lastEpoch else { throw .noMoreEpochs }
+            state.last += 1
+            setLimit(state.limit)
+            versions.begin(epoch: state.last, isSnapshot: isSnapshot)
+            try Self.barrier()
+            versions.announced { pages.preserve($0) }
+            if isSnapshot { state.snapshots.append(state.last) } else { state.markers += 1 }
+            return state.last
+        }
+    }
+
+    private static func barrier() throws(SnapshotError) {
+        do throws(Errno) {
+            try MemoryBarrier.everywhere()
+        } catch {
+            throw .noBarrier(error)
+        }
+    }
+
+    /// Adds an owner to an epoch that a snapshot has begun.
+    func retainMarker() { state.withLock { $0.markers += 1 } }
+
+    /// Removes the owner of a marker.
+    func releaseMarker() {
+        state.withLock { state in
+            state.markers -= 1
+            if state.markers == 0, state.snapshots.isEmpty { versions.endEpochs() }
+        }
+    }
+
+    /// Deletes a snapshot, and releases the versions that no other one needs.
+    func delete(_ snapshot: UInt64) {
+        state.withLock { state in
+            state.snapshots.removeAll { $0 == snapshot }
+            let newest = state.snapshots.last ?? 0
+            // A snapshot that has lost pages needs no more versions.
+            versions.setNewestSnapshot(newest > versions.newestLost ? newest : 0)
+            if state.snapshots.isEmpty, state.markers == 0 { versions.endEpochs() }
+            releaseVersions(snapshots: state.snapshots)
+        }
+    }
+
+    private func releaseVersions(snapshots: [UInt64]) {
+        var free: [Int] = []
+        for page in 0..<versions.pageCount where versions.peek(page).newest != 0 {
+            var state = versions.lock(page)
+            state.newest = keepNeeded(state.newest, snapshots, &free)
+            versions.unlock(page, state)
+            if free.count >= Self.batchLength { release(&free) }
+        }
+        release(&free)
+    }
+
+    /// Versions that are released at once.
+    private static var batchLength: Int { 1 << 16 }
+
+    /// Removes the versions that no snapshot needs from a list, and returns its new head.
+    private func keepNeeded(_ head: Int, _ snapshots: [UInt64], _ free: inout [Int]) -> Int {
+        var kept: [Int] = []
+        var version = head
+        while version != 0 {
+            let range = versions.birth(version)..<versions.last(version)
+            let isNeeded = snapshots.contains { $0 > range.lowerBound && $0 <= range.upperBound }
+            if isNeeded { kept.append(version) } else { free.append(version) }
+            version = versions.older(version)
+        }
+        var older = 0
+        for version in kept.reversed() {
+            versions.set(
+                version, last: versions.last(version), birth: versions.birth(version), older: older)
+            older = version
+        }
+        return older
+    }
+
+    /// Returns the memory of versions to the kernel, and then the versions to the free list.
+    private func release(_ free: inout [Int]) {
+        let pageSize = DiskPages.pageSize
+        free.sort()
+        var index = 0
+        while index < free.count, versions.hasBytes(free[index]) {
+            let first = index
+            while index < free.count, free[index] == free[first] + index - first,
+                versions.hasBytes(free[index])
+            { index += 1 }
+            // A kernel that refuses keeps memory that the next version uses again.
+            try? arenaMemory.handle.punchHole(
+                offset: (free[first] - 1) * pageSize, count: (index - first) * pageSize)
+        }
+        versions.free(free)
+        free.removeAll(keepingCapacity: true)
+    }
+}
+
+extension Int {
+    fileprivate func multipliedSaturating(by factor: Int) -> Int {
+        let (product, overflows) = multipliedReportingOverflow(by: factor)
+        return overflows ? .max : product
+    }
+}
+
+/// Why a snapshot was not taken, or cannot be read. Its description is one sentence for people.
+public enum SnapshotError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The kernel does not allow membarrier(2).
+    case noBarrier(Errno)
+    /// 2^30 snapshots of the disk have been taken.
+    case noMoreEpochs
+    /// The memory for preserved pages was used up. In bytes.
+    case outOfMemory(limit: UInt64)
+    /// The snapshot is of another disk.
+    case otherDisk
+
+    /// What is wrong, and what to do.
+    public var description: String {
+        switch self {
+        case .noBarrier(let error):
+            "snapshots need the system call membarrier, which this kernel or a filter of system calls refuses: \(error)"
+        case .noMoreEpochs:
+            "the disk has had as many snapshots as can be counted; start the server again"
+        case .outOfMemory(let limit):
+            "the snapshot is lost, since the memory for preserved pages (\(limit.bytesText)) was used up; "
+                + "allow more with --snapshot-memory, or delete snapshots sooner"
+        case .otherDisk: "the snapshot is of another disk"
+        }
+    }
+}
