@@ -117,12 +117,22 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // What happens to the contents of served disks: snapshots.
+        .target(
+            name: "DiskContents",
+            dependencies: [
+                "NBDServer", "LinuxIO", "ProgramSupport", "Observability",
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+
         // A server with everything around it, from start to stop.
         .target(
             name: "ServerHost",
             dependencies: [
                 "NBDServer", "NBDProtocol", "LinuxIO", "LinuxHost", "ProgramSupport",
-                "Observability",
+                "Observability", "DiskContents",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -153,8 +163,8 @@ let package = Package(
         .executableTarget(
             name: "RamdiskNBD",
             dependencies: [
-                "KernelDisks", "ServerHost", "Observability", "ObservabilityClient",
-                "TLSCredentials",
+                "KernelDisks", "ServerHost", "DiskContents", "Observability",
+                "ObservabilityClient", "TLSCredentials",
                 "ProgramSupport", "NBDServer", "NBDKernel", "NBDClient", "NBDProtocol", "LinuxIO",
                 "LinuxHost",
                 .product(name: "SystemPackage", package: "swift-system"),

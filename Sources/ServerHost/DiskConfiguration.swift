@@ -20,6 +20,9 @@ package struct DiskConfiguration: Sendable {
     /// The backing; nil when the memory goes with the server.
     package var backing: BackingConfiguration?
 
+    /// Most bytes for the pages that snapshots preserve; nil for half of what is available.
+    package var snapshotMemory: UInt64?
+
     /// The path of the backing; nil when there is none.
     package var backingPath: String? { backing?.path(usesReservedPages) }
 
@@ -29,8 +32,9 @@ package struct DiskConfiguration: Sendable {
     package init(
         name: String, size: UInt64? = nil, isSparse: Bool, isReadOnly: Bool, load: String? = nil,
         usesReservedPages: Bool = false, backing: BackingConfiguration? = nil,
-        description: String = Self.standardDescription
+        description: String = Self.standardDescription, snapshotMemory: UInt64? = nil
     ) {
+        self.snapshotMemory = snapshotMemory
         self.name = name
         self.size = size
         self.isSparse = isSparse
@@ -50,6 +54,7 @@ package struct DiskConfiguration: Sendable {
     /// ordinary user may lock hardly any.
     package func makeExport(logger: Logger, wantsLock: Bool = true) throws(Failure) -> Export {
         let disk = try makeDisk(logger: logger)
+        disk.snapshotMemoryLimit = snapshotMemory
         if let failure = disk.lockFailure {
             logger.log(
                 level: wantsLock ? .warning : .debug,

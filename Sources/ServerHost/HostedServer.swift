@@ -1,3 +1,4 @@
+internal import DiskContents
 package import Observability
 package import ProgramSupport
 internal import LinuxHost
@@ -37,6 +38,7 @@ package final class HostedServer: Sendable {
     private let isEncrypted: Bool
     private let log: EventLog
     private let control: ControlEndpoint
+    private let snapshots: SnapshotCatalog
 
     /// Starts a server. When a step fails, the steps before it are undone: new disks and the files in `cleanup`
     /// are removed. A disk that was found is never removed, as it may hold the only copy of the data.
@@ -71,10 +73,12 @@ package final class HostedServer: Sendable {
             let server = try Self.serve(made, listeners, options, log, onEvent)
             started = server
             isEncrypted = configuration.encryption != nil
+            snapshots = SnapshotCatalog(server: server, logger: logger)
             let monitored = MonitoredServer(
-                server: server, exports: made,
+                server: server,
                 addresses: Self.uris(of: listeners.map(\.address), isEncrypted: isEncrypted),
-                maximumConnections: options.maximumConnections)
+                maximumConnections: options.maximumConnections,
+                commands: SnapshotCommands(catalog: snapshots))
             control = try ControlEndpoint(
                 control: endpoints.control, metrics: endpoints.metrics, monitored: monitored,
                 logger: logger)
@@ -151,5 +155,6 @@ package final class HostedServer: Sendable {
         log.flush()
         // After the server: the control socket answers until the last request is done.
         control.stop()
+        snapshots.stop()
     }
 }

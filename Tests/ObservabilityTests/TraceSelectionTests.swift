@@ -11,17 +11,17 @@ struct TraceSelectionTests {
         nanoseconds: UInt64 = 1000
     ) -> TraceRecord {
         TraceRecord(
-            connection: 3, export: 0, command: command, flags: .forceUnitAccess, offset: offset,
+            connection: 3, export: "a", command: command, flags: .forceUnitAccess, offset: offset,
             length: length, receivedNanoseconds: 10_500, durationNanoseconds: nanoseconds,
             error: .none)
     }
 
     private func passes(_ name: String, _ value: String, _ record: TraceRecord) throws -> Bool {
-        try TraceSelection(query: [(name, value)]).passes(record, export: "a")
+        try TraceSelection(query: [(name, value)]).passes(record)
     }
 
     @Test("includes everything without a query")
-    func all() { #expect(TraceSelection().passes(record(), export: "")) }
+    func all() { #expect(TraceSelection().passes(record())) }
 
     @Test(
         "includes by command, duration, disk, connection and range",

@@ -40,6 +40,12 @@ public final class Thread: Sendable {
         _ = pthread_join(identifier, nil)
     }
 
+    /// Has the kernel release the thread's memory when it ends; to be called once, in place of ``join()``.
+    /// pthread_detach(3)
+    public func detach() {
+        _ = pthread_detach(identifier)
+    }
+
     /// Suspends the calling thread. clock_nanosleep(2)
     public static func sleep(milliseconds: Int) {
         MonotonicTime.now().adding(milliseconds: milliseconds).sleep()

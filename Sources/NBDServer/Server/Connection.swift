@@ -134,9 +134,10 @@ final class Connection: Sendable {
             handle.keepAlive(idleSeconds: 300, everySeconds: 60, times: 5)
         }
         do throws(DisconnectReason) {
-            let agreement = try negotiate(context, &stream)
-            let export = context.exports[agreement.export]
-            counters.choose(export: agreement.export)
+            let exports = context.exports
+            let agreement = try negotiate(context, exports, &stream)
+            let export = exports[agreement.export]
+            counters.choose(export: export.name)
             if stream != nil { counters.encrypt() }
             context.onEvent(
                 .serving(
@@ -183,12 +184,12 @@ final class Connection: Sendable {
 
     /// Performs the handshake, and returns what was negotiated.
     private func negotiate(
-        _ context: ServerContext, _ stream: inout TLSStream?
+        _ context: ServerContext, _ exports: [Export], _ stream: inout TLSStream?
     ) throws(DisconnectReason) -> ServerNegotiation.NegotiatedSession {
         let handshake: Handshake
         do throws(Errno) {
             handshake = try Handshake(
-                socket: socket.handle, exports: context.exportInfos, tls: context.options.tls,
+                socket: socket.handle, exports: exports.map(\.info), tls: context.options.tls,
                 milliseconds: context.options.handshakeTimeout.wholeMilliseconds,
                 stop: context.stop)
         } catch {

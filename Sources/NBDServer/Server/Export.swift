@@ -50,12 +50,13 @@ public struct Export: Sendable {
         self.isReadOnly = isReadOnly
     }
 
+    /// The RAM disk that is served; nil for another store.
+    public var ramDisk: RamDisk? { if case .ram(let disk) = storage { disk } else { nil } }
+
     /// The RAM disk that is served. For programs that serve no other stores; traps otherwise.
     package var disk: RamDisk {
-        guard case .ram(let disk) = storage else {
-            preconditionFailure("the export \"\(name)\" is no RAM disk")
-        }
-        return disk
+        guard let ramDisk else { preconditionFailure("the export \"\(name)\" is no RAM disk") }
+        return ramDisk
     }
 
     /// What the handshake tells clients about it.

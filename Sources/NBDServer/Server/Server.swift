@@ -208,10 +208,27 @@ public final class Server: Sendable {
         return connection.number
     }
 
+    // MARK: - Exports
+
+    /// The exports, the default one first.
+    public var exports: [Export] { context.exports }
+
+    /// Adds an export. Clients whose handshake begins later can choose it.
+    ///
+    /// - Throws: ``ServerError`` when another export has its name, or its name, description or size is out of range.
+    public func add(_ export: Export) throws(ServerError) { try context.add(export) }
+
+    /// Removes an export, and returns whether there was one of that name besides others. Clients that have chosen it go
+    /// on using it, and it exists until the last of them has disconnected.
+    @discardableResult
+    public func removeExport(named name: String) -> Bool { context.remove(exportNamed: name) }
+
     // MARK: - Statistics
 
-    /// Returns a snapshot of what the server and each of its connections have done. It does not slow clients down.
-    public func figures() -> ServerStatistics { context.statistics.snapshot() }
+    /// Returns a copy of what the server and each of its connections have done. It does not slow clients down.
+    public func figures() -> ServerStatistics {
+        context.statistics.snapshot(exports: context.exports.map(\.name))
+    }
 
     /// Begins to trace every request. Returns nil when there are eight traces already, or when
     /// ``ServerOptions/isCounting`` is off.

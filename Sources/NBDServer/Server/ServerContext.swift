@@ -3,11 +3,9 @@ internal import NBDProtocol
 internal import Synchronization
 internal import SystemPackage
 
-/// The server as its threads see it. Only a flag, a wake-up, counters, and the list of connections that wait for
-/// the acceptor change.
+/// The server as its threads see it. Only a flag, a wake-up, counters, the exports, and the list of connections
+/// that wait for the acceptor change.
 final class ServerContext: Sendable {
-    let exports: [Export]
-    let exportInfos: [ExportInfo]
     let options: ServerOptions
     let onEvent: @Sendable (ServerEvent) -> Void
     let stop: StopSignal
@@ -17,6 +15,7 @@ final class ServerContext: Sendable {
     let statistics: StatisticsRegistry
     private let stopMemory: MemoryMapping
     private let connectionCount = Atomic<UInt64>(0)
+    private let exportList: Mutex<[Export]>
     /// Connections that wait for the acceptor; nil once it accepts none any more.
     private let inbox = Mutex<[Connection]?>([])
     private let listeners: Mutex<[Listener]>
@@ -25,20 +24,43 @@ final class ServerContext: Sendable {
         exports: [Export], listeners: [Listener], options: ServerOptions,
         onEvent: @escaping @Sendable (ServerEvent) -> Void
     ) throws(Errno) {
-        self.exports = exports
-        exportInfos = exports.map(\.info)
+        exportList = Mutex(exports)
         self.options = options
         slots = ConnectionSlots(limit: options.maximumConnections)
         self.onEvent = onEvent
         let stopMemory = try MemoryMapping(privateBytes: StopSignal.byteCount)
         let wakeUp = try EventFD()
         let statistics = try StatisticsRegistry(
-            exportCount: exports.count, isCounting: options.isCounting)
+            exports: exports.map(\.name), isCounting: options.isCounting)
         stop = StopSignal(memory: stopMemory.region)
         self.stopMemory = stopMemory
         self.wakeUp = wakeUp
         self.statistics = statistics
         self.listeners = Mutex(listeners)
+    }
+
+    /// The exports that a client can choose from now. A connection keeps the one that it has chosen.
+    var exports: [Export] { exportList.withLock { $0 } }
+
+    /// Adds an export. Throws when its name is taken.
+    func add(_ export: Export) throws(ServerError) {
+        try exportList.withLock { (exports) throws(ServerError) in
+            try Export.check(exports + [export])
+            exports.append(export)
+        }
+        statistics.add(export: export.name)
+    }
+
+    /// Removes an export that was added, and returns whether there was one of that name.
+    func remove(exportNamed name: String) -> Bool {
+        let wasThere = exportList.withLock { exports in
+            guard let index = exports.firstIndex(where: { $0.name == name }), exports.count > 1
+            else { return false }
+            exports.remove(at: index)
+            return true
+        }
+        if wasThere { statistics.remove(export: name) }
+        return wasThere
     }
 
     /// Makes a connection with the next identifier.

@@ -20,8 +20,7 @@ final class ConnectionCounters: Sendable {
     let ring: TraceRing
     private let memory: MemoryMapping
     private let words: AtomicWords
-    /// The index of the export that the client has chosen; negative before that.
-    private let chosenExport = Atomic<Int>(-1)
+    private let chosenExport = Mutex<String?>(nil)
     private let encrypted = Atomic<Bool>(false)
     private let ended = Atomic<Bool>(false)
 
@@ -38,15 +37,11 @@ final class ConnectionCounters: Sendable {
             isOn: registry.isCounting)
     }
 
-    /// The index of the connection's export among the server's; nil until the client has chosen
-    /// one.
-    var export: Int? {
-        let index = chosenExport.load(ordering: .relaxed)
-        return index < 0 ? nil : index
-    }
+    /// The name of the connection's export; nil until the client has chosen one.
+    var export: String? { chosenExport.withLock { $0 } }
 
     /// Records that the client has chosen an export.
-    func choose(export index: Int) { chosenExport.store(index, ordering: .relaxed) }
+    func choose(export name: String) { chosenExport.withLock { $0 = name } }
 
     /// Whether the connection is encrypted.
     var isEncrypted: Bool { encrypted.load(ordering: .relaxed) }

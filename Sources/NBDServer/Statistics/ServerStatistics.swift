@@ -27,6 +27,8 @@ public struct ServerStatistics: Sendable {
 
 /// Statistics of all connections of an export, including those that have ended.
 public struct ExportStatistics: Sendable {
+    /// The name of the export.
+    public let name: String
     /// Number of connections that use the export now.
     public internal(set) var openConnections = 0
     /// The sums over the export's connections.
@@ -39,8 +41,8 @@ public struct ConnectionStatistics: Sendable {
     public let number: UInt64
     /// The client in words: `127.0.0.1:43210`, `user 0 (process 4711)`.
     public let client: String
-    /// The index of its export among the server's; nil until the client has chosen one.
-    public let export: Int?
+    /// The name of its export; nil until the client has chosen one.
+    public let export: String?
     /// Whether the connection is encrypted.
     public let isEncrypted: Bool
     /// Time since the connection was opened.
@@ -71,7 +73,7 @@ extension ExportStatistics: CustomStringConvertible {
 extension ConnectionStatistics: CustomStringConvertible {
     /// The connection and its requests in one line.
     public var description: String {
-        let exportText = export.map { "export \($0)" } ?? "no export"
+        let exportText = export.map { "export \"\($0)\"" } ?? "no export"
         return "connection \(number) of \(client), \(exportText)"
             + "\(isEncrypted ? ", encrypted" : ""), \(openNanoseconds / 1_000_000) ms: \(activity)"
     }

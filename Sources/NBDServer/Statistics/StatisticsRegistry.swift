@@ -10,9 +10,10 @@ internal import SystemPackage
 final class StatisticsRegistry: Sendable {
     private struct State {
         var open: [UInt64: ConnectionCounters] = [:]
-        /// The sums over ended connections, by export; the last element is for connections without
-        /// one.
-        var past: [ActivityStatistics]
+        /// The sums over ended connections, by the names of their exports.
+        var past: [String: ActivityStatistics]
+        /// The sum over ended connections without an export, or whose export was removed.
+        var pastOfOthers = ActivityStatistics()
         var accepted: UInt64 = 0
         var rejected: UInt64 = 0
         var violations: UInt64 = 0
@@ -42,15 +43,27 @@ final class StatisticsRegistry: Sendable {
     /// Most traces that can be read at a time.
     static var readerLimit: Int { 8 }
 
-    init(exportCount: Int, isCounting: Bool) throws(Errno) {
+    init(exports: [String], isCounting: Bool) throws(Errno) {
         let memory = try MemoryMapping(privateBytes: 8)
         self.isCounting = isCounting
         readers = AtomicWords(memory.region)
         readerMemory = memory
         state = Mutex(
-            State(
-                past: [ActivityStatistics](repeating: ActivityStatistics(), count: exportCount + 1))
-        )
+            State(past: Dictionary(uniqueKeysWithValues: exports.map { ($0, .init()) })))
+    }
+
+    // MARK: - Exports
+
+    /// Adds an export.
+    func add(export name: String) { state.withLock { $0.past[name] = ActivityStatistics() } }
+
+    /// Removes an export. What its connections have done remains in the server's sums.
+    func remove(export name: String) {
+        state.withLock { state in
+            if let activity = state.past.removeValue(forKey: name) {
+                state.pastOfOthers.add(activity)
+            }
+        }
     }
 
     // MARK: - Connections
@@ -68,7 +81,11 @@ final class StatisticsRegistry: Sendable {
         let activity = counters.activity()
         state.withLock { state in
             guard state.open.removeValue(forKey: counters.number) != nil else { return }
-            state.past[counters.export ?? state.past.count - 1].add(activity)
+            if let export = counters.export, state.past[export] != nil {
+                state.past[export]?.add(activity)
+            } else {
+                state.pastOfOthers.add(activity)
+            }
             for (reader, var ended) in state.ended {
                 if ended.connections.count < Self.endedLimit {
                     ended.connections.append(counters)
@@ -89,7 +106,9 @@ final class StatisticsRegistry: Sendable {
     // MARK: - Statistics
 
     /// Returns the statistics of the server and all connections.
-    func snapshot() -> ServerStatistics {
+    ///
+    /// - Parameter exports: the names of the server's exports, in their order.
+    func snapshot(exports: [String]) -> ServerStatistics {
         var statistics = ServerStatistics()
         let now = MonotonicTime.now()
         statistics.monotonicNanoseconds = now.nanoseconds
@@ -97,24 +116,31 @@ final class StatisticsRegistry: Sendable {
         statistics.isCounting = isCounting
         // The counters are copied under the lock, so that no connection is missed or counted twice
         // while it ends.
-        let (connections, past) = state.withLock { state in
+        let (connections, past, others) = state.withLock { state in
             statistics.accepted = state.accepted
             statistics.rejected = state.rejected
             statistics.violations = state.violations
             statistics.traceReaders = state.ended.count
             let open = state.open.values.sorted { $0.number < $1.number }
-            return (open.map { ($0.hasEnded, $0.snapshot(at: now)) }, state.past)
+            return (
+                open.map { ($0.hasEnded, $0.snapshot(at: now)) }, state.past, state.pastOfOthers
+            )
         }
-        statistics.exports = past.dropLast().map { ExportStatistics(activity: $0) }
-        for activity in past { statistics.activity.add(activity) }
+        var byExport: [String: ExportStatistics] = [:]
+        for name in exports {
+            byExport[name] = ExportStatistics(
+                name: name, activity: past[name] ?? ActivityStatistics())
+        }
+        statistics.activity = past.values.reduce(into: others) { $0.add($1) }
         for (hasEnded, connection) in connections {
             statistics.activity.add(connection.activity)
             if let export = connection.export {
-                statistics.exports[export].activity.add(connection.activity)
-                if !hasEnded { statistics.exports[export].openConnections += 1 }
+                byExport[export]?.activity.add(connection.activity)
+                if !hasEnded { byExport[export]?.openConnections += 1 }
             }
             if !hasEnded { statistics.connections.append(connection) }
         }
+        statistics.exports = exports.compactMap { byExport[$0] }
         return statistics
     }
 

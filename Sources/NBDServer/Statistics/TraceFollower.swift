@@ -5,8 +5,8 @@ public import NBDProtocol
 public struct TraceRecord: Sendable {
     /// The connection's number.
     public let connection: UInt64
-    /// The index of the connection's export among the server's.
-    public let export: Int
+    /// The name of the connection's export.
+    public let export: String
     /// The request's command.
     public let command: Command
     /// The request's flags.
@@ -29,7 +29,7 @@ extension TraceRecord: CustomStringConvertible {
         let flags = flags.isEmpty ? "" : ", flags 0x\(String(flags.rawValue, radix: 16))"
         let error = error == .none ? "" : ", error \(error)"
         return
-            "connection \(connection), export \(export): \(command), \(length) bytes at \(offset)"
+            "connection \(connection), export \"\(export)\": \(command), \(length) bytes at \(offset)"
             + "\(flags), \(durationNanoseconds / 1_000) µs\(error)"
     }
 }
@@ -128,7 +128,7 @@ public struct TraceFollower: ~Copyable, Sendable {
 extension TraceRecord {
     fileprivate init(_ event: TraceRing.Event, of counters: ConnectionCounters) {
         connection = counters.number
-        export = counters.export ?? 0
+        export = counters.export ?? ""
         command = event.command
         flags = event.flags
         offset = event.offset

@@ -9,6 +9,8 @@ struct ControlResponse: Sendable {
         case text(String)
         /// A stream of requests, sent in chunks.
         case trace(TraceSelection)
+        /// The result of a command, which may take long.
+        case command(ControlCommand, any ControlCommands)
     }
 
     var status = HTTPResponseStatus.ok
@@ -49,12 +51,12 @@ extension ControlResponse {
     ///   - isMetricsOnly: whether the request arrived at a metrics address, which serves `/metrics`
     ///     and `/healthz` alone.
     init(to head: HTTPRequestHead, from monitored: MonitoredServer, isMetricsOnly: Bool) {
-        guard head.method == .GET else {
-            self = .error(.methodNotAllowed, "the only method is GET, not \(head.method.rawValue)")
-            return
-        }
         guard let target = URLComponents(string: head.uri) else {
             self = .error(.badRequest, "\(head.uri) is not a valid request target")
+            return
+        }
+        guard head.method == .GET else {
+            self = .command(head, target, monitored, isMetricsOnly: isMetricsOnly)
             return
         }
         self =
@@ -68,7 +70,48 @@ extension ControlResponse {
             case ("/disks", false): .json(monitored.stats().disks)
             case ("/connections", false): .json(monitored.stats().connections)
             case ("/trace", false): .trace(target.queryItems ?? [])
-            default: .error(.notFound, "there is no resource \(target.path)")
+            default: .command(head, target, monitored, isMetricsOnly: isMetricsOnly)
             }
+    }
+
+    /// Returns the response to a request that this module does not answer itself.
+    private static func command(
+        _ head: HTTPRequestHead, _ target: URLComponents, _ monitored: MonitoredServer,
+        isMetricsOnly: Bool
+    ) -> ControlResponse {
+        let method = head.method.rawValue
+        guard !isMetricsOnly || method == "GET" else {
+            return .error(.methodNotAllowed, "the only method is GET, not \(method)")
+        }
+        guard let commands = monitored.commands, !isMetricsOnly else {
+            return .error(.notFound, "there is no resource \(target.path)")
+        }
+        guard ["GET", "POST", "DELETE"].contains(method) else {
+            return .error(.methodNotAllowed, "the methods are GET, POST and DELETE, not \(method)")
+        }
+        let parameters = (target.queryItems ?? []).map { ($0.name, $0.value ?? "") }
+        let command = ControlCommand(
+            method, target.path, Dictionary(parameters) { $1 })
+        return ControlResponse(body: .command(command, commands))
+    }
+
+    /// Returns the response to a command. Blocks until it is performed.
+    static func result(of command: ControlCommand, _ commands: any ControlCommands)
+        -> ControlResponse
+    {
+        do throws(ControlError) {
+            guard let json = try commands.perform(command) else {
+                return .error(.notFound, "there is no resource \(command.path)")
+            }
+            return ControlResponse(contentType: "application/json", body: .text(json + "\n"))
+        } catch {
+            let status: HTTPResponseStatus =
+                switch error.reason {
+                case .invalid: .badRequest
+                case .missing: .notFound
+                case .conflict: .conflict
+                }
+            return .error(status, error.sentence)
+        }
     }
 }

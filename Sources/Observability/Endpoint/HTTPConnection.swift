@@ -3,6 +3,7 @@ internal import NBDServer
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
+internal import SystemPackage
 
 /// Serves the HTTP requests that arrive on one connection.
 struct HTTPConnection: Sendable {
@@ -50,6 +51,17 @@ struct HTTPConnection: Sendable {
         let response = ControlResponse(to: head, from: monitored, isMetricsOnly: isMetricsOnly)
         switch response.body {
         case .text(let text): try await send(text, response, head, output)
+        case .command(let command, let commands):
+            // The client waits for as long as the command takes.
+            try await channel.pipeline.removeHandler(name: Self.idleHandlerName)
+            let result = await Self.perform(command, commands)
+            guard case .text(let text) = result.body else { return }
+            try await send(text, result, head, output)
+            try await channel.eventLoop.submit {
+                try channel.pipeline.syncOperations.addHandler(
+                    IdleStateHandler(readTimeout: Self.idleTimeout), name: Self.idleHandlerName,
+                    position: .first)
+            }.get()
         case .trace(let selection):
             guard let follower = monitored.server.trace() else {
                 let failure = ControlResponse.error(
@@ -60,8 +72,25 @@ struct HTTPConnection: Sendable {
             }
             // The reader of a trace sends nothing while the trace goes on, which may be for hours.
             try await channel.pipeline.removeHandler(name: Self.idleHandlerName)
-            let stream = try TraceStream(follower, selection, exports: monitored.exports)
+            let stream = TraceStream(follower, selection)
             try await send(stream, response, head, output)
+        }
+    }
+
+    /// Performs a command on a thread of its own: the tasks' threads are few.
+    private static func perform(
+        _ command: ControlCommand, _ commands: any ControlCommands
+    ) async -> ControlResponse {
+        await withCheckedContinuation { continuation in
+            do throws(Errno) {
+                try Thread(name: "command") {
+                    continuation.resume(returning: .result(of: command, commands))
+                }.detach()
+            } catch {
+                continuation.resume(
+                    returning: .error(
+                        .internalServerError, "cannot start a thread for the command: \(error)"))
+            }
         }
     }
 

@@ -8,28 +8,32 @@ package import NBDServer
 /// The server that a control socket reports on.
 package struct MonitoredServer: Sendable {
     package let server: Server
-    /// The server's exports, in its order.
-    package let exports: [Export]
     /// The addresses the server listens on, as NBD URIs.
     package let addresses: [String]
     package let maximumConnections: Int
+    /// What performs commands; nil when there are none.
+    package let commands: (any ControlCommands)?
 
-    package init(server: Server, exports: [Export], addresses: [String], maximumConnections: Int) {
+    package init(
+        server: Server, addresses: [String], maximumConnections: Int,
+        commands: (any ControlCommands)? = nil
+    ) {
+        self.commands = commands
         self.server = server
-        self.exports = exports
         self.addresses = addresses
         self.maximumConnections = maximumConnections
     }
 
     /// Returns a snapshot of all statistics.
     package func stats() -> Stats {
+        let exports = server.exports
         let snapshot = server.figures()
         return Stats(
             server: serverStats(snapshot),
-            disks: zip(exports, snapshot.exports).map { DiskStats($0, $1) },
-            connections: snapshot.connections.map { connection in
-                ConnectionStats(connection, export: connection.export.map { exports[$0].name })
-            })
+            disks: snapshot.exports.compactMap { statistics in
+                exports.first { $0.name == statistics.name }.flatMap { DiskStats($0, statistics) }
+            },
+            connections: snapshot.connections.map { ConnectionStats($0) })
     }
 
     private func serverStats(_ snapshot: ServerStatistics) -> ServerStats {
@@ -46,20 +50,22 @@ package struct MonitoredServer: Sendable {
 }
 
 extension DiskStats {
-    package init(_ export: Export, _ statistics: ExportStatistics) {
+    /// The statistics of a RAM disk; nil for an export of another store, such as a snapshot.
+    package init?(_ export: Export, _ statistics: ExportStatistics) {
+        guard let disk = export.ramDisk else { return nil }
         self.init(
-            export: export.name, sizeBytes: export.disk.size,
-            residentBytes: export.disk.residentBytes, isSparse: export.disk.isSparse,
+            export: export.name, sizeBytes: disk.size,
+            residentBytes: disk.residentBytes, isSparse: disk.isSparse,
             isReadOnly: export.isReadOnly,
-            isLocked: !export.disk.isSparse && export.disk.lockFailure == nil,
+            isLocked: !disk.isSparse && disk.lockFailure == nil,
             openConnections: statistics.openConnections, activity: Activity(statistics.activity))
     }
 }
 
 extension ConnectionStats {
-    package init(_ statistics: ConnectionStatistics, export: String?) {
+    package init(_ statistics: ConnectionStatistics) {
         self.init(
-            number: statistics.number, client: statistics.client, export: export,
+            number: statistics.number, client: statistics.client, export: statistics.export,
             isTLS: statistics.isEncrypted, openSeconds: Double(statistics.openNanoseconds) / 1e9,
             mappedBytes: UInt64(ConnectionStatistics.mappedBytes),
             activity: Activity(statistics.activity))

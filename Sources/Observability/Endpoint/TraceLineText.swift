@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 internal import NBDProtocol
 internal import NBDServer
 
@@ -8,16 +9,25 @@ internal import NBDServer
 struct TraceLineText {
     /// Start of the trace on `CLOCK_MONOTONIC`; times in the lines are relative to it.
     let startNanoseconds: UInt64
-    /// The names of the exports as JSON strings, in the server's order.
-    let exports: [String]
+    /// The names of the exports as JSON strings, as far as they have occurred.
+    private var exports: [String: String] = [:]
+
+    init(startNanoseconds: UInt64) { self.startNanoseconds = startNanoseconds }
+
+    private mutating func json(_ export: String) throws -> String {
+        if let known = exports[export] { return known }
+        let text = String(decoding: try JSONEncoder().encode(export), as: UTF8.self)
+        exports[export] = text
+        return text
+    }
 
     /// Returns the line of a request, with its line feed.
-    func line(_ record: TraceRecord) -> String {
+    mutating func line(_ record: TraceRecord) throws -> String {
         let time =
             record.receivedNanoseconds > startNanoseconds
             ? record.receivedNanoseconds - startNanoseconds : 0
         var line = "{\"type\":\"request\",\"timeNanoseconds\":\(time)"
-        line += ",\"connection\":\(record.connection),\"export\":\(exports[record.export])"
+        line += ",\"connection\":\(record.connection),\"export\":\(try json(record.export))"
         line += ",\"command\":\"\(CommandName(record.command).rawValue)\""
         line += ",\"offset\":\(record.offset),\"lengthBytes\":\(record.length)"
         line += ",\"flags\":[\(Self.flags(record.flags))]"

@@ -55,11 +55,11 @@ package struct TraceSelection: Sendable, Equatable {
         }
     }
 
-    /// Returns whether the trace includes a request; `export` is the name of its disk.
-    package func passes(_ record: TraceRecord, export: String) -> Bool {
+    /// Returns whether the trace includes a request.
+    package func passes(_ record: TraceRecord) -> Bool {
         if record.durationNanoseconds < minimumNanoseconds { return false }
         if let commands, !commands.contains(CommandName(record.command)) { return false }
-        if let wanted = self.export, wanted != export { return false }
+        if let wanted = self.export, wanted != record.export { return false }
         if let connection, connection != record.connection { return false }
         guard let offsets else { return true }
         // A request of length 0 counts as touching the byte at its offset.

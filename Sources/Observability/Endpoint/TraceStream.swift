@@ -11,8 +11,7 @@ internal import NBDServer
 struct TraceStream: ~Copyable {
     private var follower: TraceFollower
     private let selection: TraceSelection
-    private let exportNames: [String]
-    private let text: TraceLineText
+    private var text: TraceLineText
     private let encoder = JSONEncoder()
     private var sentRequests: UInt64 = 0
     private var hasStarted = false
@@ -27,17 +26,10 @@ struct TraceStream: ~Copyable {
     private static let longestPause = Duration.milliseconds(50)
     private static let statusIntervalMilliseconds = 1000
 
-    init(_ follower: consuming TraceFollower, _ selection: TraceSelection, exports: [Export]) throws
-    {
-        let start = follower.startNanoseconds
+    init(_ follower: consuming TraceFollower, _ selection: TraceSelection) {
+        text = TraceLineText(startNanoseconds: follower.startNanoseconds)
         self.follower = follower
         self.selection = selection
-        exportNames = exports.map(\.name)
-        text = TraceLineText(
-            startNanoseconds: start,
-            exports: try exportNames.map {
-                String(decoding: try JSONEncoder().encode($0), as: UTF8.self)
-            })
     }
 
     /// Waits for the next lines and returns at least one, or nil at the end of the stream.
@@ -59,8 +51,8 @@ struct TraceStream: ~Copyable {
     private mutating func nextLines() throws -> [UInt8] {
         var lines: [UInt8] = []
         for record in follower.read(atMost: Self.pieceLimit)
-        where selection.passes(record, export: exportNames[record.export]) {
-            lines += text.line(record).utf8
+        where selection.passes(record) {
+            lines += try text.line(record).utf8
             sentRequests += 1
             if sentRequests == selection.count {
                 isFinished = true

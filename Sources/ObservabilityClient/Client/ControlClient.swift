@@ -31,9 +31,36 @@ package struct ControlClient: Sendable {
         }
     }
 
-    /// Sends a `GET` for a stream. Blocks until the connection is established, and not for the
+    /// Has the server perform a command, blocks until it has, and decodes the JSON that it returns.
+    ///
+    /// - Parameters:
+    ///   - method: `GET`, `POST` or `DELETE`.
+    ///   - parameters: the query; those that are nil are left out.
+    /// - Throws: a ``Failure`` with the server's reason.
+    package func perform<Value: Decodable>(
+        _ method: String, _ path: String, _ parameters: [String: String?] = [:], as: Value.Type
+    ) throws -> Value {
+        var target = URLComponents()
+        target.path = path
+        let items = parameters.compactMap { name, value in
+            value.map { URLQueryItem(name: name, value: $0) }
+        }
+        if !items.isEmpty { target.queryItems = items }
+        let stream = try open(target.string ?? path, method: method)
+        var body: [UInt8] = []
+        while let piece = try stream.nextPiece() { body += piece }
+        do {
+            return try JSONDecoder().decode(Value.self, from: Data(body))
+        } catch {
+            throw Failure.protocolError(
+                "cannot decode the response of the server at \(self.path) to \(path); check that "
+                    + "server and client have the same version (\(error))")
+        }
+    }
+
+    /// Sends a request for a stream. Blocks until the connection is established, and not for the
     /// response.
-    package func open(_ target: String) throws -> ControlStream {
+    package func open(_ target: String, method: String = "GET") throws -> ControlStream {
         guard let address = SocketAddress.unix(path: path) else {
             throw Failure.usage(
                 "--control \(path) cannot be a socket: the path is longer than "
@@ -45,7 +72,7 @@ package struct ControlClient: Sendable {
         } catch {
             throw Self.failure(error, path)
         }
-        return try ControlStream(socket, path: path, target: target)
+        return try ControlStream(socket, path: path, method: method, target: target)
     }
 
     private static func isSocket(_ path: String) -> Bool {

@@ -17,7 +17,9 @@ package final class ControlStream: Sendable {
     private let reader = Mutex(HTTPResponseReader())
 
     /// Sends the request.
-    package init(_ socket: consuming StreamSocket, path: String, target: String) throws(Failure) {
+    package init(
+        _ socket: consuming StreamSocket, path: String, method: String = "GET", target: String
+    ) throws(Failure) {
         self.path = path
         self.target = target
         self.socket = socket
@@ -26,7 +28,7 @@ package final class ControlStream: Sendable {
         } catch {
             throw .system("cannot allocate \(Self.bufferSize) bytes to receive in: \(error)")
         }
-        try send("GET \(target) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        try send("\(method) \(target) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     }
 
     private func send(_ text: String) throws(Failure) {
@@ -90,6 +92,8 @@ package final class ControlStream: Sendable {
     private func checkStatus(_ body: [UInt8]) throws(Failure) {
         guard let status = reader.withLock({ $0.status }), status != 200 else { return }
         let reason = String(decoding: body, as: UTF8.self).split(separator: "\n").first ?? ""
+        // The reason is a sentence; the server has understood the request, and refuses it.
+        if status == 409 { throw .unavailable("\(reason)") }
         let sentence = "the server at \(path) rejected \(target): \(status) \(reason)"
         throw status == 400 ? .usage(sentence) : .unavailable(sentence)
     }

@@ -32,6 +32,16 @@ struct DiskOptions: ParsableArguments {
         help: "Allocate memory only when it is written, and release it when clients trim.")
     var sparse = false
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            """
+            Most memory that the snapshots of a disk take for pages that change after them; a size as \
+            for --size. When it is used up, they are lost. (default: half of what is available when a \
+            snapshot is taken)
+            """, valueName: "size"), transform: ByteCount.init(parsing:))
+    var snapshotMemory: ByteCount?
+
     @OptionGroup
     var backing: BackingOptions
 
@@ -71,6 +81,6 @@ struct DiskOptions: ParsableArguments {
         DiskConfiguration(
             name: name, size: (own ?? size)?.bytes, isSparse: sparse, isReadOnly: readOnly,
             load: load?.path, usesReservedPages: backing.hugePages,
-            backing: backing.plan(for: part))
+            backing: backing.plan(for: part), snapshotMemory: snapshotMemory?.bytes)
     }
 }

@@ -1,0 +1,219 @@
+internal import FoundationEssentials
+internal import LinuxIO
+package import Logging
+package import NBDServer
+package import Observability
+internal import Synchronization
+internal import SystemPackage
+
+/// The named snapshots of a running server. Each is a read-only export, `DISK@SNAPSHOT`.
+package final class SnapshotCatalog: Sendable {
+    private struct Entry {
+        let disk: String
+        let name: String
+        let created: Double
+        /// The snapshot; nil when it is lost, so that it takes no more memory.
+        var snapshot: DiskSnapshot?
+        let size: UInt64
+
+        var export: String { SnapshotCatalog.export(disk: disk, name) }
+    }
+
+    private let server: Server
+    private let logger: Logger
+    private let entries = Mutex<[Entry]>([])
+    /// Whether the thread that looks for lost snapshots runs.
+    private let isWatching = Mutex<Bool>(false)
+    private let isOver = Atomic<Bool>(false)
+
+    /// How often snapshots are checked for having been lost, in milliseconds; only while there are any.
+    private static let watchInterval = 500
+
+    package init(server: Server, logger: Logger) {
+        self.server = server
+        self.logger = logger
+    }
+
+    /// Returns the export name of a snapshot.
+    static func export(disk: String, _ name: String) -> String { "\(disk)@\(name)" }
+
+    // MARK: - Commands
+
+    /// Takes a snapshot, and serves it.
+    package func create(disk: String?, name: String) throws(ControlError) -> SnapshotStatus {
+        try Self.check(name)
+        let (export, ramDisk) = try find(disk)
+        let entry = try entries.withLock { (entries) throws(ControlError) in
+            guard !entries.contains(where: { $0.disk == export && $0.name == name }) else {
+                throw ControlError(
+                    .conflict,
+                    "there is a snapshot \(Self.export(disk: export, name)) already; choose another name, or "
+                        + "delete it first")
+            }
+            let snapshot: DiskSnapshot
+            do throws(SnapshotError) {
+                snapshot = try ramDisk.makeSnapshot()
+            } catch {
+                throw ControlError(.conflict, "cannot take a snapshot: \(error)")
+            }
+            let entry = Entry(
+                disk: export, name: name, created: Date().timeIntervalSince1970,
+                snapshot: snapshot, size: ramDisk.size)
+            do throws(ServerError) {
+                try server.add(
+                    Export(
+                        name: entry.export, description: "snapshot", store: snapshot,
+                        isReadOnly: true))
+            } catch {
+                throw ControlError(.conflict, "\(error)")
+            }
+            entries.append(entry)
+            return entry
+        }
+        startWatch()
+        logger.info("took a snapshot", metadata: ["export": "\(entry.export)"])
+        return status(of: entry)
+    }
+
+    /// The snapshots, oldest first.
+    package var all: [SnapshotStatus] { entries.withLock { $0 }.map { status(of: $0) } }
+
+    /// Deletes a snapshot. Refuses while clients read it, unless `isForced`; they keep it until they disconnect.
+    package func delete(disk: String?, name: String, isForced: Bool) throws(ControlError) {
+        let (export, _) = try find(disk)
+        let removed = try entries.withLock { (entries) throws(ControlError) -> Entry in
+            let index = try Self.index(of: name, export, entries)
+            let readers = openConnections(to: entries[index].export)
+            guard readers == 0 || isForced else {
+                throw ControlError(
+                    .conflict,
+                    "\(readers) clients read the snapshot \(entries[index].export): disconnect them, or delete "
+                        + "it with --force, and they keep it until they disconnect")
+            }
+            server.removeExport(named: entries[index].export)
+            return entries.remove(at: index)
+        }
+        logger.info("deleted a snapshot", metadata: ["export": "\(removed.export)"])
+    }
+
+    /// Makes a disk what it was at a snapshot. Refuses while clients use the disk, unless `isForced`.
+    package func rollBack(disk: String?, name: String, isForced: Bool) throws(ControlError) {
+        let (export, ramDisk) = try find(disk)
+        let entry = try entries.withLock { (entries) throws(ControlError) in
+            entries[try Self.index(of: name, export, entries)]
+        }
+        let users = openConnections(to: export)
+        guard users == 0 || isForced else {
+            throw ControlError(
+                .conflict,
+                "the disk has \(users) connections: unmount and detach it first, or use --force, which changes "
+                    + "the disk under its users")
+        }
+        do throws(SnapshotError) {
+            guard let snapshot = entry.snapshot else { throw .outOfMemory(limit: 0) }
+            try ramDisk.rollBack(to: snapshot)
+        } catch {
+            throw ControlError(.conflict, "cannot roll back to \(entry.export): \(error)")
+        }
+        logger.notice("rolled back to a snapshot", metadata: ["export": "\(entry.export)"])
+    }
+
+    // MARK: - Finding
+
+    /// Finds a disk by its export's name; nil stands for the first.
+    private func find(_ disk: String?) throws(ControlError) -> (export: String, disk: RamDisk) {
+        let disks = server.exports.filter { $0.ramDisk != nil }
+        guard let export = disk.map({ name in disks.first { $0.name == name } }) ?? disks.first,
+            let ramDisk = export.ramDisk
+        else {
+            let names = disks.map { "\"\($0.name)\"" }.joined(separator: ", ")
+            throw ControlError(
+                .missing, "there is no disk \"\(disk ?? "")\"; the disks are \(names)")
+        }
+        return (export.name, ramDisk)
+    }
+
+    private static func index(
+        of name: String, _ disk: String, _ entries: [Entry]
+    ) throws(ControlError) -> Int {
+        guard let index = entries.firstIndex(where: { $0.disk == disk && $0.name == name }) else {
+            let known = entries.map(\.export).joined(separator: ", ")
+            throw ControlError(
+                .missing,
+                "there is no snapshot \(export(disk: disk, name)); "
+                    + (known.isEmpty ? "there is none at all" : "there are \(known)"))
+        }
+        return index
+    }
+
+    /// Throws unless a name has 1 to 128 letters, digits and `-._` of ASCII, and begins with a letter or digit.
+    static func check(_ name: String) throws(ControlError) {
+        let isGood =
+            (1...128).contains(name.utf8.count) && name.first?.isASCIILetterOrDigit == true
+            && name.allSatisfy { $0.isASCIILetterOrDigit || "-._".contains($0) }
+        guard isGood else {
+            throw ControlError(
+                .invalid,
+                "\"\(name.prefix(140))\" is no name for a snapshot: use up to 128 letters, digits, \"-\", \".\" and "
+                    + "\"_\", and begin with a letter or digit")
+        }
+    }
+
+    private func openConnections(to export: String) -> Int {
+        server.figures().exports.first { $0.name == export }?.openConnections ?? 0
+    }
+
+    private func status(of entry: Entry) -> SnapshotStatus {
+        SnapshotStatus(
+            disk: entry.disk, name: entry.name, export: entry.export,
+            createdUnixSeconds: entry.created, sizeBytes: entry.size,
+            isLost: entry.snapshot?.isLost ?? true,
+            openConnections: openConnections(to: entry.export),
+            preservedBytes: entry.snapshot?.disk.preservedBytes ?? 0)
+    }
+
+    // MARK: - Lost snapshots
+
+    /// Starts the thread that looks for lost snapshots, unless it runs. It ends when there are none.
+    private func startWatch() {
+        isWatching.withLock { isWatching in
+            guard !isWatching else { return }
+            let thread = try? Thread(name: "snapshots") { [weak self] in
+                while self?.dropLost() == true { Thread.sleep(milliseconds: Self.watchInterval) }
+            }
+            thread?.detach()
+            isWatching = thread != nil
+        }
+    }
+
+    /// Releases the memory of lost snapshots. Returns whether there are others to watch.
+    private func dropLost() -> Bool {
+        let lost = entries.withLock { entries in
+            var lost: [Entry] = []
+            for index in entries.indices where entries[index].snapshot?.isLost == true {
+                lost.append(entries[index])
+                entries[index].snapshot = nil
+            }
+            return lost
+        }
+        for entry in lost {
+            server.removeExport(named: entry.export)
+            logger.error(
+                "a snapshot is lost, since the memory for preserved pages was used up: allow more with --snapshot-memory, or delete snapshots sooner",
+                metadata: ["export": "\(entry.export)"])
+        }
+        return isWatching.withLock { isWatching in
+            isWatching =
+                !isOver.load(ordering: .acquiring)
+                && entries.withLock { $0.contains { $0.snapshot != nil } }
+            return isWatching
+        }
+    }
+
+    /// Ends the thread that looks for lost snapshots.
+    package func stop() { isOver.store(true, ordering: .releasing) }
+}
+
+extension Character {
+    fileprivate var isASCIILetterOrDigit: Bool { isASCII && (isLetter || isNumber) }
+}

@@ -1,0 +1,50 @@
+internal import FoundationEssentials
+package import Observability
+
+/// The resources of the control socket about snapshots:
+///
+/// | request | parameters | does |
+/// | --- | --- | --- |
+/// | `GET /snapshots` | | lists them |
+/// | `POST /snapshots` | `disk`, `name` | takes one |
+/// | `DELETE /snapshots` | `disk`, `name`, `force` | deletes one |
+/// | `POST /snapshots/rollback` | `disk`, `name`, `force` | makes the disk what it was |
+///
+/// Without `disk`, they are about the first one. `force` is `true` or `false`.
+package struct SnapshotCommands: ControlCommands {
+    package let catalog: SnapshotCatalog
+
+    package init(catalog: SnapshotCatalog) { self.catalog = catalog }
+
+    package func perform(_ command: ControlCommand) throws(ControlError) -> String? {
+        let disk = command.parameters["disk"]
+        let isForced = command.parameters["force"] == "true"
+        switch (command.method, command.path) {
+        case ("GET", "/snapshots"):
+            return json(catalog.all)
+        case ("POST", "/snapshots"):
+            return json(try catalog.create(disk: disk, name: try name(command)))
+        case ("DELETE", "/snapshots"):
+            try catalog.delete(disk: disk, name: try name(command), isForced: isForced)
+            return "{}"
+        case ("POST", "/snapshots/rollback"):
+            try catalog.rollBack(disk: disk, name: try name(command), isForced: isForced)
+            return "{}"
+        default: return nil
+        }
+    }
+
+    private func name(_ command: ControlCommand) throws(ControlError) -> String {
+        guard let name = command.parameters["name"] else {
+            throw ControlError(
+                .invalid, "the parameter \"name\" is missing: the name of a snapshot")
+        }
+        return name
+    }
+
+    private func json(_ value: some Encodable) -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return (try? encoder.encode(value)).map { String(decoding: $0, as: UTF8.self) } ?? "null"
+    }
+}

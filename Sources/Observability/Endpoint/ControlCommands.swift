@@ -1,0 +1,44 @@
+/// A request to the control socket that this module does not answer itself: one that changes something, or asks
+/// about what another module keeps.
+package struct ControlCommand: Sendable, Equatable {
+    /// The HTTP method: GET, POST or DELETE.
+    package let method: String
+    /// The path of the resource, with its leading slash.
+    package let path: String
+    /// The query, with percent-encoding removed. The last of two equal names counts.
+    package let parameters: [String: String]
+
+    package init(_ method: String, _ path: String, _ parameters: [String: String] = [:]) {
+        self.method = method
+        self.path = path
+        self.parameters = parameters
+    }
+}
+
+/// What performs the commands of a control socket.
+package protocol ControlCommands: Sendable {
+    /// Performs a command, and returns the response's body as JSON, without the line feed; nil when there is no such
+    /// resource. Called on a thread of its own, so it may take long.
+    func perform(_ command: ControlCommand) throws(ControlError) -> String?
+}
+
+/// Why a command was not performed.
+package struct ControlError: Error, Equatable {
+    package enum Reason: Sendable {
+        /// The command makes no sense. 400
+        case invalid
+        /// What it names does not exist. 404
+        case missing
+        /// It cannot be done now. 409
+        case conflict
+    }
+
+    package let reason: Reason
+    /// One sentence for people.
+    package let sentence: String
+
+    package init(_ reason: Reason, _ sentence: String) {
+        self.reason = reason
+        self.sentence = sentence
+    }
+}

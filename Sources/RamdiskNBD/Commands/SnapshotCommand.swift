@@ -1,0 +1,162 @@
+internal import ArgumentParser
+internal import DiskContents
+internal import FoundationEssentials
+internal import ObservabilityClient
+internal import ProgramSupport
+
+/// `ramdisk-nbd snapshot`.
+struct SnapshotCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "snapshot",
+        abstract: "Take, list and delete snapshots of a served disk, or roll back to one.",
+        discussion: """
+            A snapshot is the disk as it was at one instant. Clients go on using the disk, and read the \
+            snapshot as the read-only export DISK@NAME. It exists until it is deleted or the server \
+            stops, and takes memory for the pages that change after it; `--snapshot-memory` of `serve` \
+            and `up` limits that. When the limit is reached, all snapshots of the disk are lost, and \
+            the disk goes on.
+
+            EXAMPLES
+              Copy the disk as it is now, while it is in use:
+                ramdisk-nbd snapshot create monday
+                nbdcopy nbd://localhost/@monday monday.img
+                ramdisk-nbd snapshot delete monday
+
+              Undo a test run on the disk db:
+                ramdisk-nbd snapshot create db@clean
+                ramdisk-nbd snapshot rollback db@clean
+            """,
+        subcommands: [
+            SnapshotCreate.self, SnapshotList.self, SnapshotDelete.self, SnapshotRollback.self,
+        ])
+}
+
+/// A snapshot's name on the command line.
+struct SnapshotArgument: ParsableArguments {
+    @Argument(
+        help: ArgumentHelp(
+            "NAME, or DISK@NAME. Without a disk, the server's first.", valueName: "[disk@]name"))
+    var snapshot: String
+
+    /// The parameters for the server.
+    var parameters: [String: String?] {
+        guard let at = snapshot.lastIndex(of: "@") else { return ["name": snapshot] }
+        let disk = String(snapshot[..<at])
+        return [
+            // "@NAME", as the first disk's snapshots are exported, means a disk without a name.
+            "disk": disk, "name": String(snapshot[snapshot.index(after: at)...]),
+        ]
+    }
+}
+
+/// What a server returns for a command without a result.
+private struct Nothing: Decodable {}
+
+/// `ramdisk-nbd snapshot create`.
+struct SnapshotCreate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "create", abstract: "Take a snapshot, and print the name of its export.")
+
+    @OptionGroup
+    var argument: SnapshotArgument
+
+    @OptionGroup(title: "Server")
+    var server: MonitoredServerOptions
+
+    func run() throws {
+        let status = try server.client().perform(
+            "POST", "/snapshots", argument.parameters, as: SnapshotStatus.self)
+        standardOutput(status.export + "\n")
+    }
+}
+
+/// `ramdisk-nbd snapshot list`.
+struct SnapshotList: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List the snapshots of a server, oldest first.",
+        discussion: """
+            CLIENTS is the number of connections that read it. MEMORY is what all snapshots of the disk \
+            take for preserved pages.
+            """)
+
+    @Flag(name: .long, help: "Print an array of JSON objects.")
+    var json = false
+
+    @OptionGroup(title: "Server")
+    var server: MonitoredServerOptions
+
+    func run() throws {
+        let all = try server.client().perform("GET", "/snapshots", as: [SnapshotStatus].self)
+        standardOutput(json ? try text(all) : table(all))
+    }
+
+    private func text(_ all: [SnapshotStatus]) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(all), as: UTF8.self) + "\n"
+    }
+
+    private func table(_ all: [SnapshotStatus]) -> String {
+        guard !all.isEmpty else { return "There are no snapshots.\n" }
+        let now = Date().timeIntervalSince1970
+        return TextTable(
+            [.left("EXPORT"), .right("AGE"), .right("CLIENTS"), .right("MEMORY"), .left("STATE")],
+            rows: all.map {
+                [
+                    $0.export, Units.age(seconds: now - $0.createdUnixSeconds),
+                    "\($0.openConnections)", Units.bytes(Double($0.preservedBytes)),
+                    $0.isLost ? "lost" : "readable",
+                ]
+            }
+        ).text
+    }
+}
+
+/// `ramdisk-nbd snapshot delete`.
+struct SnapshotDelete: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "delete", abstract: "Delete a snapshot, and release its memory.")
+
+    @OptionGroup
+    var argument: SnapshotArgument
+
+    @Flag(
+        name: .long,
+        help: "Delete it although clients read it; they keep it until they disconnect.")
+    var force = false
+
+    @OptionGroup(title: "Server")
+    var server: MonitoredServerOptions
+
+    func run() throws {
+        var parameters = argument.parameters
+        parameters["force"] = "\(force)"
+        _ = try server.client().perform("DELETE", "/snapshots", parameters, as: Nothing.self)
+    }
+}
+
+/// `ramdisk-nbd snapshot rollback`.
+struct SnapshotRollback: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rollback", abstract: "Make the disk what it was at a snapshot.",
+        discussion: """
+            Everything that was written since is lost. The snapshot remains, and so do newer ones. \
+            Unmount the disk first: the kernel does not notice that it changes.
+            """)
+
+    @OptionGroup
+    var argument: SnapshotArgument
+
+    @Flag(name: .long, help: "Do it although clients are connected to the disk.")
+    var force = false
+
+    @OptionGroup(title: "Server")
+    var server: MonitoredServerOptions
+
+    func run() throws {
+        var parameters = argument.parameters
+        parameters["force"] = "\(force)"
+        _ = try server.client().perform(
+            "POST", "/snapshots/rollback", parameters, as: Nothing.self)
+    }
+}
