@@ -74,13 +74,18 @@ extension ControlResponse {
             }
     }
 
+    /// The resources that this module serves itself.
+    private static let readOnlyResources = [
+        "/healthz", "/metrics", "/stats", "/disks", "/connections", "/trace",
+    ]
+
     /// Returns the response to a request that this module does not answer itself.
     private static func command(
         _ head: HTTPRequestHead, _ target: URLComponents, _ monitored: MonitoredServer,
         isMetricsOnly: Bool
     ) -> ControlResponse {
         let method = head.method.rawValue
-        guard !isMetricsOnly || method == "GET" else {
+        guard method == "GET" || !(isMetricsOnly || readOnlyResources.contains(target.path)) else {
             return .error(.methodNotAllowed, "the only method is GET, not \(method)")
         }
         guard let commands = monitored.commands, !isMetricsOnly else {
