@@ -76,6 +76,15 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // Disks in files: saving and restoring them.
+        .target(
+            name: "DiskImages",
+            dependencies: [
+                "NBDServer", "NBDProtocol", "LinuxIO",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings),
+
         // The kernel's nbd driver.
         .target(
             name: "NBDKernel",
@@ -194,6 +203,13 @@ let package = Package(
             name: "LinuxIOTests",
             dependencies: [
                 "LinuxIO", "LinuxHost", .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "DiskImagesTests",
+            dependencies: [
+                "DiskImages", "NBDServer", "NBDProtocol", "LinuxIO", "LinuxHost",
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings),
         .testTarget(

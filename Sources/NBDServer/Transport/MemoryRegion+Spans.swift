@@ -1,9 +1,9 @@
-internal import LinuxIO
+package import LinuxIO
 
 /// Memory as spans of bytes, for stores.
 extension MemoryRegion {
     /// Lends the bytes to be read.
-    func withBytes<Failure: Error>(
+    package func withBytes<Failure: Error>(
         _ body: (Span<UInt8>) throws(Failure) -> Void
     ) throws(Failure) {
         try unsafe span.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(Failure) in
@@ -13,7 +13,7 @@ extension MemoryRegion {
     }
 
     /// Lends the bytes to be written.
-    func withMutableBytes<Failure: Error>(
+    package func withMutableBytes<Failure: Error>(
         _ body: (inout MutableSpan<UInt8>) throws(Failure) -> Void
     ) throws(Failure) {
         var span = mutableSpan
