@@ -1,6 +1,7 @@
 internal import NBDKernel
 internal import Observability
 package import ProgramSupport
+internal import ServerHost
 internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
@@ -45,6 +46,34 @@ package struct RuntimeDirectory: Sendable {
                 DiskRecord(text: $0, token: String(name.dropLast(".disk".count)))
             }
         }
+    }
+
+    /// Returns the records of the disks that a user means by a mount point, a device or a backing.
+    ///
+    /// - Throws: when there is none, or when it cannot be determined whether a device is attached.
+    package static func records(of target: String) throws(Failure) -> [DiskRecord] {
+        let records = RuntimeDirectory()?.records ?? []
+        let path = absolutePath(target)
+        let device = NBDDevice(path: target)
+        // A device, a mount point and a backing may have the same name. Only the first kind that matches counts.
+        var attached: [DiskRecord] = []
+        if let device {
+            for record in records where try record.attachedDevice() == device {
+                attached.append(record)
+            }
+        }
+        for found in [
+            attached, records.filter { $0.mountPoint == path },
+            records.filter { $0.backing?.name == target },
+        ] where !found.isEmpty {
+            return found
+        }
+        if let device, (try? device.isConnected()) != false {
+            throw .unavailable(
+                "`ramdisk-nbd up` did not attach \(device): use ramdisk-nbd detach \(device)")
+        }
+        throw .unavailable(
+            "there is no disk at \(target); ramdisk-nbd list shows the disks that are up")
     }
 
     /// Reads the record again; nil when it has been removed.

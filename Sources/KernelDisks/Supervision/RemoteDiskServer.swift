@@ -16,6 +16,14 @@ package final class RemoteDiskServer: DiskServer {
     /// The export as it was when the first connection was opened.
     private var export: RemoteExport?
 
+    private static let identifierPrefix = "ramdisk-nbd:uri="
+
+    /// Returns the URI in a device's identifier; nil when no such server serves the device.
+    static func uri(inIdentifier identifier: String) -> String? {
+        identifier.hasPrefix(identifierPrefix)
+            ? String(identifier.dropFirst(identifierPrefix.count)) : nil
+    }
+
     /// Resolves the server's address.
     package init(_ uri: NBDURI) throws(Failure) {
         self.uri = uri
@@ -28,7 +36,7 @@ package final class RemoteDiskServer: DiskServer {
 
     /// The content of the disk belongs to the remote server, so no file system is created on it.
     package var start: InitialDiskState { InitialDiskState(isBlank: false, wasFound: true) }
-    package var identifier: String { "ramdisk-nbd:uri=\(uri)" }
+    package var identifier: String { Self.identifierPrefix + "\(uri)" }
     package var worker: ProcessIdentity? { nil }
 
     package func connect() throws(Failure) -> ServerConnection {
