@@ -42,9 +42,9 @@ package struct ListedDisk: Sendable, Equatable {
     package var server: String?
     package var state: State
     /// The pid of the supervisor, keeper or server.
-    package var process: Int32?
+    var process: Int32?
     /// The pid of the worker, if there is one.
-    package var worker: Int32?
+    var worker: Int32?
 }
 
 // MARK: - Finding

@@ -11,7 +11,7 @@ package struct RuntimeDirectory: Sendable {
     package let path: String
 
     /// A directory that exists.
-    package init(path: String) { self.path = path }
+    init(path: String) { self.path = path }
 
     /// This user's standard directory; nil when other users can write to it, since its content cannot be
     /// trusted then.
@@ -22,7 +22,7 @@ package struct RuntimeDirectory: Sendable {
     }
 
     /// Creates the standard directory if it does not exist.
-    package static func make() throws(Failure) -> RuntimeDirectory {
+    static func make() throws(Failure) -> RuntimeDirectory {
         let directories = RuntimeDirectories()
         try directories.make(directories.standard)
         guard let directory = RuntimeDirectory() else {
@@ -34,10 +34,10 @@ package struct RuntimeDirectory: Sendable {
     }
 
     /// Returns the path of a record's file.
-    package func recordPath(_ token: String) -> String { "\(path)/\(token).disk" }
+    func recordPath(_ token: String) -> String { "\(path)/\(token).disk" }
 
     /// Returns the path of the log of a daemon that the process with this pid has started.
-    package func logPath(of process: Int32) -> String { "\(path)/\(process).log" }
+    func logPath(of process: Int32) -> String { "\(path)/\(process).log" }
 
     /// All records in the directory.
     package var records: [DiskRecord] {
@@ -77,14 +77,14 @@ package struct RuntimeDirectory: Sendable {
     }
 
     /// Reads the record again; nil when it has been removed.
-    package func current(_ record: DiskRecord) -> DiskRecord? {
+    func current(_ record: DiskRecord) -> DiskRecord? {
         TextFile.read(recordPath(record.token)).flatMap {
             DiskRecord(text: $0, token: record.token)
         }
     }
 
     /// Writes a record, and replaces the previous version atomically.
-    package func write(_ record: DiskRecord) throws(Failure) {
+    func write(_ record: DiskRecord) throws(Failure) {
         let file = recordPath(record.token)
         do throws(Errno) {
             try TextFile.replace(file, with: record.text)
@@ -96,7 +96,7 @@ package struct RuntimeDirectory: Sendable {
     /// Removes a record and its files: the log, and the control socket if the listening process could not
     /// remove it. The names of these files contain a pid. When `living`, the record that stays, has the same
     /// pid, they belong to that disk and are not removed.
-    package func remove(_ record: DiskRecord, living: DiskRecord? = nil) {
+    func remove(_ record: DiskRecord, living: DiskRecord? = nil) {
         Directory.removeFile(recordPath(record.token))
         if let log = record.log, log != living?.log { Directory.removeFile(log) }
         if record.supervisor.pid != living?.supervisor.pid {
