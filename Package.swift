@@ -152,8 +152,7 @@ let package = Package(
             name: "KernelDisks",
             dependencies: [
                 "ServerHost", "NBDServer", "NBDKernel", "NBDProtocol", "LinuxIO", "LinuxHost",
-                "ProgramSupport",
-                "Observability",
+                "ProgramSupport", "Observability", "ObservabilityClient",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -5,11 +5,11 @@ internal import SystemPackage
 
 /// Addresses to listen on.
 package struct ListenConfiguration: Sendable {
-    package var tcp: [ListenAddress] = []
+    var tcp: [ListenAddress] = []
     /// Paths of Unix sockets.
-    package var unix: [String] = []
+    var unix: [String] = []
     /// The owner and mode of their files.
-    package var unixAccess = Listener.FileAccess()
+    var unixAccess = Listener.FileAccess()
 
     package init(
         tcp: [ListenAddress] = [], unix: [String] = [],
@@ -45,9 +45,9 @@ package struct ListenConfiguration: Sendable {
     }
 }
 
-package enum Listening {
+enum Listening {
     /// Returns listeners on every address of a host, all with the same port.
-    package static func tcp(
+    static func tcp(
         _ wanted: ListenAddress, _ option: String
     ) throws(Failure) -> [Listener] {
         do throws(HostListeners.Failure) {
@@ -61,7 +61,7 @@ package enum Listening {
     }
 
     /// Returns the listeners that a service manager has opened.
-    package static func passed(logger: Logger) throws(Failure) -> [Listener] {
+    static func passed(logger: Logger) throws(Failure) -> [Listener] {
         do throws(PassedListeners.Invalid) {
             return try PassedListeners.take().map { passed in
                 logger.debug(
@@ -79,7 +79,7 @@ package enum Listening {
     }
 
     /// Returns a listener on a Unix socket.
-    package static func unix(
+    static func unix(
         _ path: String, _ access: Listener.FileAccess
     ) throws(Failure) -> Listener {
         guard let address = SocketAddress.unix(path: path) else {

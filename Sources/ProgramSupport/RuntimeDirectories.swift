@@ -8,11 +8,11 @@ internal import SystemPackage
 /// same rules.
 package struct RuntimeDirectories: Sendable {
     /// The uid of the processes; 0 is root.
-    package var user = CurrentProcess.uid
-    package var environment: [String: String] = ProcessInfo.processInfo.environment
+    var user = CurrentProcess.uid
+    var environment: [String: String] = ProcessInfo.processInfo.environment
     /// The system's directory for runtime files, and the directory that every user may write to.
-    package var run = "/run"
-    package var temporary = "/tmp"
+    var run = "/run"
+    var temporary = "/tmp"
 
     package init(
         user: UInt32 = CurrentProcess.uid,

@@ -1,6 +1,6 @@
-package import LinuxIO
+internal import LinuxIO
 package import NBDServer
-package import ProgramSupport
+internal import ProgramSupport
 
 extension AdmissionPolicy {
     /// Returns what is wrong with this policy for a server with these kinds of sockets; nil when every part of it
@@ -20,7 +20,7 @@ extension AdmissionPolicy {
     }
 
     /// Throws when a part of the policy applies to none of these sockets.
-    package func check(for listeners: [Listener]) throws(Failure) {
+    func check(for listeners: [Listener]) throws(Failure) {
         let unix = listeners.count { $0.address.path != nil }
         if let problem = problem(isTCP: unix < listeners.count, isUnix: unix > 0) {
             throw .usage(problem)

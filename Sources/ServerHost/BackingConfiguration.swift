@@ -54,7 +54,7 @@ package struct BackingConfiguration: Sendable, Equatable {
     }
 
     /// The default directory of backings, in the system's tmpfs for shared memory.
-    package static var standardDirectory: String { directory(in: "/dev/shm") }
+    static var standardDirectory: String { directory(in: "/dev/shm") }
 
     /// Each user has a directory of their own, since a user cannot use another's backings.
     private static func directory(in parent: String) -> String {
@@ -80,7 +80,7 @@ package struct BackingConfiguration: Sendable, Equatable {
 
 extension Failure {
     /// The failure for an error of a backing.
-    package init(_ error: BackingError) {
+    init(_ error: BackingError) {
         var sentence = "\(error)"
         if case .memory(let error) = error { sentence = error.withAdvice }
         self =

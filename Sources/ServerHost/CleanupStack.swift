@@ -1,6 +1,6 @@
-package import ProgramSupport
-package import LinuxIO
-package import NBDServer
+internal import ProgramSupport
+internal import LinuxIO
+internal import NBDServer
 internal import Synchronization
 
 /// The files that a starting or running server has created, and memory that would outlive it.
@@ -10,23 +10,23 @@ package final class CleanupStack: Sendable {
     package init() {}
 
     /// Adds the files of these sockets.
-    package func note(_ listeners: [Listener]) {
+    func note(_ listeners: [Listener]) {
         let files = listeners.compactMap(\.file)
         removals.withLock { removals in removals += files.map { file in { file.remove() } } }
     }
 
     /// Adds this pid file.
-    package func note(_ pidFile: PidFile) {
+    func note(_ pidFile: PidFile) {
         removals.withLock { $0.append { pidFile.remove() } }
     }
 
     /// Adds the memory of this disk, which has an effect if it has a backing.
-    package func note(_ disk: RamDisk) {
+    func note(_ disk: RamDisk) {
         removals.withLock { $0.append { disk.remove() } }
     }
 
     /// Adds this directory.
-    package func note(_ directory: PrivateDirectory) {
+    func note(_ directory: PrivateDirectory) {
         removals.withLock { $0.append { directory.remove() } }
     }
 

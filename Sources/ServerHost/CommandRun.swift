@@ -1,6 +1,6 @@
-package import ProgramSupport
+internal import ProgramSupport
 internal import Glibc
-package import LinuxHost
+internal import LinuxHost
 internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage
@@ -18,7 +18,7 @@ package final class CommandRun: Sendable {
     package var exitCode: Int32 { status.withLock { $0 } }
 
     /// Starts the command, with the address of the disk in its environment. Fulfils `done` when it has ended.
-    package func start(socketPath: String, uri: String, done: OneShotEvent) throws(Failure) {
+    func start(socketPath: String, uri: String, done: OneShotEvent) throws(Failure) {
         let started: ChildProcess
         do throws(Errno) {
             // The signal thread waits for the lock: the command may run before the call that starts it
@@ -54,7 +54,7 @@ package final class CommandRun: Sendable {
 
     /// Forwards a signal. Returns false if the command has not started. A signal from a key of the terminal has
     /// reached the command already, and is not sent twice.
-    package func forward(_ signal: Int32) -> Bool {
+    func forward(_ signal: Int32) -> Bool {
         guard let child = child.withLock({ $0 }) else { return false }
         let isKey = signal == SIGINT || signal == SIGQUIT
         if !isKey || !ChildProcess.isInForeground { child.signal(signal) }

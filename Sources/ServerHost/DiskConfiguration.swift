@@ -8,11 +8,11 @@ internal import SystemPackage
 /// The configuration of a disk.
 package struct DiskConfiguration: Sendable {
     /// The export name.
-    package var name: String
+    var name: String
     /// Bytes; nil for the size of an existing backing, else of the file to load, else ``standardSize``.
     package var size: UInt64?
-    package var isSparse: Bool
-    package var isReadOnly: Bool
+    var isSparse: Bool
+    var isReadOnly: Bool
     /// A file to fill a new disk from.
     package var load: String?
     /// Whether the memory comes from the machine's pool of reserved huge pages.
@@ -46,7 +46,7 @@ package struct DiskConfiguration: Sendable {
     }
 
     /// Bytes of a disk whose size is given nowhere.
-    package static let standardSize: UInt64 = 40 << 20
+    static let standardSize: UInt64 = 40 << 20
     package static let standardDescription = "ramdisk"
 
     /// Makes the disk, fills it, and names it. Other processes cannot find a new backing until

@@ -13,15 +13,15 @@ internal import SystemPackage
 package struct DiskService: Sendable {
     /// The disks to serve, the addresses and the options.
     package struct Configuration: Sendable {
-        package var disks: [DiskConfiguration]
-        package var addresses: ListenConfiguration
-        package var options: ServerOptions
-        package var encryption: TLSConfiguration?
-        package var control: ControlConfiguration
-        package var pidFile: String?
-        package var purpose = ServingMode.clients
+        var disks: [DiskConfiguration]
+        var addresses: ListenConfiguration
+        var options: ServerOptions
+        var encryption: TLSConfiguration?
+        var control: ControlConfiguration
+        var pidFile: String?
+        var purpose = ServingMode.clients
         /// How this machine uses the disks. It says whether the server may wait for memory.
-        package var protection = Protection.none
+        var protection = Protection.none
 
         package init(
             disks: [DiskConfiguration], addresses: ListenConfiguration, options: ServerOptions,
@@ -43,8 +43,8 @@ package struct DiskService: Sendable {
     /// Milliseconds that a client that has disconnected has to read its last replies from a pipe.
     private static let lastRepliesMilliseconds = 60_000
 
-    package let configuration: Configuration
-    package let logger: Logger
+    let configuration: Configuration
+    let logger: Logger
     private let servedDisks = ServedDisks()
     private let leftovers = CleanupStack()
     /// Fulfilled when the client on standard input and output has disconnected.
@@ -64,7 +64,7 @@ package struct DiskService: Sendable {
     }
 
     /// Starts the server, waits for its end, and stops it.
-    package func run() throws {
+    func run() throws {
         LogHold.begin(logger)
         let running = try start()
         defer { stop(running) }
@@ -75,16 +75,16 @@ package struct DiskService: Sendable {
     }
 
     /// Ends ``run()`` gracefully. Returns false if it was already ending. Any thread may call it.
-    package func end() -> Bool { over.signal() }
+    func end() -> Bool { over.signal() }
 
     /// Whether a server is running that must be stopped.
-    package var isServing: Bool { !servedDisks.isEmpty }
+    var isServing: Bool { !servedDisks.isEmpty }
 
     /// Logs how much memory each disk uses.
-    package func logMemoryUse() { servedDisks.log(to: logger) }
+    func logMemoryUse() { servedDisks.log(to: logger) }
 
     /// Removes the files that the server has created, without stopping it.
-    package func removeFiles() { leftovers.remove() }
+    func removeFiles() { leftovers.remove() }
 
     /// Has this directory removed with the server's other files.
     package func removeLater(_ directory: PrivateDirectory) { leftovers.note(directory) }
@@ -93,8 +93,8 @@ package struct DiskService: Sendable {
 
     /// A running server, and the relay of its client on standard input and output.
     private struct Running: Sendable {
-        package var hosted: HostedServer
-        package var relay: StreamRelay?
+        var hosted: HostedServer
+        var relay: StreamRelay?
     }
 
     private func start() throws(Failure) -> Running {
@@ -125,7 +125,7 @@ package struct DiskService: Sendable {
 
     /// Makes or finds the disks. Until the server serves, an interrupted start removes only disks that it has
     /// made: a disk that it has found may hold the only copy of the data.
-    package func makeExports() throws(Failure) -> [Export] {
+    func makeExports() throws(Failure) -> [Export] {
         var exports: [Export] = []
         let wantsLock = configuration.protection != .none
         for plan in configuration.disks {

@@ -1,10 +1,10 @@
-package import ProgramSupport
-package import Logging
-package import NBDServer
+internal import ProgramSupport
+internal import Logging
+internal import NBDServer
 
 extension TLSContext {
     /// Reads the credentials. Throws a failure that says which file is unusable and why.
-    package static func make(_ configuration: TLSConfiguration, logger: Logger) throws(Failure)
+    static func make(_ configuration: TLSConfiguration, logger: Logger) throws(Failure)
         -> TLSContext
     {
         let context: TLSContext

@@ -1,10 +1,10 @@
-package import Logging
-package import NBDServer
+internal import Logging
+internal import NBDServer
 internal import NBDProtocol
 
 /// The server's events as log lines: one each for the start and end of a connection, none for a request.
-package struct EventLog: Sendable {
-    package let logger: Logger
+struct EventLog: Sendable {
+    let logger: Logger
     private let throttle: Throttle
 
     /// The level of normal events: a client connects or disconnects.
@@ -12,13 +12,13 @@ package struct EventLog: Sendable {
 
     /// - Parameter isQuiet: whether normal events are logged at debug level only, as where all connections come
     ///   from the kernel.
-    package init(logger: Logger, isQuiet: Bool = false) {
+    init(logger: Logger, isQuiet: Bool = false) {
         self.logger = logger
         usual = isQuiet ? .debug : .info
         throttle = Throttle(logger: logger)
     }
 
-    package func record(_ event: ServerEvent) {
+    func record(_ event: ServerEvent) {
         switch event {
         case .connected(let event):
             logger.debug(
@@ -49,7 +49,7 @@ package struct EventLog: Sendable {
     }
 
     /// Logs lines that have been counted and not been written yet.
-    package func flush() { throttle.flush() }
+    func flush() { throttle.flush() }
 
     private func ended(
         _ number: UInt64, _ end: DisconnectReason, _ connection: ConnectionStatistics

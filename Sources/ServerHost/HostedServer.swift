@@ -12,12 +12,12 @@ internal import SystemPackage
 /// `serve`, `run`, `up` and its worker all start and stop their server here.
 package final class HostedServer: Sendable {
     package struct Configuration: Sendable {
-        package var options: ServerOptions
-        package var encryption: TLSConfiguration?
-        package var control: ControlConfiguration
-        package var protection: Protection
+        var options: ServerOptions
+        var encryption: TLSConfiguration?
+        var control: ControlConfiguration
+        var protection: Protection
         /// Whether normal events are logged at debug level only.
-        package var isQuiet: Bool
+        var isQuiet: Bool
 
         package init(
             options: ServerOptions, encryption: TLSConfiguration? = nil,
@@ -34,7 +34,7 @@ package final class HostedServer: Sendable {
     package let server: Server
     package let exports: [Export]
     /// The addresses that it listens on, without those of passed sockets, which the service manager knows.
-    package let addresses: [SocketAddress]
+    let addresses: [SocketAddress]
     private let isEncrypted: Bool
     private let log: EventLog
     private let control: ControlEndpoint
@@ -138,7 +138,7 @@ package final class HostedServer: Sendable {
     }
 
     /// The URIs for clients.
-    package var uris: [String] { Self.uris(of: addresses, isEncrypted: isEncrypted) }
+    var uris: [String] { Self.uris(of: addresses, isEncrypted: isEncrypted) }
 
     private static func uris(of addresses: [SocketAddress], isEncrypted: Bool) -> [String] {
         // The wildcard addresses of IPv4 and IPv6 have the same URI.

@@ -1,4 +1,4 @@
-package import Logging
+internal import Logging
 
 /// The format of log lines.
 package enum LogFormat: String, CaseIterable, Sendable {
@@ -11,7 +11,7 @@ package enum LogFormat: String, CaseIterable, Sendable {
     case journal
 
     /// Returns one line with its newline, whatever characters the texts contain.
-    package func line(
+    func line(
         _ message: String, level: Logger.Level, time: String, metadata: Logger.Metadata
     ) -> String {
         let metadata = metadata.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value)") }

@@ -1,15 +1,15 @@
-package import ProgramSupport
+internal import ProgramSupport
 internal import Glibc
 internal import SystemPackage
 
 /// A pid file that this process has written. It is removed with this value.
-package final class PidFile: Sendable {
+final class PidFile: Sendable {
     private let path: FilePath
     private let line = "\(getpid())\n"
 
     /// Writes the pid and a newline. The file appears with its whole content, and replaces an older one. It never
     /// replaces anything but a regular file and follows no symbolic link, as another user may have planted one.
-    package init(path: String) throws(Failure) {
+    init(path: String) throws(Failure) {
         self.path = FilePath(path)
         let draft = FilePath(path + ".\(getpid()).new")
         do {
@@ -53,7 +53,7 @@ package final class PidFile: Sendable {
     }
 
     /// Removes the file, unless another process has written its own pid.
-    package func remove() {
+    func remove() {
         guard isOurs else { return }
         Self.unlink(path)
     }

@@ -1,11 +1,11 @@
-package import ProgramSupport
+internal import ProgramSupport
 internal import LinuxIO
 internal import SystemPackage
 
 /// Binds the calling thread, and the threads that it creates, to CPUs. Memory is allocated there too.
-package enum Placement {
+enum Placement {
     /// Binds to these CPUs; to none in particular when the list is empty. Throws if one does not exist.
-    package static func begin(on processors: [Int]) throws(Failure) {
+    static func begin(on processors: [Int]) throws(Failure) {
         guard !processors.isEmpty else { return }
         for processor in processors { try bind([processor], naming: processor) }
         try bind(processors, naming: processors[0])

@@ -1,7 +1,7 @@
 internal import LinuxHost
 internal import LinuxIO
 package import Logging
-package import NBDServer
+internal import NBDServer
 internal import Synchronization
 internal import SystemPackage
 
@@ -63,7 +63,7 @@ package enum Protection: Sendable, Equatable {
     }
 
     /// Sets the engine's options.
-    package func apply(to options: inout ServerOptions) {
+    func apply(to options: inout ServerOptions) {
         options.usesMemoryReserve = self == .swap
     }
 

@@ -7,20 +7,20 @@ package final class ServedDisks: Sendable {
     private let exports = Mutex<[Export]>([])
 
     /// Sets the disks, when they are about to be served.
-    package func show(_ exports: [Export]) {
+    func show(_ exports: [Export]) {
         self.exports.withLock { $0 = exports }
     }
 
     /// Whether the start has not come to serving yet.
-    package var isEmpty: Bool { exports.withLock(\.isEmpty) }
+    var isEmpty: Bool { exports.withLock(\.isEmpty) }
 
     /// Marks backings as kept after a graceful stop, when no client can write any more.
-    package func keepBackings() {
+    func keepBackings() {
         for export in exports.withLock({ $0 }) { export.disk.keep() }
     }
 
     /// Logs a line per disk with its size and its resident memory, in bytes.
-    package func log(to logger: Logger) {
+    func log(to logger: Logger) {
         for export in exports.withLock({ $0 }) { Self.log(export.disk, export.name, to: logger) }
     }
 

@@ -1,4 +1,4 @@
-package import NBDServer
+internal import NBDServer
 
 /// The clients that a server exists for, which decides when it ends.
 package enum ServingMode: Sendable {
@@ -10,7 +10,7 @@ package enum ServingMode: Sendable {
     case command(CommandRun)
 
     /// Returns whether the server has no reason to run after this event.
-    package func isDone(by event: ServerEvent) -> Bool {
+    func isDone(by event: ServerEvent) -> Bool {
         guard case .standardStreams = self else { return false }
         switch event {
         case .ended, .rejected, .acceptFailed: return true
@@ -19,7 +19,7 @@ package enum ServingMode: Sendable {
     }
 
     /// The command, if there is one.
-    package var command: CommandRun? {
+    var command: CommandRun? {
         if case .command(let command) = self { command } else { nil }
     }
 }

@@ -1,43 +1,43 @@
 internal import LinuxIO
-package import Logging
+internal import Logging
 internal import Synchronization
 internal import SystemPackage
 
 /// Writes the first log line of a kind at once, and then one per ten seconds with the number of lines that it stands
 /// for: many clients that connect in vain must not fill the log.
-package final class Throttle: Sendable {
+final class Throttle: Sendable {
     /// A log line that may occur often.
-    package struct Line: Sendable {
+    struct Line: Sendable {
         /// Lines of the same kind are counted together.
-        package var kind: String
-        package var level: Logger.Level
-        package var message: String
-        package var metadata: Logger.Metadata
+        var kind: String
+        var level: Logger.Level
+        var message: String
+        var metadata: Logger.Metadata
     }
 
     private struct Window {
-        package var last: Line
-        package var count = 0
+        var last: Line
+        var count = 0
     }
 
     private struct State {
-        package var windows: [String: Window] = [:]
+        var windows: [String: Window] = [:]
         /// The thread that writes the counts. It ends when there is nothing to count; nil before the first line.
-        package var thread: Thread?
-        package var isCounting = false
+        var thread: Thread?
+        var isCounting = false
     }
 
     private let logger: Logger
     private let milliseconds: Int
     private let state = Mutex(State())
 
-    package init(logger: Logger, milliseconds: Int = 10_000) {
+    init(logger: Logger, milliseconds: Int = 10_000) {
         self.logger = logger
         self.milliseconds = milliseconds
     }
 
     /// Writes the line, or counts it.
-    package func log(_ line: Line) {
+    func log(_ line: Line) {
         let isFirst = state.withLock { state in
             guard state.windows[line.kind] != nil else {
                 if !state.isCounting { startCounting(&state) }
@@ -60,7 +60,7 @@ package final class Throttle: Sendable {
     }
 
     /// Writes the lines that have only been counted.
-    package func flush() {
+    func flush() {
         for window in takeCounted() { write(window) }
     }
 

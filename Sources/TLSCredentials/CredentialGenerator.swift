@@ -4,10 +4,10 @@ internal import NBDProtocol
 
 /// The generator of `ramdisk-nbd tls init`. Each function returns a text that describes what it has made.
 package struct CredentialGenerator {
-    package var directory: String
-    package var hosts: [TLSHost]
-    package var user: String
-    package var days: Int
+    var directory: String
+    var hosts: [TLSHost]
+    var user: String
+    var days: Int
 
     package init(directory: String, hosts: [TLSHost], user: String, days: Int) {
         self.directory = directory

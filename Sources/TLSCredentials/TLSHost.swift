@@ -2,12 +2,12 @@ internal import Glibc
 
 /// A host, by name or by address.
 package struct TLSHost: Sendable, Hashable {
-    package let text: String
+    let text: String
 
     package init(_ text: String) { self.text = text }
 
     /// The bytes of an IPv4 or IPv6 address; nil for a name. inet_pton(3)
-    package var address: [UInt8]? {
+    var address: [UInt8]? {
         for (family, size) in [(AF_INET, 4), (AF_INET6, 16)] {
             var bytes = [UInt8](repeating: 0, count: size)
             if unsafe inet_pton(family, text, &bytes) == 1 { return bytes }
@@ -23,5 +23,5 @@ package struct TLSHost: Sendable, Hashable {
     }
 
     /// The names and addresses by which a machine reaches itself.
-    package static let local = ["localhost", "127.0.0.1", "::1"].map(TLSHost.init)
+    static let local = ["localhost", "127.0.0.1", "::1"].map(TLSHost.init)
 }

@@ -47,7 +47,7 @@ struct CountTests {
         }
     }
 
-    @Test("a hundred idle connections take no processor time: nobody wakes up")
+    @Test("a hundred idle connections take no processor time: no thread wakes up")
     func idle() async throws {
         try await withServer("--size", "16M") { server in
             let clients = try (0..<100).map { _ in try RawClient(unix: server.socketPath) }
@@ -68,7 +68,7 @@ struct CountTests {
 
     enum Kind: CaseIterable { case read, write, refused, zeroes }
 
-    /// Sends so many rounds of 128 requests, and takes all answers of a round before the next.
+    /// Sends `rounds` rounds of 128 requests, and receives all replies of a round before the next.
     private func run(_ kind: Kind, rounds: Int, _ client: RawClient) throws {
         var requests: [UInt8] = []
         var answerLength = Self.depth * 16

@@ -6,16 +6,16 @@ internal import SystemPackage
 public struct Program: Sendable {
     /// Its name, found in PATH, or its path.
     public let name: String
-    /// Debian's package that has it.
+    /// The Debian package that contains it.
     public let package: String
 
-    /// A program from one of Debian's packages. It is looked for when it is run.
+    /// A program from a Debian package. It is searched for when it is run.
     public init(_ name: String, package: String) {
         self.name = name
         self.package = package
     }
 
-    /// What a program left behind.
+    /// The status and the output of a program that has ended.
     public struct Ending: Sendable {
         /// How it ended.
         public let status: Exit
@@ -25,7 +25,7 @@ public struct Program: Sendable {
         public let errors: String
     }
 
-    /// Runs it to a good end, and answers its standard output; any other end is thrown.
+    /// Runs the program and returns its standard output. Throws unless it exits with status 0.
     @discardableResult
     public func callAsFunction(
         _ arguments: String..., within limit: Duration = .seconds(60)
@@ -33,7 +33,7 @@ public struct Program: Sendable {
         try await self(arguments, within: limit)
     }
 
-    /// The same, for arguments that are put together.
+    /// The same, for an array of arguments.
     @discardableResult
     public func callAsFunction(
         _ arguments: [String], within limit: Duration = .seconds(60)
@@ -47,14 +47,14 @@ public struct Program: Sendable {
         return ending.output
     }
 
-    /// Runs it to its end, whatever that is. It is ended after the limit, which is thrown.
+    /// Runs the program and returns how it ended. After the limit, ends it and throws.
     public func run(
         _ arguments: [String], within limit: Duration = .seconds(60), as user: User = .same
     ) async throws -> Ending {
         let path = try requires(name, package: package)
         let reachable: ReachableProgram? =
             if case .unprivileged = user { try ReachableProgram(path) } else { nil }
-        // What was copied stays until the program has ended.
+        // The copy stays until the program has ended.
         defer { withExtendedLifetime(reachable) {} }
         return try await withThrowingTaskGroup(of: Ending?.self) { group in
             group.addTask { try await execute(reachable?.path ?? path, arguments, user) }
@@ -90,7 +90,7 @@ public enum Exit: Sendable, Equatable {
     /// By a signal.
     case signalled(Int32)
 
-    /// Whether all went well.
+    /// Whether the exit code is 0.
     public var isSuccess: Bool { self == .exited(0) }
 
     init(_ status: TerminationStatus) {
@@ -102,14 +102,14 @@ public enum Exit: Sendable, Equatable {
     }
 }
 
-/// Who runs a program.
+/// The user that runs a program.
 public enum User: Sendable {
-    /// Who runs the tests.
+    /// The user that runs the tests.
     case same
-    /// Somebody without privileges: "nobody", if the tests are run by root.
+    /// A user without privileges: "nobody" if root runs the tests, else the same user.
     case unprivileged
 
-    /// Platform options: as this user, with a chance to end in order.
+    /// Platform options for this user. The program gets time to end after SIGTERM.
     var options: PlatformOptions {
         var options = PlatformOptions()
         options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: .seconds(3))]
@@ -122,8 +122,8 @@ public enum User: Sendable {
     }
 }
 
-/// The path of a program that a test cannot do without. A test fails where it is missing: what is
-/// not tested must not look as if it were.
+/// Returns the path of a program that a test needs. The test fails if it is missing, so that nothing untested
+/// looks tested.
 public func requires(_ name: String, package: String) throws(TestError) -> String {
     guard !name.contains("/") else {
         guard unsafe access(name, X_OK) == 0 else {

@@ -8,7 +8,7 @@ extension Program {
         Program(ramdiskNBDPath, package: "none: build it with swift build")
     }
 
-    /// Whether it was built to be fast.
+    /// Whether it is a release build.
     public static var isReleaseBuild: Bool { ramdiskNBDPath.contains("/release/") }
 
     private static var ramdiskNBDPath: String {

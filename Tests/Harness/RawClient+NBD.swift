@@ -1,11 +1,11 @@
-// The messages that tests send with a raw client, written out after the specification.
+// The messages that tests send with a raw client, as in the specification.
 
 extension RawClient {
     /// A reply without its data.
     public struct Reply: Sendable, Equatable {
-        /// 0, or the specification's number of an error.
+        /// 0, or the error number of the specification.
         public let error: UInt32
-        /// What the request had.
+        /// The cookie of the request.
         public let cookie: UInt64
 
         /// A reply to compare with.
@@ -15,7 +15,7 @@ extension RawClient {
         }
     }
 
-    /// The specification's numbers of the commands. ("Request types")
+    /// The commands, with their numbers. ("Request types")
     public enum Command: UInt16, Sendable {
         case read = 0
         case write = 1
@@ -24,11 +24,11 @@ extension RawClient {
         case writeZeroes = 6
     }
 
-    /// What a server answers when it is being stopped. `NBD_ESHUTDOWN`
+    /// The error in the replies of a server that is stopping. `NBD_ESHUTDOWN`
     public static var shutdownError: UInt32 { 108 }
 
-    /// Receives the greeting, agrees to it, and asks for an export with the oldest of options, so that
-    /// no reply has to be understood; answers the export's size in bytes. (`NBD_OPT_EXPORT_NAME`)
+    /// Receives the greeting and opens an export with the oldest option, which needs no parsing of replies.
+    /// Returns the size of the export in bytes. (`NBD_OPT_EXPORT_NAME`)
     @discardableResult
     public func enter(_ export: String = "") throws -> UInt64 {
         _ = try receive(18)
@@ -41,7 +41,7 @@ extension RawClient {
         return answer.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
     }
 
-    /// The bytes of a request's header. ("Request message")
+    /// Returns the bytes of a request's header. ("Request message")
     public static func request(
         _ command: Command, cookie: UInt64 = 0, offset: UInt64 = 0, length: UInt32 = 0
     ) -> [UInt8] {

@@ -1,13 +1,13 @@
-// A client that speaks NBD byte by byte, so that it can behave as no library would: not read, not
-// finish, send much at once. It shares no code with the server.
+// A client that sends NBD byte by byte, so that it can do what no library does: read nothing, stop in the middle
+// of a message, send much at once. It shares no code with the server.
 
 internal import Glibc
 
-/// A connection to a server. Nothing takes longer than thirty seconds; what does is thrown.
+/// A connection to a server. A send or receive that takes longer than thirty seconds throws.
 public final class RawClient: Sendable {
     private let descriptor: Int32
 
-    /// Nothing more comes from the server.
+    /// The server has closed the connection.
     public struct Ended: Error {}
 
     private static var limitSeconds: Int { 30 }
@@ -29,7 +29,7 @@ public final class RawClient: Sendable {
         }
     }
 
-    /// Connects to a TCP port of a host that is given by number. getaddrinfo(3), connect(2)
+    /// Connects to a TCP port of a numeric address. getaddrinfo(3), connect(2)
     public init(host: String, port: UInt16) throws {
         var hints = unsafe addrinfo()
         unsafe hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
@@ -73,7 +73,7 @@ public final class RawClient: Sendable {
         }
     }
 
-    /// Receives exactly so many bytes; throws ``Ended`` when there are none any more. recv(2)
+    /// Receives exactly `count` bytes. Throws ``Ended`` when the server closes before. recv(2)
     public func receive(_ count: Int) throws -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
         var received = 0
@@ -89,7 +89,7 @@ public final class RawClient: Sendable {
         return bytes
     }
 
-    /// Whether the server closes the connection, and sends nothing before it does.
+    /// Whether the server closes the connection without sending a byte.
     public func isClosed() throws -> Bool {
         do {
             _ = try receive(1)

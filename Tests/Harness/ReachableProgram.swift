@@ -1,10 +1,10 @@
 internal import Foundation
 internal import Glibc
 
-/// A program for somebody else to run. In a clone below a folder that keeps others out, such as root's
-/// home directory, only the owner reaches what was built; then this is a copy elsewhere, removed with the last use.
+/// A program that another user can run. If a directory above it keeps other users out, as root's home directory
+/// does, this is a copy in another place, which is removed with the last reference.
 struct ReachableProgram {
-    /// Where it can be executed.
+    /// The path at which every user can run it.
     let path: String
     private let copy: TemporaryDirectory?
 
@@ -25,7 +25,7 @@ struct ReachableProgram {
         copy = directory
     }
 
-    /// Whether others may pass every folder above it.
+    /// Returns whether other users may enter every directory above it.
     private static func isOpenToAll(_ path: String) -> Bool {
         var folder = URL(filePath: path).resolvingSymlinksInPath().deletingLastPathComponent()
         while true {

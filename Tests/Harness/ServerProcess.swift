@@ -3,18 +3,18 @@ internal import Glibc
 
 /// A server that is running and ready.
 public struct ServerProcess: Sendable {
-    /// The process's number.
+    /// The pid.
     public let pid: Int32
-    /// Where its files are, and room for the test's own.
+    /// The directory of its files, and of the test's.
     public let directory: TemporaryDirectory
     /// From the start of the process to its ready lines.
     public let startDuration: Duration
-    /// Readable when the process is gone. pidfd_open(2)
+    /// Readable when the process has ended. pidfd_open(2)
     let descriptor: Int32
 
     /// The path of its Unix socket, if it was started on one.
     public var socketPath: String { directory.file("nbd.sock") }
-    /// What it printed when it was ready: an NBD URI a line.
+    /// The lines that it printed when it was ready: NBD URIs.
     public var readyLines: [String] {
         text(of: directory.file("output")).split(separator: "\n").map(String.init)
     }
@@ -27,24 +27,24 @@ public struct ServerProcess: Sendable {
         readyLines.filter { $0.hasPrefix("nbd://") }
             .compactMap { UInt16($0.split(separator: ":").last ?? "") }
     }
-    /// What it has logged so far.
+    /// Its log so far.
     public var log: String { text(of: directory.file("log")) }
 
     /// Sends it a signal.
     public func signal(_ number: Int32) { kill(pid, number) }
 
-    /// Sends it a signal that ends it, and waits until it is gone.
+    /// Sends it a signal that ends it, and waits for its end.
     public func end(with number: Int32) async throws {
         signal(number)
         try await ends()
     }
 
-    /// Waits until it is gone.
+    /// Waits for its end.
     public func ends() async throws {
         try await eventually("the server ends; its log:\n\(log)") { hasEnded }
     }
 
-    /// Whether it is gone.
+    /// Whether it has ended.
     public var hasEnded: Bool { Harness.hasEnded(descriptor) }
 
     /// A line of /proc/PID/status that is in KiB, such as VmRSS; in bytes. proc(5)
@@ -59,6 +59,6 @@ public struct ServerProcess: Sendable {
         try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/\(name)")
     }
 
-    /// How many entries such a directory has.
+    /// Returns the number of entries of such a directory.
     public func count(_ name: String) throws -> Int { try entries(name).count }
 }

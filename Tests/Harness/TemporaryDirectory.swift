@@ -1,12 +1,12 @@
 internal import Foundation
 internal import Glibc
 
-/// A fresh directory under /tmp or where else it is wanted, removed with all that is in it when the last copy goes.
+/// A new directory in /tmp or another parent. It is removed with its content when the last reference is released.
 public final class TemporaryDirectory: Sendable {
-    /// Where it is; no slash at the end.
+    /// The path of the directory, without a slash at the end.
     public let path: String
 
-    /// Makes it. Others may look into it, so that a program can be run as somebody else. mkdtemp(3)
+    /// Creates the directory. Other users may read it, so that a test can run a program as another user. mkdtemp(3)
     public init(in parent: String = "/tmp") throws {
         var template = Array("\(parent)/ramdisk-nbd-XXXXXX".utf8CString)
         guard unsafe mkdtemp(&template) != nil, unsafe chmod(template, 0o755) == 0 else {
@@ -15,10 +15,10 @@ public final class TemporaryDirectory: Sendable {
         path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
-    /// The path of a file in it.
+    /// Returns the path of a file in the directory.
     public func file(_ name: String) -> String { "\(path)/\(name)" }
 
-    /// Makes a file in it of so many random bytes, and answers its path.
+    /// Creates a file of random bytes in the directory, and returns its path.
     public func randomFile(_ name: String = "random", bytes: Int) throws -> String {
         let source = try FileHandle(forReadingFrom: URL(filePath: "/dev/urandom"))
         guard let data = try source.read(upToCount: bytes), data.count == bytes else {
@@ -33,17 +33,17 @@ public final class TemporaryDirectory: Sendable {
     }
 }
 
-/// Whether two files have the same bytes.
+/// Returns whether two files have the same bytes.
 public func sameBytes(_ one: String, _ other: String) throws -> Bool {
     try Data(contentsOf: URL(filePath: one)) == Data(contentsOf: URL(filePath: other))
 }
 
-/// The text of a file; empty when there is none.
+/// Returns the text of a file, or an empty text if the file does not exist.
 public func text(of path: String) -> String {
     String(decoding: (try? Data(contentsOf: URL(filePath: path))) ?? Data(), as: UTF8.self)
 }
 
-/// Whether something is at a path, a dangling link too.
+/// Returns whether a file exists at a path.
 public func exists(_ path: String) -> Bool {
     unsafe access(path, F_OK) == 0
 }

@@ -1,13 +1,13 @@
-/// Something that went wrong in a test's surroundings or in what it started; one sentence.
+/// A failure in a test's environment or in a program that it started, as one sentence.
 public struct TestError: Error, CustomStringConvertible {
     /// What happened.
     public let description: String
 
-    /// A mishap.
+    /// An error with its sentence.
     public init(_ description: String) { self.description = description }
 }
 
-/// Waits until a condition holds, and looks every few milliseconds; throws when it never does.
+/// Checks a condition every few milliseconds until it holds. Throws when it does not in time.
 public func eventually(
     _ what: String, within limit: Duration = .seconds(30),
     _ condition: () async throws -> Bool

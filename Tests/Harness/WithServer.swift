@@ -2,15 +2,15 @@ internal import Glibc
 internal import Subprocess
 internal import SystemPackage
 
-/// How a server is started, and how it is to end.
+/// How a server is started, and how it must end.
 public struct ServerStart: Sendable {
-    /// Where a server is to listen, besides what its arguments say.
+    /// Where a server listens, besides the addresses in its arguments.
     public enum Address: Sendable {
         /// On a Unix socket in its directory.
         case unix
-        /// On any free port of both loopbacks.
+        /// On any free port of localhost, over IPv4 and IPv6.
         case tcp
-        /// On nothing else.
+        /// Only on the addresses in its arguments.
         case asTold
     }
 
@@ -19,13 +19,13 @@ public struct ServerStart: Sendable {
     let isSilent: Bool
     let ending: Exit
 
-    /// On a Unix socket, by itself, to a good end, if nothing else is said.
+    /// By default: on a Unix socket, without a shell's redirections, and with exit status 0.
     ///
     /// - Parameters:
-    ///   - address: where it is to listen.
-    ///   - shell: a shell's command, in which `"$@"` stands for the server; to replace the shell.
-    ///   - isSilent: whether its ready lines cannot be seen, so that it is ready when it answers.
-    ///   - ending: how the process has to end.
+    ///   - address: where it listens.
+    ///   - shell: a shell command that replaces the shell with the server, which is `"$@"`.
+    ///   - isSilent: whether its ready lines cannot be seen, so that it counts as ready when it accepts a client.
+    ///   - ending: how the process must end.
     public init(
         _ address: Address = .unix, shell: String = #"exec "$@""#, isSilent: Bool = false,
         ending: Exit = .exited(0)
@@ -37,10 +37,10 @@ public struct ServerStart: Sendable {
     }
 }
 
-/// Runs a test against a server, and then stops the server with SIGTERM if it has to end well.
+/// Runs a test against a server, and then stops the server with SIGTERM if it must exit with status 0.
 ///
-/// It throws what the test throws, and also when the server was not ready or gone in time, or ended
-/// otherwise than it should. Whatever happens, the process and its files are gone after it.
+/// It throws what the test throws. It also throws when the server is not ready or does not end in time, or ends
+/// in another way than it must. In every case, the process has ended and its files are removed on return.
 @discardableResult
 public func withServer<Result: Sendable>(
     _ arguments: String..., start: ServerStart = ServerStart(),
@@ -49,7 +49,7 @@ public func withServer<Result: Sendable>(
     try await withServer(arguments, start: start, test: test)
 }
 
-/// The same, for arguments that are put together.
+/// The same, for an array of arguments.
 @discardableResult
 public func withServer<Result: Sendable>(
     _ arguments: [String], start: ServerStart = ServerStart(),
@@ -103,7 +103,7 @@ private func configuration(
         platformOptions: User.same.options)
 }
 
-/// Ready is who has printed ready lines, or answers on the socket where nobody sees what it prints.
+/// Waits until the server has printed its ready lines or, if they cannot be seen, accepts a client.
 private func waitUntilReady(
     _ process: Int32, _ start: ServerStart, _ directory: TemporaryDirectory
 ) async throws {
@@ -117,7 +117,7 @@ private func waitUntilReady(
     }
 }
 
-/// Whether the process behind a descriptor is gone. pidfd_open(2)
+/// Returns whether the process of a descriptor has ended. pidfd_open(2)
 func hasEnded(_ process: Int32) -> Bool {
     var entry = pollfd(fd: process, events: Int16(POLLIN), revents: 0)
     return unsafe poll(&entry, 1, 0) == 1

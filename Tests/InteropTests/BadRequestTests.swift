@@ -6,13 +6,13 @@ import Testing
 extension Interop {
     @Suite("Bad requests from nbdsh") struct BadRequests {
         @Test(
-            "beyond the end are ENOSPC for what stores and EINVAL for the rest",
+            "beyond the end are ENOSPC for writes and EINVAL for the rest",
             arguments: Bad.beyondTheEnd)
         func beyondTheEnd(request: BadRequest) async throws {
             try await expectRefusal(of: request)
         }
 
-        @Test("of no length are EINVAL", arguments: Bad.noLength)
+        @Test("of length zero are EINVAL", arguments: Bad.noLength)
         func noLength(request: BadRequest) async throws {
             try await expectRefusal(of: request)
         }

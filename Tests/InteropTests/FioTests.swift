@@ -81,7 +81,7 @@ extension Interop {
 private struct Report: Decodable {
     struct Job: Decodable {
         var error: Int
-        /// Per cent of the time with so many requests in flight.
+        /// The percentage of the time for each number of requests in flight.
         var depths: [String: Double]
 
         enum CodingKeys: String, CodingKey {

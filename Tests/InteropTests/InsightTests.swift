@@ -77,7 +77,7 @@ extension Interop {
             }
         }
 
-        @Test("read a hundred times a second, and a trace that nobody takes, disturb no client")
+        @Test("read a hundred times a second, and a trace that no client reads, disturb no client")
         func readers() async throws {
             try await withServer("--size", "32M") { server in
                 // Asks for a trace, and never reads a byte of it.

@@ -19,7 +19,7 @@ extension Interop {
             }
         }
 
-        @Test("shows a disk as people want to see it")
+        @Test("shows a disk as text")
         func plain() async throws {
             try await withServer { server in
                 let text = try await nbdinfo(server.uri)
@@ -29,7 +29,7 @@ extension Interop {
             }
         }
 
-        @Test("shows a disk as programs want to see it")
+        @Test("shows a disk as JSON")
         func json() async throws {
             try await withServer("--size", "5M") { server in
                 let info = try await info(server.uri, "--json")
@@ -69,7 +69,7 @@ extension Interop {
             }
         }
 
-        @Test("is told when an export does not exist, and the server serves on")
+        @Test("gets an error when an export does not exist, and the server continues")
         func unknownName() async throws {
             try await withServer("--export", "one=1M") { server in
                 let ending = try await nbdinfo.run([server.uri("nowhere")])
@@ -94,7 +94,7 @@ extension Interop {
             }
         }
 
-        @Test("finds a read-only disk read-only, and one that is not, not")
+        @Test("reports a read-only disk as read-only, and no other")
         func readOnly() async throws {
             try await withServer("--read-only") { server in
                 let isReadOnly = try await says("--is", "read-only", server.uri)
@@ -112,7 +112,7 @@ extension Interop {
             }
         }
 
-        @Test("reaches a Unix socket whose path has awkward letters, by the URI that is printed")
+        @Test("connects by the printed URI to a Unix socket whose path has special characters")
         func awkwardPath() async throws {
             let directory = try TemporaryDirectory()
             let path = directory.file("a b%c&d=e?f#g+h;ü")

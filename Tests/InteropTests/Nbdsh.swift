@@ -3,7 +3,7 @@ import Testing
 
 /// Runs Python against a server; what the script prints is the answer.
 ///
-/// A script finds `h`, connected to the first export; `size`; `attempt(f)`, which answers "done" or
+/// A script finds `h`, connected to the first export; `size`; `attempt(f)`, which returns "done" or
 /// the name of the error; and `connect()` for more connections.
 func nbdsh(_ uri: String, _ script: String) async throws -> String {
     // Debian's module is for Debian's Python; another may come first in PATH.

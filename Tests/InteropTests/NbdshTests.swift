@@ -65,7 +65,7 @@ extension Interop {
         }
 
         @Test(
-            "moves the largest payload that is advertised in one request, and the largest there is",
+            "transfers the largest advertised payload in one request, and the largest that is served",
             arguments: [32, 64])
         func largest(mebibytes: Int) async throws {
             try await expectWell(
@@ -78,7 +78,7 @@ extension Interop {
                 """)
         }
 
-        @Test("has 128 requests in flight on one connection, and each its own answer")
+        @Test("has 128 requests in flight on one connection, and gets the right reply to each")
         func inFlight() async throws {
             try await expectWell(
                 """
@@ -102,7 +102,7 @@ extension Interop {
                 """)
         }
 
-        @Test("sees through every connection what was flushed on another")
+        @Test("sees on every connection what was flushed on another")
         func manyConnections() async throws {
             try await expectWell(
                 """
@@ -116,7 +116,7 @@ extension Interop {
                 """)
         }
 
-        @Test("leaves in every phase, and the server serves on")
+        @Test("disconnects in every phase, and the server continues")
         func leaving() async throws {
             try await expectWell(
                 """

@@ -4,8 +4,8 @@
 #
 # At boot, or when memory is short, the kernel's work queue gets no new worker for 10 ms. Its rescuer then
 # takes all of the queue's works and runs them one after the other; for nbd the first never returns, so
-# the replies of the other connections are not read. Here kthreadd, which makes the workers, runs only
-# when nobody else wants to, and everybody wants to; a moment after the device is there it is let go.
+# the replies of the other connections are not read. Here kthreadd, which creates the workers, runs only when the
+# processors are idle, and other processes keep them busy until a moment after the device is attached.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
 rounds=${ROUNDS:-30}
@@ -56,13 +56,13 @@ release_workers_later() {
     quick_workers
 }
 
-# stalled PROCESSOR: fails, and says who in the kernel reads which connections.
+# stalled PROCESSOR: fails, and prints which threads of the kernel read connections.
 stalled() {
-    local path who=""
+    local path readers=""
     for path in /proc/[0-9]*; do
-        ! grep -qs recv_work "$path/stack" || who+=" $(<"$path/comm")"
+        ! grep -qs recv_work "$path/stack" || readers+=" $(<"$path/comm")"
     done
-    echo "These read connections:$who" >&2
+    echo "These read connections:$readers" >&2
     note_rescuer
     [[ ! -e $scratch/rescued ]] || echo "The rescuer of $device reads one of its connections." >&2
     fail "round $round: reading from processor $1 takes over 20 seconds"

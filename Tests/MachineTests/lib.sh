@@ -110,9 +110,9 @@ kernel_log_lacks() {
     fi
 }
 
-# What the kernel says when a disk goes away under somebody, or a request waits too long.
+# Messages of the kernel when a disk in use disappears, or a request waits too long.
 kernel_errors='nbd.*(I/O error|invalid socket|timed out|stuck|not configured|Receive control failed)|I/O error.*nbd|EXT4-fs error|Aborting journal'
-# What it says when `up` or `attach` ends a connection that the kernel does not read.
+# Messages of the kernel when `up` or `attach` ends a connection that the kernel does not read.
 # shellcheck disable=SC2034  # the tests read it
 kernel_replacements='timed out, retrying|Receive control failed \(result -32\)'
 

@@ -1,4 +1,4 @@
-// Who may come in, and who has to make room.
+// The admission of clients, and the eviction of those in the handshake.
 
 import LinuxIO
 import NBDProtocol
@@ -38,7 +38,7 @@ struct AdmissionTests {
         #expect(policy.admits(process(65_534)))
     }
 
-    @Test("users and groups admit whoever is one of either, and leave hosts alone")
+    @Test("users and groups admit a process that matches either, and leave hosts alone")
     func usersAndGroups() throws {
         var policy = AdmissionPolicy()
         policy.users = [1000]
@@ -55,7 +55,7 @@ struct AdmissionTests {
         #expect(try policy.admits(host("192.0.2.1")))
     }
 
-    @Test("who has most in the handshake makes room, with the oldest of them")
+    @Test("the source with most connections in the handshake loses its oldest")
     func crowd() throws {
         var crowd = HandshakeEviction()
         #expect(crowd.first == nil)
@@ -72,7 +72,7 @@ struct AdmissionTests {
         #expect(crowd.first == 1)
     }
 
-    @Test("who comes with many that are quick does not make room for those who hold one each")
+    @Test("a source of many quick connections does not make room for sources that hold one each")
     func quick() throws {
         var crowd = HandshakeEviction()
         for number in 1...100 as ClosedRange<UInt64> {
@@ -86,7 +86,7 @@ struct AdmissionTests {
         #expect(crowd.first == 1)
     }
 
-    @Test("who fills the room at any speed does not crowd out somebody else who is slow")
+    @Test("a source that fills the handshake does not evict a slow client of another source")
     func flood() throws {
         var crowd = HandshakeEviction()
         crowd.add(1, from: try host("192.0.2.1").source, milliseconds: 5_000)
@@ -100,7 +100,7 @@ struct AdmissionTests {
 
 @Suite("A crowd in the handshake")
 struct CrowdTests {
-    @Test("makes room for who comes, oldest first, and leaves those who are served alone")
+    @Test("loses its oldest client to a new one, and clients that are served stay")
     func evicted() throws {
         var options = ServerOptions()
         options.maximumHandshakes = 2

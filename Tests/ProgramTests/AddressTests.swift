@@ -1,4 +1,4 @@
-// TCP addresses: real ports, both families, and what cannot be had.
+// TCP addresses: ports, both families, and addresses that cannot be opened.
 
 import Foundation
 import Harness
@@ -8,7 +8,7 @@ extension ProgramSuite {
     @Suite("TCP addresses") struct Addresses {
         private let program = Program.ramdiskNBD
 
-        @Test("on port 0 are printed with the port that was picked, the same for both families")
+        @Test("with port 0 are printed with the chosen port, which is the same for both families")
         func portZero() async throws {
             try await withServer("--listen", "localhost:0", start: .init(.asTold)) { server in
                 let port = try #require(server.ports.first)
@@ -31,17 +31,17 @@ extension ProgramSuite {
             }
         }
 
-        @Test("can be every one of the machine")
+        @Test("can be all addresses of the machine")
         func everyAddress() async throws {
             try await withServer("--listen", "*:0", start: .init(.asTold)) { server in
                 let port = try #require(server.ports.first)
-                // One name for both, which a client can connect to.
+                // One name for both families, to which a client can connect.
                 #expect(server.readyLines == ["nbd://localhost:\(port)"])
                 for host in ["127.0.0.1", "::1"] { try RawClient(host: host, port: port).enter() }
             }
         }
 
-        @Test("can be many, with Unix sockets among them, and all serve one disk")
+        @Test("can be several, with Unix sockets among them, and all serve one disk")
         func many() async throws {
             try await withServer(
                 "--listen", "127.0.0.1:0", "--listen", "[::1]:0", "--listen", "127.0.0.1:0"
@@ -60,7 +60,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("more than can be watched are refused in one sentence, not with a crash")
+        @Test("of too great a number are rejected with one sentence")
         func tooMany() async throws {
             let arguments = (0..<80).flatMap { _ in ["--listen", "127.0.0.1:0"] }
             let ending = try await program.run(["serve"] + arguments, within: .seconds(20))
@@ -68,7 +68,7 @@ extension ProgramSuite {
             #expect(ending.errors.contains("--listen"))
         }
 
-        @Test("in use are named, and nothing that was opened before is left")
+        @Test("in use are named, and addresses opened before them are closed")
         func inUse() async throws {
             try await withServer(start: .init(.tcp)) { server in
                 let port = try #require(server.ports.first)
@@ -87,7 +87,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("for metrics that are in use are told of with the option that they were given with")
+        @Test("in use are named with their option if they are for metrics")
         func metricsInUse() async throws {
             try await withServer(start: .init(.tcp)) { server in
                 let port = try #require(server.ports.first)
@@ -101,7 +101,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("that the user may not have are named", .enabled(if: lowPortsAreProtected))
+        @Test("that the user may not use are named", .enabled(if: lowPortsAreProtected))
         func notPermitted() async throws {
             let ending = try await program.run(
                 ["serve", "--size", "4K", "--listen", "127.0.0.1:80"],
@@ -110,7 +110,7 @@ extension ProgramSuite {
             #expect(ending.isOneSentence(naming: "127.0.0.1:80", "permission denied"))
         }
 
-        @Test("that are not this machine's are named")
+        @Test("that do not belong to this machine are named")
         func foreign() async throws {
             let ending = try await program.run(
                 ["serve", "--listen", "192.0.2.1:10809"])
@@ -126,7 +126,7 @@ extension ProgramSuite {
             #expect(ending.isOneSentence(naming: "nowhere.invalid"))
         }
 
-        /// Some machines let everybody have every port.
+        /// Whether users other than root cannot use low ports. Some machines let them.
         private static var lowPortsAreProtected: Bool {
             let first = text(of: "/proc/sys/net/ipv4/ip_unprivileged_port_start")
             return (Int(first.trimmingCharacters(in: .whitespacesAndNewlines)) ?? 1024) > 80

@@ -1,4 +1,4 @@
-// Who may connect: by network, by user, by group, and through which file.
+// The clients that may connect: by network, user and group, and by the owner and mode of the socket's file.
 
 import Foundation
 import Glibc
@@ -6,11 +6,11 @@ import Harness
 import Testing
 
 extension ProgramSuite {
-    @Suite("Who may connect") struct Admission {
+    @Suite("Admission") struct Admission {
         private let nbdinfo = Program("nbdinfo", package: "libnbd-bin")
         private let setpriv = Program("setpriv", package: "util-linux")
 
-        @Test("is who comes from a network that is allowed")
+        @Test("accepts clients from an allowed network only")
         func networks() async throws {
             try await withServer(
                 "--allow-network", "127.0.0.0/30", "--allow-network", "::1", start: .init(.tcp)
@@ -34,7 +34,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("is who comes by IPv4 to a socket for both families, from an IPv4 network")
+        @Test("compares an IPv4 client of a socket for both families with IPv4 networks")
         func mapped() async throws {
             try await withServer(
                 "--allow-network", "127.0.0.1", "--log-level", "debug",
@@ -47,7 +47,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "is never decided by an option that no socket is subject to, one that was passed neither",
+            "rejects an option that no socket is subject to, not even a passed one",
             arguments: [
                 ("[::1]", ["--allow-user", "0"], "--allow-user"),
                 ("[::1]", ["--allow-group", "0"], "--allow-group"),
@@ -63,14 +63,14 @@ extension ProgramSuite {
             #expect(ending.isOneSentence(naming: named), "\(ending.errors)")
         }
 
-        @Test("is a user that is allowed, and no other", .enabled(if: geteuid() == 0))
+        @Test("accepts allowed users only", .enabled(if: geteuid() == 0))
         func users() async throws {
             try await withServer("--unix-mode", "666", "--allow-user", "nobody") { server in
                 try await isServed(
                     as: ["--reuid=65534", "--regid=65534", "--clear-groups"], server)
                 try await isRefused(
                     as: ["--reuid=65533", "--regid=65534", "--clear-groups"], server)
-                // Root is no exception.
+                // Not even root is accepted.
                 let isClosed = try RawClient(unix: server.socketPath).isClosed()
                 #expect(isClosed)
                 #expect(server.log.contains("peer=\"user 65533 (process "))
@@ -78,7 +78,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "is a member of a group that is allowed, by either kind of membership",
+            "accepts members of an allowed group, by either kind of membership",
             .enabled(if: geteuid() == 0))
         func groups() async throws {
             try await withServer(
@@ -103,7 +103,7 @@ extension ProgramSuite {
             #expect(ending.status == .exited(1), "\(ending.output)")
         }
 
-        @Test("is told once for a crowd that may not, and then how many they were")
+        @Test("logs the first of many rejected clients, and then how many there were")
         func logged() async throws {
             let log = try await withServer("--allow-network", "192.0.2.1", start: .init(.tcp)) {
                 server in
@@ -116,13 +116,13 @@ extension ProgramSuite {
                 return server.log
             }
             let lines = log.split(separator: "\n").filter { $0.contains("client refused") }
-            // One at once, one for each ten seconds that it took, one at the end.
+            // One line at once, one for every ten seconds that it took, and one at the end.
             #expect(lines.count >= 2 && lines.count < 20)
             let times = lines.compactMap { $0.firstMatch(of: /times=(\d+)/).flatMap { Int($0.1) } }
             #expect(times.reduce(1, +) == 100)
         }
 
-        @Test("has as many connections as one address may have, and no more")
+        @Test("limits the number of connections from one address")
         func perAddress() async throws {
             try await withServer(
                 "--max-connections-per-address", "2", "--listen", "127.0.0.1:0"
@@ -130,13 +130,13 @@ extension ProgramSuite {
                 let port = try #require(server.ports.first)
                 let first = try RawClient(host: "127.0.0.1", port: port)
                 try first.enter()
-                // In the handshake counts as well.
+                // A connection in the handshake counts too.
                 let second = try RawClient(host: "127.0.0.1", port: port)
                 _ = try second.receive(18)
                 let isClosed = try RawClient(host: "127.0.0.1", port: port).isClosed()
                 #expect(isClosed)
                 #expect(server.log.contains("--max-connections-per-address is reached limit=2"))
-                // This user is somebody else than that address.
+                // A local user is another source than that address.
                 let local = try RawClient(unix: server.socketPath)
                 try local.enter()
                 try first.send(RawClient.request(.disconnect))
@@ -148,7 +148,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "is decided by the socket's file too: its mode, whatever the umask",
+            "depends on the mode of the socket's file, whatever the umask",
             arguments: ["600", "0666", "777"])
         func mode(mode: String) async throws {
             try await withServer(
@@ -161,7 +161,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("is decided by the socket's file too: its owner", .enabled(if: geteuid() == 0))
+        @Test("depends on the owner of the socket's file", .enabled(if: geteuid() == 0))
         func owner() async throws {
             try await withServer(
                 "--unix-mode", "600", "--unix-owner", "nobody:12345"
@@ -177,7 +177,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("cannot be decided by who is not root: that is said in one sentence")
+        @Test("cannot set an owner without being root, and says so in one sentence")
         func ownerNotPermitted() async throws {
             let directory = try TemporaryDirectory()
             unsafe chmod(directory.path, 0o777)

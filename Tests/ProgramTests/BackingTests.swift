@@ -1,4 +1,4 @@
-// Memory with a name: what a killed server leaves is found by the next, and a stopped one frees it.
+// Named memory: the next server finds what a killed one has left, and a stopped server frees it.
 
 import Glibc
 import Harness
@@ -6,7 +6,7 @@ import Testing
 
 extension ProgramSuite {
     @Suite("A backing") struct Backing {
-        /// On a tmpfs, and gone with the test.
+        /// In a tmpfs; removed at the end of the test.
         let memory: TemporaryDirectory
 
         init() throws { memory = try TemporaryDirectory(in: "/dev/shm") }
@@ -15,7 +15,7 @@ extension ProgramSuite {
         private let killed = ServerStart(ending: .signalled(SIGKILL))
         private static let data = (0..<100_000).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
 
-        @Test("has every acknowledged write after its server was killed", arguments: [false, true])
+        @Test("keeps every acknowledged write when its server is killed", arguments: [false, true])
         func killedServer(isSparse: Bool) async throws {
             let kind = isSparse ? ["--sparse"] : []
             for turn in 0..<3 as Range<UInt64> {
@@ -43,7 +43,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("is gone when its server is stopped", arguments: [SIGTERM, SIGINT])
+        @Test("is removed when its server is stopped", arguments: [SIGTERM, SIGINT])
         func stopped(signal: Int32) async throws {
             try await withServer(options) { server in
                 #expect(exists(memory.file("disk")))
@@ -52,7 +52,7 @@ extension ProgramSuite {
             #expect(!exists(memory.file("disk")))
         }
 
-        @Test("stays with --keep, and the next server is told that it ended in order")
+        @Test("stays with --keep, and the next server logs that the last one stopped gracefully")
         func kept() async throws {
             try await withServer(options + ["--keep"]) { server in
                 let client = try RawClient(unix: server.socketPath)
@@ -70,7 +70,7 @@ extension ProgramSuite {
             #expect(!exists(memory.file("disk")))
         }
 
-        @Test("has one server at a time; another is told which")
+        @Test("has one server at a time; the error of another one names it")
         func oneAtATime() async throws {
             try await withServer(options) { server in
                 let ending = try await refused(options)
@@ -79,7 +79,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("that a server takes and cannot serve stays as it was")
+        @Test("that a server opens and cannot serve stays unchanged")
         func failingStart() async throws {
             try await withServer(options + ["--keep"]) { _ in }
             let ending = try await refused(options + ["--pid-file", "/there/is/none"])
@@ -91,7 +91,7 @@ extension ProgramSuite {
             #expect(!exists(memory.file("disk")))
         }
 
-        @Test("that is found stays when the command of `run` cannot be run")
+        @Test("that already existed stays when the command of `run` cannot be started")
         func failingCommand() async throws {
             try await withServer(options + ["--keep"]) { _ in }
             let ending = try await Program.ramdiskNBD.run(
@@ -100,7 +100,7 @@ extension ProgramSuite {
             #expect(exists(memory.file("disk")))
         }
 
-        @Test("that is not what it should be is refused, and not touched", arguments: Damage.all)
+        @Test("that is damaged is rejected, and not changed", arguments: Damage.all)
         func damaged(damage: Damage) async throws {
             try await withServer(options + ["--keep", "--sparse"]) { _ in }
             let path = memory.file("disk")
@@ -114,7 +114,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "is a plain file, and nothing else", arguments: ["mkdir", "mkfifo", "ln -s /dev/zero"])
+            "must be a regular file", arguments: ["mkdir", "mkfifo", "ln -s /dev/zero"])
         func noFile(command: String) async throws {
             let path = memory.file("disk")
             let shell = Program("sh", package: "dash")
@@ -124,7 +124,7 @@ extension ProgramSuite {
             #expect(ending.isOneSentence(naming: path, "not a regular file"))
         }
 
-        @Test("is not made where files are not memory")
+        @Test("is not created in a file system that is not in memory")
         func noMemory() async throws {
             let directory = try TemporaryDirectory(in: "/var/tmp")
             let ending = try await refused(
@@ -133,7 +133,7 @@ extension ProgramSuite {
             #expect(ending.isOneSentence(naming: directory.path, "not in memory"))
         }
 
-        @Test("is not made in a directory that others may write to")
+        @Test("is not created in a directory that other users can write to")
         func foreignDirectory() async throws {
             #expect(unsafe chmod(memory.path, 0o777) == 0)
             let ending = try await refused(options)
@@ -158,7 +158,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("that is found is not loaded over")
+        @Test("that already exists is not overwritten by --load")
         func load() async throws {
             let image = try memory.randomFile("image", bytes: 1 << 20)
             let loading = options + ["--size", "2M", "--load", image, "--keep"]
@@ -175,7 +175,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("for which there is no memory is said at once, and leaves nothing")
+        @Test("for which there is no memory is reported at the start, and leaves nothing")
         func exhausted() async throws {
             let ending = try await refused(options + ["--size", "100T"])
             #expect(ending.status == .exited(71))
@@ -190,7 +190,7 @@ extension ProgramSuite {
     }
 }
 
-/// Something that happens to a backing's file, or that is asked of it, and what is said about it.
+/// Damage to a backing's file, or options that do not match it, and words of the error.
 struct Damage: Sendable, CustomTestStringConvertible {
     let testDescription: String
     var bytes: [UInt8] = []

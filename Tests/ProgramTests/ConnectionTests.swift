@@ -1,11 +1,11 @@
-// Connections: how many, and what they take with them when they go.
+// The limits of connections, and the resources that they release at their end.
 
 import Harness
 import Testing
 
 extension ProgramSuite {
     @Suite("Connections") struct Connections {
-        @Test("above the limit are closed, and taken in when there is room again")
+        @Test("above the limit are closed, and accepted when there is room again")
         func limit() async throws {
             try await withServer("--max-connections", "1") { server in
                 let first = try RawClient(unix: server.socketPath)
@@ -58,10 +58,10 @@ extension ProgramSuite {
             }
         }
 
-        @Test("take their threads, descriptors and memory with them")
+        @Test("release their threads, descriptors and memory at their end")
         func leftovers() async throws {
             try await withServer { server in
-                // The first makes what stays for good.
+                // The first connection creates what stays until the server ends.
                 try RawClient(unix: server.socketPath).enter()
                 try await eventually("it has gone") { server.log.contains("connection ended") }
                 let before = try Figures(of: server)
@@ -80,7 +80,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("go on when there are no descriptors left for more")
+        @Test("continue when there are no descriptors left for more")
         func noDescriptors() async throws {
             try await withServer(start: .init(shell: #"ulimit -n 40; exec "$@""#)) { server in
                 let first = try RawClient(unix: server.socketPath)
@@ -91,7 +91,7 @@ extension ProgramSuite {
                     server.log.contains("cannot accept a client")
                 }
                 try first.write([1, 2, 3], at: 0)
-                // Though they are all still there.
+                // Although all of them still exist.
                 let another = try RawClient(unix: server.socketPath)
                 try another.enter()
                 try another.write([4, 5, 6], at: 0)

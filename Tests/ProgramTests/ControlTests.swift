@@ -1,4 +1,4 @@
-// The control socket: what it answers, whom, and that asking disturbs nobody.
+// The control socket: its responses, its clients, and its cost.
 
 internal import Glibc
 import Harness
@@ -6,7 +6,7 @@ import Testing
 
 extension ProgramSuite {
     @Suite("The control socket") struct Control {
-        @Test("tells figures as JSON, all of them and in parts")
+        @Test("returns statistics as JSON, whole and in parts")
         func figures() async throws {
             try await withServer("--export", "a=8M", "--export", "b=4M") { server in
                 let client = try RawClient(unix: server.socketPath)
@@ -35,7 +35,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "says no to what it does not have",
+            "rejects requests for resources that do not exist",
             arguments: zip(
                 ["/", "/stat", "/trace?comand=read", "/trace?count=0", "/trace?offset=9-1"],
                 [404, 404, 400, 400, 400]))
@@ -47,7 +47,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("answers only GET, one request after the other on one connection")
+        @Test("responds to GET only, and to several requests on one connection")
         func methods() async throws {
             try await withServer("--size", "1M") { server in
                 let asker = try RawClient(unix: server.controlPath)
@@ -62,7 +62,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("has the mode 0600, and goes away with its server")
+        @Test("has the mode 0600, and is removed when its server ends")
         func file() async throws {
             let path = try await withServer("--size", "1M") { server in
                 let file = try mode(of: server.controlPath)
@@ -81,14 +81,14 @@ extension ProgramSuite {
                 let curl = Program("curl", package: "curl")
                 let arguments = ["-sS", "--unix-socket", server.controlPath, target]
                 try await curl(arguments)
-                // Where only the socket's own mode is in the way.
+                // Only the mode of the socket keeps the user out.
                 for folder in [server.directory.path, server.directory.file("ramdisk-nbd")] {
                     #expect(unsafe chmod(folder, 0o755) == 0)
                 }
                 let ending = try await curl.run(arguments, as: .unprivileged)
                 #expect(ending.status == .exited(7))
                 #expect(ending.output.isEmpty)
-                // And where even that has been opened.
+                // The mode of the socket lets the user in too.
                 #expect(unsafe chmod(server.controlPath, 0o666) == 0)
                 let other = try await curl.run(arguments, as: .unprivileged)
                 #expect(!other.status.isSuccess)
@@ -97,7 +97,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "is found without the session's variables, by its user and by root",
+            "is found by its user and by root without the variables of a session",
             .enabled(if: geteuid() == 0, "only root can be two users"))
         func ordinaryUser() async throws {
             let script = """
@@ -119,7 +119,7 @@ extension ProgramSuite {
             #expect(!ending.errors.contains("no control socket was opened"))
         }
 
-        @Test("of a server that was killed is removed when it is met")
+        @Test("of a killed server is removed when a command finds it")
         func leftover() async throws {
             let killed = ServerStart(ending: .signalled(SIGKILL))
             try await withServer("--size", "4K", start: killed) { server in
@@ -131,7 +131,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("is told with its server's address where there are several to choose from")
+        @Test("is listed with the address of its server if there are several servers")
         func several() async throws {
             try await withServer("--size", "4K") { server in
                 let other = server.directory.file("other.sock")
@@ -153,7 +153,7 @@ extension ProgramSuite {
             }
         }
 
-        /// Figures of the one server that has its control socket where this one does.
+        /// The statistics of the only server whose control socket is in this server's directory.
         private func stats(in server: ServerProcess) async throws -> Program.Ending {
             try await Program("env", package: "coreutils").run([
                 "RUNTIME_DIRECTORY=\(server.directory.file("ramdisk-nbd"))",
@@ -161,7 +161,7 @@ extension ProgramSuite {
             ])
         }
 
-        @Test("can be elsewhere, or nowhere")
+        @Test("can have another path, or not exist")
         func places() async throws {
             let directory = try TemporaryDirectory()
             let path = directory.file("here")
@@ -178,7 +178,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("leaves metrics, and nothing else, to a TCP address")
+        @Test("serves statistics and traces, which a metrics address does not")
         func metrics() async throws {
             try await withServer("--size", "1M", "--metrics-listen", "127.0.0.1:0") { server in
                 let address = server.log.split(separator: "metrics at http://127.0.0.1:").last
@@ -196,7 +196,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("is there for its user however many clients ask for metrics")
+        @Test("serves its user however many clients request metrics")
         func crowd() async throws {
             try await withServer("--size", "1M", "--metrics-listen", "127.0.0.1:0") { server in
                 let address = server.log.split(separator: "metrics at http://127.0.0.1:").last
@@ -207,17 +207,17 @@ extension ProgramSuite {
                     try? client.send(Array("GET / HTTP/1.1\r\nA: ".utf8))
                     crowd.append(client)
                 }
-                // Where those places are all taken, one more is closed at once.
+                // When all of those connections are in use, one more is closed at once.
                 let late = try RawClient(host: "127.0.0.1", port: port)
                 #expect(throws: RawClient.Ended.self) { try late.receive(1) }
                 #expect(try server.ask("/healthz").status == 200)
             }
         }
 
-        @Test("costs no thread, and wakes nobody, before somebody asks")
+        @Test("costs no thread and no wake-up before its first client")
         func idle() async throws {
             try await withServer("--size", "1M") { server in
-                // It is started beside what makes the server ready.
+                // It starts while the server becomes ready.
                 try await eventually("its thread is there") {
                     try server.threadNames().contains("control")
                 }
@@ -238,7 +238,7 @@ extension ProgramSuite {
     }
 }
 
-/// The answer to `/stats`, as far as tests look at it.
+/// The parts of the response to `/stats` that tests read.
 struct Stats: Decodable {
     struct Server: Decodable {
         var pid: Int32

@@ -7,7 +7,7 @@ import Testing
 extension ProgramSuite {
     @Suite("A sparse disk without memory left", .enabled(if: geteuid() == 0, "mounting needs root"))
     struct Exhaustion {
-        /// Where a file system of 4 MiB is mounted that only the server sees.
+        /// The mount point of a file system of 4 MiB that only the server sees.
         private let mount: TemporaryDirectory
 
         init() throws { mount = try TemporaryDirectory() }
@@ -23,7 +23,7 @@ extension ProgramSuite {
             ["--sparse", "--size", "16M", "--backing", "disk", "--backing-directory", mount.path]
         }
 
-        @Test("answers that it is full, and has what it has acknowledged")
+        @Test("replies that it is full, and keeps every acknowledged write")
         func full() async throws {
             try await withServer(options, start: start) { server in
                 let client = try RawClient(unix: server.socketPath)
@@ -45,7 +45,9 @@ extension ProgramSuite {
             }
         }
 
-        @Test("keeps the memory of a write that has begun, whoever trims and fills it meanwhile")
+        @Test(
+            "keeps the memory of a write that has begun, while other clients trim and fill the disk"
+        )
         func begun() async throws {
             try await withServer(options, start: start) { server in
                 let slow = try RawClient(unix: server.socketPath)
@@ -76,13 +78,13 @@ extension ProgramSuite {
             }
         }
 
-        /// Bytes of memory that a file takes up. stat(2)
+        /// Returns the bytes of memory that a file occupies. stat(2)
         private func taken(_ path: String) -> Int {
             var status = stat()
             return unsafe stat(path, &status) == 0 ? Int(status.st_blocks) * 512 : 0
         }
 
-        @Test("survives clients that write and trim the same pages all the time")
+        @Test("survives clients that keep writing and trimming the same pages")
         func race() async throws {
             try await withServer(options, start: start) { server in
                 try await withThrowingTaskGroup(of: Void.self) { group in
@@ -95,7 +97,7 @@ extension ProgramSuite {
             }
         }
 
-        /// Writes at random, in batches, or trims; whatever the answers are, there are some.
+        /// Writes at random, in batches, or trims. Each request gets a reply, with an error or without.
         private func work(_ number: UInt64, _ server: ServerProcess) throws {
             let client = try RawClient(unix: server.socketPath)
             try client.enter()

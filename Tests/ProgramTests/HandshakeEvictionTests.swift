@@ -5,15 +5,15 @@ import Harness
 import Testing
 
 extension ProgramSuite {
-    @Suite("A crowd at the door") struct HandshakeEviction {
-        /// Clients in it; those who are silent, and those who send a byte now and then.
+    @Suite("A crowd in the handshake") struct HandshakeEviction {
+        /// The number of clients in the crowd. Some are silent, the others send a byte now and then.
         static let count = 10_000
-        /// What it may cost, in bytes: 256 threads in the handshake, and what the allocator keeps.
+        /// Memory that the crowd may cost, in bytes: for 256 threads in the handshake, and what the allocator keeps.
         static let memory = 64 << 20
-        /// The handshake's deadline: nobody may be kept out for longer.
+        /// The deadline of a handshake. No client may be kept out for longer.
         static let deadline = Duration.seconds(10)
 
-        @Test("that is silent or sends a byte a second keeps nobody out, and costs little")
+        @Test("that is silent or sends a byte a second keeps no other client out, and costs little")
         func crowd() async throws {
             try raiseDescriptorLimit(above: Self.count + 500)
             try await withServer("--max-connections", "128") { server in
@@ -34,7 +34,7 @@ extension ProgramSuite {
                     longest = max(longest, try visit(server))
                     peak = try peak.highest(Figures(of: server))
                 }
-                // They are all there, and go on.
+                // All of them are connected, and continue.
                 for _ in 0..<3 {
                     sendByteEach(crowd)
                     longest = max(longest, try visit(server))
@@ -51,30 +51,32 @@ extension ProgramSuite {
                 try resident.send(RawClient.request(.disconnect))
                 try await eventually("all is given back: \(before)", within: .seconds(20)) {
                     let now = try Figures(of: server)
-                    // The log's timer is one more, once it has been needed.
+                    // The log's timer adds one thread when it is first needed.
                     return now.threads <= before.threads + 1
                         && now.descriptors <= before.descriptors + 1
                         && now.memory < before.memory + 16 << 20
                 }
-                // What is told of it is a few lines.
+                // The log has only a few lines about it.
                 #expect(server.log.split(separator: "\n").count < 100)
             }
         }
 
-        @Test("that claims to send gigabytes, and takes no replies, gets no more memory than any")
+        @Test(
+            "that announces gigabytes, and reads no replies, gets no more memory than other clients"
+        )
         func claims() async throws {
             try await withServer("--size", "32M", "--max-connections", "64") { server in
                 let before = server.memory("RssAnon")
                 let part = [UInt8](repeating: 0x41, count: 1 << 20)
                 var crowd: [RawClient] = []
                 for _ in 0..<32 {
-                    // An option that is too long: it is read away.
+                    // An option that is too long: the server drains its data.
                     let option = try RawClient(unix: server.socketPath)
                     _ = try option.receive(18)
                     try option.send(
                         [0, 0, 0, 3] + Array("IHAVEOPT".utf8) + [0, 0, 0, 7, 2, 0, 0, 0])
                     try option.send(part)
-                    // A write that is too long, behind reads whose replies nobody takes.
+                    // A write that is too long, after reads whose replies the client does not read.
                     let requests = try RawClient(unix: server.socketPath)
                     try requests.enter()
                     let read = RawClient.request(.read, length: 32 << 20)
@@ -89,17 +91,17 @@ extension ProgramSuite {
                     try server.count("task") >= crowd.count
                 }
                 let cost = server.memory("RssAnon") - before
-                // docs/internals/architecture.md, "Limits": what a connection has.
+                // The memory of a connection: docs/internals/architecture.md, "Limits".
                 #expect(cost < crowd.count * 700 << 10, "\(cost) bytes")
             }
         }
 
-        /// Every other client of the crowd sends a byte of what it has to say; it may have been cut off.
+        /// Every other client of the crowd sends the next byte of its handshake. The server may have closed it.
         private func sendByteEach(_ crowd: [RawClient]) {
             for index in stride(from: 0, to: crowd.count, by: 2) { try? crowd[index].send([0]) }
         }
 
-        /// Somebody comes, reads, writes and goes; how long that takes.
+        /// Returns how long a client takes that connects, reads, writes and disconnects.
         private func visit(_ server: ServerProcess) throws -> Duration {
             let start = ContinuousClock.now
             let client = try RawClient(unix: server.socketPath)
@@ -112,7 +114,7 @@ extension ProgramSuite {
             return .now - start
         }
 
-        /// Lets this process, which is all of the crowd, have that many descriptors. setrlimit(2)
+        /// Raises the limit of descriptors of this process, which holds the whole crowd. setrlimit(2)
         private func raiseDescriptorLimit(above count: Int) throws {
             var limit = rlimit()
             unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
@@ -125,7 +127,7 @@ extension ProgramSuite {
         }
     }
 
-    /// What a process has at a moment.
+    /// The resources that a process has at a moment.
     struct Figures: CustomStringConvertible {
         var threads: Int
         var descriptors: Int
@@ -138,7 +140,7 @@ extension ProgramSuite {
             memory = server.memory("RssAnon")
         }
 
-        /// The higher of each.
+        /// Returns the maximum of each figure.
         func highest(_ other: Figures) -> Figures {
             var highest = self
             highest.threads = max(threads, other.threads)

@@ -12,7 +12,7 @@ extension ProgramSuite {
             ["top"], ["trace"], ["tls"], ["tls", "init"],
         ]
 
-        @Test("names no command that is not tried here")
+        @Test("names only commands that these tests cover")
         func all() async throws {
             for parent in [[], ["tls"]] {
                 let help = try await program(parent + ["--help"])
@@ -33,17 +33,17 @@ extension ProgramSuite {
             for line in help.split(separator: "\n") { #expect(line.count <= 80, "\(line)") }
         }
 
-        @Test("has examples that are whole commands", arguments: commands)
+        @Test("has examples that are complete commands", arguments: commands)
         func examples(command: [String]) async throws {
             let help = try await program(command + ["--help"])
             let all = help.split(separator: "\n", omittingEmptySubsequences: false)
             let lines = all.drop { $0 != "EXAMPLES" }.dropFirst().prefix { !$0.hasPrefix("USAGE") }
-            // What was too long for its line would go on at the margin.
+            // A line that is too long would continue at the margin.
             for line in lines where !line.isEmpty { #expect(line.hasPrefix("  "), "\(line)") }
             for (line, next) in zip(lines, lines.dropFirst()) {
-                // A command goes on in the next line if its line says so, and only then.
+                // A command continues on the next line only after a backslash.
                 #expect(line.hasSuffix("\\") == next.hasPrefix("      "), "\(line)\n\(next)")
-                // A gap is a line break that was lost.
+                // A gap shows that a line break is missing.
                 #expect(!line.drop { $0 == " " }.contains("   "), "\(line)")
             }
         }

@@ -1,5 +1,5 @@
-// The command lines of up, down, list, attach and detach: what is wrong with them is said in one
-// sentence, before anything is done. What they do is tested inside kernels of their own.
+// A wrong command line of up, down, list, attach or detach is rejected with one sentence, before anything is
+// done. The kernel tests test what the commands do.
 
 import Harness
 import Testing
@@ -9,7 +9,7 @@ extension ProgramSuite {
         private let program = Program.ramdiskNBD
 
         @Test(
-            "a wrong command line is refused in one sentence that names what is wrong",
+            "a wrong command line is rejected with one sentence that names what is wrong",
             arguments: WrongCommand.all)
         func wrong(line: WrongCommand) async throws {
             let ending = try await program.run(line.arguments)
@@ -25,11 +25,11 @@ extension ProgramSuite {
             let said = try await program(command, "--help")
             #expect(said.contains("EXAMPLES"))
             #expect(said.contains("ramdisk-nbd \(command)"))
-            // What one process of the program says to another is nobody else's.
+            // The option that one process of the program passes to another is not for users.
             #expect(!said.contains("--role"))
         }
 
-        @Test("without the privilege for it, up, attach and detach say what to do")
+        @Test("without the privilege that they need, up, attach and detach say what to do")
         func privileges() async throws {
             for arguments in [["up", "--size", "1M"], ["attach", "nbd://localhost:1"]] {
                 let ending = try await program.run(arguments, as: .unprivileged)
@@ -40,7 +40,7 @@ extension ProgramSuite {
             #expect(ending.isOneSentence(naming: "/dev/nbd4711"), "\(ending.errors)")
         }
 
-        @Test("what is not there cannot be taken down; nothing at all is no failure")
+        @Test("a disk that does not exist cannot be taken down")
         func nothingThere() async throws {
             let ending = try await program.run(["down", "/no/such/place"])
             #expect(ending.status == .exited(69))
@@ -49,7 +49,7 @@ extension ProgramSuite {
     }
 }
 
-/// Arguments that are wrong, and what the sentence about them has to contain.
+/// Wrong arguments, and words that the error must contain.
 struct WrongCommand: Sendable, CustomTestStringConvertible {
     let arguments: [String]
     let named: String

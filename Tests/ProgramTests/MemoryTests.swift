@@ -1,11 +1,11 @@
-// Memory: taken at the start or as it is written, and little besides.
+// Memory is allocated at the start or when it is written, and little besides.
 
 import Harness
 import Testing
 
 extension ProgramSuite {
     @Suite("Memory") struct Memory {
-        @Test("that is not there is said at once")
+        @Test("that does not suffice is reported at the start")
         func notEnough() async throws {
             let ending = try await Program.ramdiskNBD.run(
                 ["serve", "--listen", "localhost:0", "--size", "100T"])
@@ -14,7 +14,7 @@ extension ProgramSuite {
             #expect(ending.isOneSentence(naming: "not enough memory", "109951162777600 bytes"))
         }
 
-        @Test("that is not there for one of two disks is said at once")
+        @Test("that does not suffice for one of two disks is reported at the start")
         func notEnoughForAll() async throws {
             let ending = try await Program.ramdiskNBD.run(
                 [
@@ -25,7 +25,7 @@ extension ProgramSuite {
             #expect(ending.isOneSentence(naming: "not enough memory"))
         }
 
-        @Test("of a sparse disk of 1 TiB is taken as it is written")
+        @Test("of a sparse disk of 1 TiB is allocated when it is written")
         func sparse() async throws {
             try await withServer("--size", "1T", "--sparse") { server in
                 let client = try RawClient(unix: server.socketPath)
@@ -42,14 +42,14 @@ extension ProgramSuite {
             }
         }
 
-        @Test("of a disk is all there from the start")
+        @Test("of a disk is allocated at the start")
         func provisioned() async throws {
             try await withServer("--size", "24M") { server in
                 #expect(server.memory("VmRSS") >= 24 << 20)
             }
         }
 
-        @Test("beyond the disk stays small, with a client that has written all of it")
+        @Test("besides the disk stays small after a client has written all of it")
         func beyondTheDisk() async throws {
             try await withServer("--size", "40M") { server in
                 let client = try RawClient(unix: server.socketPath)

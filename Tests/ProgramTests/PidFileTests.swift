@@ -1,4 +1,4 @@
-// The pid file: there while the server is ready, gone after.
+// The pid file exists while the server is ready.
 
 import Foundation
 import Glibc
@@ -8,7 +8,7 @@ import Testing
 extension ProgramSuite {
     @Suite("The pid file") struct PidFile {
         @Test(
-            "has the process's number while it serves, and is gone after",
+            "contains the pid of the server while it serves, and is removed at its end",
             arguments: [SIGTERM, SIGINT])
         func content(signal: Int32) async throws {
             let directory = try TemporaryDirectory()
@@ -32,7 +32,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "does not go through a symbolic link, nor replace what is not a file",
+            "neither follows a symbolic link nor replaces anything but a file",
             arguments: ["ln -s victim pid", "mkdir pid", "mkfifo pid"])
         func notFile(command: String) async throws {
             let directory = try TemporaryDirectory()
@@ -49,12 +49,12 @@ extension ProgramSuite {
             #expect(text(of: victim) == "precious")
         }
 
-        @Test("is there whole or not at all: it takes the place of the old one in one step")
+        @Test("replaces the old file atomically")
         func replaced() async throws {
             let directory = try TemporaryDirectory()
             let (path, other) = (directory.file("pid"), directory.file("other"))
             try Data("4711\n".utf8).write(to: URL(filePath: path))
-            // Another name of the old file shows whether it was written into.
+            // A hard link to the old file shows whether the server wrote into it.
             #expect(unsafe link(path, other) == 0)
             try await withServer("--pid-file", path) { server in
                 #expect(text(of: path) == "\(server.pid)\n")
@@ -64,7 +64,8 @@ extension ProgramSuite {
             }
         }
 
-        @Test("that cannot be written is named, and the socket that was made before is gone")
+        @Test(
+            "that cannot be written is named, and the socket that was created before it is removed")
         func notWritable() async throws {
             let directory = try TemporaryDirectory()
             let ending = try await Program.ramdiskNBD.run(
@@ -78,7 +79,7 @@ extension ProgramSuite {
             #expect(!exists(directory.file("socket")))
         }
 
-        @Test("is gone when a second signal has ended the server at once")
+        @Test("is removed when a second signal ends the server at once")
         func secondSignal() async throws {
             let directory = try TemporaryDirectory()
             let path = directory.file("pid")

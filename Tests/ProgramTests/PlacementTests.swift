@@ -1,4 +1,4 @@
-// Processors, huge pages, and memory that stays: what is asked of the machine.
+// Processors, huge pages and locked memory.
 
 import Foundation
 import Glibc
@@ -21,7 +21,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("that has no such processor is not told to use it")
+        @Test("without the listed processor is an error")
         func noProcessor() async throws {
             let ending = try await Program.ramdiskNBD.run(
                 ["serve", "--listen", "localhost:0", "--cpu-list", "1023"])
@@ -81,19 +81,19 @@ extension ProgramSuite {
                     try client.write(data, at: offset)
                     _ = try client.read(at: offset, count: data.count)
                 }
-                // Who runs the tests may be a root without CAP_SYS_RESOURCE.
+                // The tests may run as root without CAP_SYS_RESOURCE.
                 let score = text(of: "/proc/\(server.pid)/oom_score_adj")
                 #expect(score == (try mayKeepAlive(server) ? "-1000\n" : "0\n"))
                 #expect(server.memory("VmLck") > 40 << 20)
                 let beyond = server.memory("VmRSS") - 40 << 20
                 print("resident memory beyond the disk, protected: \(beyond >> 10) KiB")
-                // More than without: all of the program is in memory then, used or not, some 20 MiB.
+                // More than without --swap: then all of the program is in memory, some 20 MiB.
                 #expect(beyond < (Program.isReleaseBuild ? 48 << 20 : 96 << 20))
             }
         }
 
         @Test(
-            "without memory is no reason to hurry for clients that have shown nothing",
+            "without memory gives real-time priority only to clients that have finished the handshake",
             .enabled(if: geteuid() == 0))
         func silentClients() async throws {
             try await withServer("--size", "4M", "--swap") { server in
@@ -106,7 +106,7 @@ extension ProgramSuite {
                     }
                 }
                 try await eventually("both have threads") { try policies().count == 2 }
-                // The other's is 2, SCHED_RR, if the server may ask for it.
+                // The policy of the other one is 2, SCHED_RR, if the server may set it.
                 let ordinary = try policies().filter { $0 == 0 }
                 #expect(ordinary.count == (try mayHurry(server) ? 1 : 2))
                 extendLifetime(silent)
@@ -167,9 +167,9 @@ extension ProgramSuite {
     }
 }
 
-/// Huge pages that are reserved for a test, and a hugetlbfs, as long as it lives.
+/// Huge pages that are reserved for a test, and a mounted hugetlbfs, until this object is released.
 final class HugePagePool: Sendable {
-    /// Where the hugetlbfs is mounted.
+    /// The mount point of the hugetlbfs.
     let directory: String
     private let mountPoint: TemporaryDirectory
     private let before: String

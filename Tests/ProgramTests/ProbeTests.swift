@@ -6,7 +6,7 @@ import Testing
 
 extension ProgramSuite {
     @Suite("Probes") struct Probes {
-        @Test("are noted in the binary, with their arguments")
+        @Test("are listed in the binary, with their arguments")
         func notes() async throws {
             let notes = try await Program("readelf", package: "binutils")(
                 "--notes", Program.ramdiskNBD.name)
@@ -25,7 +25,7 @@ extension ProgramSuite {
             #expect(arguments == expected, "built without systemtap-sdt-dev?")
         }
 
-        @Test("tell a tracer of every request, where the kernel lets one in")
+        @Test("report every request to a tracer, where the kernel permits one")
         func traced() async throws {
             let bpftrace = Program("bpftrace", package: "bpftrace")
             try await withServer("--size", "1M") { server in
@@ -51,7 +51,7 @@ extension ProgramSuite {
                     print("skipped: this kernel lets bpftrace see no probes: \(reason)")
                     return
                 }
-                // Attached is a moment after ready.
+                // The tracer is attached a moment after it is ready.
                 try await Task.sleep(for: .milliseconds(500))
                 let client = try RawClient(unix: server.socketPath)
                 try client.enter()

@@ -1,5 +1,5 @@
 import Testing
 
-/// Servers come and go quickly, and a machine may be small: one test at a time.
+/// One test at a time, since a machine may be small and each test starts servers.
 @Suite("The program as a process", .serialized, .timeLimit(.minutes(1)))
 enum ProgramSuite {}

@@ -8,7 +8,7 @@ import Testing
 extension ProgramSuite {
     @Suite("A test that drops privileges") struct Reachability {
         @Test(
-            "runs a program also below a folder that only root may enter",
+            "runs a program even below a directory that only root may enter",
             .enabled(if: geteuid() == 0))
         func closedFolder() async throws {
             let directory = try TemporaryDirectory()

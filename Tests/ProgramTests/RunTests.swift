@@ -6,7 +6,7 @@ import Harness
 import Testing
 
 extension ProgramSuite {
-    @Suite("A command with a disk of its own") struct RunCommand {
+    @Suite("A command with a temporary disk") struct RunCommand {
         private let program = Program.ramdiskNBD
 
         @Test("finds the disk by each of the names that it is given, in a directory of its own")
@@ -22,7 +22,7 @@ extension ProgramSuite {
             #expect(!exists(String(lines[2])))
         }
 
-        @Test("has a directory where TMPDIR says, unless that is too long for a socket")
+        @Test("has its directory in TMPDIR, unless that path is too long for a socket")
         func directory() async throws {
             let directory = try TemporaryDirectory()
             let long = directory.file(String(repeating: "x", count: 90))
@@ -36,7 +36,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "decides how it all ends",
+            "determines the exit status",
             arguments: [
                 ("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -KILL $$", 128 + SIGKILL),
                 ("kill -TERM $$", 128 + SIGTERM),
@@ -48,7 +48,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "that cannot be started is told as by a shell",
+            "that cannot be started has the exit status that a shell gives it",
             arguments: [("/nowhere/to/be/found", 127), ("no-such-command", 127), ("/etc", 126)]
                 as [(String, Int32)])
         func notFound(command: String, status: Int32) async throws {
@@ -62,7 +62,7 @@ extension ProgramSuite {
             #expect(left.isEmpty)
         }
 
-        @Test("has our standard streams, and arguments that look like options")
+        @Test("has the standard streams of `run`, and may have arguments that look like options")
         func streams() async throws {
             let ending = try await Program("sh", package: "dash").run([
                 "-c", #"echo in | "$0" run -- sh -c 'cat; echo err >&2; echo "$@"' sh --size 1 --"#,
@@ -74,7 +74,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "gets the signals that we get, and has the last word",
+            "gets the signals that `run` gets, and determines the exit status",
             arguments: ["TERM", "INT", "HUP"])
         func signals(name: String) async throws {
             let directory = try TemporaryDirectory()
@@ -92,7 +92,7 @@ extension ProgramSuite {
             #expect(ending.output == "9\n", "\(ending.errors)")
         }
 
-        @Test("that does nothing about a signal is ended by it")
+        @Test("that does not handle a signal is ended by it")
         func signalled() async throws {
             let directory = try TemporaryDirectory()
             let ending = try await Program("bash", package: "bash").run([

@@ -1,4 +1,4 @@
-// What the program says when it cannot go on.
+// The error with which the program ends.
 
 import Harness
 
@@ -6,7 +6,7 @@ extension Program.Ending {
     /// The last line on standard error; log lines may come before it.
     var lastLine: String { errors.split(separator: "\n").last.map(String.init) ?? "" }
 
-    /// Whether standard error is one line, of the program's own, with all of these in it.
+    /// Whether standard error is one line of the program's own that contains all of these texts.
     func isOneSentence(naming things: String...) -> Bool {
         errors.split(separator: "\n").count == 1 && errors.hasPrefix("ramdisk-nbd: error: ")
             && things.allSatisfy { errors.contains($0) }

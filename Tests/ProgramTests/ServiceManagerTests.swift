@@ -1,4 +1,4 @@
-// Started by a service manager: sockets that are passed, and news that it is told.
+// Sockets that a service manager passes, and notifications that it gets.
 
 import Foundation
 import Glibc
@@ -7,7 +7,7 @@ import Testing
 
 extension ProgramSuite {
     @Suite("Started by a service manager") struct ServiceManager {
-        @Test("serves on all sockets that it is passed, beside its own, and leaves their files")
+        @Test("serves on all sockets that it is passed, besides its own, and leaves their files")
         func passed() async throws {
             let directory = try TemporaryDirectory()
             let paths = [directory.file("one"), directory.file("two")]
@@ -28,7 +28,7 @@ extension ProgramSuite {
             #expect(exists(paths[1]))
         }
 
-        @Test("listens nowhere else if it is not told to")
+        @Test("listens on no other address without an option")
         func alone() async throws {
             let directory = try TemporaryDirectory()
             let path = directory.file("passed")
@@ -42,12 +42,12 @@ extension ProgramSuite {
             #expect(try notify.next() == "READY=1")
             try RawClient(unix: path).enter()
             server.cancel()
-            // It was ended by a signal, in order, and has printed no address.
+            // A signal has stopped it gracefully, and it has printed no address.
             if let ending = try? await server.value { #expect(ending.output.isEmpty) }
             #expect(exists(path))
         }
 
-        @Test("serves clients that came before it did")
+        @Test("serves clients that connected before it started")
         func early() async throws {
             let directory = try TemporaryDirectory()
             let path = directory.file("early")
@@ -57,9 +57,9 @@ extension ProgramSuite {
                     ["-l", path, Program.ramdiskNBD.name, "serve", "--size", "4K"],
                     within: .seconds(20))
             }
-            // The file is there a moment before somebody listens.
+            // The file exists a moment before the socket listens.
             var client: RawClient?
-            try await eventually("somebody listens") {
+            try await eventually("the server listens") {
                 client = try? RawClient(unix: path)
                 return client != nil
             }
@@ -68,7 +68,7 @@ extension ProgramSuite {
             _ = try? await running.value
         }
 
-        @Test("leaves sockets alone that were passed to another process")
+        @Test("ignores sockets that were passed to another process")
         func notOurs() async throws {
             let directory = try TemporaryDirectory()
             let path = directory.file("passed")
@@ -78,7 +78,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("can be passed a socket outside of the file system")
+        @Test("can be passed an abstract socket")
         func abstract() async throws {
             let name = "@ramdisk-nbd-\(UInt64.random(in: 0...(.max)))"
             try await withServer(
@@ -89,7 +89,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "says in one sentence that what it is passed does not listen",
+            "rejects a passed socket that does not listen, with one sentence",
             arguments: [("1", "descriptor 3"), ("x", "LISTEN_FDS"), ("-1", "LISTEN_FDS")])
         func wrong(count: String, named: String) async throws {
             let ending = try await Program("sh", package: "dash").run(
@@ -101,7 +101,7 @@ extension ProgramSuite {
             #expect(ending.lastLine.contains(named))
         }
 
-        @Test("tells when it is ready and when it stops", arguments: [false, true])
+        @Test("notifies when it is ready and when it stops", arguments: [false, true])
         func notified(isAbstract: Bool) async throws {
             let directory = try TemporaryDirectory()
             let name =
@@ -118,7 +118,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("does not mind a service manager that is gone")
+        @Test("ignores that the service manager has disappeared")
         func nobodyToNotify() async throws {
             try await withServer(
                 start: .init(shell: #"export NOTIFY_SOCKET=/nowhere; exec "$@""#)
@@ -127,12 +127,12 @@ extension ProgramSuite {
             }
         }
 
-        @Test("has units that systemd understands")
+        @Test("has units that systemd accepts")
         func units() async throws {
             let units = URL(filePath: #filePath).deletingLastPathComponent()
                 .appending(path: "../../contrib/systemd").standardized.path
             let directory = try TemporaryDirectory()
-            // The program is not installed where the unit looks for it.
+            // The program is not installed at the path in the unit.
             let names = ["ramdisk-nbd.socket", "ramdisk-nbd.service", "ramdisk-nbd-up.service"]
             for name in names {
                 let unit = text(of: "\(units)/\(name)").replacing(
@@ -149,7 +149,7 @@ extension ProgramSuite {
     }
 }
 
-/// The socket on which a service manager is told. sd_notify(3)
+/// The notification socket of a service manager. sd_notify(3)
 private final class NotifyReceiver: Sendable {
     private let descriptor: Int32
 
@@ -178,7 +178,7 @@ private final class NotifyReceiver: Sendable {
 
     deinit { close(descriptor) }
 
-    /// The next message.
+    /// Receives the next message.
     func next() throws -> String {
         var bytes = [UInt8](repeating: 0, count: 4096)
         let count = unsafe recv(descriptor, &bytes, bytes.count, 0)

@@ -1,4 +1,4 @@
-// Signals: stop, stop at once, tell figures.
+// Signals that stop the server, stop it at once, or have it log its memory.
 
 import Glibc
 import Harness
@@ -6,7 +6,7 @@ import Testing
 
 extension ProgramSuite {
     @Suite("A signal") struct Signals {
-        @Test("to stop ends an idle server well", arguments: [SIGTERM, SIGINT, SIGHUP])
+        @Test("stops an idle server with status 0", arguments: [SIGTERM, SIGINT, SIGHUP])
         func idle(signal: Int32) async throws {
             try await withServer { server in
                 try await server.end(with: signal)
@@ -14,7 +14,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("of a terminal that goes away is nothing to a server under nohup")
+        @Test("of a terminal that disappears does not stop a server under nohup")
         func ignored() async throws {
             let start = ServerStart(shell: "trap '' HUP; exec \"$@\"")
             try await withServer(start: start) { server in
@@ -26,7 +26,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "to stop ends a server with clients in every phase well",
+            "stops a server with clients in every phase, with status 0",
             arguments: [SIGTERM, SIGINT])
         func clients(signal: Int32) async throws {
             try await withServer("--listen", "localhost:0") { server in
@@ -46,7 +46,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("to stop cuts a client that does not read its replies, after a while")
+        @Test("closes a client that does not read its replies, after a while")
         func stuck() async throws {
             try await withServer { server in
                 let stuck = try await StuckClient(server)
@@ -55,7 +55,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("a second time ends the server at once", arguments: [SIGTERM, SIGINT])
+        @Test("received twice ends the server at once", arguments: [SIGTERM, SIGINT])
         func second(signal: Int32) async throws {
             try await withServer(start: .init(ending: .exited(128 + signal))) { server in
                 let stuck = try await StuckClient(server)
@@ -67,7 +67,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("right after the first leaves no file behind either")
+        @Test("received twice in a row leaves no file behind")
         func atOnce() async throws {
             let directory = try TemporaryDirectory()
             for _ in 0..<10 {
@@ -86,10 +86,10 @@ extension ProgramSuite {
             }
         }
 
-        @Test("that ends the start tells so with its status", arguments: [SIGTERM, SIGINT])
+        @Test("that ends the start sets the exit status", arguments: [SIGTERM, SIGINT])
         func interruptedStart(signal: Int32) async throws {
             let directory = try TemporaryDirectory()
-            // Reading the keys waits for somebody who writes into the pipe.
+            // Reading the keys waits for a writer of the pipe.
             let ending = try await Program("sh", package: "dash").run(
                 [
                     "-c",
@@ -104,7 +104,7 @@ extension ProgramSuite {
             #expect(ending.status == .exited(128 + signal))
         }
 
-        @Test("for figures logs what each disk takes up")
+        @Test("SIGUSR1 logs the memory that each disk uses")
         func figures() async throws {
             try await withServer(
                 "--export", "one=8M", "--export", "two=1M", "--sparse"
@@ -121,7 +121,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("for figures tells that a disk that is not sparse takes up all it has")
+        @Test("SIGUSR1 logs that a disk that is not sparse uses all of its memory")
         func figuresProvisioned() async throws {
             try await withServer("--size", "8M") { server in
                 server.signal(SIGUSR1)

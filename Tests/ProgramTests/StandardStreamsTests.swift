@@ -44,7 +44,7 @@ extension ProgramSuite {
             #expect(output == "served\n")
         }
 
-        @Test("a client that asks for it by socket activation is told to leave --stdio out")
+        @Test("a client that uses socket activation is told to leave out --stdio")
         func activated() async throws {
             let ending = try await nbdinfo.run([
                 "--size", "--", "[", program.name, "serve", "--stdio", "]",
@@ -55,7 +55,7 @@ extension ProgramSuite {
             #expect(size.hasSuffix("41943040\n"))
         }
 
-        @Test("a client with two pipes is served, and the server ends well when it is done")
+        @Test("a client with two pipes is served, and the server ends with status 0 after it")
         func pipes() async throws {
             let output = try await python(
                 "-c", Self.script, program.name,
@@ -69,7 +69,7 @@ extension ProgramSuite {
             #expect(output == "served\n")
         }
 
-        @Test("a client that ends its pipe in the middle of a message ends the server")
+        @Test("a client that closes its pipe in the middle of a message ends the server")
         func brokenPipe() async throws {
             try await python(
                 "-c", Self.script, program.name,
@@ -96,7 +96,7 @@ extension ProgramSuite {
                 """)
         }
 
-        @Test("nothing but NBD reaches a client that has standard error too, as inetd does it")
+        @Test("only NBD reaches a client that is also standard error, as with inetd")
         func inetd() async throws {
             let output = try await python(
                 "-c", Self.script, program.name,
@@ -111,7 +111,7 @@ extension ProgramSuite {
             #expect(output == "served\n")
         }
 
-        @Test("a signal ends the server in order")
+        @Test("a signal stops the server gracefully")
         func stopped() async throws {
             try await python(
                 "-c", Self.script, program.name,
@@ -124,7 +124,7 @@ extension ProgramSuite {
                 """)
         }
 
-        @Test("a person is told that this is no place for one")
+        @Test("a terminal is rejected with a sentence")
         func terminal() async throws {
             let ending = try await Program("script", package: "bsdutils").run([
                 "-qec", "\(program.name) serve --stdio", "/dev/null",
@@ -133,7 +133,7 @@ extension ProgramSuite {
             #expect(ending.output.contains("is a terminal"))
         }
 
-        /// A client in a few lines, over any two descriptors, and the lines that use it.
+        /// A small client in Python over any two descriptors, followed by the lines that use it.
         private static let script = """
             import os, socket, struct, subprocess, sys
             def start(**streams):

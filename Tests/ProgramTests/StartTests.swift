@@ -1,4 +1,4 @@
-// The start: quick, and whatever is missing around the process.
+// The start: its duration, and a process without standard streams, memory or space.
 
 import Glibc
 import Harness
@@ -6,18 +6,18 @@ import Testing
 
 extension ProgramSuite {
     @Suite("The start") struct Start {
-        @Test("is over quickly")
+        @Test("takes little time")
         func duration() async throws {
             var best = Duration.seconds(60)
             for _ in 0..<5 {
                 best = try await min(best, withServer { $0.startDuration })
             }
             print("from start to ready, 40 MiB: \(best)")
-            // The aim is 50 ms for a release build. The test's own looking, and a busy machine, add.
+            // The aim is 50 ms for a release build. The test's polling and a busy machine add to that.
             #expect(best < .milliseconds(Program.isReleaseBuild ? 250 : 1000))
         }
 
-        @Test("does without standard streams", arguments: [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+        @Test("needs no standard streams", arguments: [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
         func closedStreams(_ closed: String) async throws {
             let start = ServerStart(shell: #"exec "$@" \#(closed)"#, isSilent: closed.contains(">"))
             try await withServer("--size", "1M", "--log-level", "trace", start: start) { server in
@@ -31,7 +31,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("that nobody can be told where it serves is in the log")
+        @Test("logs that it cannot print its addresses")
         func fullStandardOutput() async throws {
             let start = ServerStart(shell: #"exec "$@" > /dev/full"#, isSilent: true)
             try await withServer(start: start) { server in
@@ -42,7 +42,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("warns of memory that cannot be locked only where that is wanted")
+        @Test("warns of memory that cannot be locked only if locking was requested")
         func unlocked() async throws {
             let script = """
                 ulimit -l 8192
@@ -69,7 +69,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("that fails is told of in one sentence, whatever there was to warn of")
+        @Test("that fails prints one sentence, and no warnings")
         func failing() async throws {
             let ending = try await Program.ramdiskNBD.run(
                 [
@@ -80,7 +80,7 @@ extension ProgramSuite {
             #expect(ending.isOneSentence(naming: "/nowhere/pid"), "\(ending.errors)")
         }
 
-        @Test("does without room for what it prints and logs")
+        @Test("needs no space for its output and its log")
         func fullOutput() async throws {
             let start = ServerStart(
                 shell: #"exec "$@" > /dev/full 2> /dev/full"#, isSilent: true)
@@ -107,7 +107,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("takes a name for every disk, and the first answers to none")
+        @Test("names every disk, and the first is also the one without a name")
         func exports() async throws {
             try await withServer(
                 "--export", "one=1M", "--export", "two", "--size", "2M", "--export", "a=b",

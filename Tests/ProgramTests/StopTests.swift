@@ -1,4 +1,4 @@
-// What becomes of requests when the server is stopped.
+// Requests and connections when the server is stopped.
 
 import Glibc
 import Harness
@@ -6,7 +6,9 @@ import Testing
 
 extension ProgramSuite {
     @Suite("A server that is stopped") struct Stop {
-        @Test("finishes what it has received, and answers the rest that it is shutting down")
+        @Test(
+            "finishes the requests that it has received, and replies to later ones that it is shutting down"
+        )
         func inFlight() async throws {
             try await withServer("--size", "8M") { server in
                 let stuck = try await StuckClient(server)
@@ -19,7 +21,7 @@ extension ProgramSuite {
                 }
                 try stuck.ask(requests.flatMap { $0 })
                 server.signal(SIGTERM)
-                // From here on it is certain that it knows.
+                // From here on the server is certain to know that it stops.
                 try await eventually("its socket is gone") { !exists(server.socketPath) }
                 let client = try stuck.catchUp()
                 for cookie in late {
@@ -32,7 +34,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("takes nobody in any more, though it has not ended yet")
+        @Test("accepts no new client, though it has not ended yet")
         func newClients() async throws {
             try await withServer("--listen", "localhost:0") { server in
                 let port = try #require(server.ports.first)
@@ -48,7 +50,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("leaves its port free for the next at once")
+        @Test("leaves its port free for the next server at once")
         func portIsFree() async throws {
             let port = try await withServer(start: .init(.tcp)) { server in
                 let port = try #require(server.ports.first)

@@ -1,14 +1,14 @@
 import Harness
 
-/// A connection whose replies nobody reads.
+/// A connection whose client does not read its replies.
 struct StuckClient {
     private let client: RawClient
 
-    /// Requests in flight, and what each asks for, in bytes: together far more than a socket holds.
+    /// The number of requests in flight, and the bytes that each reads: together far more than a socket holds.
     static let requestCount = 8
     static let requestLength = 4 << 20
 
-    /// Connects, and comes back when the server is sending.
+    /// Connects, and returns when the server is sending.
     init(_ server: ServerProcess) async throws {
         client = try RawClient(unix: server.socketPath)
         try client.enter()
@@ -17,15 +17,15 @@ struct StuckClient {
             RawClient.request(.read, cookie: UInt64($0), length: length)
         }
         try client.send(requests.flatMap { $0 })
-        // The first bytes: the server has the requests. The rest stays where it is.
+        // The first bytes show that the server has the requests. The rest stays in the socket.
         let first = try client.receiveReply()
         guard first == .init(error: 0, cookie: 0) else { throw TestError("the first read failed") }
     }
 
-    /// Sends more requests, which the server does not look at while it is sending.
+    /// Sends more requests, which the server does not receive while it is sending.
     func ask(_ requests: [UInt8]) throws { try client.send(requests) }
 
-    /// Reads what was not read: the rest of the first reply, and the others.
+    /// Reads the rest of the first reply, and all others.
     func catchUp() throws -> RawClient {
         _ = try client.receive(Self.requestLength)
         for cookie in 1..<Self.requestCount {

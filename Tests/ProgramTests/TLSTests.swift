@@ -1,4 +1,4 @@
-// Encryption as the program's options have it, and `tls init`.
+// The options for encryption, and `tls init`.
 
 import Foundation
 import Harness
@@ -23,7 +23,9 @@ extension ProgramSuite {
 
         // MARK: - tls init
 
-        @Test("certificates are made once, in files of the right names, and secrets are secret")
+        @Test(
+            "certificates are written once, to files with the right names, and only the user can read secrets"
+        )
         func makesCertificates() async throws {
             let directory = try TemporaryDirectory()
             let pki = directory.file("pki")
@@ -43,7 +45,7 @@ extension ProgramSuite {
             #expect(text(of: "\(pki)/ca-key.pem") == before)
         }
 
-        @Test("they are what others take for good, for every name that was asked for")
+        @Test("other programs accept them, for every requested name")
         func goodCertificates() async throws {
             let directory = try TemporaryDirectory()
             let pki = directory.file("pki")
@@ -54,7 +56,7 @@ extension ProgramSuite {
                     "\(pki)/server-cert.pem", "--verify-hostname", host, "--verify-purpose",
                     "1.3.6.1.5.5.7.3.1")
             }
-            // Older versions of qemu demand it of every certificate, whatever its key is.
+            // Older versions of qemu require it of every certificate, whatever its key is.
             for part in ["server", "client"] {
                 let shown = try await certtool("-i", "--infile", "\(pki)/\(part)-cert.pem")
                 #expect(shown.contains("Digital signature."))
@@ -66,7 +68,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("a key is made for a name, and never over another")
+        @Test("a key is made for a name, and no file is overwritten")
         func makesKey() async throws {
             let directory = try TemporaryDirectory()
             let file = directory.file("keys/keys.psk")
@@ -80,7 +82,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "what it cannot make is refused",
+            "options that it cannot satisfy are rejected",
             arguments: [
                 ["--host", "a b"], ["--host", ""], ["--user", "a:b"], ["--user", ""],
                 ["--days", "0"], ["--psk", "--host", "x"],
@@ -94,7 +96,7 @@ extension ProgramSuite {
 
         // MARK: - Serving
 
-        @Test("the addresses that are printed are encrypted ones")
+        @Test("the printed addresses require encryption")
         func addresses() async throws {
             let directory = try await certificates()
             try await withServer(
@@ -106,7 +108,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("with certificates, who does not encrypt is not served")
+        @Test("with certificates, a client that does not encrypt is rejected")
         func required() async throws {
             let directory = try await certificates()
             try await withServer("--tls-certificates", directory.file("pki")) { server in
@@ -123,7 +125,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("who does not encrypt is served if that is allowed")
+        @Test("a client that does not encrypt is served if that is allowed")
         func optional() async throws {
             let directory = try await certificates()
             try await withServer(
@@ -135,7 +137,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("a key that others can read is warned of")
+        @Test("a key that other users can read causes a warning")
         func readableKey() async throws {
             let directory = try await certificates()
             let key = directory.file("pki/server-key.pem")
@@ -150,7 +152,7 @@ extension ProgramSuite {
         // MARK: - Mistakes
 
         @Test(
-            "options that want credentials say so when there are none",
+            "options that need credentials are rejected without any",
             arguments: [
                 ["--tls", "on"], ["--tls", "require"], ["--tls-verify-peer"],
                 ["--tls-allow-dn", "CN=alice"],
@@ -163,7 +165,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "an option that would have no effect is refused: its user would rely on it",
+            "an option that would have no effect is rejected: its user would rely on it",
             arguments: [
                 (["--tls", "on", "--tls-verify-peer"], "--tls-verify-peer"),
                 (["--tls", "on", "--tls-allow-dn", "CN=alice"], "--tls-allow-dn"),
@@ -177,7 +179,7 @@ extension ProgramSuite {
             #expect(ending.errors.contains("Error: \(named)"), "\(ending.errors)")
         }
 
-        @Test("a file that is missing, or no credential, is named, and what is wrong with it")
+        @Test("a file that is missing, or not a credential, is named with the reason")
         func badFiles() async throws {
             let directory = try await certificates()
             let pki = directory.file("pki")
@@ -192,7 +194,7 @@ extension ProgramSuite {
             try await expectRefusal(["--tls-certificates", pki], "\(pki)/server-key.pem")
         }
 
-        @Test("without a CA there is nobody to verify clients by")
+        @Test("verifying clients needs a CA")
         func noAuthority() async throws {
             let directory = try await certificates()
             let pki = directory.file("pki")
@@ -201,7 +203,7 @@ extension ProgramSuite {
                 ["--tls-certificates", pki, "--tls-verify-peer"], "\(pki)/ca-cert.pem")
         }
 
-        @Test("a certificate that is over, or not yet, is not served with")
+        @Test("a certificate that has expired, or is not yet valid, is rejected")
         func dates() async throws {
             let directory = try await certificates()
             let pki = directory.file("pki")
@@ -226,7 +228,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("a key that the user may not read is named")
+        @Test("a key that the user cannot read is named")
         func unreadable() async throws {
             let directory = try await certificates()
             let pki = directory.file("pki")

@@ -9,7 +9,7 @@ extension ProgramSuite {
     @Suite("A Unix socket") struct UnixSocket {
         private let program = Program.ramdiskNBD
 
-        @Test("is there while the server runs, and gone after")
+        @Test("exists while the server runs, and is removed at its end")
         func removed() async throws {
             let directory = try TemporaryDirectory()
             let path = directory.file("socket")
@@ -36,7 +36,7 @@ extension ProgramSuite {
             #expect(!exists(path))
         }
 
-        @Test("on which a server answers is refused, and that server serves on")
+        @Test("on which a server listens is rejected, and that server is not disturbed")
         func live() async throws {
             try await withServer { server in
                 let ending = try await program.run(
@@ -47,7 +47,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("does not replace a file that is no socket")
+        @Test("does not replace a file that is not a socket")
         func regularFile() async throws {
             let directory = try TemporaryDirectory()
             let path = try directory.randomFile("precious", bytes: 100)
@@ -59,7 +59,7 @@ extension ProgramSuite {
             #expect(after == before)
         }
 
-        @Test("that another server has put in its place stays")
+        @Test("that another server has created in its place stays")
         func replaced() async throws {
             let directory = try TemporaryDirectory()
             let path = directory.file("socket")
@@ -74,7 +74,7 @@ extension ProgramSuite {
             #expect(!exists(path))
         }
 
-        @Test("can have the longest path that the kernel takes")
+        @Test("can have the longest path that the kernel accepts")
         func longestPath() async throws {
             let directory = try TemporaryDirectory()
             let stem = directory.file("")
@@ -84,7 +84,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("in a directory that is not there is named")
+        @Test("in a directory that does not exist is named")
         func noDirectory() async throws {
             let ending = try await program.run(
                 ["serve", "--unix", "/nowhere/socket"])
@@ -92,7 +92,7 @@ extension ProgramSuite {
             #expect(ending.isOneSentence(naming: "/nowhere/socket"))
         }
 
-        @Test("in a directory that the user may not write is named")
+        @Test("in a directory that the user cannot write to is named")
         func notPermitted() async throws {
             let directory = try TemporaryDirectory()
             unsafe chmod(directory.path, 0o555)
@@ -105,7 +105,7 @@ extension ProgramSuite {
             #expect(ending.lastLine.contains("permission denied"))
         }
 
-        @Test("that was made is gone again when a later address cannot be had")
+        @Test("is removed when the server cannot open a later address")
         func unwound() async throws {
             let directory = try TemporaryDirectory()
             let first = directory.file("first")

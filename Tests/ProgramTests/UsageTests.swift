@@ -1,4 +1,4 @@
-// The command line: what is wrong with it is said in one sentence.
+// A wrong command line is rejected with one sentence.
 
 import Harness
 import Testing
@@ -8,7 +8,7 @@ extension ProgramSuite {
         private let program = Program.ramdiskNBD
 
         @Test(
-            "that is wrong is refused in one sentence that names what is wrong",
+            "that is wrong is rejected with one sentence that names what is wrong",
             arguments: WrongLine.all)
         func wrong(line: WrongLine) async throws {
             let ending = try await program.run(line.arguments)
@@ -53,7 +53,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "with a misspelt command is answered with the command that was meant",
+            "with a misspelt command gets a hint at a command with a similar name",
             arguments: [
                 ("serv", "\"serve\""), ("stat", "\"stats\""), ("tpo", "\"top\""), ("x", "--help"),
             ])
@@ -64,7 +64,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "whose output gets nowhere fails",
+            "whose output cannot be written fails",
             arguments: [["--help"], ["--version"], ["serve", "--help"], ["list"]])
         func fullOutput(arguments: [String]) async throws {
             let ending = try await Program("sh", package: "dash").run(
@@ -73,7 +73,7 @@ extension ProgramSuite {
             #expect(ending.isOneSentence(naming: "standard output"), "\(ending.errors)")
         }
 
-        @Test("has in the help of a command only what goes with it")
+        @Test("has in the help of a command only its own options")
         func ownOptions() async throws {
             let up = try await program("up", "--help")
             #expect(!up.contains("--export"))
@@ -97,7 +97,7 @@ extension ProgramSuite {
             try await Program("bash", package: "bash")("-n", "-c", script)
         }
 
-        @Test("without a subcommand shows what there is")
+        @Test("without a subcommand lists the commands")
         func nothing() async throws {
             let said = try await program([])
             #expect(said.contains("SUBCOMMANDS"))
@@ -105,7 +105,7 @@ extension ProgramSuite {
     }
 }
 
-/// Arguments that are wrong, and what the sentence about them has to contain.
+/// Wrong arguments, and words that the error must contain.
 struct WrongLine: Sendable, CustomTestStringConvertible {
     let arguments: [String]
     let named: String

@@ -15,7 +15,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "a server that is not there fails with a sentence that names its socket",
+            "a server that does not exist fails with a sentence that names its socket",
             arguments: ["top", "trace"])
         func noServer(command: String) async throws {
             let ending = try await program.run([command, "--control", control])
@@ -25,7 +25,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "what a server does not have fails with a sentence that says what it has",
+            "an export or connection that does not exist fails with a sentence that lists those that do",
             arguments: [
                 (["--export", "nosuch"], "\"vm\", \"db\""),
                 (["--connection", "999"], "the server has 1"),
@@ -43,14 +43,16 @@ extension ProgramSuite {
             }
         }
 
-        @Test("what is not a socket is named as such", arguments: ["stats", "top", "trace"])
+        @Test(
+            "a file that is not a socket fails with a sentence that says so",
+            arguments: ["stats", "top", "trace"])
         func noSocket(command: String) async throws {
             let ending = try await program.run([command, "--control", "/etc/passwd"])
             #expect(ending.status == .exited(64))
             #expect(ending.isOneSentence(naming: "/etc/passwd is not a socket"), "\(ending.errors)")
         }
 
-        @Test("from a dumb terminal gives lines, without codes")
+        @Test("on a dumb terminal prints lines without control codes")
         func dumb() async throws {
             try await withServer("--control", control) { _ in
                 let line =
@@ -77,7 +79,7 @@ extension ProgramSuite {
             #expect(ending.errors.contains(named))
         }
 
-        @Test("once prints one picture, without codes where there is no terminal")
+        @Test("once prints one screen, without control codes if there is no terminal")
         func once() async throws {
             try await withServer("--control", control) { server in
                 let said = try await program(
@@ -89,7 +91,7 @@ extension ProgramSuite {
         }
 
         @Test(
-            "gives the terminal back as it was, after a signal too",
+            "restores the terminal, also after a signal",
             arguments: ["INT", "TERM", "HUP"])
         func terminal(signal: String) async throws {
             try await withServer("--control", control) { _ in
@@ -109,11 +111,11 @@ extension ProgramSuite {
             }
         }
 
-        @Test("a server that goes away ends with a sentence on a terminal that is as it was")
+        @Test("a server that stops ends with a sentence, and restores the terminal")
         func gone() async throws {
             try await withServer("--control", control) { server in
-                // Where its input has ended, script(1) types Ctrl-D, which is a key that ends `top`. A FIFO that is
-                // open for writing too has no end.
+                // At the end of its input, script(1) sends Ctrl-D, which ends `top`. A FIFO that is also open for
+                // writing has no end.
                 async let said = Program("sh", package: "dash").run([
                     "-c", "mkfifo \"$1\" && exec script -qec \"$2\" \"$3\" <>\"$1\"", "sh",
                     directory.file("keys"),

@@ -11,11 +11,11 @@ import Testing
 
 @testable import RamdiskNBD
 
-@Suite("A path that is given relative to where the program is started") struct PathTests {
+@Suite("A relative path on the command line") struct PathTests {
     private let here = FileManager.default.currentDirectoryPath
 
     @Test(
-        "is one from the root on",
+        "becomes absolute",
         arguments: [
             ("mem", "/a/b/mem"), ("./mem", "/a/b/mem"), (".//mem/x", "/a/b/mem/x"), (".", "/a/b"),
             ("./", "/a/b"), ("../mem", "/a/b/../mem"), ("/mem", "/mem"), ("/", "/"),
@@ -24,12 +24,12 @@ import Testing
         #expect(fromRoot(path, directory: "/a/b") == expected)
     }
 
-    @Test("is below the root itself, where the program is started there")
+    @Test("becomes absolute in the root directory too")
     func inRoot() {
         #expect(fromRoot("mem", directory: "/") == "/mem")
     }
 
-    @Test("is one from the root on wherever the plan of a disk has it")
+    @Test("becomes absolute in the configuration of a disk")
     func plan() throws {
         let up = try Up.parse([
             "--backing", "db", "--backing-directory", "mem", "--load", "./image", "--control",
@@ -41,7 +41,7 @@ import Testing
         #expect(plan.serving.control.socket == .at("\(here)/control"))
     }
 
-    @Test("is one from the root on for a worker that is started later, elsewhere")
+    @Test("becomes absolute for a worker that is started later, in another directory")
     func worker() throws {
         let up = try Up.parse([
             "--supervise", "--backing", "db", "--backing-directory=mem", "--control", "control",
@@ -55,7 +55,7 @@ import Testing
         #expect(worker.plan.serving.control.socket == .at("\(here)/control"))
     }
 
-    @Test("is one from the root on in all options of a server")
+    @Test("becomes absolute in all options of a server")
     func serve() throws {
         let serve = try Serve.parse([
             "--pid-file", "pid", "--tls-certificates", "pki", "--tls-psk", "keys", "--unix", "sock",
@@ -66,7 +66,7 @@ import Testing
         #expect(serve.addresses.plan.unix == ["\(here)/sock"])
     }
 
-    @Test("has a length that a socket can have, or is refused with the reason")
+    @Test("has a length that a socket can have, or is rejected with the reason")
     func tooLong() {
         let name = String(repeating: "x", count: 108)
         #expect {

@@ -1,4 +1,4 @@
-// Where processes of the program find each other, and whom they trust there.
+// The directories in which processes of the program find each other.
 
 @testable import ProgramSupport
 import Foundation
@@ -42,7 +42,7 @@ import Testing
         #expect(places(7, unit).standard == "/run/user/7/ramdisk-nbd")
     }
 
-    @Test("is looked for wherever a server of the user's may have been started")
+    @Test("is searched in every place where a server of the user may have created it")
     func user() {
         let searched = places(7, ["XDG_RUNTIME_DIR": "/session"]).searched
         #expect(
@@ -52,7 +52,7 @@ import Testing
             ])
     }
 
-    @Test("is looked for by root in all places, of units and users too")
+    @Test("is searched by root in all places, also those of units and users")
     func root() throws {
         for name in [
             "run/ramdisk-nbd-serve", "run/user/7/ramdisk-nbd", "tmp/ramdisk-nbd-8", "run/other",
@@ -68,7 +68,7 @@ import Testing
             ])
     }
 
-    @Test("is made for its user alone")
+    @Test("is created for its user alone")
     func made() throws {
         let path = scratch + "/tmp/mine"
         try places(geteuid()).make(path)
@@ -78,7 +78,7 @@ import Testing
         try places(geteuid()).make(path)
     }
 
-    @Test("of another user, or open to others, or behind a link, is refused")
+    @Test("of another user, or open to others, or behind a link, is rejected")
     func foreign() throws {
         let path = scratch + "/tmp/open"
         #expect(unsafe mkdir(path, 0o700) == 0)
@@ -86,7 +86,7 @@ import Testing
         #expect(!places(geteuid() + 1).isSafe(path))
         #expect(unsafe symlink(path, path + "-link") == 0)
         #expect(throws: Failure.self) { try places(geteuid()).make(path + "-link") }
-        // The one that systemd has made for a unit of DynamicUser= is behind a link of systemd's.
+        // For a unit with DynamicUser=, systemd creates the directory behind a link.
         try places(geteuid(), ["RUNTIME_DIRECTORY": path + "-link"]).make(path + "-link")
         #expect(unsafe chmod(path, 0o770) == 0)
         #expect(throws: Failure.self) { try places(geteuid()).make(path) }

@@ -25,7 +25,7 @@ import Testing
     }
 
     @Test(
-        "that is none is refused with a reason",
+        "that cannot be parsed is rejected with a reason",
         arguments: [
             ("", "Give a number"), ("M", "Give a number"), ("40X", "Give a number"),
             ("40P", "Give a number"), ("-1", "Give a number"), ("+1", "Give a number"),
@@ -44,7 +44,7 @@ import Testing
     }
 
     @Test(
-        "is told with a unit and to the byte",
+        "is printed with a unit and to the byte",
         arguments: [
             (0, "0 bytes"), (1023, "1023 bytes"), (1024, "1 KiB (1024 bytes)"),
             (4095, "3.9 KiB (4095 bytes)"), (41_943_040, "40 MiB (41943040 bytes)"),
@@ -57,7 +57,7 @@ import Testing
     }
 
     @Test(
-        "is what follows the last equals sign of a disk's name, if it is meant as one",
+        "follows the last equals sign of a disk's name, if the text there can be one",
         arguments: [
             ("a", "a", nil), ("a=1M", "a", 1 << 20), ("a=b", "a=b", nil),
             ("a=b=1M", "a=b", 1 << 20),
@@ -69,13 +69,13 @@ import Testing
     }
 
     @Test(
-        "of a disk that is mistyped makes no disk of another name",
+        "that is mistyped does not become part of the disk's name",
         arguments: ["a=1X", "a=", "=1M", ""])
     func noExport(text: String) {
         #expect(throws: (any Error).self) { try ExportRequest(parsing: text) }
     }
 
-    @Test("and a description are told to clients")
+    @Test("and a description are sent to clients")
     func description() throws {
         let serve = try Serve.parse(["--export", "a=1M", "--export", "b=2M", "--description", "vm"])
         #expect(serve.disks.plans.map(\.description) == ["vm", "vm"])

@@ -44,7 +44,7 @@ import Testing
         Directory.removeEmpty(directory)
     }
 
-    @Test("leaves the disks that it has found, and takes away those that it has made")
+    @Test("leaves disks that existed, and removes those that it has created")
     func found() throws {
         defer { removeDisks() }
         try keepDisk("found")
@@ -57,7 +57,9 @@ import Testing
         #expect(names == ["found"])
     }
 
-    @Test("that fails removes its files and the disks that it has made, and keeps those found")
+    @Test(
+        "that fails removes its files and the disks that it has created, and keeps those that existed"
+    )
     func failed() throws {
         defer { removeDisks() }
         try keepDisk("found")

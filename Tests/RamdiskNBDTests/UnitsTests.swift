@@ -1,4 +1,4 @@
-// Numbers as people read them.
+// Quantities as text.
 
 @testable import ProgramSupport
 import Testing
@@ -37,7 +37,7 @@ import Testing
     }
 
     @Test(
-        "of ages are as long as they have to be",
+        "of ages have as many parts as they need",
         arguments: [
             (0, "0 s"), (42.9, "42 s"), (187, "3:07"), (18_187, "5:03:07"), (190_980, "2 d 5:03"),
         ] as [(Double, String)])
@@ -45,7 +45,7 @@ import Testing
         #expect(Units.age(seconds: value) == text)
     }
 
-    @Test("that have to be exact are short only where that loses nothing")
+    @Test("that must be exact are short only if that loses nothing")
     func exact() {
         #expect(Units.exactBytes(0) == "0")
         #expect(Units.exactBytes(4096) == "4K")
@@ -53,7 +53,17 @@ import Testing
         #expect(Units.exactBytes(3 << 30) == "3G")
     }
 
-    @Test("as columns are as high as the highest")
+    @Test(
+        "of bytes in a table are rounded down to a tenth of a unit",
+        arguments: [
+            (0, "0"), (1023, "1023"), (1024, "1K"), (40 << 20, "40M"), (1536 << 20, "1.5G"),
+            ((1 << 30) - 1, "1023.9M"), (.max, "16777215.9T"),
+        ] as [(UInt64, String)])
+    func roundedDown(bytes: UInt64, text: String) {
+        #expect(Units.roundedDownBytes(bytes) == text)
+    }
+
+    @Test("as columns are scaled to the highest")
     func sparkline() {
         #expect(Bars.sparkline([], width: 3) == "   ")
         #expect(Bars.sparkline([0, 0], width: 3) == " ▁▁")
@@ -61,7 +71,7 @@ import Testing
         #expect(Bars.sparkline([9, 1, 2], width: 2) == "▅█")
     }
 
-    @Test("as bars are never nothing for something")
+    @Test("as bars are empty only for zero")
     func bar() {
         #expect(Bars.bar(0, width: 4) == "")
         #expect(Bars.bar(0.0001, width: 4) == "▏")
@@ -76,7 +86,7 @@ import Testing
         #expect(Bars.shade(1_000_000, of: 1_000_000) == "█")
     }
 
-    @Test("in ink have the width of their text")
+    @Test("in colour have the width of their text")
     func ink() {
         var line = StyledLine("ab", .red)
         line.add("cd")
@@ -88,7 +98,7 @@ import Testing
         #expect(line.text(coloured: false, limit: 3) == "abc")
     }
 
-    @Test("have colours only on a terminal, for those who want them")
+    @Test("have colours only on a terminal, unless the user turns them off")
     func colours() {
         #expect(wantsColour(isTerminal: true, environment: [:]))
         #expect(!wantsColour(isTerminal: false, environment: [:]))

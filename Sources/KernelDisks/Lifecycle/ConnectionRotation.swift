@@ -1,4 +1,4 @@
-package import LinuxIO
+internal import LinuxIO
 
 /// Finds connections that the kernel does not read, and chooses the connections that must end so that it
 /// does.
@@ -14,24 +14,24 @@ package import LinuxIO
 /// those that it has received completely, and closes the connection. The kernel reads these replies, so no
 /// request waits for its timeout. The kernel sends a request that it could not send on one connection over
 /// another at once.
-package struct ConnectionRotation {
+struct ConnectionRotation {
     /// The state of one live connection at one moment.
-    package struct Sample {
+    struct Sample {
         /// The position of the connection in the order in which the kernel has adopted them: a smaller value
         /// was adopted earlier.
-        package let adoptionOrder: Int
+        let adoptionOrder: Int
         /// Bytes of replies that the kernel has not read.
-        package let unreadBytes: Int
+        let unreadBytes: Int
     }
 
     private struct Backlog {
-        package var bytes: Int
-        package var since: MonotonicTime
+        var bytes: Int
+        var since: MonotonicTime
     }
 
     /// Milliseconds after which a connection whose unread replies have not shrunk counts as unread. Under
     /// load, a kernel thread may wait that long for a processor.
-    package static let unreadTimeLimit = 150
+    static let unreadTimeLimit = 150
 
     private var backlogs: [Int: Backlog] = [:]
 
@@ -39,7 +39,7 @@ package struct ConnectionRotation {
     ///
     /// Returns the adoption order of each connection to shut down for sending. The set is empty as long as
     /// the kernel reads every connection.
-    package mutating func connectionsToEnd(_ samples: [Sample], at now: MonotonicTime) -> Set<Int> {
+    mutating func connectionsToEnd(_ samples: [Sample], at now: MonotonicTime) -> Set<Int> {
         var current: [Int: Backlog] = [:]
         for sample in samples where sample.unreadBytes > 0 {
             var backlog = Backlog(bytes: sample.unreadBytes, since: now)
@@ -62,5 +62,5 @@ package struct ConnectionRotation {
 
     /// Returns the milliseconds to wait after `count` consecutive rotations before the kernel is offered new
     /// connections. The kernel needs this time to create threads that read them.
-    package static func pause(after count: Int) -> Int { min(100 << min(count - 1, 10), 10_000) }
+    static func pause(after count: Int) -> Int { min(100 << min(count - 1, 10), 10_000) }
 }

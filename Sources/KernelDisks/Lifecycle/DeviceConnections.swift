@@ -1,12 +1,12 @@
 internal import ProgramSupport
 internal import LinuxHost
-package import LinuxIO
-package import Logging
+internal import LinuxIO
+internal import Logging
 package import NBDKernel
-package import SystemPackage
+internal import SystemPackage
 
 /// The part of the nbd driver that ``DeviceConnections`` uses. Tests have a driver of their own.
-package protocol ConnectionDriver: ~Copyable {
+protocol ConnectionDriver: ~Copyable {
     /// Offers the kernel connections in place of dead ones, and sets the device's timeouts.
     mutating func reconfigure(
         _ device: NBDDevice, _ connections: [NBDConnection], _ options: NBDDeviceOptions
@@ -38,9 +38,9 @@ extension NBDDriver: ConnectionDriver {}
 /// When a device has several connections, this class also checks that the kernel reads those that it has
 /// adopted (see ``ConnectionProof``). When the kernel does not read one, others are ended so that it can (see
 /// ``ConnectionRotation``), and are then replaced.
-package final class DeviceConnections {
+final class DeviceConnections {
     private struct Slot {
-        package enum State {
+        enum State {
             /// The kernel uses the connection.
             case live
             /// The connection has been shut down for sending at this time. The kernel reads the remaining
@@ -52,15 +52,15 @@ package final class DeviceConnections {
             case offered
         }
 
-        package var connection: ServerConnection
-        package var state: State
+        var connection: ServerConnection
+        var state: State
         /// The position of the connection in the order in which the kernel has adopted them.
-        package var adoptionOrder = 0
+        var adoptionOrder = 0
 
         /// The kernel's end of the connection.
-        package var kernelEnd: NBDConnection { connection.connection }
+        var kernelEnd: NBDConnection { connection.connection }
 
-        package var isOffered: Bool { if case .offered = state { true } else { false } }
+        var isOffered: Bool { if case .offered = state { true } else { false } }
     }
 
     /// Milliseconds between two offers of the same connection.
@@ -74,11 +74,11 @@ package final class DeviceConnections {
     /// never to be read.
     private static var readTimeLimit: Int { 1_000 }
 
-    package let device: NBDDevice
+    let device: NBDDevice
     /// The options of the device once all its connections are proved.
-    package var options: NBDDeviceOptions
+    var options: NBDDeviceOptions
     /// Whether dead connections are replaced while others are live.
-    package var isOffering = true
+    var isOffering = true
     /// Whether the kernel has adopted connections since the last proof began.
     private var isProofDue: Bool
     private var proof: ConnectionProof?
@@ -103,7 +103,7 @@ package final class DeviceConnections {
     ///   - connections: the connections that the kernel already uses, or, when `isOffered` is set, those that
     ///     it is to be offered for a device that is already attached.
     ///   - now: the clock.
-    package init(
+    init(
         _ device: NBDDevice, _ connections: [ServerConnection], _ options: NBDDeviceOptions,
         isOffered: Bool, logger: Logger, now: @escaping () -> MonotonicTime = { .now() }
     ) {
@@ -121,7 +121,7 @@ package final class DeviceConnections {
     }
 
     /// The hang-ups of the connections that are live or ending.
-    package var pollSources: [PollSource] {
+    var pollSources: [PollSource] {
         slots.compactMap { slot in
             switch slot.state {
             case .live, .ending: .hangUp(slot.kernelEnd.handle)
@@ -132,28 +132,28 @@ package final class DeviceConnections {
 
     /// Milliseconds after which ``poll(_:_:)`` must be called even if nothing has happened; nil when only an
     /// event requires it.
-    package var pollTimeout: Int? {
+    var pollTimeout: Int? {
         if isBeingProved { return ConnectionProof.interval }
         return areAllLive ? nil : Self.offerInterval
     }
 
     /// The number of connections that the kernel uses.
-    package var liveCount: Int {
+    var liveCount: Int {
         slots.count { if case .live = $0.state { true } else { false } }
     }
 
     /// Whether the kernel uses every connection.
-    package var areAllLive: Bool { liveCount == slots.count }
+    var areAllLive: Bool { liveCount == slots.count }
 
     /// Whether it is still unknown that the kernel reads every connection that it uses.
-    package var isBeingProved: Bool {
+    var isBeingProved: Bool {
         proof != nil || (isProofDue && slots.count > 1 && liveCount > 0)
     }
 
     /// Sets the send timeout of every live connection; 0 means none. A send that takes longer than a request
     /// may take is then given up. The kernel sets this timeout when it adopts a socket, and does not update
     /// it when the device's timeout changes later.
-    package func setSendTimeouts(seconds: UInt64) {
+    func setSendTimeouts(seconds: UInt64) {
         for slot in slots {
             guard case .live = slot.state else { continue }
             slot.kernelEnd.handle.setSendTimeout(milliseconds: Int(seconds) * 1000)
@@ -161,7 +161,7 @@ package final class DeviceConnections {
     }
 
     /// Closes the offered connections that the kernel has not adopted, and forgets them.
-    package func dropOffered() {
+    func dropOffered() {
         for slot in slots where slot.isOffered { slot.kernelEnd.cut() }
         slots.removeAll(where: \.isOffered)
     }
@@ -169,7 +169,7 @@ package final class DeviceConnections {
     /// Moves each connection to its next state, as far as that is possible without waiting.
     ///
     /// - Throws: the error with which the driver has refused an offer or new timeouts.
-    package func poll<Driver: ConnectionDriver & ~Copyable>(
+    func poll<Driver: ConnectionDriver & ~Copyable>(
         _ server: any DiskServer, _ driver: inout Driver
     ) throws(Errno) {
         reapDead()
@@ -189,7 +189,7 @@ package final class DeviceConnections {
     }
 
     /// Gives the device its own timeouts again, if it has the short ones.
-    package func restoreTimeouts<Driver: ConnectionDriver & ~Copyable>(
+    func restoreTimeouts<Driver: ConnectionDriver & ~Copyable>(
         _ driver: inout Driver
     ) throws(Errno) {
         guard areTimeoutsShort else { return }

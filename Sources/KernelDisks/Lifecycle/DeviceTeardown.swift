@@ -1,13 +1,13 @@
-package import ProgramSupport
+internal import ProgramSupport
 internal import LinuxHost
 internal import LinuxIO
-package import Logging
-package import NBDKernel
+internal import Logging
+internal import NBDKernel
 internal import Synchronization
-package import SystemPackage
+internal import SystemPackage
 
 /// The steps that take a device away from the kernel. When a step fails, the steps before it are undone.
-package enum DeviceTeardown {
+enum DeviceTeardown {
     /// Milliseconds to wait for processes that open a device after it is unmounted, as udev and udisks do.
     private static let quietTimeLimit = 3_000
     /// Milliseconds to wait until another process releases its claim, such as a second `down`.
@@ -16,7 +16,7 @@ package enum DeviceTeardown {
     private static let interval = 50
 
     /// An exclusive open of a device. No other process can mount or claim the device until it is released.
-    package final class Claim: Sendable {
+    final class Claim: Sendable {
         /// Nil when the device has no node here, as in some containers.
         private let device: Mutex<BlockDevice?>
         /// The mount that was removed; nil when there was none.
@@ -28,7 +28,7 @@ package enum DeviceTeardown {
         }
 
         /// Releases the device.
-        package func release() { device.withLock { $0 = nil } }
+        func release() { device.withLock { $0 = nil } }
     }
 
     // MARK: - Asking first
@@ -37,7 +37,7 @@ package enum DeviceTeardown {
     /// process or of the process `supervisor`. Changes nothing.
     ///
     /// - Throws: a ``Failure`` that names the user of the device, or why the users could not be determined.
-    package static func requireUnused(
+    static func requireUnused(
         _ device: NBDDevice, except point: String?, supervisor: Int32? = nil
     ) throws(Failure) {
         let here: [Mount]
@@ -82,7 +82,7 @@ package enum DeviceTeardown {
 
     /// Unmounts the device, waits for processes that only inspect it, has the kernel write its dirty pages,
     /// and claims the device. When a step fails, the steps before it are undone.
-    package static func prepareToDetach(
+    static func prepareToDetach(
         _ device: NBDDevice, mountedAt point: String?, _ logger: Logger
     ) throws(Failure) -> Claim {
         try requireUnused(device, except: point)
@@ -99,7 +99,7 @@ package enum DeviceTeardown {
     }
 
     /// Restores the mount after a later step has failed.
-    package static func restore(_ claim: Claim, _ logger: Logger) {
+    static func restore(_ claim: Claim, _ logger: Logger) {
         // mount(8) cannot open the device while it is claimed.
         claim.release()
         restore(claim.mount, logger)
@@ -178,7 +178,7 @@ package enum DeviceTeardown {
 
     /// Claims a device whose server may be gone. Unless `isForced` is set, the kernel's dirty pages must be
     /// written first. A server that is gone has nothing to flush.
-    package static func claimAfterServer(
+    static func claimAfterServer(
         _ device: NBDDevice, isForced: Bool
     ) throws(Failure) -> Claim {
         if isForced {
@@ -195,7 +195,7 @@ package enum DeviceTeardown {
 
     /// Disconnects the device from its server. Requests in flight fail. The kernel forgets the device's
     /// configuration when no process has the device open any more.
-    package static func disconnect(
+    static func disconnect(
         _ device: NBDDevice, _ driver: inout NBDDriver
     ) throws(Failure) {
         do throws(Errno) {
@@ -207,7 +207,7 @@ package enum DeviceTeardown {
 
     /// Waits until the kernel has forgotten a disconnected device. Returns false when it has not after
     /// `milliseconds`.
-    package static func awaitEnd(of device: NBDDevice, milliseconds: Int) -> Bool {
+    static func awaitEnd(of device: NBDDevice, milliseconds: Int) -> Bool {
         let deadline = MonotonicTime.now().adding(milliseconds: milliseconds)
         while (try? device.isConnected()) != false {
             guard .now() < deadline else { return false }
@@ -217,7 +217,7 @@ package enum DeviceTeardown {
     }
 
     /// Returns a clause that says what a disconnected device waits for: "until … has closed it".
-    package static func reason(whyHeld device: NBDDevice) -> String {
+    static func reason(whyHeld device: NBDDevice) -> String {
         let users = BlockDeviceUse.openers(of: device.path)
         return users.isEmpty
             ? "until nothing has it open"
@@ -226,7 +226,7 @@ package enum DeviceTeardown {
 
     /// Unmounts a file system that can be neither read nor written any more. If it is busy, it is detached
     /// from the directory tree now and unmounted when no process uses it.
-    package static func abandon(_ device: NBDDevice, mountPoint: String) {
+    static func abandon(_ device: NBDDevice, mountPoint: String) {
         guard Mount.all(of: device.path).contains(where: { $0.point == mountPoint }) else { return }
         do throws(Errno) {
             try Mount.unmount(mountPoint)
@@ -238,7 +238,7 @@ package enum DeviceTeardown {
 
 extension Failure {
     /// The kernel has refused to attach a device.
-    package static func attaching(_ device: NBDDevice?, _ error: Errno) -> Failure {
+    static func attaching(_ device: NBDDevice?, _ error: Errno) -> Failure {
         let name = device?.path ?? "a device"
         return switch error {
         case .notPermitted, .permissionDenied: .driver(.notPermitted)
@@ -251,7 +251,7 @@ extension Failure {
     }
 
     /// The kernel has refused to detach a device.
-    package static func detaching(_ device: NBDDevice, _ error: Errno) -> Failure {
+    static func detaching(_ device: NBDDevice, _ error: Errno) -> Failure {
         switch error {
         case .notPermitted, .permissionDenied: .driver(.notPermitted)
         default: .unavailable("the kernel cannot detach \(device): \(error)")
@@ -259,7 +259,7 @@ extension Failure {
     }
 
     /// The nbd driver cannot be used.
-    package static func driver(_ error: NBDDriverError) -> Failure {
+    static func driver(_ error: NBDDriverError) -> Failure {
         switch error {
         case .missing: .unavailable("\(error)")
         case .notPermitted: .notPermitted("\(error)")
@@ -269,7 +269,7 @@ extension Failure {
 }
 
 /// Opens the kernel's nbd driver, and loads its module if necessary.
-package func openDriver() throws(Failure) -> NBDDriver {
+func openDriver() throws(Failure) -> NBDDriver {
     do throws(NBDDriverError) {
         return try NBDDriver.open()
     } catch {

@@ -1,6 +1,6 @@
-package import ProgramSupport
-package import LinuxHost
-package import LinuxIO
+internal import ProgramSupport
+internal import LinuxHost
+internal import LinuxIO
 internal import SystemPackage
 
 /// A kind of file system that can be created.
@@ -9,7 +9,7 @@ package enum FileSystemKind: String, CaseIterable, Sendable {
 
     /// The program that creates the file system, the Debian package that has it, and the options that it
     /// always gets.
-    package var maker: (program: String, package: String, options: [String]) {
+    var maker: (program: String, package: String, options: [String]) {
         switch self {
         case .ext4: ("mkfs.ext4", "e2fsprogs", ["-q"])
         case .xfs: ("mkfs.xfs", "xfsprogs", ["-q"])
@@ -24,12 +24,12 @@ package enum FileSystemKind: String, CaseIterable, Sendable {
 package struct FileSystemConfiguration: Sendable {
     package var kind: FileSystemKind
     /// Additional arguments for the program that creates the file system.
-    package var makeOptions: [String]
+    var makeOptions: [String]
     /// The mount point, an absolute path; nil: not mounted.
-    package var mountPoint: String?
+    var mountPoint: String?
     /// The mount options, in the form of mount(8)'s `-o`.
-    package var mountOptions: String?
-    package var isReadOnly: Bool
+    var mountOptions: String?
+    var isReadOnly: Bool
 
     package init(
         kind: FileSystemKind, makeOptions: [String], mountPoint: String? = nil,
@@ -49,7 +49,7 @@ package struct FileSystemConfiguration: Sendable {
     }
 
     /// Creates the file system on a device, which must be blank.
-    package func make(on device: String) throws(Failure) {
+    func make(on device: String) throws(Failure) {
         guard kind != .none else { return }
         let maker = kind.maker
         let result = try Self.run(
@@ -61,7 +61,7 @@ package struct FileSystemConfiguration: Sendable {
 
     /// Creates the mount point and the missing directories above it. Returns how many directories it has
     /// created.
-    package func makeMountPoint() throws(Failure) -> Int {
+    func makeMountPoint() throws(Failure) -> Int {
         guard let mountPoint else { return 0 }
         do throws(Errno) {
             return try Directory.makeAll(mountPoint)
@@ -71,7 +71,7 @@ package struct FileSystemConfiguration: Sendable {
     }
 
     /// Mounts the device at the mount point, if there is one.
-    package func mount(_ device: String, isNew: Bool) throws(Failure) {
+    func mount(_ device: String, isNew: Bool) throws(Failure) {
         guard let point = mountPoint else { return }
         var options = mountOptions.map { [$0] } ?? []
         if isReadOnly { options.insert("ro", at: 0) }
@@ -85,7 +85,7 @@ package struct FileSystemConfiguration: Sendable {
     }
 
     /// Restores a mount that ``unmount(_:from:)`` has removed.
-    package static func mountAgain(_ mount: Mount) throws(Failure) {
+    static func mountAgain(_ mount: Mount) throws(Failure) {
         let result = try run(
             "mount", ["-o", mount.options, "-t", mount.type, mount.source, mount.point],
             package: "mount")
@@ -113,7 +113,7 @@ package struct FileSystemConfiguration: Sendable {
 
     /// Unmounts the file system, which writes all its data. Returns the mount that was removed; nil when
     /// nothing was mounted there.
-    package static func unmount(_ device: String, from point: String) throws(Failure) -> Mount? {
+    static func unmount(_ device: String, from point: String) throws(Failure) -> Mount? {
         var unmounted: Mount?
         while let mount = try mounted(device, at: point) {
             do throws(Errno) {
@@ -142,7 +142,7 @@ package struct FileSystemConfiguration: Sendable {
 extension ChildProcess.Result {
     /// The first line of the output, which says why the program failed; usage and hints follow it. How the
     /// program ended, if there is no output.
-    package var reason: String {
+    var reason: String {
         output.split(separator: "\n").first.map(String.init) ?? "\(ending)"
     }
 }

@@ -1,5 +1,5 @@
 internal import ServerHost
-package import ProgramSupport
+internal import ProgramSupport
 internal import LinuxHost
 internal import LinuxIO
 internal import Logging
@@ -9,7 +9,7 @@ internal import SystemPackage
 extension KernelDisk {
     /// Takes the disk down, and waits for as long as something uses it. The disk may hold the only copy of
     /// its data, so it stays up until it can be taken down, and the request to stop is remembered.
-    package func takeDownEventually() {
+    func takeDownEventually() {
         logger.log(level: isUp ? .info : .debug, "stopping")
         var lastReason = ""
         while true {
@@ -33,7 +33,7 @@ extension KernelDisk {
     /// Unmounts, detaches, stops the server and frees the memory, in this order. Each step begins only when
     /// the one before it is done. When the disk is in use, or its users cannot be determined, this throws and
     /// has changed nothing.
-    package func takeDown() throws(Failure) {
+    func takeDown() throws(Failure) {
         if !isLost, let device = record.device, let identifier = record.identifier {
             if try device.requireBackend() == identifier {
                 try detach(device)
@@ -50,7 +50,7 @@ extension KernelDisk {
 
     /// Ends without touching a device that was attached before this start: the device goes on waiting for a
     /// server.
-    package func leaveAsFound() {
+    func leaveAsFound() {
         connections = nil
         server?.stop(isKept: true)
         server = nil

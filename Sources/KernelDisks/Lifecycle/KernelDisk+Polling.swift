@@ -1,14 +1,14 @@
-package import ProgramSupport
+internal import ProgramSupport
 internal import LinuxHost
 internal import LinuxIO
 internal import Logging
-package import NBDKernel
+internal import NBDKernel
 internal import Synchronization
 internal import SystemPackage
 
 extension KernelDisk {
     /// Looks after the disk until it is asked to stop, or the device is lost.
-    package func pollUntilStop() {
+    func pollUntilStop() {
         while !stop.takeStopRequest(), !isLost {
             wait(for: [stop.pollSource])
             stop.clear()
@@ -17,7 +17,7 @@ extension KernelDisk {
     }
 
     /// Looks after the disk for `milliseconds`, or until it is asked to stop.
-    package func poll(milliseconds: Int) {
+    func poll(milliseconds: Int) {
         let deadline = MonotonicTime.now().adding(milliseconds: milliseconds)
         while .now() < deadline {
             wait(for: [stop.pollSource], atMost: deadline.milliseconds(from: .now()))
@@ -30,7 +30,7 @@ extension KernelDisk {
     /// Runs a function that may wait for the device on a second thread, while this thread goes on polling. If
     /// this thread waited for the device itself, no thread would replace a connection or a worker that the
     /// device needs, and both would wait forever.
-    package func runWhilePolling<Result: Sendable>(
+    func runWhilePolling<Result: Sendable>(
         _ body: @escaping @Sendable () throws(Failure) -> Result
     ) throws(Failure) -> Result {
         let outcome = Outcome<Result>()
@@ -84,7 +84,7 @@ extension KernelDisk {
     /// Polls the connections of the device.
     ///
     /// - Throws: when another program has detached the device.
-    package func poll(_ connections: DeviceConnections) throws(Failure) {
+    func poll(_ connections: DeviceConnections) throws(Failure) {
         guard let server else { return }
         do throws(Errno) {
             try connections.poll(server, &driver)
@@ -104,7 +104,7 @@ extension KernelDisk {
     }
 
     /// Records that the device can no longer be served.
-    package func markLost(_ device: NBDDevice) {
+    func markLost(_ device: NBDDevice) {
         guard !isLost else { return }
         isLost = true
         logger.error(
@@ -118,10 +118,10 @@ extension KernelDisk {
 private final class Outcome<Value: Sendable>: Sendable {
     private let result = Mutex<Result<Value, Failure>?>(nil)
 
-    package var isOpen: Bool { result.withLock { $0 == nil } }
-    package func set(_ value: Result<Value, Failure>) { result.withLock { $0 = value } }
+    var isOpen: Bool { result.withLock { $0 == nil } }
+    func set(_ value: Result<Value, Failure>) { result.withLock { $0 = value } }
 
-    package func get() throws(Failure) -> Value {
+    func get() throws(Failure) -> Value {
         guard let value = result.withLock({ $0 }) else {
             throw .system("a thread ended without a result")
         }

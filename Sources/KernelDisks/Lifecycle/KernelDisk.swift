@@ -12,25 +12,25 @@ internal import SystemPackage
 /// Each step is written to the record before another process could need to know of it. `ramdisk-nbd down` can
 /// therefore take a disk down whose supervisor was killed at any moment.
 package final class KernelDisk {
-    package let plan: KernelDiskConfiguration
-    package let logger: Logger
-    package let stop: SupervisorMailbox
-    package let directory: RuntimeDirectory
-    package var record: DiskRecord
-    package var driver: NBDDriver
-    package var server: (any DiskServer)?
-    package var connections: DeviceConnections?
+    let plan: KernelDiskConfiguration
+    let logger: Logger
+    let stop: SupervisorMailbox
+    let directory: RuntimeDirectory
+    var record: DiskRecord
+    var driver: NBDDriver
+    var server: (any DiskServer)?
+    var connections: DeviceConnections?
     /// The record that the previous supervisor has left, when the device was attached before this start.
-    package var takenOver: DiskRecord?
+    var takenOver: DiskRecord?
     /// Whether this process goes on looking after the device once it is attached.
     private var staysWithDevice = true
     /// Whether the start is complete.
-    package var isUp = false
+    var isUp = false
     /// Milliseconds to wait, once the device is detached, for the processes that have it open; nil: until
     /// they have closed it.
-    package var closingTimeLimit: Int?
+    var closingTimeLimit: Int?
     /// Whether another program has detached the device, or the kernel has given it up.
-    package var isLost = false
+    var isLost = false
 
     /// Opens the driver and the runtime directory; attaches nothing.
     package init(_ plan: KernelDiskConfiguration, logger: Logger, stop: SupervisorMailbox)
@@ -95,7 +95,7 @@ package final class KernelDisk {
     }
 
     /// Writes the current state to the record, for other processes.
-    package func writeRecord() throws(Failure) {
+    func writeRecord() throws(Failure) {
         if staysWithDevice { try directory.write(record) }
     }
 
@@ -104,7 +104,7 @@ package final class KernelDisk {
     /// Does all steps of the start.
     ///
     /// - Throws: the error of the step that has failed, or that a signal has interrupted the start.
-    package func bringUp() throws(Failure) {
+    func bringUp() throws(Failure) {
         try requireFreeMountPoint()
         let dead = try OrphanedDisk.endOrphanedWorkers(of: plan, directory)
         try writeRecord()

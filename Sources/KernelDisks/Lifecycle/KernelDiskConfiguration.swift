@@ -5,26 +5,26 @@ package import NBDProtocol
 
 /// What a kernel disk is to be: the disk, how it is served, and how it is attached.
 package struct KernelDiskConfiguration: Sendable {
-    package var disk: DiskConfiguration
-    package var serving = ServingConfiguration()
-    package var fileSystem: FileSystemConfiguration
+    var disk: DiskConfiguration
+    var serving = ServingConfiguration()
+    var fileSystem: FileSystemConfiguration
     /// The wanted device; nil: the first free one.
-    package var device: NBDDevice?
+    var device: NBDDevice?
     /// The number of connections between kernel and server, each with a queue and a server thread.
-    package var queues: Int
+    var queues: Int
     /// The request timeout in seconds; see ``NBDKernel/NBDDeviceOptions``.
-    package var requestTimeout: UInt64
-    package var deadConnectionTimeout: UInt64
+    var requestTimeout: UInt64
+    var deadConnectionTimeout: UInt64
     /// The command that starts a worker; nil: this process serves.
-    package var worker: SupervisedDiskServer.Command?
+    var worker: SupervisedDiskServer.Command?
     /// The remote server; nil: this program serves the disk.
-    package var remote: NBDURI?
+    var remote: NBDURI?
     /// Whether a device is taken over although no record says that its supervisor is gone.
-    package var isForced = false
+    var isForced = false
     /// Milliseconds that the kernel gets to adopt connections for a device that is attached already.
-    package var takeOverMilliseconds = 10_000
+    var takeOverMilliseconds = 10_000
     /// The path of this process's log, if it is a daemon.
-    package var log: String?
+    var log: String?
 
     package init(
         disk: DiskConfiguration, serving: ServingConfiguration = ServingConfiguration(),

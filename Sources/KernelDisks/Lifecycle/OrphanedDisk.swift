@@ -1,21 +1,21 @@
 internal import ServerHost
-package import ProgramSupport
+internal import ProgramSupport
 internal import Glibc
 internal import LinuxHost
 internal import LinuxIO
-package import Logging
-package import NBDKernel
+internal import Logging
+internal import NBDKernel
 internal import SystemPackage
 
 /// A device that is still attached although its server is gone. The next `up` serves it again, or `down`
 /// takes it down.
-package struct OrphanedDisk {
-    package let device: NBDDevice
+struct OrphanedDisk {
+    let device: NBDDevice
     /// The record of the dead supervisor; nil when only the user says that it is dead.
-    package let record: DiskRecord?
+    let record: DiskRecord?
 
     /// The number of connections that the device had.
-    package var queues: Int? { record?.queues }
+    var queues: Int? { record?.queues }
 
     /// Milliseconds that a worker without a supervisor gets to end.
     private static let workerTimeLimit = 30_000
@@ -25,7 +25,7 @@ package struct OrphanedDisk {
     ///
     /// - Throws: when the supervisor of that backing lives, or the request does not fit the device that is
     ///   attached already.
-    package static func endOrphanedWorkers(
+    static func endOrphanedWorkers(
         of plan: KernelDiskConfiguration, _ directory: RuntimeDirectory
     ) throws(Failure) -> [DiskRecord] {
         guard let path = plan.disk.backingPath else { return [] }
@@ -62,7 +62,7 @@ package struct OrphanedDisk {
     ///   - identifier: says which memory it is. This process holds that memory exclusively.
     ///   - records: the records of dead supervisors.
     /// - Throws: when the device is not known to be an orphan, or is not the wanted one.
-    package static func find(
+    static func find(
         _ identifier: String, _ records: [DiskRecord], _ plan: KernelDiskConfiguration,
         _ logger: Logger
     ) throws(Failure) -> OrphanedDisk? {
@@ -95,7 +95,7 @@ package struct OrphanedDisk {
     }
 
     /// Ends a worker that has lost its supervisor. The worker keeps the memory if it is a backing.
-    package static func endWorker(of record: DiskRecord) throws(Failure) {
+    static func endWorker(of record: DiskRecord) throws(Failure) {
         guard let worker = record.worker, let watch = ProcessWatch(worker) else { return }
         worker.signal(SIGTERM)
         do throws(Errno) {

@@ -10,10 +10,10 @@ internal import SystemPackage
 
 /// The way `down` takes down a disk that another process has brought up.
 package struct TakeDown {
-    package let directory: RuntimeDirectory
-    package let logger: Logger
+    let directory: RuntimeDirectory
+    let logger: Logger
     /// Whether a device is detached although its disk cannot be served again, so that unwritten data is lost.
-    package let isForced: Bool
+    let isForced: Bool
 
     package init(directory: RuntimeDirectory, logger: Logger, isForced: Bool) {
         self.directory = directory

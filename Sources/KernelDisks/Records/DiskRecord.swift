@@ -1,53 +1,53 @@
-package import ProgramSupport
-package import ServerHost
-package import LinuxHost
+internal import ProgramSupport
+internal import ServerHost
+internal import LinuxHost
 internal import LinuxIO
-package import NBDKernel
+internal import NBDKernel
 internal import SystemPackage
 
 /// The record of one kernel disk. Other processes find the disk through it, even when no process looks after
 /// the disk any more.
 package struct DiskRecord: Sendable, Equatable {
     /// The name of the record's file, without the suffix. It is random, since a pid can be reused.
-    package var token: String
+    var token: String
     /// The process that looks after the disk: its supervisor, or the keeper of a remote disk.
-    package var supervisor: ProcessIdentity
+    var supervisor: ProcessIdentity
     /// The worker, if the supervisor does not serve the disk itself.
-    package var worker: ProcessIdentity?
+    var worker: ProcessIdentity?
     /// The text of the device's `backend` attribute, written to the record before the device is attached; nil
     /// before the memory exists.
-    package var identifier: String?
+    var identifier: String?
     /// The device; nil before it is attached.
-    package var device: NBDDevice?
+    var device: NBDDevice?
     /// The size of the disk in bytes.
-    package var size: UInt64 = 0
+    var size: UInt64 = 0
     /// The mount point; nil when the disk is not mounted.
-    package var mountPoint: String?
+    var mountPoint: String?
     /// The number of directories that were created for the mount point: itself and those above it.
-    package var madeDirectories = 0
+    var madeDirectories = 0
     /// Whether the kernel has accepted the disconnection, so that only processes that have the device open
     /// keep it.
-    package var isDetaching = false
+    var isDetaching = false
     /// The type of the file system, as mount(8) names it.
-    package var fileSystem: String?
+    var fileSystem: String?
     /// The backing; nil when the memory ends with the server.
-    package var backing: BackingConfiguration?
+    var backing: BackingConfiguration?
     /// Whether the backing uses the machine's reserved huge pages.
-    package var usesReservedPages = false
+    var usesReservedPages = false
     /// The URI of the remote server; nil when this program serves the disk.
-    package var remote: String?
+    var remote: String?
     /// The number of queues of the device.
-    package var queues = 1
+    var queues = 1
     /// The path of a daemon's log.
-    package var log: String?
+    var log: String?
 
-    package init(supervisor: ProcessIdentity, token: String = Self.newToken()) {
+    init(supervisor: ProcessIdentity, token: String = Self.newToken()) {
         self.supervisor = supervisor
         self.token = token
     }
 
     /// The path of the backing; nil when there is none, or its directory cannot be determined.
-    package var backingPath: String? { backing?.path(usesReservedPages) }
+    var backingPath: String? { backing?.path(usesReservedPages) }
 
     private static func newToken() -> String {
         String(UInt64.random(in: .min ... .max), radix: 36)
@@ -57,7 +57,7 @@ package struct DiskRecord: Sendable, Equatable {
     /// record; nil when none is attached.
     ///
     /// - Throws: when it cannot be determined whether the recorded device is attached.
-    package func attachedDevice() throws(Failure) -> NBDDevice? {
+    func attachedDevice() throws(Failure) -> NBDDevice? {
         guard let identifier else { return nil }
         guard let device else {
             return NBDDevice.all.first { $0.isAttached(as: identifier) }
@@ -70,7 +70,7 @@ package struct DiskRecord: Sendable, Equatable {
 
 extension DiskRecord {
     /// The content of the record's file: a line for each field, with its name, a space and its value.
-    package var text: String {
+    var text: String {
         var lines = [
             ("supervisor", "\(supervisor.pid) \(supervisor.start)"), ("size", "\(size)"),
             ("queues", "\(queues)"),
@@ -96,7 +96,7 @@ extension DiskRecord {
 
     /// Reads a record from the content of its file, whose name is the token; nil when the text is not a
     /// record.
-    package init?(text: String, token: String) {
+    init?(text: String, token: String) {
         var values: [String: String] = [:]
         for line in text.split(separator: "\n") {
             let parts = line.split(separator: " ", maxSplits: 1)
@@ -163,7 +163,7 @@ extension NBDDevice {
     /// Returns the device's `backend` attribute; nil when the device is not attached.
     ///
     /// - Throws: when the attribute cannot be read. The device must then be treated as attached.
-    package func requireBackend() throws(Failure) -> String? {
+    func requireBackend() throws(Failure) -> String? {
         do throws(Errno) {
             return try backend()
         } catch {

@@ -1,6 +1,7 @@
 internal import NBDKernel
 internal import Observability
 package import ProgramSupport
+internal import ServerHost
 internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
@@ -10,7 +11,7 @@ package struct RuntimeDirectory: Sendable {
     package let path: String
 
     /// A directory that exists.
-    package init(path: String) { self.path = path }
+    init(path: String) { self.path = path }
 
     /// This user's standard directory; nil when other users can write to it, since its content cannot be
     /// trusted then.
@@ -21,7 +22,7 @@ package struct RuntimeDirectory: Sendable {
     }
 
     /// Creates the standard directory if it does not exist.
-    package static func make() throws(Failure) -> RuntimeDirectory {
+    static func make() throws(Failure) -> RuntimeDirectory {
         let directories = RuntimeDirectories()
         try directories.make(directories.standard)
         guard let directory = RuntimeDirectory() else {
@@ -33,10 +34,10 @@ package struct RuntimeDirectory: Sendable {
     }
 
     /// Returns the path of a record's file.
-    package func recordPath(_ token: String) -> String { "\(path)/\(token).disk" }
+    func recordPath(_ token: String) -> String { "\(path)/\(token).disk" }
 
     /// Returns the path of the log of a daemon that the process with this pid has started.
-    package func logPath(of process: Int32) -> String { "\(path)/\(process).log" }
+    func logPath(of process: Int32) -> String { "\(path)/\(process).log" }
 
     /// All records in the directory.
     package var records: [DiskRecord] {
@@ -47,15 +48,43 @@ package struct RuntimeDirectory: Sendable {
         }
     }
 
+    /// Returns the records of the disks that a user means by a mount point, a device or a backing.
+    ///
+    /// - Throws: when there is none, or when it cannot be determined whether a device is attached.
+    package static func records(of target: String) throws(Failure) -> [DiskRecord] {
+        let records = RuntimeDirectory()?.records ?? []
+        let path = absolutePath(target)
+        let device = NBDDevice(path: target)
+        // A device, a mount point and a backing may have the same name. Only the first kind that matches counts.
+        var attached: [DiskRecord] = []
+        if let device {
+            for record in records where try record.attachedDevice() == device {
+                attached.append(record)
+            }
+        }
+        for found in [
+            attached, records.filter { $0.mountPoint == path },
+            records.filter { $0.backing?.name == target },
+        ] where !found.isEmpty {
+            return found
+        }
+        if let device, (try? device.isConnected()) != false {
+            throw .unavailable(
+                "`ramdisk-nbd up` did not attach \(device): use ramdisk-nbd detach \(device)")
+        }
+        throw .unavailable(
+            "there is no disk at \(target); ramdisk-nbd list shows the disks that are up")
+    }
+
     /// Reads the record again; nil when it has been removed.
-    package func current(_ record: DiskRecord) -> DiskRecord? {
+    func current(_ record: DiskRecord) -> DiskRecord? {
         TextFile.read(recordPath(record.token)).flatMap {
             DiskRecord(text: $0, token: record.token)
         }
     }
 
     /// Writes a record, and replaces the previous version atomically.
-    package func write(_ record: DiskRecord) throws(Failure) {
+    func write(_ record: DiskRecord) throws(Failure) {
         let file = recordPath(record.token)
         do throws(Errno) {
             try TextFile.replace(file, with: record.text)
@@ -67,7 +96,7 @@ package struct RuntimeDirectory: Sendable {
     /// Removes a record and its files: the log, and the control socket if the listening process could not
     /// remove it. The names of these files contain a pid. When `living`, the record that stays, has the same
     /// pid, they belong to that disk and are not removed.
-    package func remove(_ record: DiskRecord, living: DiskRecord? = nil) {
+    func remove(_ record: DiskRecord, living: DiskRecord? = nil) {
         Directory.removeFile(recordPath(record.token))
         if let log = record.log, log != living?.log { Directory.removeFile(log) }
         if record.supervisor.pid != living?.supervisor.pid {

@@ -1,23 +1,23 @@
-package import ServerHost
-package import ProgramSupport
-package import LinuxHost
-package import LinuxIO
-package import NBDKernel
-package import NBDServer
+internal import ServerHost
+internal import ProgramSupport
+internal import LinuxHost
+internal import LinuxIO
+internal import NBDKernel
+internal import NBDServer
 internal import NBDClient
 internal import SystemPackage
 
 /// A connection to a server, and how the server identifies it.
-package struct ServerConnection: Sendable {
+struct ServerConnection: Sendable {
     /// The client's end, which the kernel gets.
-    package let connection: NBDConnection
+    let connection: NBDConnection
     /// The server's number for the connection.
-    package let number: UInt64
-    package let generation: Int
+    let number: UInt64
+    let generation: Int
 }
 
 /// A server of one disk, as the supervisor sees it. The thread that looks after the disk calls it.
-package protocol DiskServer: AnyObject {
+protocol DiskServer: AnyObject {
     /// The state of the disk before it was served.
     var start: InitialDiskState { get }
     /// The text of the device's `backend` attribute. It says which memory is behind the device, so that a
@@ -51,24 +51,24 @@ package protocol DiskServer: AnyObject {
     func stop(isKept: Bool)
 }
 /// What a disk was like before it was served.
-package struct InitialDiskState: Equatable {
+struct InitialDiskState: Equatable {
     /// Whether the disk was blank, so that a file system can be created on it.
-    package var isBlank = false
+    var isBlank = false
     /// Whether the memory existed before this server.
-    package var wasFound = false
+    var wasFound = false
     /// Bytes of the smallest sector that the content of the disk may rely on.
-    package var sectorSize = 4096
+    var sectorSize = 4096
     /// Which memory the disk is.
-    package var identity = DiskIdentity(high: 0, low: 0)
+    var identity = DiskIdentity(high: 0, low: 0)
 
-    package init(isBlank: Bool, wasFound: Bool) {
+    init(isBlank: Bool, wasFound: Bool) {
         self.isBlank = isBlank
         self.wasFound = wasFound
     }
 
     /// The state of a disk that was just created from a configuration. A disk with loaded content never
     /// counts as blank.
-    package init(_ disk: RamDisk, _ plan: DiskConfiguration) {
+    init(_ disk: RamDisk, _ plan: DiskConfiguration) {
         isBlank = disk.isBlank && plan.load == nil
         wasFound = disk.inheritance != .none
         sectorSize = disk.sectorSize
@@ -77,11 +77,11 @@ package struct InitialDiskState: Equatable {
 }
 
 extension DiskServer {
-    package var identifier: String { "ramdisk-nbd:memory=\(start.identity)" }
+    var identifier: String { "ramdisk-nbd:memory=\(start.identity)" }
 }
 
 /// Creates a pair of connected sockets, one end of which is for the server.
-package func socketPair() throws(Failure) -> SocketPair {
+func socketPair() throws(Failure) -> SocketPair {
     do throws(Errno) {
         return try StreamSocket.pair()
     } catch {
@@ -90,7 +90,7 @@ package func socketPair() throws(Failure) -> SocketPair {
 }
 
 /// Negotiates as the client over one end of a pair.
-package func handshake(_ socket: consuming StreamSocket) throws(Failure) -> NBDConnection {
+func handshake(_ socket: consuming StreamSocket) throws(Failure) -> NBDConnection {
     do throws(ClientHandshake.Failure) {
         return try NBDConnection(socket, export: "")
     } catch {

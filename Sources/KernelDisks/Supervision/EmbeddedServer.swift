@@ -1,9 +1,9 @@
-package import ProgramSupport
+internal import ProgramSupport
 package import ServerHost
 package import Observability
 internal import Glibc
-package import LinuxIO
-package import Logging
+internal import LinuxIO
+internal import Logging
 package import NBDServer
 internal import SystemPackage
 
@@ -15,21 +15,13 @@ package struct ServingConfiguration: Sendable {
     /// pages to it to free memory.
     package var protection = Protection.writeBack
 
-    package init(
-        options: ServerOptions = ServerOptions(),
-        control: ControlConfiguration = ControlConfiguration(socket: .none),
-        protection: Protection = Protection.writeBack
-    ) {
-        self.options = options
-        self.control = control
-        self.protection = protection
-    }
+    package init() {}
 }
 
 /// A server in this process, with its disk and its observability endpoints.
-package final class EmbeddedServer: Sendable {
+final class EmbeddedServer: Sendable {
     /// The state of the disk before it was served.
-    package let start: InitialDiskState
+    let start: InitialDiskState
     /// The group of all connections. All are the kernel's, which moves requests between them.
     private let group: ConnectionGroup
     private let hosted: HostedServer
@@ -38,7 +30,7 @@ package final class EmbeddedServer: Sendable {
 
     /// Creates the disk and starts the server. `onEnd` is called on a thread of the server with the number of
     /// each connection that has ended.
-    package init(
+    init(
         _ plan: DiskConfiguration, _ serving: ServingConfiguration, logger: Logger,
         onEnd: @escaping @Sendable (UInt64) -> Void
     ) throws(Failure) {
@@ -73,16 +65,16 @@ package final class EmbeddedServer: Sendable {
 
     /// Serves a connection, and returns its number.
     @discardableResult
-    package func serve(_ socket: consuming StreamSocket) -> UInt64 {
+    func serve(_ socket: consuming StreamSocket) -> UInt64 {
         hosted.server.serve(socket, in: group)
     }
 
     /// Logs how much memory the disk uses.
-    package func logMemoryUse() { ServedDisks.log(hosted.exports[0].disk, to: logger) }
+    func logMemoryUse() { ServedDisks.log(hosted.exports[0].disk, to: logger) }
 
     /// Finishes the requests that have been received, and stops. The backing is kept or the memory is
     /// released, as `isKept` says.
-    package func stop(isKept: Bool) {
+    func stop(isKept: Bool) {
         hosted.stop()
         let disk = hosted.exports[0].disk
         files.remove()

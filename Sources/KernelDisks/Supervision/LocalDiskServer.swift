@@ -1,20 +1,20 @@
-package import ServerHost
-package import ProgramSupport
-package import LinuxHost
-package import LinuxIO
-package import Logging
+internal import ServerHost
+internal import ProgramSupport
+internal import LinuxHost
+internal import LinuxIO
+internal import Logging
 internal import NBDKernel
 internal import NBDServer
 internal import Synchronization
 internal import SystemPackage
 
 /// The embedded server of a supervisor without a worker, over socket pairs within this process.
-package final class LocalDiskServer: DiskServer {
+final class LocalDiskServer: DiskServer {
     private let server: EmbeddedServer
     private let ended = EndedConnections()
 
     /// Creates the disk and starts the server. A thread of the server wakes `stop` when a connection ends.
-    package init(
+    init(
         _ plan: DiskConfiguration, _ serving: ServingConfiguration, logger: Logger,
         stop: SupervisorMailbox
     ) throws(Failure) {
@@ -25,35 +25,35 @@ package final class LocalDiskServer: DiskServer {
         }
     }
 
-    package var start: InitialDiskState { server.start }
+    var start: InitialDiskState { server.start }
 
-    package var worker: ProcessIdentity? { nil }
+    var worker: ProcessIdentity? { nil }
 
-    package func connect() throws(Failure) -> ServerConnection {
+    func connect() throws(Failure) -> ServerConnection {
         let pair = try socketPair()
         let number = server.serve(pair.second)
         return ServerConnection(
             connection: try handshake(pair.first), number: number, generation: 0)
     }
 
-    package func hasEnded(_ connection: ServerConnection) -> Bool {
+    func hasEnded(_ connection: ServerConnection) -> Bool {
         ended.contains(connection.number)
     }
 
-    package var pollSources: [PollSource] { [] }
-    package var pollTimeout: Int? { nil }
-    package func poll() -> Bool { false }
+    var pollSources: [PollSource] { [] }
+    var pollTimeout: Int? { nil }
+    func poll() -> Bool { false }
     // This process holds the disk, so killing it would lose the disk.
-    package func endByForce() {}
-    package func logMemoryUse() { server.logMemoryUse() }
-    package func stop(isKept: Bool) { server.stop(isKept: isKept) }
+    func endByForce() {}
+    func logMemoryUse() { server.logMemoryUse() }
+    func stop(isKept: Bool) { server.stop(isKept: isKept) }
 }
 
 /// The numbers of connections that have ended. Threads of the server insert them; the thread that looks after
 /// the disk reads them.
-package final class EndedConnections: Sendable {
+final class EndedConnections: Sendable {
     private let numbers = Mutex<Set<UInt64>>([])
 
-    package func insert(_ number: UInt64) { numbers.withLock { _ = $0.insert(number) } }
-    package func contains(_ number: UInt64) -> Bool { numbers.withLock { $0.contains(number) } }
+    func insert(_ number: UInt64) { numbers.withLock { _ = $0.insert(number) } }
+    func contains(_ number: UInt64) -> Bool { numbers.withLock { $0.contains(number) } }
 }

@@ -1,12 +1,12 @@
-package import ProgramSupport
-package import LinuxHost
-package import LinuxIO
+internal import ProgramSupport
+internal import LinuxHost
+internal import LinuxIO
 internal import NBDKernel
-package import NBDProtocol
-package import NBDClient
+internal import NBDProtocol
+internal import NBDClient
 
 /// A disk on a remote server. Dead connections to it are replaced.
-package final class RemoteDiskServer: DiskServer {
+final class RemoteDiskServer: DiskServer {
     private let uri: NBDURI
     private let server: RemoteServer
     /// Milliseconds between two attempts to connect.
@@ -16,8 +16,16 @@ package final class RemoteDiskServer: DiskServer {
     /// The export as it was when the first connection was opened.
     private var export: RemoteExport?
 
+    private static let identifierPrefix = "ramdisk-nbd:uri="
+
+    /// Returns the URI in a device's identifier; nil when no such server serves the device.
+    static func uri(inIdentifier identifier: String) -> String? {
+        identifier.hasPrefix(identifierPrefix)
+            ? String(identifier.dropFirst(identifierPrefix.count)) : nil
+    }
+
     /// Resolves the server's address.
-    package init(_ uri: NBDURI) throws(Failure) {
+    init(_ uri: NBDURI) throws(Failure) {
         self.uri = uri
         do throws(RemoteServer.Failure) {
             server = try RemoteServer(uri)
@@ -27,11 +35,11 @@ package final class RemoteDiskServer: DiskServer {
     }
 
     /// The content of the disk belongs to the remote server, so no file system is created on it.
-    package var start: InitialDiskState { InitialDiskState(isBlank: false, wasFound: true) }
-    package var identifier: String { "ramdisk-nbd:uri=\(uri)" }
-    package var worker: ProcessIdentity? { nil }
+    var start: InitialDiskState { InitialDiskState(isBlank: false, wasFound: true) }
+    var identifier: String { Self.identifierPrefix + "\(uri)" }
+    var worker: ProcessIdentity? { nil }
 
-    package func connect() throws(Failure) -> ServerConnection {
+    func connect() throws(Failure) -> ServerConnection {
         if let lastFailure, .now() < notBefore { throw lastFailure }
         let connection: NBDConnection
         do throws(RemoteServer.Failure) {
@@ -62,19 +70,19 @@ package final class RemoteDiskServer: DiskServer {
 
     /// Always true: a remote server does not report when it is done with a dead connection, and NBD has no
     /// request that asks it.
-    package func hasEnded(_ connection: ServerConnection) -> Bool { true }
+    func hasEnded(_ connection: ServerConnection) -> Bool { true }
 
-    package var pollSources: [PollSource] { [] }
-    package var pollTimeout: Int? { nil }
-    package func poll() -> Bool { false }
-    package func endByForce() {}
-    package func logMemoryUse() {}
-    package func stop(isKept: Bool) {}
+    var pollSources: [PollSource] { [] }
+    var pollTimeout: Int? { nil }
+    func poll() -> Bool { false }
+    func endByForce() {}
+    func logMemoryUse() {}
+    func stop(isKept: Bool) {}
 }
 
 extension Failure {
     /// The remote server cannot be used.
-    package init(_ error: RemoteServer.Failure) {
+    init(_ error: RemoteServer.Failure) {
         if case .tls(let uri) = error {
             self = .usage(
                 "\(uri) requires TLS, which the kernel's nbd driver does not support; "

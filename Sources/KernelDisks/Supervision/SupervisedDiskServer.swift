@@ -1,9 +1,9 @@
 internal import NBDProtocol
-package import ProgramSupport
+internal import ProgramSupport
 internal import Glibc
-package import LinuxHost
-package import LinuxIO
-package import Logging
+internal import LinuxHost
+internal import LinuxIO
+internal import Logging
 internal import NBDKernel
 internal import SystemPackage
 
@@ -12,17 +12,17 @@ internal import SystemPackage
 package final class SupervisedDiskServer: DiskServer {
     /// A worker from its start to its end.
     private struct RunningWorker {
-        package let process: ChildProcess
-        package let channel: SharedDescriptorChannel
-        package let began: MonotonicTime
-        package var ended: Set<UInt64> = []
-        package var handedOver: UInt64 = 0
+        let process: ChildProcess
+        let channel: SharedDescriptorChannel
+        let began: MonotonicTime
+        var ended: Set<UInt64> = []
+        var handedOver: UInt64 = 0
     }
 
     /// The command that starts a worker: the program and its arguments.
     package struct Command: Sendable {
-        package var program: String
-        package var arguments: [String]
+        var program: String
+        var arguments: [String]
 
         package init(program: String, arguments: [String]) {
             self.program = program
@@ -44,22 +44,22 @@ package final class SupervisedDiskServer: DiskServer {
     private var generation = 0
     private var notBefore = MonotonicTime.now()
     /// The state of the disk before the first worker. Later workers find what the first one has left.
-    package private(set) var start = InitialDiskState(isBlank: false, wasFound: false)
+    private(set) var start = InitialDiskState(isBlank: false, wasFound: false)
 
     /// Starts the first worker, and waits until it is ready.
-    package init(_ command: Command, logger: Logger) throws(Failure) {
+    init(_ command: Command, logger: Logger) throws(Failure) {
         self.command = command
         self.logger = logger
         try startWorker()
     }
 
-    package var worker: ProcessIdentity? {
+    var worker: ProcessIdentity? {
         running.flatMap { ProcessIdentity(running: $0.process.pid) }
     }
 
     // MARK: - Connections
 
-    package func connect() throws(Failure) -> ServerConnection {
+    func connect() throws(Failure) -> ServerConnection {
         guard let channel = running?.channel else {
             throw .unavailable("the worker is being restarted")
         }
@@ -77,22 +77,22 @@ package final class SupervisedDiskServer: DiskServer {
             connection: try handshake(pair.first), number: number, generation: generation)
     }
 
-    package func hasEnded(_ connection: ServerConnection) -> Bool {
+    func hasEnded(_ connection: ServerConnection) -> Bool {
         guard connection.generation == generation, let running else { return true }
         return running.ended.contains(connection.number)
     }
 
     // MARK: - Looking after the worker
 
-    package var pollSources: [PollSource] {
+    var pollSources: [PollSource] {
         running.map { [.exit($0.process), .input($0.channel.socket.handle)] } ?? []
     }
 
-    package var pollTimeout: Int? {
+    var pollTimeout: Int? {
         running == nil ? max(1, notBefore.milliseconds(from: .now())) : nil
     }
 
-    package func poll() -> Bool {
+    func poll() -> Bool {
         if let running {
             let ready = (try? PollSource.poll(pollSources, milliseconds: 0)) ?? [false, false]
             if ready[1] { receive() }
@@ -126,7 +126,7 @@ package final class SupervisedDiskServer: DiskServer {
         }
     }
 
-    package func endByForce() {
+    func endByForce() {
         guard let running else { return }
         logger.error(
             "the worker does not end a dead connection; killing it",
@@ -134,7 +134,7 @@ package final class SupervisedDiskServer: DiskServer {
         running.process.signal(SIGKILL)
     }
 
-    package func logMemoryUse() { running?.process.signal(SIGUSR1) }
+    func logMemoryUse() { running?.process.signal(SIGUSR1) }
 
     // MARK: - Start and stop
 
@@ -225,7 +225,7 @@ package final class SupervisedDiskServer: DiskServer {
                 : "the disk's memory is gone: another process has removed it")
     }
 
-    package func stop(isKept: Bool) {
+    func stop(isKept: Bool) {
         // The worker may have died since the last poll.
         let ended = running.map { PollSource.exit($0.process) }.flatMap {
             try? PollSource.poll([$0], milliseconds: 0)
@@ -248,8 +248,8 @@ package final class SupervisedDiskServer: DiskServer {
 }
 
 /// A descriptor channel that several values share.
-package final class SharedDescriptorChannel: Sendable {
-    package let socket: DescriptorChannel
+final class SharedDescriptorChannel: Sendable {
+    let socket: DescriptorChannel
 
-    package init(_ socket: consuming DescriptorChannel) { self.socket = socket }
+    init(_ socket: consuming DescriptorChannel) { self.socket = socket }
 }

@@ -1,7 +1,7 @@
 internal import LinuxHost
-package import LinuxIO
+internal import LinuxIO
 internal import Synchronization
-package import SystemPackage
+internal import SystemPackage
 
 /// The requests to the thread that looks after a disk: to stop, to log the memory use, or to poll. Any thread
 /// may post one; the thread that looks after the disk waits for them and takes them.
@@ -11,43 +11,43 @@ package final class SupervisorMailbox: Sendable {
     private let isStatisticsRequested = Atomic<Bool>(false)
     private let wakeUp: EventFD
 
-    package init() throws(Errno) { wakeUp = try EventFD() }
+    init() throws(Errno) { wakeUp = try EventFD() }
 
     /// Asks to take the disk down; `signal` is the signal that has caused this, or 0.
-    package func request(signal: Int32 = 0) {
+    func request(signal: Int32 = 0) {
         lastSignal.store(signal, ordering: .relaxed)
         isTakeDownRequested.store(true, ordering: .releasing)
         wakeUp.signal()
     }
 
     /// Asks to log how much memory the disk uses.
-    package func requestStatistics() {
+    func requestStatistics() {
         isStatisticsRequested.store(true, ordering: .releasing)
         wakeUp.signal()
     }
 
     /// Returns whether the memory use was asked for since the last call, and clears the request.
-    package func takeStatisticsRequest() -> Bool {
+    func takeStatisticsRequest() -> Bool {
         isStatisticsRequested.exchange(false, ordering: .acquiringAndReleasing)
     }
 
     /// Wakes the thread that looks after the disk, so that it polls.
-    package func nudge() { wakeUp.signal() }
+    func nudge() { wakeUp.signal() }
 
     /// Returns whether a stop was requested since the last call, and clears the request.
-    package func takeStopRequest() -> Bool {
+    func takeStopRequest() -> Bool {
         isTakeDownRequested.exchange(false, ordering: .acquiringAndReleasing)
     }
 
     /// The signal that last requested a stop; 0 if none did.
-    package var signal: Int32 { lastSignal.load(ordering: .relaxed) }
+    var signal: Int32 { lastSignal.load(ordering: .relaxed) }
 
     /// Whether a stop is requested.
-    package var isStopRequested: Bool { isTakeDownRequested.load(ordering: .acquiring) }
+    var isStopRequested: Bool { isTakeDownRequested.load(ordering: .acquiring) }
 
     /// Ready when a request has been posted.
-    package var pollSource: PollSource { .event(wakeUp) }
+    var pollSource: PollSource { .event(wakeUp) }
 
     /// Resets ``pollSource``; requests stay posted until they are taken.
-    package func clear() { wakeUp.clear() }
+    func clear() { wakeUp.clear() }
 }

@@ -14,10 +14,10 @@ internal import SystemPackage
 /// socket, or until SIGTERM. It releases the disk's memory only when its supervisor has said so, or when no
 /// other process can know of the memory.
 package struct Worker {
-    package let plan: DiskConfiguration
-    package let serving: ServingConfiguration
-    package let logger: Logger
-    package let stop: SupervisorMailbox
+    let plan: DiskConfiguration
+    let serving: ServingConfiguration
+    let logger: Logger
+    let stop: SupervisorMailbox
 
     package init(
         plan: DiskConfiguration, serving: ServingConfiguration, logger: Logger,
@@ -30,7 +30,7 @@ package struct Worker {
     }
 
     /// The descriptor of the channel in the worker: the first after the standard ones.
-    package static var channelDescriptor: CInt { 3 }
+    static var channelDescriptor: CInt { 3 }
 
     /// Serves until the supervisor asks it to stop, a signal does, or nothing is left to serve.
     package func run() throws(Failure) {
@@ -84,31 +84,31 @@ package struct Worker {
 /// The channel to the supervisor, and the number of connections. The main thread receives from it and counts
 /// connections as they begin; the server's threads send over it and count connections as they end.
 private final class WorkerChannel: Sendable {
-    package let socket: DescriptorChannel
+    let socket: DescriptorChannel
     private let stop: SupervisorMailbox
     private let begun = Atomic<Int>(0)
     private let ended = Atomic<Int>(0)
 
-    package init(_ socket: consuming DescriptorChannel, _ stop: SupervisorMailbox) {
+    init(_ socket: consuming DescriptorChannel, _ stop: SupervisorMailbox) {
         self.socket = socket
         self.stop = stop
     }
 
     /// Sends a message. A failure means that the supervisor is gone, and is ignored.
-    package func send(_ message: WorkerMessage) { try? socket.send(message.encoded) }
+    func send(_ message: WorkerMessage) { try? socket.send(message.encoded) }
 
     /// Counts a connection that is about to be served.
-    package func connectionBegins() { begun.wrappingAdd(1, ordering: .relaxed) }
+    func connectionBegins() { begun.wrappingAdd(1, ordering: .relaxed) }
 
     /// Counts a connection that has ended, and reports it to the supervisor.
-    package func connectionEnded(_ number: UInt64) {
+    func connectionEnded(_ number: UInt64) {
         ended.wrappingAdd(1, ordering: .relaxed)
         send(.ended(number))
         stop.nudge()
     }
 
     /// Whether no connection is left.
-    package var isIdle: Bool { begun.load(ordering: .relaxed) == ended.load(ordering: .relaxed) }
+    var isIdle: Bool { begun.load(ordering: .relaxed) == ended.load(ordering: .relaxed) }
     /// Whether there has never been a connection.
-    package var isUnused: Bool { begun.load(ordering: .relaxed) == 0 }
+    var isUnused: Bool { begun.load(ordering: .relaxed) == 0 }
 }

@@ -2,7 +2,7 @@ internal import NBDServer
 
 /// A message over the channel between supervisor and worker: a letter, followed by numbers in some messages.
 /// Both ends are the same program, but possibly of different versions; unknown messages are ignored.
-package enum WorkerMessage: Equatable {
+enum WorkerMessage: Equatable {
     /// To the worker: serve the socket that comes with this message.
     case serve
     /// To the worker: stop, and keep the backing.
@@ -16,7 +16,7 @@ package enum WorkerMessage: Equatable {
     case ended(UInt64)
 
     /// The bytes of the message on the channel.
-    package var encoded: [UInt8] {
+    var encoded: [UInt8] {
         switch self {
         case .serve: [UInt8(ascii: "S")]
         case .stopAndKeep: [UInt8(ascii: "K")]
@@ -39,7 +39,7 @@ package enum WorkerMessage: Equatable {
     }
 
     /// Decodes a message; nil when the bytes are not one.
-    package init?(decoding bytes: [UInt8]) {
+    init?(decoding bytes: [UInt8]) {
         switch (bytes.first, bytes.count) {
         case (UInt8(ascii: "S"), 1): self = .serve
         case (UInt8(ascii: "K"), 1): self = .stopAndKeep

@@ -7,14 +7,14 @@ internal import SystemPackage
 /// A client of one control socket. Each request uses its own connection.
 package struct ControlClient: Sendable {
     /// The control socket's path.
-    package let path: String
+    let path: String
 
     package init(path: String) {
         self.path = path
     }
 
     /// Time in milliseconds that a server may take to respond with anything but a stream.
-    package static let responseTimeoutMilliseconds = 5_000
+    static let responseTimeoutMilliseconds = 5_000
 
     /// Sends a `GET`, blocks until the response is complete, and decodes its JSON.
     package func get<Value: Decodable>(_ target: String, as: Value.Type) throws -> Value {

@@ -6,7 +6,7 @@ internal import SystemPackage
 
 /// A search for control sockets in the runtime directories, where servers put them by default.
 package struct ControlSearch {
-    package var directories = RuntimeDirectories()
+    var directories = RuntimeDirectories()
     /// Returns the device that the disk of a process is attached to; nil when there is none.
     private let device: (Int32) -> String?
 

@@ -1,5 +1,5 @@
-package import ProgramSupport
-package import LinuxIO
+internal import ProgramSupport
+internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage
 
@@ -17,7 +17,7 @@ package final class ControlStream: Sendable {
     private let reader = Mutex(HTTPResponseReader())
 
     /// Sends the request.
-    package init(
+    init(
         _ socket: consuming StreamSocket, path: String, method: String = "GET", target: String
     ) throws(Failure) {
         self.path = path
@@ -41,7 +41,7 @@ package final class ControlStream: Sendable {
     }
 
     /// Makes ``nextPiece()`` fail when the server sends nothing for this time.
-    package func setReceiveTimeout(milliseconds: Int) {
+    func setReceiveTimeout(milliseconds: Int) {
         socket.handle.setReceiveTimeout(milliseconds: milliseconds)
     }
 
@@ -53,7 +53,7 @@ package final class ControlStream: Sendable {
     }
 
     /// Waits for the next bytes of the body and returns at least one, or nil at its end.
-    package func nextPiece() throws(Failure) -> [UInt8]? {
+    func nextPiece() throws(Failure) -> [UInt8]? {
         var body: [UInt8] = []
         while body.isEmpty, !reader.withLock({ $0.isComplete }) {
             switch socket.handle.receive(into: buffer.region, blocking: true) {

@@ -4,29 +4,23 @@
 /// It is written here, although the server uses NIO, because a client command is short-lived and
 /// reads one response or one stream in a blocking loop. NIO would make it start an event loop and
 /// its thread, and pass each piece of a trace between threads.
-package struct HTTPResponseReader {
+struct HTTPResponseReader {
     /// A response that is not valid.
-    package struct Malformed: Error, Equatable {
+    struct Malformed: Error, Equatable {
         /// What is wrong with it, as a clause.
-        package let reason: String
+        let reason: String
     }
 
     /// Maximum length in bytes of a line of the head, or between chunks.
-    package static let headLimit = 64 << 10
+    static let headLimit = 64 << 10
 
     /// The status, such as 200; nil until the status line is parsed.
-    package private(set) var status: Int?
+    private(set) var status: Int?
     /// Whether the response is complete. Never true for a response without a length, which ends
     /// when the server closes the connection.
-    package private(set) var isComplete = false
+    private(set) var isComplete = false
     /// Whether the response ends when the server closes the connection.
-    package private(set) var endsWithConnection = false
-
-    package init(status: Int? = nil, isComplete: Bool = false, endsWithConnection: Bool = false) {
-        self.status = status
-        self.isComplete = isComplete
-        self.endsWithConnection = endsWithConnection
-    }
+    private(set) var endsWithConnection = false
 
     /// The part of the response that the next bytes belong to.
     private enum Part {
@@ -44,7 +38,7 @@ package struct HTTPResponseReader {
 
     /// Parses the next bytes, and appends those of the body to `body`. Ignores bytes after the end
     /// of the response.
-    package mutating func parse(_ bytes: ArraySlice<UInt8>, into body: inout [UInt8])
+    mutating func parse(_ bytes: ArraySlice<UInt8>, into body: inout [UInt8])
         throws(Malformed)
     {
         var rest = bytes

@@ -1,47 +1,47 @@
-package import Observability
+internal import Observability
 
 /// The rates of one command over an interval.
-package struct CommandRate: Sendable, Equatable {
+struct CommandRate: Sendable, Equatable {
     /// Requests per second.
-    package var requests = 0.0
+    var requests = 0.0
     /// Bytes per second.
-    package var bytes = 0.0
+    var bytes = 0.0
     /// Service times of the requests in the interval.
-    package var latency = LatencyHistogram()
+    var latency = LatencyHistogram()
 }
 
 /// The rates of a server, a disk or a connection over an interval.
-package struct Rates: Sendable, Equatable {
-    package var read = CommandRate()
-    package var write = CommandRate()
-    package var flush = CommandRate()
+struct Rates: Sendable, Equatable {
+    var read = CommandRate()
+    var write = CommandRate()
+    var flush = CommandRate()
     /// Trims and writes of zeros, which transfer no data.
-    package var trim = CommandRate()
+    var trim = CommandRate()
     /// Requests of all other commands per second.
-    package var otherRequests = 0.0
+    var otherRequests = 0.0
     /// Errors per second.
-    package var errors = 0.0
+    var errors = 0.0
     /// Mean number of requests in a batch, which is the observed queue depth; nil without requests.
-    package var depth: Double?
+    var depth: Double?
 
     /// Requests of all commands per second.
-    package var requests: Double {
+    var requests: Double {
         read.requests + write.requests + flush.requests + trim.requests + otherRequests
     }
     /// Bytes read and written per second.
-    package var bytes: Double { read.bytes + write.bytes }
+    var bytes: Double { read.bytes + write.bytes }
     /// Service times of reads and writes.
-    package var latency: LatencyHistogram {
+    var latency: LatencyHistogram {
         var both = read.latency
         both.add(write.latency)
         return both
     }
 
     /// Creates rates of zero.
-    package init() {}
+    init() {}
 
     /// Computes the rates between two snapshots that are `seconds` apart.
-    package init(from earlier: Activity, to later: Activity, seconds: Double) {
+    init(from earlier: Activity, to later: Activity, seconds: Double) {
         guard seconds > 0 else { return }
         let rate = { (name: CommandName) in
             Self.rate(from: earlier.command(name), to: later.command(name), seconds: seconds)

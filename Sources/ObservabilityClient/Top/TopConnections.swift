@@ -1,15 +1,15 @@
 internal import Observability
-package import ProgramSupport
+internal import ProgramSupport
 
 /// The table of connections of a ``TopModel``, in its order.
-package struct TopConnections {
-    package let model: TopModel
+struct TopConnections {
+    let model: TopModel
     /// Maximum number of characters in a line.
-    package let columns: Int
+    let columns: Int
 
     /// Returns the table in at most `room` lines, or nothing where not even one row fits. When rows
     /// do not fit, the last line has their number.
-    package func lines(room: Int) -> [StyledLine] {
+    func lines(room: Int) -> [StyledLine] {
         guard room > 1 else { return [] }
         let rows = model.rows
         guard !rows.isEmpty else { return [header, StyledLine("no connections", .dim)] }

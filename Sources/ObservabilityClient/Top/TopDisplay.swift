@@ -1,16 +1,16 @@
-package import ProgramSupport
-package import LinuxHost
+internal import ProgramSupport
+internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
 /// The terminal while `top` draws on its alternate screen. Destroying the value restores the
 /// terminal.
-package struct TopDisplay: ~Copyable {
+struct TopDisplay: ~Copyable {
     private let terminal: Terminal
 
     /// Puts the terminal into raw mode and switches to its alternate screen. The main screen keeps
     /// its contents.
-    package init() throws(Failure) {
+    init() throws(Failure) {
         do throws(Errno) {
             terminal = try Terminal()
         } catch {
@@ -24,7 +24,7 @@ package struct TopDisplay: ~Copyable {
     /// Replaces the contents of the screen. To avoid flicker it overwrites lines rather than
     /// clearing the screen, and uses mode 2026 (synchronized output), in which terminals that
     /// support it draw nothing before the update is complete.
-    package func show(_ lines: [StyledLine], size: Terminal.Size, coloured: Bool) {
+    func show(_ lines: [StyledLine], size: Terminal.Size, coloured: Bool) {
         var text = "\u{1B}[?2026h\u{1B}[H"
         for (row, line) in lines.prefix(size.rows).enumerated() {
             if row > 0 { text += "\r\n" }
@@ -38,7 +38,7 @@ package struct TopDisplay: ~Copyable {
 
     /// Waits up to `milliseconds` for keys and returns those that were pressed; nil when the
     /// terminal has been closed.
-    package func readKeys(milliseconds: Int) -> [UInt8]? {
+    func readKeys(milliseconds: Int) -> [UInt8]? {
         terminal.readKeys(milliseconds: milliseconds)
     }
 

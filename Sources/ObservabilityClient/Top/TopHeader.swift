@@ -1,12 +1,12 @@
-package import Observability
-package import ProgramSupport
+internal import Observability
+internal import ProgramSupport
 
 /// The first two lines of `top`: the server, and its disks.
-package struct TopHeader {
-    package let stats: Stats
-    package let model: TopModel
+struct TopHeader {
+    let stats: Stats
+    let model: TopModel
 
-    package var lines: [StyledLine] { [title, disks] }
+    var lines: [StyledLine] { [title, disks] }
 
     private var title: StyledLine {
         let server = stats.server

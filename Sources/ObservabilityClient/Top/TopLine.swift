@@ -2,16 +2,16 @@ internal import Observability
 internal import ProgramSupport
 
 /// The lines that `top` prints for a ``TopModel`` without a terminal.
-package enum TopLine {
+enum TopLine {
     /// The titles of the columns.
-    package static let header =
+    static let header =
         "UPTIME".right(10) + "CONN".right(6) + "READ/s".right(10) + "REQ/s".right(8)
         + "99 %".right(10) + "WRITE/s".right(10) + "REQ/s".right(8) + "99 %".right(10)
         + "DEPTH".right(7)
 
     /// Returns the line of the latest sample; nil when there is no earlier one to compute rates
     /// from.
-    package static func line(_ model: TopModel) -> String? {
+    static func line(_ model: TopModel) -> String? {
         guard let stats = model.stats, model.seconds != nil else { return nil }
         let columns = { (rate: CommandRate) -> String in
             let slowest = rate.latency.percentile(99)

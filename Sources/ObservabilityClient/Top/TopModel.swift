@@ -1,63 +1,47 @@
-package import Observability
+internal import Observability
 
 /// The state of the view of `top`. Samples and keys change it; it does no I/O.
-package struct TopModel: Sendable {
+struct TopModel: Sendable {
     /// The order of connections: ascending by number, otherwise descending.
-    package enum Order: String, CaseIterable, Sendable {
+    enum Order: String, CaseIterable, Sendable {
         case requests, bytes, latency, number
     }
 
     /// The values of one earlier interval that the sparklines draw.
-    package struct HistoryEntry: Sendable, Equatable {
-        package var readBytes: Double
-        package var writeBytes: Double
-        package var requests: Double
+    struct HistoryEntry: Sendable, Equatable {
+        var readBytes: Double
+        var writeBytes: Double
+        var requests: Double
         /// The 99th percentiles of the service times of reads and of writes, in nanoseconds.
-        package var readLatency: Double?
-        package var writeLatency: Double?
+        var readLatency: Double?
+        var writeLatency: Double?
     }
 
     /// A connection with its rates in the latest interval.
-    package struct Row: Sendable {
-        package var connection: ConnectionStats
-        package var rates: Rates
+    struct Row: Sendable {
+        var connection: ConnectionStats
+        var rates: Rates
     }
 
     /// Maximum number of history entries: more than fit on any line.
-    package static let historyLimit = 512
+    static let historyLimit = 512
 
-    package var isDecimal = false
-    package var isPaused = false
-    package private(set) var order = Order.requests
+    var isDecimal = false
+    var isPaused = false
+    private(set) var order = Order.requests
     /// The export of the disk that is shown; nil for all disks.
-    package private(set) var disk: String?
-    package private(set) var stats: Stats?
-    package private(set) var rates = Rates()
-    package private(set) var rows: [Row] = []
-    package private(set) var history: [HistoryEntry] = []
+    private(set) var disk: String?
+    private(set) var stats: Stats?
+    private(set) var rates = Rates()
+    private(set) var rows: [Row] = []
+    private(set) var history: [HistoryEntry] = []
     /// Length of the interval of the rates; nil until there are two samples.
-    package private(set) var seconds: Double?
-
-    package init(
-        isDecimal: Bool = false, isPaused: Bool = false, order: Order = Order.requests,
-        disk: String? = nil, stats: Stats? = nil, rates: Rates = Rates(), rows: [Row] = [],
-        history: [HistoryEntry] = [], seconds: Double? = nil
-    ) {
-        self.isDecimal = isDecimal
-        self.isPaused = isPaused
-        self.order = order
-        self.disk = disk
-        self.stats = stats
-        self.rates = rates
-        self.rows = rows
-        self.history = history
-        self.seconds = seconds
-    }
+    private(set) var seconds: Double?
 
     private var earlier: Stats?
 
     /// Adds a sample of the server's statistics, unless the view is paused.
-    package mutating func add(_ sample: Stats) {
+    mutating func add(_ sample: Stats) {
         guard !isPaused else { return }
         earlier = stats
         stats = sample
@@ -77,14 +61,14 @@ package struct TopModel: Sendable {
     }
 
     /// Selects the next order of connections.
-    package mutating func nextOrder() {
+    mutating func nextOrder() {
         let all = Order.allCases
         order = all[((all.firstIndex(of: order) ?? 0) + 1) % all.count]
         sort()
     }
 
     /// Selects the next disk; after the last, all disks.
-    package mutating func nextDisk() {
+    mutating func nextDisk() {
         let names: [String?] = [nil] + (stats?.disks.map(\.export) ?? [])
         // With one disk there is no choice.
         guard names.count > 2 else { return }

@@ -1,26 +1,19 @@
 internal import Observability
-package import ProgramSupport
-package import LinuxHost
+internal import ProgramSupport
+internal import LinuxHost
 internal import LinuxIO
 
 /// The lines that show a ``TopModel`` on a terminal of a given size.
-package struct TopScreen {
-    package let model: TopModel
-    package let size: Terminal.Size
+struct TopScreen {
+    let model: TopModel
+    let size: Terminal.Size
     /// Configured interval between two samples, in seconds.
-    package let interval: Double
+    let interval: Double
     /// Whether the last row lists the keys. `top --once` reads no keys and lists none.
-    package var hasKeys = true
-
-    package init(model: TopModel, size: Terminal.Size, interval: Double, hasKeys: Bool = true) {
-        self.model = model
-        self.size = size
-        self.interval = interval
-        self.hasKeys = hasKeys
-    }
+    var hasKeys = true
 
     /// The lines that fit: at most as many as the terminal has rows.
-    package var lines: [StyledLine] {
+    var lines: [StyledLine] {
         guard let stats = model.stats else { return [StyledLine("waiting for the server")] }
         var lines = TopHeader(stats: stats, model: model).lines
         lines += [StyledLine()] + throughput + [StyledLine()] + latencies + [StyledLine()]

@@ -7,10 +7,10 @@ internal import SystemPackage
 
 /// The server that `top` monitors, and how it shows it.
 package struct TopConfiguration: Sendable {
-    package var client: ControlClient
-    package var intervalMilliseconds: Int
-    package var isDecimal: Bool
-    package var isColoured: Bool
+    var client: ControlClient
+    var intervalMilliseconds: Int
+    var isDecimal: Bool
+    var isColoured: Bool
 
     package init(
         client: ControlClient, intervalMilliseconds: Int, isDecimal: Bool, isColoured: Bool
@@ -36,9 +36,9 @@ package final class TopSignals: Sendable {
     package func change() { changed.store(true, ordering: .releasing) }
 
     /// Whether the session must end.
-    package var isStopped: Bool { stopped.load(ordering: .acquiring) }
+    var isStopped: Bool { stopped.load(ordering: .acquiring) }
     /// Returns whether ``change()`` was called since the previous call of this function.
-    package func takeChange() -> Bool { changed.exchange(false, ordering: .acquiringAndReleasing) }
+    func takeChange() -> Bool { changed.exchange(false, ordering: .acquiringAndReleasing) }
 }
 
 /// A run of `top`. It blocks its thread.

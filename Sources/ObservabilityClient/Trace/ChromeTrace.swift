@@ -1,4 +1,4 @@
-package import Observability
+internal import Observability
 internal import FoundationEssentials
 
 /// Chrome's trace events ("Trace Event Format", JSON Array Format).
@@ -7,7 +7,7 @@ internal import FoundationEssentials
 /// connection becomes as many threads, called lanes here, as it had requests in flight at once.
 ///
 /// Numbers are written directly, since this runs for each request; texts go through `JSONEncoder`.
-package struct ChromeTrace: TraceFormat {
+struct ChromeTrace: TraceFormat {
     /// Maximum number of lanes of a connection. NBD clients have at most this many requests in
     /// flight.
     private static let laneLimit = 1024
@@ -17,16 +17,14 @@ package struct ChromeTrace: TraceFormat {
     private var lanes: [UInt64: [UInt64]] = [:]
     private let encoder = JSONEncoder()
 
-    package init() {}
-
-    package mutating func begin(_ start: TraceStart) -> String {
+    mutating func begin(_ start: TraceStart) -> String {
         process = start.pid
         let name = json("ramdisk-nbd \(start.version)")
         return "[\n"
             + #"{"ph":"M","name":"process_name","pid":\#(process),"args":{"name":\#(name)}}"#
     }
 
-    package mutating func request(_ event: TraceEvent) -> String {
+    mutating func request(_ event: TraceEvent) -> String {
         let end = event.timeNanoseconds &+ event.durationNanoseconds
         var text = ""
         let lane = occupyLane(event, until: end, announcement: &text)
@@ -41,12 +39,12 @@ package struct ChromeTrace: TraceFormat {
             + #""dur":\#(Self.microseconds(event.durationNanoseconds)),"args":{\#(arguments)}}"#
     }
 
-    package mutating func lost(_ count: UInt64, at nanoseconds: UInt64) -> String {
+    mutating func lost(_ count: UInt64, at nanoseconds: UInt64) -> String {
         #",\#n{"ph":"i","s":"g","cat":"nbd","name":"lost \#(count) requests","pid":\#(process),"#
             + #""tid":0,"ts":\#(Self.microseconds(nanoseconds))}"#
     }
 
-    package mutating func end() -> String { "\n]\n" }
+    mutating func end() -> String { "\n]\n" }
 
     /// Occupies the first lane of the event's connection that is free when the request is received,
     /// and returns the number of its thread. Sets `announcement` to the events that name a new

@@ -1,21 +1,21 @@
-package import Observability
+internal import Observability
 
 /// fio's I/O log (`fio(1)`, TRACE FILE FORMAT).
-package struct FioLog: TraceFormat {
+struct FioLog: TraceFormat {
     /// Whether each action has a time in microseconds before it, as in version 3. Version 2 has no
     /// times.
-    package let hasTimes: Bool
-    package private(set) var omitted: UInt64 = 0
+    let hasTimes: Bool
+    private(set) var omitted: UInt64 = 0
     private var files: [String] = []
     private var lastMicroseconds: UInt64 = 0
 
-    package init(hasTimes: Bool) { self.hasTimes = hasTimes }
+    init(hasTimes: Bool) { self.hasTimes = hasTimes }
 
-    package mutating func begin(_ start: TraceStart) -> String {
+    mutating func begin(_ start: TraceStart) -> String {
         "fio version \(hasTimes ? 3 : 2) iolog\n"
     }
 
-    package mutating func request(_ event: TraceEvent) -> String {
+    mutating func request(_ event: TraceEvent) -> String {
         // A request that failed would fail again on replay, and fio stops at the first failure.
         guard event.error == nil, let action = Self.action(event.command) else {
             omitted += 1
@@ -36,9 +36,9 @@ package struct FioLog: TraceFormat {
     }
 
     /// Returns nothing, since the format has no comments.
-    package mutating func lost(_ count: UInt64, at nanoseconds: UInt64) -> String { "" }
+    mutating func lost(_ count: UInt64, at nanoseconds: UInt64) -> String { "" }
 
-    package mutating func end() -> String { files.map { line($0, "close") }.joined() }
+    mutating func end() -> String { files.map { line($0, "close") }.joined() }
 
     private func line(_ file: String, _ action: String) -> String {
         (hasTimes ? "\(lastMicroseconds) " : "") + "\(file) \(action)\n"

@@ -1,19 +1,14 @@
 internal import Observability
-package import ProgramSupport
+internal import ProgramSupport
 
 /// The lines that present a ``TraceSummary``.
-package struct SummaryText {
-    package let summary: TraceSummary
+struct SummaryText {
+    let summary: TraceSummary
     /// Maximum number of characters in a line of the map and the histograms.
-    package let width: Int
-
-    package init(summary: TraceSummary, width: Int) {
-        self.summary = summary
-        self.width = width
-    }
+    let width: Int
 
     /// All lines.
-    package var lines: [StyledLine] {
+    var lines: [StyledLine] {
         var lines = [head]
         guard summary.requests > 0 else { return lines }
         lines += [StyledLine()] + commandTable

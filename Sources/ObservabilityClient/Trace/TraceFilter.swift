@@ -5,17 +5,17 @@ package import Observability
 /// The client's side of a trace filter: the query of `GET /trace`.
 package struct TraceFilter: Sendable, Equatable {
     /// The commands to include; empty for all.
-    package var commands: [CommandName] = []
+    var commands: [CommandName] = []
     /// Requests that took less time are not included.
-    package var minimumNanoseconds: UInt64 = 0
+    var minimumNanoseconds: UInt64 = 0
     /// The name of an export; nil for all, empty for the disk without a name.
-    package var export: String?
+    var export: String?
     /// The number of a connection; nil for all.
-    package var connection: UInt64?
+    var connection: UInt64?
     /// Includes requests that touch these bytes; nil for all.
-    package var offsets: ByteRange?
+    var offsets: ByteRange?
     /// Number of requests after which the stream ends; nil for no limit.
-    package var count: UInt64?
+    var count: UInt64?
 
     package init(
         commands: [CommandName] = [], minimumNanoseconds: UInt64 = 0, export: String? = nil,

@@ -1,7 +1,7 @@
-package import Observability
+internal import Observability
 
 /// A format of text that a trace is written in, piece by piece.
-package protocol TraceFormat: Sendable {
+protocol TraceFormat: Sendable {
     /// Returns the text before the first request.
     mutating func begin(_ start: TraceStart) -> String
     /// Returns the text of a request; empty when the format cannot express it.
@@ -15,5 +15,5 @@ package protocol TraceFormat: Sendable {
 }
 
 extension TraceFormat {
-    package var omitted: UInt64 { 0 }
+    var omitted: UInt64 { 0 }
 }

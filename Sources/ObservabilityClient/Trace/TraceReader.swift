@@ -1,19 +1,17 @@
 internal import ProgramSupport
-package import Observability
+internal import Observability
 internal import FoundationEssentials
 
 /// A decoder of the lines of a trace, which arrive in pieces of any size.
-package struct TraceReader {
+struct TraceReader {
     /// Maximum length of a line in bytes.
-    package static let lineLimit = 1 << 20
+    static let lineLimit = 1 << 20
 
     private var rest: [UInt8] = []
     private let decoder = JSONDecoder()
 
-    package init() {}
-
     /// Calls `line` for each line that this piece completes, with its bytes and its decoded value.
-    package mutating func parse(
+    mutating func parse(
         _ piece: [UInt8], line: (_ text: ArraySlice<UInt8>, TraceLine) throws -> Void
     ) throws {
         rest += piece

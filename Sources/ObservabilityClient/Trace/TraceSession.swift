@@ -7,14 +7,14 @@ internal import SystemPackage
 /// What a trace is written to, and how.
 package struct TraceConfiguration: Sendable {
     /// The file for the requests, or "-" for standard output; nil for a summary alone.
-    package var path: String?
-    package var format: TraceFileFormat
+    var path: String?
+    var format: TraceFileFormat
     /// The disks of the summary; nil for no summary.
-    package var summary: [DiskStats]?
+    var summary: [DiskStats]?
     /// Whether text on standard output has colour codes.
-    package var isColoured: Bool
+    var isColoured: Bool
     /// Maximum number of characters in a line of the summary.
-    package var width: Int
+    var width: Int
 
     package init(
         path: String? = nil, format: TraceFileFormat, summary: [DiskStats]? = nil, isColoured: Bool,

@@ -1,39 +1,39 @@
-package import Observability
+internal import Observability
 
 /// The sums over the requests of a trace. Its memory does not grow with their number.
-package struct TraceSummary: Sendable {
+struct TraceSummary: Sendable {
     /// Number of equal parts of a disk that are counted separately.
-    package static let regionCount = 1024
+    static let regionCount = 1024
 
     /// The counters of one disk.
-    package struct Disk: Sendable {
+    struct Disk: Sendable {
         /// The size that the regions divide; never 0.
-        package var sizeBytes: UInt64
+        var sizeBytes: UInt64
         /// Number of reads that touched each region.
-        package var reads = [UInt64](repeating: 0, count: regionCount)
+        var reads = [UInt64](repeating: 0, count: regionCount)
         /// Number of writes, trims and writes of zeros that touched each region.
-        package var writes = [UInt64](repeating: 0, count: regionCount)
+        var writes = [UInt64](repeating: 0, count: regionCount)
     }
 
     /// Counts by powers of two: entry i counts values of more than 2^(i-1) and up to 2^i.
-    package typealias Powers = [Int: UInt64]
+    typealias Powers = [Int: UInt64]
 
-    package private(set) var disks: [(export: String, disk: Disk)]
-    package private(set) var commands: [CommandName: CommandActivity] = [:]
-    package private(set) var sizes: Powers = [:]
-    package private(set) var times: Powers = [:]
-    package private(set) var errors: [String: UInt64] = [:]
-    package private(set) var requests: UInt64 = 0
-    package private(set) var dropped: UInt64 = 0
-    package private(set) var lastNanoseconds: UInt64 = 0
+    private(set) var disks: [(export: String, disk: Disk)]
+    private(set) var commands: [CommandName: CommandActivity] = [:]
+    private(set) var sizes: Powers = [:]
+    private(set) var times: Powers = [:]
+    private(set) var errors: [String: UInt64] = [:]
+    private(set) var requests: UInt64 = 0
+    private(set) var dropped: UInt64 = 0
+    private(set) var lastNanoseconds: UInt64 = 0
 
     /// Creates an empty summary of these disks, whose sizes the maps cover.
-    package init(disks: [(export: String, sizeBytes: UInt64)]) {
+    init(disks: [(export: String, sizeBytes: UInt64)]) {
         self.disks = disks.map { ($0.export, Disk(sizeBytes: max(1, $0.sizeBytes))) }
     }
 
     /// Adds a request.
-    package mutating func add(_ event: TraceEvent) {
+    mutating func add(_ event: TraceEvent) {
         requests += 1
         lastNanoseconds = max(lastNanoseconds, event.timeNanoseconds &+ event.durationNanoseconds)
         var command =
@@ -54,7 +54,7 @@ package struct TraceSummary: Sendable {
     }
 
     /// Adds requests that were overwritten before this client could receive them.
-    package mutating func addDropped(_ count: UInt64) { dropped += count }
+    mutating func addDropped(_ count: UInt64) { dropped += count }
 
     private mutating func mark(_ event: TraceEvent) {
         guard let index = disks.firstIndex(where: { $0.export == event.export }) else { return }

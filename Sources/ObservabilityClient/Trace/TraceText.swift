@@ -1,17 +1,13 @@
-package import ProgramSupport
-package import Observability
+internal import ProgramSupport
+internal import Observability
 
 /// A line for each request: time, connection, command, offset, length, duration, flags, error,
 /// disk.
-package struct TraceText: TraceFormat {
+struct TraceText: TraceFormat {
     /// Whether lines have colour codes for a terminal.
-    package var isColoured = false
+    var isColoured = false
 
-    package init(isColoured: Bool = false) {
-        self.isColoured = isColoured
-    }
-
-    package mutating func begin(_ start: TraceStart) -> String {
+    mutating func begin(_ start: TraceStart) -> String {
         line { line in
             line.add(
                 "TIME".right(13) + "CONN".right(6) + "  " + "COMMAND".left(12)
@@ -20,7 +16,7 @@ package struct TraceText: TraceFormat {
         }
     }
 
-    package mutating func request(_ event: TraceEvent) -> String {
+    mutating func request(_ event: TraceEvent) -> String {
         line { line in
             line.add(Units.fixed(Double(event.timeNanoseconds) / 1e9, decimals: 6).right(13), .dim)
             line.add("#\(event.connection)".right(6) + "  ")
@@ -39,14 +35,14 @@ package struct TraceText: TraceFormat {
         }
     }
 
-    package mutating func lost(_ count: UInt64, at nanoseconds: UInt64) -> String {
+    mutating func lost(_ count: UInt64, at nanoseconds: UInt64) -> String {
         line { line in
             line.add(Units.fixed(Double(nanoseconds) / 1e9, decimals: 6).right(13), .dim)
             line.add("  lost \(count) requests: they arrived faster than they could be read", .red)
         }
     }
 
-    package mutating func end() -> String { "" }
+    mutating func end() -> String { "" }
 
     private func line(_ build: (inout StyledLine) -> Void) -> String {
         var line = StyledLine()
@@ -57,7 +53,7 @@ package struct TraceText: TraceFormat {
 
 extension CommandName {
     /// The colour of the command in all views.
-    package var style: TextStyle {
+    var style: TextStyle {
         switch self {
         case .read: .cyan
         case .write: .magenta
@@ -69,5 +65,5 @@ extension CommandName {
     }
 
     /// Whether its requests have an offset and a length.
-    package var hasRange: Bool { self != .flush && self != .disconnect }
+    var hasRange: Bool { self != .flush && self != .disconnect }
 }

@@ -44,11 +44,25 @@ package enum Units {
         return "\(threeDigits(scaled)) \(name)"
     }
 
+    /// Powers of 1024 as bits to shift, the largest first, and their letters.
+    private static let binaryUnits: [(shift: UInt64, letter: String)] = [
+        (40, "T"), (30, "G"), (20, "M"), (10, "K"),
+    ]
+
     /// Returns bytes without rounding: `4096` is `4K`, `4097` is `4097`.
     package static func exactBytes(_ value: UInt64) -> String {
-        for (shift, letter) in [(40, "T"), (30, "G"), (20, "M"), (10, "K")] as [(UInt64, String)]
-        where value > 0 && value % (1 << shift) == 0 {
+        for (shift, letter) in binaryUnits where value > 0 && value % (1 << shift) == 0 {
             return "\(value >> shift)\(letter)"
+        }
+        return "\(value)"
+    }
+
+    /// Returns bytes with a unit, rounded down to a tenth of it: `40M`, `1.5G`.
+    package static func roundedDownBytes(_ value: UInt64) -> String {
+        for (shift, letter) in binaryUnits where value >= 1 << shift {
+            let tenths = ((value >> (shift - 10)) * 10) >> 10
+            return tenths % 10 == 0
+                ? "\(tenths / 10)\(letter)" : "\(tenths / 10).\(tenths % 10)\(letter)"
         }
         return "\(value)"
     }

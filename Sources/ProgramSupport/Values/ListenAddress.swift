@@ -1,14 +1,14 @@
 /// A TCP address to listen on.
 package struct ListenAddress: Sendable, Equatable, CustomStringConvertible {
     /// The port of NBD (specification: "Newstyle negotiation").
-    package static let standardPort: UInt16 = 10809
+    static let standardPort: UInt16 = 10809
     /// The loopback address of both families, with the port of NBD.
-    package static let standard = ListenAddress(host: "localhost", port: standardPort)
+    static let standard = ListenAddress(host: "localhost", port: standardPort)
 
-    package var host: String
-    package var port: UInt16
+    var host: String
+    var port: UInt16
 
-    package init(host: String, port: UInt16) {
+    init(host: String, port: UInt16) {
         self.host = host
         self.port = port
     }

@@ -1,11 +1,7 @@
-internal import ProgramSupport
 internal import KernelDisks
-internal import LinuxHost
 internal import ArgumentParser
-internal import LinuxIO
-internal import Logging
-internal import NBDKernel
 
+/// `ramdisk-nbd detach`.
 struct Detach: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Detach a kernel device from its server.",
@@ -37,48 +33,6 @@ struct Detach: ParsableCommand {
     var log: LogOptions
 
     func run() throws {
-        try detach(device.device)
-    }
-
-    private func detach(_ device: NBDDevice) throws(Failure) {
-        guard let identifier = try device.requireBackend() ?? unnamed(device) else {
-            throw .unavailable("\(device) is not attached")
-        }
-        guard Privileges.canAdminister else { throw .driver(.notPermitted) }
-        if let directory = RuntimeDirectory(),
-            let record = keeper(of: device, identifier, in: directory)
-        {
-            guard record.remote != nil || force else {
-                throw .unavailable(
-                    "`ramdisk-nbd up` attached \(device): use ramdisk-nbd down \(device)")
-            }
-            if record.remote != nil, !force || !record.supervisor.isRunning {
-                return try TakeDown(directory: directory, logger: log.quietLogger, isForced: force)(
-                    record)
-            }
-        }
-        let claim = try DeviceTeardown.claimAfterServer(device, isForced: force)
-        var driver = try openDriver()
-        try DeviceTeardown.disconnect(device, &driver)
-        claim.release()
-        guard !DeviceTeardown.awaitEnd(of: device, milliseconds: 2_000) else { return }
-        log.quietLogger.warning(
-            "\(device) is detached, but not free yet: it stays \(DeviceTeardown.reason(whyHeld: device))"
-        )
-    }
-
-    /// Returns the record of the process that manages the device, or else of a dead one that did.
-    private func keeper(
-        of device: NBDDevice, _ identifier: String, in directory: RuntimeDirectory
-    ) -> DiskRecord? {
-        let records = directory.records.filter {
-            $0.identifier == identifier && $0.device == device
-        }
-        return records.first(where: \.supervisor.isRunning) ?? records.first
-    }
-
-    /// Returns an empty identifier for a device that another program attached without one.
-    private func unnamed(_ device: NBDDevice) -> String? {
-        (try? device.isConnected()) == false ? nil : ""
+        try Detachment(logger: log.quietLogger, isForced: force)(device.device)
     }
 }

@@ -4,7 +4,6 @@ internal import KernelDisks
 internal import ArgumentParser
 internal import LinuxHost
 internal import LinuxIO
-internal import NBDKernel
 
 /// `ramdisk-nbd down`.
 struct Down: ParsableCommand {
@@ -51,7 +50,8 @@ struct Down: ParsableCommand {
     }
 
     func run() throws {
-        let records = try wanted()
+        let records =
+            try target.map(RuntimeDirectory.records(of:)) ?? RuntimeDirectory()?.records ?? []
         guard let directory = RuntimeDirectory() else { return }
         let takeDown = TakeDown(
             directory: directory, logger: log.quietLogger, isForced: force)
@@ -67,32 +67,5 @@ struct Down: ParsableCommand {
         Directory.removeEmpty(directory.path)
         for failure in failures.dropLast() { failure.report() }
         if let failure = failures.last { throw failure }
-    }
-
-    private func wanted() throws(Failure) -> [DiskRecord] {
-        let records = RuntimeDirectory()?.records ?? []
-        guard let target else { return records }
-        let path = absolutePath(target)
-        let device = NBDDevice(path: target)
-        // A device, a mount point and a backing may have the same name. Only the first kind that matches counts.
-        var attached: [DiskRecord] = []
-        if let device {
-            for record in records where try record.attachedDevice() == device {
-                attached.append(record)
-            }
-        }
-        for found in [
-            attached, records.filter { $0.mountPoint == path },
-            records.filter { $0.backing?.name == target },
-        ] where !found.isEmpty {
-            return found
-        }
-        if let device, (try? device.isConnected()) != false {
-            throw .unavailable(
-                "`ramdisk-nbd up` did not attach \(device): use ramdisk-nbd detach \(device)"
-            )
-        }
-        throw .unavailable(
-            "there is no disk at \(target); ramdisk-nbd list shows the disks that are up")
     }
 }

@@ -1,3 +1,4 @@
+internal import KernelDisks
 internal import ProgramSupport
 internal import ArgumentParser
 
@@ -22,7 +23,23 @@ struct List: ParsableCommand {
     var json = false
 
     func run() throws {
-        let rows = DiskRow.all
-        standardOutput(json ? DiskRow.json(rows) : DiskRow.table(rows))
+        let disks = ListedDisk.all
+        standardOutput(json ? try jsonLine(disks) : Self.table(disks))
+    }
+
+    /// Returns a table with a header row.
+    static func table(_ disks: [ListedDisk]) -> String {
+        guard !disks.isEmpty else { return "No disk is up, and no device is attached.\n" }
+        let titles = [
+            "DEVICE", "SIZE", "USED", "FILESYSTEM", "MOUNTED AT", "BACKING OR SERVER", "STATE",
+        ]
+        let rows = disks.map { disk in
+            [
+                disk.device ?? "-", Units.roundedDownBytes(disk.size),
+                disk.used.map(Units.roundedDownBytes) ?? "-", disk.fileSystem ?? "-",
+                disk.mountPoint ?? "-", disk.backing ?? disk.server ?? "-", disk.state.rawValue,
+            ]
+        }
+        return TextTable(titles.map { .left($0) }, rows: rows).text
     }
 }

@@ -28,7 +28,7 @@ struct Run: ParsableCommand {
     var connections: ConnectionOptions
 
     @OptionGroup(title: "Observability")
-    var insight: InsightOptions
+    var observability: ObservabilityOptions
 
     // Less than `serve` logs, as the command has the same standard error.
     @Option(
@@ -52,12 +52,12 @@ struct Run: ParsableCommand {
         let log = LogOptions.logger(logLevel)
         let command = CommandRun(command)
         var options = connections.serverOptions()
-        options.isCounting = !insight.noStats
+        options.isCounting = !observability.noStats
         let directory = try PrivateDirectory()
         let service = try DiskService(
             configuration: DiskService.Configuration(
                 disks: disks.plans, addresses: ListenConfiguration(unix: [directory.socketPath]),
-                options: options, control: insight.plan, purpose: .command(command)),
+                options: options, control: observability.plan, purpose: .command(command)),
             logger: log)
         service.removeLater(directory)
         try service.runObeyingSignals()

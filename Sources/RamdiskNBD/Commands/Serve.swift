@@ -81,7 +81,7 @@ struct Serve: ParsableCommand {
     var connections: ConnectionOptions
 
     @OptionGroup(title: "Observability")
-    var insight: InsightOptions
+    var observability: ObservabilityOptions
 
     @OptionGroup(title: "Logs")
     var log: LogOptions
@@ -108,12 +108,13 @@ struct Serve: ParsableCommand {
 
     func run() throws {
         var options = connections.serverOptions(isProtected: swap)
-        options.isCounting = !insight.noStats
+        options.isCounting = !observability.noStats
         options.admission = admission.policy
         let service = try DiskService(
             configuration: DiskService.Configuration(
                 disks: disks.plans, addresses: addresses.plan, options: options,
-                encryption: encryption.configuration, control: insight.plan, pidFile: pidFile?.path,
+                encryption: encryption.configuration, control: observability.plan,
+                pidFile: pidFile?.path,
                 purpose: addresses.stdio ? .standardStreams : .clients,
                 protection: swap ? .swap : .none),
             logger: log.logger)

@@ -3,7 +3,6 @@ internal import ObservabilityClient
 internal import KernelDisks
 internal import Observability
 internal import ArgumentParser
-internal import FoundationEssentials
 internal import LinuxHost
 internal import LinuxIO
 
@@ -57,7 +56,7 @@ struct StatsCommand: ParsableCommand {
             let stats = try client.get("/stats", as: Stats.self)
             let isRead = StandardOutput.print(
                 json
-                    ? try line(stats)
+                    ? try jsonLine(stats)
                     : StatsText(
                         stats, device: RuntimeDirectory.device(of: stats.server.pid),
                         width: Terminal.outputWidth
@@ -66,11 +65,5 @@ struct StatsCommand: ParsableCommand {
             Thread.sleep(milliseconds: interval.wholeMilliseconds)
             if !json { standardOutput("\n") }
         }
-    }
-
-    private func line(_ stats: Stats) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(stats), as: UTF8.self) + "\n"
     }
 }

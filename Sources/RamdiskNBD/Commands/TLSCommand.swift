@@ -79,8 +79,8 @@ struct TLSInit: ParsableCommand {
     }
 
     func run() throws {
-        let kit = CredentialGenerator(
+        let generator = CredentialGenerator(
             directory: directory, hosts: host.map(TLSHost.init), user: user, days: days)
-        standardOutput(psk ? try kit.makeKey() : try kit.makeCertificates())
+        standardOutput(psk ? try generator.makeKey() : try generator.makeCertificates())
     }
 }

@@ -68,19 +68,19 @@ struct Top: ParsableCommand {
             client: try server.client(),
             intervalMilliseconds: interval.wholeMilliseconds, isDecimal: decimal,
             isColoured: wantsColour(isTerminal: output ?? false, environment: environment))
-        let heard = TopSignals()
+        let signals = TopSignals()
         do throws(Errno) {
             try SignalWaiter([SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGCONT]).handle { received in
                 if received == SIGWINCH || received == SIGCONT {
-                    heard.change()
+                    signals.change()
                 } else {
-                    heard.stop()
+                    signals.stop()
                 }
             }
         } catch {
             throw Failure.system("cannot start a thread: \(error)")
         }
-        var session = TopSession(plan, signals: heard)
+        var session = TopSession(plan, signals: signals)
         if once {
             try session.printOnce()
         } else if isTerminal {

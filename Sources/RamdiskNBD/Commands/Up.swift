@@ -101,7 +101,7 @@ struct Up: ParsableCommand {
     var daemon = false
 
     @OptionGroup(title: "Observability")
-    var insight: InsightOptions
+    var observability: ObservabilityOptions
 
     @OptionGroup(title: "Logs")
     var log: LogOptions
@@ -173,8 +173,8 @@ struct Up: ParsableCommand {
     private func serving(under process: Int32) -> ServingConfiguration {
         var plan = ServingConfiguration()
         threads.apply(to: &plan.options)
-        plan.options.isCounting = !insight.noStats
-        plan.control = insight.plan
+        plan.options.isCounting = !observability.noStats
+        plan.control = observability.plan
         plan.control.process = process
         if let directory = RuntimeDirectory() { plan.control.directory = directory.path }
         plan.protection = swap ? .swap : .writeBack
@@ -187,7 +187,7 @@ struct Up: ParsableCommand {
         var worker: SupervisedDiskServer.Command?
         if supervise {
             // This process may start a worker after it has changed its directory.
-            var more = disk.pathArguments + insight.pathArguments
+            var more = disk.pathArguments + observability.pathArguments
             if plan.backing == nil {
                 // A random name, under which the next worker finds the memory.
                 let name = "up-\(String(UInt64.random(in: .min ... .max), radix: 36))"

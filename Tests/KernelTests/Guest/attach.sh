@@ -40,7 +40,7 @@ device=$(ramdisk attach "$unix") || fail "attach ended with status $?"
 cmp -n $((1 << 20)) "$scratch/data" "$device" || fail "the data is another"
 ramdisk detach "$device" || fail "detach ended with status $?"
 
-# microseconds COMMAND...: how long it takes.
+# microseconds COMMAND...: prints the time that COMMAND takes.
 microseconds() {
     local start=${EPOCHREALTIME/./}
     "$@" >/dev/null 2>&1 || fail "$* does not work"
@@ -52,7 +52,7 @@ median() { sort -n | sed -n "$((($1 + 1) / 2))p"; }
 checking "attaching takes at most half of what nbd-client takes"
 rounds=9
 for ((round = 0; round < rounds; round++)); do
-    # A: what nbd-client does, all of it: it is what attaches without this program.
+    # A: the whole of nbd-client, which attaches without this program.
     microseconds nbd-client -b 4096 -unix "$scratch/sock" /dev/nbd0 >>"$scratch/theirs"
     detach_device /dev/nbd0 >/dev/null 2>&1 || fail "nbd-client could not detach"
     # B: the step of `up` that does the same, from the connection to the device.
@@ -64,7 +64,7 @@ for ((round = 0; round < rounds; round++)); do
     sed -nE 's/.* attached .*microseconds=([0-9]+).*/\1/p' "$scratch/up.log" >>"$scratch/ours"
     kill -TERM "$up_pid"
     wait "$up_pid" || fail "up did not end well"
-    # And the command that does no more than that.
+    # The command that does only that.
     microseconds "$RAMDISK_NBD" attach "$unix" /dev/nbd0 >>"$scratch/command"
     ramdisk detach /dev/nbd0 || fail "detach ended with status $?"
 done

@@ -8,7 +8,7 @@ serve --size 64M
 attach /dev/nbd0
 
 checking "the device takes 128 requests at a time, and requests of 2 MiB"
-# A scheduler would hold back twice as many; without one, the figure is the driver's own.
+# A scheduler would double the number; without one, it is the driver's own.
 echo none >/sys/block/nbd0/queue/scheduler
 [[ $(queue_figure /dev/nbd0 nr_requests) == 128 ]] || fail "nr_requests is not 128"
 (($(queue_figure /dev/nbd0 max_hw_sectors_kb) >= 2048)) || fail "max_hw_sectors_kb is below 2048"

@@ -3,7 +3,7 @@
 # not the mount, not the unmounting, not nbd-client.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
-# in_time COMMAND...: its status, or 124 when it hangs.
+# in_time COMMAND...: returns the status of COMMAND, or 124 when it hangs.
 in_time() {
     timeout --kill-after=5 20 "$@"
 }

@@ -3,7 +3,7 @@
 # size of the file.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
-# resident_bytes: asks the server with SIGUSR1, which logs one line an export with the figure in it.
+# resident_bytes: prints the memory of the disk. SIGUSR1 has the server log it, one line for each export.
 resident_bytes() {
     local before
     before=$(figures | wc -l)

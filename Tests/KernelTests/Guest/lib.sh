@@ -82,13 +82,13 @@ keeps_its_memory() {
     ((locked >= $2 << 10)) || fail "only $locked KiB of it are locked"
 }
 
-# run_fio JOB OPTION...: fio with verification past the page cache, quiet unless it fails.
+# run_fio JOB OPTION...: runs fio with verification and direct I/O, quiet unless it fails.
 run_fio() {
     quietly "fio $1 found something wrong" \
         fio --name="$1" --ioengine=libaio --direct=1 --verify_fatal=1 --randrepeat=0 "${@:2}"
 }
 
-# queue_figure DEVICE NAME: one of the kernel's figures about the device's queue.
+# queue_figure DEVICE NAME: prints an attribute of the device's queue.
 queue_figure() {
     cat "/sys/block/${1#/dev/}/queue/$2"
 }

@@ -1,9 +1,9 @@
 #!/bin/bash
 # One device over four connections, with fio verify and 64 requests in flight.
 #
-# The kernel in here has one processor and so one queue, which sends over one of the connections as
-# long as that lives. What this shows is that the server keeps all four and the kernel accepts
-# them; requests on several connections at a time are for tests outside this kernel.
+# This kernel has one processor and so one queue, which sends over one connection as long as that is alive. The test
+# shows that the server keeps all four and that the kernel accepts them. Other tests, outside this kernel, send
+# requests on several connections at a time.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
 serve --size 64M

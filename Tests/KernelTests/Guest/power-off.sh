@@ -8,18 +8,18 @@ remember_machine
 
 rig=" $(echo /proc/[0-9]*) "
 
-# end_all SIGNAL: as systemd-shutdown does it. This test stays, and what was there before it.
+# end_all SIGNAL: signals all processes, as systemd-shutdown does, except this test and those that ran before it.
 end_all() {
     local path command
     for path in /proc/[0-9]*; do
         [[ $rig != *" $path "* && ${path#/proc/} != "$BASHPID" ]] || continue
-        # A process may be gone by now.
+        # A process may have ended by now.
         command=$(tr '\0' ' ' 2>/dev/null <"$path/cmdline") || continue
         [[ -z $command || $command == @* ]] || kill "-$1" "${path#/proc/}" || true
     done
 }
 
-# alive PROCESS: it runs, or waits; it has not only not been waited for.
+# alive PROCESS: whether it exists and is not a zombie.
 alive() {
     [[ $(awk '$1 == "State:" { print $2 }' "/proc/$1/status") == [^Z] ]]
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A read-only export is a read-only device: it mounts read-only, what is on it can be read, and every
-# write is refused.
+# A read-only export is a read-only device: it mounts read-only, its content can be read, and every write is
+# rejected.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 requires mke2fs e2fsprogs
 
@@ -33,7 +33,7 @@ if blkdiscard --zeroout /dev/nbd0 2>/dev/null; then
 fi
 
 checking "it does not mount for writing"
-# -w: mount would try read-only by itself.
+# -w: without it, mount falls back to read-only.
 if mount -w /dev/nbd0 "$mount_point" 2>/dev/null; then
     fail "it was mounted for writing"
 fi

@@ -1,7 +1,7 @@
 #!/bin/bash
-# An acknowledged write is never overwritten by an older one: a thread of the server stands still after it has
-# received a write, the kernel sends that again over another connection, and what is written there afterwards
-# stays, whatever the thread does when it goes on. ROUNDS says how many threads are stopped under fio (default 6).
+# An acknowledged write is never overwritten by an older one. A thread of the server stops after it has received a
+# write; the kernel sends that write again over another connection; data written there afterwards stays when the thread
+# continues. ROUNDS is the number of threads that are stopped under fio (default 6).
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 
@@ -11,7 +11,7 @@ block=100
 head -c 4096 /dev/zero | tr '\0' A >"$scratch/A"
 head -c 4096 /dev/zero | tr '\0' B >"$scratch/B"
 
-# thread_id PID NAME: the id of a thread.
+# thread_id PID NAME: prints the id of a thread.
 thread_id() {
     local task
     for task in "/proc/$1/task/"*; do
@@ -32,7 +32,7 @@ read_block() {
     dd if="$up_device" bs=4096 skip=$block count=1 iflag=direct status=none | head -c 1
 }
 
-# stall PID INJECTION: the first thread that serves stands still for 5 s at each such system call.
+# stall PID INJECTION: stops the first thread that serves for 5 s at each system call of INJECTION.
 stall() {
     strace -q -p "$(thread_id "$1" nbd-1)" -e trace="${2%%:*}" -e "inject=$2" -o "$scratch/strace" &
     strace_pid=$!
@@ -69,7 +69,7 @@ for queues in 1 2 8; do
     done
 done
 
-# Stops one thread at whatever it does, for longer than the device waits.
+# Stops one thread, wherever it is, for longer than the device waits.
 stop_thread() {
     python3 - "$1" <<'END'
 import ctypes, os, sys, time

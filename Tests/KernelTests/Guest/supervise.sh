@@ -2,7 +2,7 @@
 # Nothing is lost when the server dies: fio writes at random and verifies while the server is killed
 # with SIGKILL again and again, and then while its connections are cut. No I/O error, no wrong block.
 #
-# KILLS says how often each of the two happens (default 50).
+# KILLS is the number of times for each of the two (default 50).
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 
@@ -10,8 +10,7 @@ requires python3 python3
 kills=${KILLS:-50}
 remember_machine
 
-# load: fio runs over and over until the file `enough` is there; `wrong` is there if one found
-# something wrong.
+# load: runs fio again and again until the file `enough` exists. Creates the file `wrong` if a verification fails.
 load() {
     while [[ ! -e $scratch/enough ]]; do
         fio --name=load --directory="$mount_point" --ioengine=libaio --direct=1 --rw=randwrite \
@@ -25,7 +24,7 @@ start_load() {
     rm -f "$scratch/enough" "$scratch/round"
     load &
     load_pid=$!
-    # Into the writing: the first round lays the file out.
+    # While fio writes: its first round creates the file.
     wait_until 60 test -e "$scratch/round" || nothing_wrong
 }
 
@@ -70,7 +69,7 @@ done
 end_load
 echo "  $kills kills in $((SECONDS - start)) s"
 
-# cut_connections: all of the process that the cutter was started for, which takes a while.
+# cut_connections: cuts all connections of the process that the cutter was started for, which takes a while.
 start_cutter() {
     coproc cutter { exec "${BASH_SOURCE[0]%/*}/cut-connections" "$1"; }
 }

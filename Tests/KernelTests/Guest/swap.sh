@@ -1,6 +1,6 @@
 #!/bin/bash
-# Swap on the disk: a kernel with too little memory for its load gets it back through the server,
-# which must not need memory for that. What was swapped out is intact.
+# Swap on the disk: a kernel with too little memory for its load swaps through the server, which must not need memory
+# for that. Data that was swapped out is intact.
 # in-kernel: --memory 256M
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
@@ -11,7 +11,7 @@ swap_used() {
     awk -v device="$device" '$1 == device { print $4 }' /proc/swaps
 }
 
-# carries_a_load PID: swaps out and in what memory does not hold, through that process.
+# carries_a_load PID: swaps out and in, through the process, more than fits into memory.
 carries_a_load() {
     local turn part used readers=()
     quietly "mkswap did not work" mkswap "$device"

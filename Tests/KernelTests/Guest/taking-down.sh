@@ -1,5 +1,5 @@
 #!/bin/bash
-# Taking a disk down is all or nothing, whatever uses it, and a stop that was refused is remembered.
+# Taking a disk down succeeds completely or changes nothing, and a stop that was rejected is carried out later.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 
@@ -11,7 +11,7 @@ up_is_gone() { process_gone "$up_pid"; }
 # namespace_differs PID: whether the process has a mount namespace of its own.
 namespace_differs() { [[ $(readlink "/proc/$1/ns/mnt") != "$(readlink /proc/self/ns/mnt)" ]]; }
 
-# slow_mount: a mount(8) that returns 2 s after it has mounted.
+# slow_mount: installs a mount(8) that returns 2 s after it has mounted.
 slow_mount() {
     cat >"$scratch/bin/mount" <<END
 #!/bin/sh
@@ -37,7 +37,7 @@ sleep 5
 is_up || fail "the disk is gone, and it is in use"
 sync -f "$mount_point" || fail "the file system does not work"
 exec 5>&-
-# A start that was not completed is no success.
+# A start that was not completed is a failure.
 up_ends 143
 nothing_left
 
@@ -158,7 +158,7 @@ for ((round = 0; round < 8; round++)); do
     first=$!
     status=0
     timeout 60 "$RAMDISK_NBD" down "$mount_point" >"$scratch/second" 2>&1 || status=$?
-    # One that comes when all is gone finds no disk.
+    # A `down` that starts when the disk is gone finds none.
     ((status == 0)) || grep -q "there is no disk" "$scratch/second" ||
         fail "the second down ended with $status: $(<"$scratch/second")"
     status=0

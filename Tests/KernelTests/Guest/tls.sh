@@ -1,6 +1,6 @@
 #!/bin/bash
-# The kernel's disk over TLS: nbd-client encrypts, with certificates, and the driver does not know. On
-# the server's side first GnuTLS does the work, then the kernel.
+# The kernel's disk over TLS: nbd-client encrypts with certificates, outside the driver. On the server's side first
+# GnuTLS encrypts, then the kernel.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
 requires nbdcopy libnbd-bin
@@ -8,7 +8,7 @@ directory=$(realpath "${BASH_SOURCE[0]%/*}")
 quietly "tls init did not work" "$RAMDISK_NBD" tls init "$scratch/pki" --user kernel
 client=(-certfile "$scratch/pki/client-cert.pem" -keyfile "$scratch/pki/client-key.pem"
     -cacertfile "$scratch/pki/ca-cert.pem" -tlshostname localhost)
-# For clients with GnuTLS that would rather speak TLS 1.3.
+# For clients with GnuTLS, which prefer TLS 1.3.
 printf '[overrides]\ndisabled-version = tls1.3\n' >"$scratch/gnutls.conf"
 
 serve_encrypted() {
@@ -36,14 +36,14 @@ copy_both_ways() {
     cmp --bytes=16M "$scratch/random" "$scratch/copy" || fail "the disk does not hold what was copied to it"
 }
 
-# served_by WHO VERSION COUNT: checks that the log says who encrypts (kernel or GnuTLS), for COUNT connections.
+# served_by AGENT VERSION COUNT: checks that AGENT (kernel or GnuTLS) encrypts COUNT connections, by the log.
 served_by() {
     local count
     count=$(grep -c "client=\"\?CN=kernel.*tls=$2 tls-by=$1" "$server_log" || true)
     ((count == $3)) || fail "the log has tls=$2 tls-by=$1 $count times, not $3"
 }
 
-# client_ends HOW WORDS: a client that ends so, and what the log has to say about it.
+# client_ends HOW WORDS: a client that ends like HOW. Checks that the log contains WORDS.
 client_ends() {
     local lines
     lines=$(wc -l <"$server_log")

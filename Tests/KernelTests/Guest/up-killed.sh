@@ -1,5 +1,5 @@
 #!/bin/bash
-# `up` killed with SIGKILL, at any moment: `down` leaves nothing, in time, and what can be saved is.
+# `up` killed with SIGKILL, at any moment: `down` leaves nothing, in time, and saves the data that can be saved.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 

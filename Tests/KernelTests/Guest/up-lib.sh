@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the tests of `up` and `down` share. Sourced after lib.sh.
+# Functions for the tests of `up` and `down`. Sourced after lib.sh.
 
 # shellcheck disable=SC2154  # lib.sh sets it
 up_pid="" up_output=$scratch/up.out up_log=$scratch/up.log
@@ -9,7 +9,7 @@ ramdisk() {
     "$RAMDISK_NBD" "$@"
 }
 
-# up ARG...: `up` in the foreground of a job of its own, and back when it says that it is ready.
+# up ARG...: starts `up` in the foreground of a job, and returns when it reports that it is ready.
 up() {
     : >"$up_output"
     # Without setsid: a job of a script ignores SIGINT, which a terminal's process does not.
@@ -24,13 +24,13 @@ up() {
 up_ready() { [[ -s $up_output ]]; }
 up_ready_or_gone() { up_ready || process_gone "$up_pid"; }
 
-# up_fails STATUS TEXT ARG...: `up` ends with that status and says TEXT; nothing is left.
+# up_fails STATUS TEXT ARG...: checks that `up` exits with STATUS, prints TEXT and leaves nothing.
 up_fails() {
     refused "$1" "$2" up "${@:3}"
     nothing_left
 }
 
-# refused STATUS TEXT ARG...: the program, with ARGs, ends with that status and says TEXT.
+# refused STATUS TEXT ARG...: checks that the program, with ARGs, exits with STATUS and prints TEXT.
 refused() {
     local status=0
     timeout 60 "$RAMDISK_NBD" "${@:3}" >"$scratch/said" 2>&1 </dev/null || status=$?
@@ -38,7 +38,7 @@ refused() {
     grep -qF -- "$2" "$scratch/said" || fail "${*:3} said: $(<"$scratch/said")"
 }
 
-# up_ends STATUS: the job of `up` ends, with that status.
+# up_ends STATUS: checks that the job of `up` ends with STATUS.
 up_ends() {
     local status=0
     wait_until 60 process_gone "$up_pid" || fail "up does not end"
@@ -47,12 +47,12 @@ up_ends() {
     up_pid=""
 }
 
-# down ARG...: `down`, within a minute.
+# down ARG...: checks that `down` succeeds within a minute.
 down() {
     timeout 60 "$RAMDISK_NBD" down "$@" || fail "down $* ended with status $?"
 }
 
-# Figures of the machine before anything was started.
+# The state of the machine before the test starts anything.
 remember_machine() {
     sockets_before=$(sockets)
     memory_before=$(memory_in_use)
@@ -68,7 +68,7 @@ memory_in_use() {
         END { print int((total - free + shared) / 1024) }' /proc/meminfo
 }
 
-# nothing_left: no device, mount, process, socket, record, named memory, or memory in use.
+# nothing_left: checks that no device, mount, process, socket, record, named memory or memory in use is left.
 nothing_left() {
     local device
     for device in /sys/block/nbd*; do
@@ -93,12 +93,12 @@ no_process() {
 no_more_sockets() { (($(sockets) <= sockets_before)); }
 no_more_memory() { (($(memory_in_use) <= memory_before + 24)); }
 
-# record NAME: what the record of the only disk says.
+# record NAME: prints a field of the record of the only disk.
 record() {
     sed -n "s/^$1 //p" /run/ramdisk-nbd/*.disk
 }
 
-# worker_pid: the number of the process that serves.
+# worker_pid: prints the pid of the process that serves.
 worker_pid() {
     local line
     line=$(record worker)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What `up` cannot serve or hold any more: each has a clear error, and nothing is overwritten.
+# Disks that `up` cannot serve: each has a clear error, and nothing is overwritten.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 
@@ -8,7 +8,7 @@ kept=/dev/shm/ramdisk-nbd/kept
 
 checksum() { sha256sum <"$1"; }
 
-# damaged STATUS TEXT OPTION...: `up` refuses the kept disk, as does its --supervise, and leaves it alone.
+# damaged STATUS TEXT OPTION...: checks that `up` rejects the kept disk, also with --supervise, and leaves it alone.
 damaged() {
     local before supervise
     before=$(checksum "$kept")
@@ -21,7 +21,7 @@ damaged() {
     device_detached /dev/nbd0 || fail "the device is still attached"
 }
 
-# with_byte OFFSET VALUE COMMAND...: runs COMMAND while a byte of the kept disk is another.
+# with_byte OFFSET VALUE COMMAND...: runs COMMAND while a byte of the kept disk has another value.
 with_byte() {
     local before
     before=$(dd if="$kept" bs=1 skip="$1" count=1 status=none | od -An -tu1)

@@ -43,7 +43,7 @@ done
 checking "a device alone, and mkfs with options"
 up --size 16M
 [[ $(<"$up_output") == /dev/nbd0 ]] || fail "up printed: $(<"$up_output")"
-ramdisk list --json | grep -q '"device": "/dev/nbd0", "size": 16777216,.*"state": "up"' ||
+ramdisk list --json | grep -q '"device":"/dev/nbd0",.*"size":16777216,"state":"up"' ||
     fail "$(ramdisk list --json)"
 down --all
 up_ends 0
@@ -77,7 +77,7 @@ nothing_left
 
 checking "a disk that holds something gets no new file system"
 truncate -s 32M "$scratch/image"
-# With blocks of 1 KiB, which a device with sectors of a page could not have.
+# With blocks of 1 KiB, which a device with sectors of a page cannot have.
 mkfs.ext4 -q -b 1024 -L mine "$scratch/image"
 for supervise in "" --supervise; do
     up --size 64M --load "$scratch/image" --filesystem xfs --mount "$mount_point" $supervise
@@ -104,7 +104,7 @@ sleep 1
 echo "still here" >&9
 [[ $(<"$mount_point/open") == "still here" ]] || fail "the disk does not work any more"
 grep -qF "$mount_point is in use" "$up_log" || fail "up did not log it"
-# The refused stop is remembered.
+# The rejected stop is carried out later.
 exec 9>&-
 up_ends 0
 up --size 32M --filesystem ext4

@@ -4,7 +4,7 @@
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 requires mkfs.xfs xfsprogs
 
-# mkfs.xfs makes nothing smaller than 300 MiB.
+# The smallest file system of mkfs.xfs has 300 MiB.
 serve --size 320M
 attach /dev/nbd0
 

@@ -68,13 +68,7 @@ struct ByteCount: ExpressibleByArgument, Equatable {
     }
 
     /// The shortest spelling: `40M`.
-    var defaultValueDescription: String {
-        for (shift, letter) in [(40, "T"), (30, "G"), (20, "M"), (10, "K")] as [(UInt64, String)]
-        where bytes > 0 && bytes % (1 << shift) == 0 {
-            return "\(bytes >> shift)\(letter)"
-        }
-        return "\(bytes)"
-    }
+    var defaultValueDescription: String { Units.exactBytes(bytes) }
 }
 
 extension ListenAddress: ExpressibleByArgument {

@@ -3,7 +3,7 @@ internal import Observability
 internal import ArgumentParser
 
 /// The control socket, metrics and statistics of a server.
-struct InsightOptions: ParsableArguments {
+struct ObservabilityOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(

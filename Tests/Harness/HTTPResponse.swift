@@ -1,12 +1,12 @@
 internal import Foundation
 
-/// An answer over HTTP.
-public struct WebAnswer: Sendable {
+/// An HTTP response.
+public struct HTTPResponse: Sendable {
     /// 200 and so on.
     public let status: Int
     /// The headers, by their names in lower case.
     public let headers: [String: String]
-    /// What follows them.
+    /// The body.
     public let body: [UInt8]
 
     /// The body as text.
@@ -19,18 +19,18 @@ public struct WebAnswer: Sendable {
 }
 
 extension RawClient {
-    /// Sends a request and takes its answer, which has to have a length.
-    public func ask(_ target: String, method: String = "GET") throws -> WebAnswer {
+    /// Sends a request and returns its response, which must have a length.
+    public func ask(_ target: String, method: String = "GET") throws -> HTTPResponse {
         try send(Array("\(method) \(target) HTTP/1.1\r\nHost: test\r\n\r\n".utf8))
         let head = try receiveHead()
         guard let length = head.headers["content-length"].flatMap({ Int($0) }) else {
-            throw TestError("\(target) is answered without a length")
+            throw TestError("the response to \(target) has no length")
         }
-        return WebAnswer(status: head.status, headers: head.headers, body: try receive(length))
+        return HTTPResponse(status: head.status, headers: head.headers, body: try receive(length))
     }
 
-    /// The next answer without its body.
-    public func receiveHead() throws -> WebAnswer {
+    /// Receives the head of the next response.
+    public func receiveHead() throws -> HTTPResponse {
         var bytes: [UInt8] = []
         while !bytes.suffix(4).elementsEqual("\r\n\r\n".utf8) { bytes += try receive(1) }
         let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\r\n")
@@ -40,16 +40,16 @@ extension RawClient {
             headers[sides[0].lowercased()] = sides[1].trimmingCharacters(in: .whitespaces)
         }
         let status = lines.first?.split(separator: " ").dropFirst().first
-        return WebAnswer(status: status.flatMap { Int($0) } ?? 0, headers: headers, body: [])
+        return HTTPResponse(status: status.flatMap { Int($0) } ?? 0, headers: headers, body: [])
     }
 }
 
 extension ServerProcess {
-    /// Where its control socket is, unless it was told another place.
+    /// The default path of its control socket.
     public var controlPath: String { directory.file("ramdisk-nbd/\(pid).control") }
 
-    /// Asks it about itself.
-    public func ask(_ target: String) throws -> WebAnswer {
+    /// Requests a resource from its control socket.
+    public func ask(_ target: String) throws -> HTTPResponse {
         try RawClient(unix: controlPath).ask(target)
     }
 }

@@ -1,0 +1,140 @@
+internal import LinuxHost
+internal import LinuxIO
+internal import NBDKernel
+internal import Observability
+internal import ObservabilityClient
+internal import ProgramSupport
+internal import ServerHost
+
+/// A disk or an attached device, as `ramdisk-nbd list` shows it.
+package struct ListedDisk: Sendable, Equatable {
+    /// The state in a word.
+    package enum State: String, Sendable, Encodable {
+        /// Served, with a running supervisor.
+        case up
+        /// Starting.
+        case starting
+        /// Detached; a process that has the device open holds it.
+        case detaching
+        /// Attached by `attach --stay`, whose keeper is running.
+        case watched
+        /// The supervisor is dead: `up` with the same backing takes the disk over, `down` takes it down.
+        case orphaned
+        /// Attached by another program, or by `attach` without --stay.
+        case attached
+        /// Served to clients, and not a kernel disk.
+        case served
+    }
+
+    /// The path of the device; nil when there is none.
+    package var device: String?
+    /// The size in bytes.
+    package var size: UInt64
+    /// Bytes in use: in the mounted file system, or of the memory of a served disk. Nil when unknown.
+    package var used: UInt64?
+    /// The type of the file system, as mount(8) names it.
+    package var fileSystem: String?
+    /// The mount point, or `[SWAP]`.
+    package var mountPoint: String?
+    /// The name of the backing.
+    package var backing: String?
+    /// The URI of the server of a device that `attach` attached, or the URIs of a served disk.
+    package var server: String?
+    package var state: State
+    /// The pid of the supervisor, keeper or server.
+    var process: Int32?
+    /// The pid of the worker, if there is one.
+    var worker: Int32?
+}
+
+// MARK: - Finding
+
+extension ListedDisk {
+    /// All kernel disks and attached devices, by the index of the device, then all served disks.
+    package static var all: [ListedDisk] {
+        let records = RuntimeDirectory()?.records ?? []
+        let ours = records.map(ListedDisk.init(record:))
+        let devices = Set(ours.compactMap(\.device))
+        let others = NBDDevice.all.filter {
+            (try? $0.isConnected()) == true && !devices.contains($0.path)
+        }
+        let attached = (ours + others.map { ListedDisk(device: $0, size: $0.size) }).sorted {
+            let first = $0.device.flatMap(NBDDevice.init(path:))?.index ?? .max
+            let second = $1.device.flatMap(NBDDevice.init(path:))?.index ?? .max
+            return first < second
+        }
+        let known = Set(records.flatMap { [$0.supervisor.pid, $0.worker?.pid ?? 0] })
+        return attached + served(besides: known)
+    }
+
+    /// Returns the disks of servers with a control socket, without those of the processes named.
+    private static func served(besides known: Set<Int32>) -> [ListedDisk] {
+        ControlSearch().sockets.flatMap { socket -> [ListedDisk] in
+            guard let stats = try? ControlClient(path: socket).get("/stats", as: Stats.self),
+                !known.contains(stats.server.pid)
+            else { return [] }
+            return stats.disks.map { ListedDisk(disk: $0, of: stats.server) }
+        }
+    }
+
+    private init(disk: DiskStats, of server: ServerStats) {
+        let addresses = server.addresses.map { address in
+            disk.export.isEmpty || address.contains("?") ? address : "\(address)/\(disk.export)"
+        }
+        self.init(
+            size: disk.sizeBytes, used: disk.residentBytes,
+            server: addresses.joined(separator: ", "), state: .served, process: server.pid)
+    }
+
+    private init(record: DiskRecord) {
+        let device = (try? record.attachedDevice()) ?? nil
+        self.init(device: device, size: record.size)
+        backing = record.backing?.name
+        server = record.remote
+        fileSystem = fileSystem ?? record.fileSystem
+        let isRunning = record.supervisor.isRunning
+        state =
+            record.isDetaching
+            ? .detaching
+            : !isRunning ? .orphaned : device == nil ? .starting : server == nil ? .up : .watched
+        process = isRunning ? record.supervisor.pid : nil
+        worker = record.worker.flatMap { $0.isRunning ? $0.pid : nil }
+    }
+
+    /// Describes a device by what the kernel says about it.
+    private init(device: NBDDevice?, size: UInt64) {
+        self.init(device: device?.path, size: size, state: .attached)
+        guard let device else { return }
+        let mount = Mount.all(of: device.path).first
+        fileSystem = mount?.type
+        mountPoint = BlockDeviceUse.isSwap(device.path) ? "[SWAP]" : mount?.point
+        used = mount.flatMap { FileSystemUse(path: $0.point)?.used }
+        server = ((try? device.backend()) ?? nil).flatMap(RemoteDiskServer.uri(inIdentifier:))
+    }
+}
+
+// MARK: - JSON
+
+/// A missing value is null.
+extension ListedDisk: Encodable {
+    private enum CodingKeys: String, CodingKey {
+        case device, size, used, backing, server, state, worker
+        case fileSystem = "filesystem"
+        case mountPoint = "mount"
+        case process = "pid"
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: CodingKeys.self)
+        try object.encode(device, forKey: .device)
+        try object.encode(size, forKey: .size)
+        try object.encode(used, forKey: .used)
+        try object.encode(fileSystem, forKey: .fileSystem)
+        try object.encode(mountPoint, forKey: .mountPoint)
+        try object.encode(backing, forKey: .backing)
+        try object.encode(server, forKey: .server)
+        try object.encode(state, forKey: .state)
+        try object.encode(process, forKey: .process)
+        try object.encode(worker, forKey: .worker)
+    }
+}
