@@ -126,11 +126,11 @@ let package = Package(
             ],
             swiftSettings: settings),
 
-        // What happens to the contents of served disks: snapshots.
+        // What happens to the contents of served disks: snapshots and saves.
         .target(
             name: "DiskContents",
             dependencies: [
-                "NBDServer", "LinuxIO", "ProgramSupport", "Observability",
+                "DiskImages", "NBDServer", "LinuxIO", "LinuxHost", "ProgramSupport", "Observability",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -151,7 +151,7 @@ let package = Package(
         .target(
             name: "KernelDisks",
             dependencies: [
-                "ServerHost", "NBDServer", "NBDKernel", "NBDProtocol", "LinuxIO", "LinuxHost",
+                "ServerHost", "DiskContents", "NBDServer", "NBDKernel", "NBDProtocol", "LinuxIO", "LinuxHost",
                 "ProgramSupport", "Observability", "ObservabilityClient",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Logging", package: "swift-log"),

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 #include <linux/capability.h>
+#include <linux/fs.h>
 #include <link.h>
 #include <linux/futex.h>
 #include <linux/magic.h>
@@ -78,6 +79,10 @@ int clinux_memory_kind(int fd, uint64_t *page) {
     if (fstatfs(fd, &status) < 0) return -errno;
     *page = (uint64_t)status.f_bsize;
     return status.f_type == TMPFS_MAGIC ? 1 : status.f_type == HUGETLBFS_MAGIC ? 2 : 0;
+}
+
+int clinux_freeze(int fd, int freezes) {
+    return ioctl(fd, freezes ? FIFREEZE : FITHAW, 0) < 0 ? -errno : 0;
 }
 
 int clinux_barrier_everywhere(void) {

@@ -1,9 +1,30 @@
 package import ProgramSupport
+package import DiskContents
 internal import Glibc
 internal import LinuxIO
 package import Logging
 package import NBDServer
 internal import SystemPackage
+
+/// An image that a disk is restored from and saved to.
+package struct ImageConfiguration: Sendable, Equatable {
+    /// The path of the file.
+    package var path: String
+    /// How often the disk is saved besides when it is stopped; nil for never.
+    package var interval: Duration?
+
+    package init(path: String, interval: Duration? = nil) {
+        self.path = path
+        self.interval = interval
+    }
+}
+
+/// A disk that is ready to be served.
+package struct MadeDisk: Sendable {
+    package let export: Export
+    /// The disk's image; nil when it has none.
+    package let saved: SavedDisk?
+}
 
 /// The configuration of a disk.
 package struct DiskConfiguration: Sendable {
@@ -23,6 +44,9 @@ package struct DiskConfiguration: Sendable {
     /// Most bytes for the pages that snapshots preserve; nil for half of what is available.
     package var snapshotMemory: UInt64?
 
+    /// The image that the disk is restored from and saved to; nil for none.
+    package var image: ImageConfiguration?
+
     /// The path of the backing; nil when there is none.
     package var backingPath: String? { backing?.path(usesReservedPages) }
 
@@ -32,8 +56,10 @@ package struct DiskConfiguration: Sendable {
     package init(
         name: String, size: UInt64? = nil, isSparse: Bool, isReadOnly: Bool, load: String? = nil,
         usesReservedPages: Bool = false, backing: BackingConfiguration? = nil,
-        description: String = Self.standardDescription, snapshotMemory: UInt64? = nil
+        description: String = Self.standardDescription, snapshotMemory: UInt64? = nil,
+        image: ImageConfiguration? = nil
     ) {
+        self.image = image
         self.snapshotMemory = snapshotMemory
         self.name = name
         self.size = size
@@ -52,8 +78,12 @@ package struct DiskConfiguration: Sendable {
     /// Makes the disk, fills it, and names it. Other processes cannot find a new backing until
     /// ``NBDServer/RamDisk/publish()``. Memory that cannot be locked causes a warning only with `wantsLock`: an
     /// ordinary user may lock hardly any.
-    package func makeExport(logger: Logger, wantsLock: Bool = true) throws(Failure) -> Export {
-        let disk = try makeDisk(logger: logger)
+    package func makeExport(logger: Logger, wantsLock: Bool = true) throws(Failure) -> MadeDisk {
+        // First: an image that is in use or damaged costs the least time then.
+        let saved = try image.map { (image) throws(Failure) in
+            try SavedDisk(path: image.path, every: image.interval, logger: logger)
+        }
+        let disk = try makeDisk(imageSize: saved?.size, logger: logger)
         disk.snapshotMemoryLimit = snapshotMemory
         if let failure = disk.lockFailure {
             logger.log(
@@ -68,10 +98,14 @@ package struct DiskConfiguration: Sendable {
                 logger.notice("the backing has content already, so --load is ignored")
             }
         }
-        return Export(name: name, description: description, disk: disk, isReadOnly: isReadOnly)
+        try saved?.restore(disk, export: name)
+        let export = Export(
+            name: name, description: description, disk: disk, isReadOnly: isReadOnly)
+        return MadeDisk(export: export, saved: saved)
     }
 
-    private func makeDisk(logger: Logger) throws(Failure) -> RamDisk {
+    private func makeDisk(imageSize: UInt64?, logger: Logger) throws(Failure) -> RamDisk {
+        let newSize = imageSize.map(Self.wholePages) ?? newSize
         if let backing {
             return try backing.makeDisk(
                 size: size, newSize: newSize, isSparse: isSparse,
@@ -90,6 +124,10 @@ package struct DiskConfiguration: Sendable {
     /// read, or has no length, causes an error when it is loaded.
     private var newSize: UInt64 {
         guard let load, let length = Self.length(of: load) else { return Self.standardSize }
+        return Self.wholePages(length)
+    }
+
+    private static func wholePages(_ length: UInt64) -> UInt64 {
         let page = RamDisk.smallestSize
         guard length < RamDisk.largestSize else { return length }
         return max(page, (length + page - 1) / page * page)

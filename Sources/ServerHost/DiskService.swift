@@ -125,13 +125,13 @@ package struct DiskService: Sendable {
 
     /// Makes or finds the disks. Until the server serves, an interrupted start removes only disks that it has
     /// made: a disk that it has found may hold the only copy of the data.
-    func makeExports() throws(Failure) -> [Export] {
-        var exports: [Export] = []
+    func makeExports() throws(Failure) -> [MadeDisk] {
+        var exports: [MadeDisk] = []
         let wantsLock = configuration.protection != .none
         for plan in configuration.disks {
             exports.append(try plan.makeExport(logger: logger, wantsLock: wantsLock))
         }
-        noteForRemoval(exports) { $0.inheritance == .none }
+        noteForRemoval(exports.map(\.export)) { $0.inheritance == .none }
         return exports
     }
 
@@ -221,8 +221,31 @@ package struct DiskService: Sendable {
             running.relay?.finish(
                 milliseconds: configuration.options.stopGracePeriod.wholeMilliseconds)
         }
+        saveDisks(running.hosted)
         servedDisks.keepBackings()
         leftovers.remove()
         logger.info("stopped")
+    }
+
+    /// Saves the disks that have images. When that fails, as with a full file system, it is tried again until it
+    /// succeeds: this process has the only copy of what was written. A second signal ends the process without.
+    private func saveDisks(_ hosted: HostedServer) {
+        guard !hosted.saved.isEmpty else { return }
+        var lastReason = ""
+        while true {
+            let deadline = TimeoutExtension()
+            defer { deadline.end() }
+            do throws(Failure) {
+                return try hosted.save()
+            } catch {
+                if error.sentence != lastReason {
+                    logger.error(
+                        "the disk is not saved, and its data exists only in this process: trying again every second; a second signal ends the server without saving",
+                        metadata: ["reason": "\(error.sentence)"])
+                    lastReason = error.sentence
+                }
+            }
+            Thread.sleep(milliseconds: 1_000)
+        }
     }
 }

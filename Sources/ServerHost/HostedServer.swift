@@ -1,4 +1,4 @@
-internal import DiskContents
+package import DiskContents
 package import Observability
 package import ProgramSupport
 internal import LinuxHost
@@ -38,6 +38,8 @@ package final class HostedServer: Sendable {
     private let isEncrypted: Bool
     private let log: EventLog
     private let control: ControlEndpoint
+    /// The disks that have images.
+    package let saved: [SavedDisk]
     private let snapshots: SnapshotCatalog
 
     /// Starts a server. When a step fails, the steps before it are undone: new disks and the files in `cleanup`
@@ -51,16 +53,19 @@ package final class HostedServer: Sendable {
     ///   - onEvent: called on the server's threads.
     package init(
         _ configuration: Configuration, logger: Logger, cleanup: CleanupStack,
-        makeDisks: () throws(Failure) -> [Export],
+        makeDisks: () throws(Failure) -> [MadeDisk],
         listen: () throws(Failure) -> [Listener] = { () throws(Failure) in [] },
         prepare: ([Export]) throws(Failure) -> Void,
         onEvent: @escaping @Sendable (ServerEvent) -> Void
     ) throws(Failure) {
         var made: [Export] = []
+        var saved: [SavedDisk] = []
         var started: Server?
         do throws(Failure) {
             var options = try Self.begin(configuration, logger: logger)
-            made = try makeDisks()
+            let disks = try makeDisks()
+            made = disks.map(\.export)
+            saved = disks.compactMap(\.saved)
             configuration.protection.disksAreThere(logger: logger)
             let listeners = try listen()
             cleanup.note(listeners)
@@ -78,17 +83,24 @@ package final class HostedServer: Sendable {
                 server: server,
                 addresses: Self.uris(of: listeners.map(\.address), isEncrypted: isEncrypted),
                 maximumConnections: options.maximumConnections,
-                commands: SnapshotCommands(catalog: snapshots))
+                saves: { [saved] in saved.map(\.stats) },
+                commands: ContentCommands([
+                    SnapshotCommands(catalog: snapshots),
+                    SaveCommands(server: server, saved: saved),
+                ]))
             control = try ControlEndpoint(
                 control: endpoints.control, metrics: endpoints.metrics, monitored: monitored,
                 logger: logger)
             if configuration.protection == .none { ResidentMemory.releaseStartupPages() }
             try control.start()
+            for disk in saved { try disk.begin() }
+            self.saved = saved
             self.server = server
             self.exports = made
             self.addresses = listeners.filter { !$0.isPassed }.map(\.address)
             self.log = log
         } catch {
+            for disk in saved { disk.stopIntervals() }
             started?.stop()
             for export in made where export.disk.inheritance == .none { export.disk.remove() }
             cleanup.remove()
@@ -146,10 +158,16 @@ package final class HostedServer: Sendable {
             .reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     }
 
+    /// Saves the disks that have images.
+    package func save() throws(Failure) {
+        for disk in saved { try disk.save() }
+    }
+
     /// Finishes the requests that have been received, and stops. The disks and the files remain.
     ///
     /// - Parameter finish: called when the server has stopped, to pass its last replies on.
     package func stop(finish: () -> Void = {}) {
+        for disk in saved { disk.stopIntervals() }
         server.stop()
         finish()
         log.flush()

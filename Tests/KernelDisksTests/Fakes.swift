@@ -76,6 +76,9 @@ final class FakeDiskServer: DiskServer {
     func hasEnded(_ connection: ServerConnection) -> Bool { !working.contains(connection.number) }
     func poll() -> Bool { false }
     func endByForce() { forcedEnds += 1 }
+    func beginSave() {}
+    var saveOutcome: Result<Void, Failure>? { .success(()) }
+    func setMountPoint(_ path: String?) {}
     func logMemoryUse() {}
     func stop(isKept: Bool) {}
 }

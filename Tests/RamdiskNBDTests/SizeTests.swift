@@ -80,7 +80,7 @@ import Testing
         let serve = try Serve.parse(["--export", "a=1M", "--export", "b=2M", "--description", "vm"])
         #expect(serve.disks.plans.map(\.description) == ["vm", "vm"])
         #expect(try Serve.parse([]).disks.plans.map(\.description) == ["ramdisk"])
-        let export = try serve.disks.plans[0].makeExport(logger: quiet)
+        let export = try serve.disks.plans[0].makeExport(logger: quiet).export
         #expect(export.description == "vm")
     }
 }

@@ -33,7 +33,7 @@ import Testing
 
     /// Leaves a disk as an earlier server would.
     private func keepDisk(_ name: String) throws {
-        for export in try service(name).makeExports() {
+        for export in try service(name).makeExports().map(\.export) {
             try export.disk.publish()
             export.disk.keep()
         }
@@ -50,7 +50,7 @@ import Testing
         try keepDisk("found")
         #expect(names == ["found"])
         let interrupted = try service("found", "new")
-        let exports = try interrupted.makeExports()
+        let exports = try interrupted.makeExports().map(\.export)
         for export in exports { try export.disk.publish() }
         #expect(names == ["found", "new"])
         interrupted.removeFiles()

@@ -104,6 +104,9 @@ static inline int clinux_prefer_huge_pages(void *base, size_t length) {
     return madvise(base, length, MADV_HUGEPAGE) < 0 ? -errno : 0;
 }
 
+/// ioctl(2), FIFREEZE or FITHAW, of a directory in the file system.
+int clinux_freeze(int fd, int freezes);
+
 /// Keeps the compiler from moving memory accesses across this point. The processor may still move them; a thread
 /// that calls clinux_barrier_everywhere makes up for that.
 static inline void clinux_compiler_fence(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }

@@ -42,7 +42,7 @@ package final class SnapshotCatalog: Sendable {
     /// Takes a snapshot, and serves it.
     package func create(disk: String?, name: String) throws(ControlError) -> SnapshotStatus {
         try Self.check(name)
-        let (export, ramDisk) = try find(disk)
+        let (export, ramDisk) = try server.disk(disk)
         let entry = try entries.withLock { (entries) throws(ControlError) in
             guard !entries.contains(where: { $0.disk == export && $0.name == name }) else {
                 throw ControlError(
@@ -80,7 +80,7 @@ package final class SnapshotCatalog: Sendable {
 
     /// Deletes a snapshot. Refuses while clients read it, unless `isForced`; they keep it until they disconnect.
     package func delete(disk: String?, name: String, isForced: Bool) throws(ControlError) {
-        let (export, _) = try find(disk)
+        let (export, _) = try server.disk(disk)
         let removed = try entries.withLock { (entries) throws(ControlError) -> Entry in
             let index = try Self.index(of: name, export, entries)
             let readers = openConnections(to: entries[index].export)
@@ -98,7 +98,7 @@ package final class SnapshotCatalog: Sendable {
 
     /// Makes a disk what it was at a snapshot. Refuses while clients use the disk, unless `isForced`.
     package func rollBack(disk: String?, name: String, isForced: Bool) throws(ControlError) {
-        let (export, ramDisk) = try find(disk)
+        let (export, ramDisk) = try server.disk(disk)
         let entry = try entries.withLock { (entries) throws(ControlError) in
             entries[try Self.index(of: name, export, entries)]
         }
@@ -119,19 +119,6 @@ package final class SnapshotCatalog: Sendable {
     }
 
     // MARK: - Finding
-
-    /// Finds a disk by its export's name; nil stands for the first.
-    private func find(_ disk: String?) throws(ControlError) -> (export: String, disk: RamDisk) {
-        let disks = server.exports.filter { $0.ramDisk != nil }
-        guard let export = disk.map({ name in disks.first { $0.name == name } }) ?? disks.first,
-            let ramDisk = export.ramDisk
-        else {
-            let names = disks.map { "\"\($0.name)\"" }.joined(separator: ", ")
-            throw ControlError(
-                .missing, "there is no disk \"\(disk ?? "")\"; the disks are \(names)")
-        }
-        return (export.name, ramDisk)
-    }
 
     private static func index(
         of name: String, _ disk: String, _ entries: [Entry]
@@ -212,6 +199,21 @@ package final class SnapshotCatalog: Sendable {
 
     /// Ends the thread that looks for lost snapshots.
     package func stop() { isOver.store(true, ordering: .releasing) }
+}
+
+extension Server {
+    /// Finds a disk by its export's name; nil stands for the first.
+    func disk(_ name: String?) throws(ControlError) -> (export: String, disk: RamDisk) {
+        let disks = exports.filter { $0.ramDisk != nil }
+        guard let export = name.map({ name in disks.first { $0.name == name } }) ?? disks.first,
+            let ramDisk = export.ramDisk
+        else {
+            let names = disks.map { "\"\($0.name)\"" }.joined(separator: ", ")
+            throw ControlError(
+                .missing, "there is no disk \"\(name ?? "")\"; the disks are \(names)")
+        }
+        return (export.name, ramDisk)
+    }
 }
 
 extension Character {

@@ -1,4 +1,3 @@
-internal import FoundationEssentials
 package import Observability
 
 /// The resources of the control socket about snapshots:
@@ -21,9 +20,9 @@ package struct SnapshotCommands: ControlCommands {
         let isForced = command.parameters["force"] == "true"
         switch (command.method, command.path) {
         case ("GET", "/snapshots"):
-            return json(catalog.all)
+            return try json(catalog.all)
         case ("POST", "/snapshots"):
-            return json(try catalog.create(disk: disk, name: try name(command)))
+            return try json(try catalog.create(disk: disk, name: try name(command)))
         case ("DELETE", "/snapshots"):
             try catalog.delete(disk: disk, name: try name(command), isForced: isForced)
             return "{}"
@@ -40,11 +39,5 @@ package struct SnapshotCommands: ControlCommands {
                 .invalid, "the parameter \"name\" is missing: the name of a snapshot")
         }
         return name
-    }
-
-    private func json(_ value: some Encodable) -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return (try? encoder.encode(value)).map { String(decoding: $0, as: UTF8.self) } ?? "null"
     }
 }

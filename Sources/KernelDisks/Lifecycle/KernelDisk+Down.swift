@@ -66,6 +66,8 @@ extension KernelDisk {
             try DeviceTeardown.prepareToDetach(device, mountedAt: point, logger)
         }
         do throws(Failure) {
+            // Everything is on the disk now, and its file system is clean.
+            try save()
             try DeviceTeardown.disconnect(device, &driver)
         } catch {
             try? runWhilePolling { () throws(Failure) in DeviceTeardown.restore(claim, logger) }
@@ -80,6 +82,23 @@ extension KernelDisk {
         guard !DeviceTeardown.awaitEnd(of: device, milliseconds: 500) else { return }
         stopServer()
         awaitClosing(device)
+    }
+
+    /// Saves the disk to its image, if it has one, while this thread goes on looking after the disk.
+    private func save() throws(Failure) {
+        guard let server, plan.disk.image != nil else { return }
+        server.setMountPoint(nil)
+        let deadline = TimeoutExtension()
+        defer { deadline.end() }
+        server.beginSave()
+        while server.saveOutcome == nil {
+            wait(for: [stop.pollSource])
+            stop.clear()
+            pollOnce()
+        }
+        guard case .failure(let error)? = server.saveOutcome else { return }
+        server.setMountPoint(record.mountPoint)
+        throw Failure(error.kind, "the disk is not saved, so it stays up: \(error.sentence)")
     }
 
     /// Waits until no process has a detached device open, and logs which processes have. Another request to

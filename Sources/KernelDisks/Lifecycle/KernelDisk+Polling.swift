@@ -58,7 +58,7 @@ extension KernelDisk {
 
     /// Waits for an event or the next timeout. When the wait fails, as without memory, this thread sleeps
     /// briefly instead: the disk is still up and must be looked after.
-    private func wait(for more: [PollSource], atMost milliseconds: Int? = nil) {
+    func wait(for more: [PollSource], atMost milliseconds: Int? = nil) {
         let pollSources = more + (server?.pollSources ?? []) + (connections?.pollSources ?? [])
         let timeout = [server?.pollTimeout, connections?.pollTimeout, milliseconds].compactMap {
             $0
@@ -71,7 +71,7 @@ extension KernelDisk {
         }
     }
 
-    private func pollOnce() {
+    func pollOnce() {
         guard let server, !isLost else { return }
         if stop.takeStatisticsRequest() { server.logMemoryUse() }
         if server.poll() {

@@ -47,6 +47,7 @@ package final class KernelDisk {
         record.usesReservedPages = plan.disk.usesReservedPages
         record.remote = plan.remote?.description
         record.log = plan.log
+        record.image = plan.disk.image?.path
         record.queues = plan.queues
     }
 
@@ -122,6 +123,7 @@ package final class KernelDisk {
         let device = try attach(server, orphan)
         try requireNoStop()
         try putFileSystem(on: device, server)
+        server.setMountPoint(record.mountPoint)
         try requireNoStop()
         isUp = true
     }

@@ -23,6 +23,8 @@ package struct TakeDown {
 
     /// Milliseconds that the supervisor gets to take its disk down. It may have much to write.
     private static let supervisorTimeLimit = 60_000
+    /// Milliseconds that it gets when it also saves its disk to an image.
+    private static let savingTimeLimit = 3_600_000
     /// Milliseconds to wait for processes that have a detached device open.
     private static let closingTimeLimit = 2_000
     /// Milliseconds that a worker gets to notice that its supervisor is gone.
@@ -61,7 +63,8 @@ package struct TakeDown {
             }
         }
         record.supervisor.signal(SIGTERM)
-        let deadline = MonotonicTime.now().adding(milliseconds: Self.supervisorTimeLimit)
+        let limit = record.image == nil ? Self.supervisorTimeLimit : Self.savingTimeLimit
+        let deadline = MonotonicTime.now().adding(milliseconds: limit)
         var closingDeadline: MonotonicTime?
         while .now() < deadline {
             if try hasEnded(watch, record) {
@@ -84,7 +87,7 @@ package struct TakeDown {
             }
         }
         throw .unavailable(
-            "process \(record.supervisor.pid) has not taken its disk down in 60 seconds; its log says why"
+            "process \(record.supervisor.pid) has not taken its disk down in \(limit / 1_000) seconds; its log says why"
         )
     }
 
@@ -175,7 +178,8 @@ package struct TakeDown {
         let plan = KernelDiskConfiguration(
             disk: DiskConfiguration(
                 name: "", size: nil, isSparse: !record.usesReservedPages, isReadOnly: false,
-                load: nil, usesReservedPages: record.usesReservedPages, backing: record.backing),
+                load: nil, usesReservedPages: record.usesReservedPages, backing: record.backing,
+                image: record.image.map { ImageConfiguration(path: $0) }),
             fileSystem: .none, device: nil, queues: record.queues,
             requestTimeout: timeouts.request, deadConnectionTimeout: timeouts.deadConnection)
         let stop: SupervisorMailbox

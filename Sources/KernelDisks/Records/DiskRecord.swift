@@ -38,6 +38,8 @@ package struct DiskRecord: Sendable, Equatable {
     var remote: String?
     /// The number of queues of the device.
     var queues = 1
+    /// The image that the disk is saved to; nil when it has none.
+    package var image: String?
     /// The path of a daemon's log.
     var log: String?
 
@@ -90,6 +92,7 @@ extension DiskRecord {
         add("backing-directory", backing?.directory)
         add("keep", backing?.isKept == true ? "yes" : nil)
         add("huge-pages", usesReservedPages ? "yes" : nil)
+        add("image", image)
         add("log", log)
         return lines.map { "\($0) \(Self.escaped($1))\n" }.joined()
     }
@@ -120,6 +123,7 @@ extension DiskRecord {
         }
         usesReservedPages = values["huge-pages"] == "yes"
         queues = values["queues"].flatMap { Int($0) } ?? 1
+        image = values["image"]
         log = values["log"]
     }
 

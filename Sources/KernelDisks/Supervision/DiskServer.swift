@@ -44,6 +44,15 @@ protocol DiskServer: AnyObject {
     /// the disk.
     func endByForce()
 
+    /// Begins to save the disk to its image, if it has one. ``saveOutcome`` has the end of it.
+    func beginSave()
+    /// How the save has ended that was begun last; nil while it is in progress. After a failure the last complete
+    /// save is unchanged.
+    var saveOutcome: Result<Void, Failure>? { get }
+    /// Sets the mount point of the file system on the disk, which is frozen for the instant of a save; nil when it
+    /// is not mounted any more.
+    func setMountPoint(_ path: String?)
+
     /// Has the server log how much memory the disk uses.
     func logMemoryUse()
 

@@ -1,3 +1,4 @@
+internal import DiskContents
 internal import ProgramSupport
 package import ServerHost
 package import Observability
@@ -67,6 +68,14 @@ final class EmbeddedServer: Sendable {
     @discardableResult
     func serve(_ socket: consuming StreamSocket) -> UInt64 {
         hosted.server.serve(socket, in: group)
+    }
+
+    /// Saves the disk to its image, if it has one.
+    func save() throws(Failure) { try hosted.save() }
+
+    /// Sets what makes the disk consistent for the instant of a save.
+    func freeze(_ body: (@Sendable () throws(Failure) -> @Sendable () -> Void)?) {
+        for disk in hosted.saved { disk.freeze(body) }
     }
 
     /// Logs how much memory the disk uses.

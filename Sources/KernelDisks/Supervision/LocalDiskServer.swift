@@ -12,12 +12,15 @@ internal import SystemPackage
 final class LocalDiskServer: DiskServer {
     private let server: EmbeddedServer
     private let ended = EndedConnections()
+    private let stop: SupervisorMailbox
+    private let outcome = SaveOutcome()
 
     /// Creates the disk and starts the server. A thread of the server wakes `stop` when a connection ends.
     init(
         _ plan: DiskConfiguration, _ serving: ServingConfiguration, logger: Logger,
         stop: SupervisorMailbox
     ) throws(Failure) {
+        self.stop = stop
         let ended = ended
         server = try EmbeddedServer(plan, serving, logger: logger) { number in
             ended.insert(number)
@@ -45,8 +48,42 @@ final class LocalDiskServer: DiskServer {
     func poll() -> Bool { false }
     // This process holds the disk, so killing it would lose the disk.
     func endByForce() {}
+
+    func beginSave() {
+        outcome.withLock { $0 = nil }
+        do throws(Errno) {
+            try Thread(name: "save") { [server, outcome, stop] in
+                do throws(Failure) {
+                    try server.save()
+                    outcome.withLock { $0 = .success(()) }
+                } catch {
+                    outcome.withLock { $0 = .failure(error) }
+                }
+                stop.nudge()
+            }.detach()
+        } catch {
+            outcome.withLock { $0 = .failure(.system("cannot start a thread: \(error)")) }
+        }
+    }
+
+    var saveOutcome: Result<Void, Failure>? { outcome.withLock { $0 } }
+
+    func setMountPoint(_ path: String?) {
+        guard let path else { return server.freeze(nil) }
+        server.freeze { () throws(Failure) in try FrozenFileSystem.freeze(at: path) }
+    }
+
     func logMemoryUse() { server.logMemoryUse() }
     func stop(isKept: Bool) { server.stop(isKept: isKept) }
+}
+
+/// How a save has ended. The thread that saves sets it; the thread that looks after the disk reads it.
+private final class SaveOutcome: Sendable {
+    private let outcome = Mutex<Result<Void, Failure>?>(nil)
+
+    func withLock<Value: Sendable>(
+        _ body: (inout sending Result<Void, Failure>?) -> sending Value
+    ) -> Value { outcome.withLock(body) }
 }
 
 /// The numbers of connections that have ended. Threads of the server insert them; the thread that looks after

@@ -76,6 +76,9 @@ final class RemoteDiskServer: DiskServer {
     var pollTimeout: Int? { nil }
     func poll() -> Bool { false }
     func endByForce() {}
+    func beginSave() {}
+    var saveOutcome: Result<Void, Failure>? { .success(()) }
+    func setMountPoint(_ path: String?) {}
     func logMemoryUse() {}
     func stop(isKept: Bool) {}
 }

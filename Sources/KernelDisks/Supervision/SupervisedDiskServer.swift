@@ -42,6 +42,7 @@ package final class SupervisedDiskServer: DiskServer {
     private let logger: Logger
     private var running: RunningWorker?
     private var generation = 0
+    private(set) var saveOutcome: Result<Void, Failure>?
     private var notBefore = MonotonicTime.now()
     /// The state of the disk before the first worker. Later workers find what the first one has left.
     private(set) var start = InitialDiskState(isBlank: false, wasFound: false)
@@ -117,12 +118,18 @@ package final class SupervisedDiskServer: DiskServer {
             metadata: ["pid": "\(running.process.pid)", "ending": "\(how)"])
         notBefore = running.began.adding(milliseconds: Self.restartInterval)
         self.running = nil
+        if saveOutcome == nil {
+            saveOutcome = .failure(.unavailable("the worker died while it saved"))
+        }
     }
 
     private func receive() {
         guard let running, let message = try? running.channel.socket.receive() else { return }
-        if case .ended(let number) = WorkerMessage(decoding: message.bytes) {
-            self.running?.ended.insert(number)
+        switch WorkerMessage(decoding: message.bytes) {
+        case .ended(let number): self.running?.ended.insert(number)
+        case .saved(let failure):
+            saveOutcome = failure.map { .failure(.inputOutput($0)) } ?? .success(())
+        default: break
         }
     }
 
@@ -133,6 +140,21 @@ package final class SupervisedDiskServer: DiskServer {
             metadata: ["pid": "\(running.process.pid)"])
         running.process.signal(SIGKILL)
     }
+
+    // MARK: - Saving
+
+    func beginSave() {
+        guard let running, (try? running.channel.socket.send(WorkerMessage.save.encoded)) != nil
+        else {
+            saveOutcome = .failure(.unavailable("the worker is being restarted"))
+            return
+        }
+        saveOutcome = nil
+    }
+
+    /// A worker cannot thaw a file system that it has frozen once it is killed, so it freezes none: what it saves
+    /// while the disk is mounted is what a power cut would leave.
+    func setMountPoint(_ path: String?) {}
 
     func logMemoryUse() { running?.process.signal(SIGUSR1) }
 

@@ -65,11 +65,22 @@ package struct Worker {
                 }
                 let message = WorkerMessage(decoding: received.bytes)
                 if message == .stopAndKeep || message == .stopAndRemove { return message }
+                if message == .save { save(channel, server) }
                 if message == .serve { serve(received, channel, server) }
             }
             if items.count == 1, channel.isIdle { return nil }
         }
         return nil
+    }
+
+    /// Saves the disk on this thread; connections go on being served on theirs.
+    private func save(_ channel: WorkerChannel, _ server: EmbeddedServer) {
+        do throws(Failure) {
+            try server.save()
+            channel.send(.saved(failure: nil))
+        } catch {
+            channel.send(.saved(failure: error.sentence))
+        }
     }
 
     private func serve(

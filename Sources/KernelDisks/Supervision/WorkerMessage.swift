@@ -9,6 +9,10 @@ enum WorkerMessage: Equatable {
     case stopAndKeep
     /// To the worker: stop, and release the memory.
     case stopAndRemove
+    /// To the worker: save the disk to its image.
+    case save
+    /// From the worker: a save has ended; the reason if it has failed, at most 900 bytes of it.
+    case saved(failure: String?)
     /// From the worker: ready for sockets.
     case ready(InitialDiskState)
     /// From the worker: a connection has ended. Connections are numbered in the order in which the worker has
@@ -21,6 +25,9 @@ enum WorkerMessage: Equatable {
         case .serve: [UInt8(ascii: "S")]
         case .stopAndKeep: [UInt8(ascii: "K")]
         case .stopAndRemove: [UInt8(ascii: "R")]
+        case .save: [UInt8(ascii: "V")]
+        case .saved(let failure):
+            [UInt8(ascii: "v")] + Array(failure?.utf8.prefix(900) ?? "".utf8.prefix(0))
         case .ready(let start):
             [
                 UInt8(ascii: "r"), start.isBlank ? 1 : 0, start.wasFound ? 1 : 0,
@@ -44,6 +51,10 @@ enum WorkerMessage: Equatable {
         case (UInt8(ascii: "S"), 1): self = .serve
         case (UInt8(ascii: "K"), 1): self = .stopAndKeep
         case (UInt8(ascii: "R"), 1): self = .stopAndRemove
+        case (UInt8(ascii: "V"), 1): self = .save
+        case (UInt8(ascii: "v"), let count):
+            self = .saved(
+                failure: count == 1 ? nil : String(decoding: bytes.dropFirst(), as: UTF8.self))
         case (UInt8(ascii: "r"), 20):
             var start = InitialDiskState(isBlank: bytes[1] != 0, wasFound: bytes[2] != 0)
             start.sectorSize = Int(bytes[3]) * 512

@@ -17,6 +17,12 @@ package final class OneShotEvent: Sendable {
         return !hasHappened.exchange(true, ordering: .relaxed)
     }
 
+    /// Waits until the event has happened, or for a number of milliseconds. Returns whether it has happened.
+    package func wait(milliseconds: Int) -> Bool {
+        _ = try? PollSource.poll([.event(event)], milliseconds: milliseconds)
+        return hasHappened.load(ordering: .relaxed)
+    }
+
     /// Waits until the event has happened.
     package func wait() {
         // The event stays signalled for the other threads that wait. The call fails only while the kernel

@@ -115,6 +115,13 @@ public final class DiskSnapshot: BlockStore {
         }
 
         deinit { disk.versionMemory.releaseMarker() }
+
+        /// Bytes of the pages that have changed since, up to the end of the last page.
+        public var changedBytes: UInt64 {
+            let versions = disk.pages.versions
+            let count = (0..<versions.pageCount).count { versions.peek($0).birth >= epoch }
+            return UInt64(count * DiskPages.pageSize)
+        }
     }
 
     /// Returns a marker of the snapshot's instant. It takes no memory for preserved pages, so keep it in place of

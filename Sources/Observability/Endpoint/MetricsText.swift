@@ -15,6 +15,32 @@ struct MetricsText {
         writeDisks(stats.disks)
         writeRequests(stats.disks)
         writeBatchesAndPolling(stats.disks)
+        writeSaves(stats.saves)
+    }
+
+    private mutating func writeSaves(_ saves: [SaveStats]) {
+        guard !saves.isEmpty else { return }
+        func series(
+            _ name: String, _ type: Kind, _ help: String, _ value: (SaveStats) -> Double?
+        ) {
+            begin(name, type, help)
+            for save in saves {
+                if let value = value(save) { line(name, value, [("export", save.export)]) }
+            }
+        }
+        series("save_timestamp_seconds", .gauge, "When the disk's image was saved, since 1970.") {
+            $0.savedUnixSeconds
+        }
+        series("save_duration_seconds", .gauge, "How long the last save took.", \.seconds)
+        series("save_written_bytes", .gauge, "Bytes that the last save wrote to the image.") {
+            $0.writtenBytes.map { Double($0) }
+        }
+        series("save_dirty_bytes", .gauge, "Bytes of pages that have changed since the last save.")
+        {
+            Double($0.dirtyBytes)
+        }
+        series("saves_total", .counter, "Saves that have succeeded.") { Double($0.saves) }
+        series("save_failures_total", .counter, "Saves that have failed.") { Double($0.failures) }
     }
 
     private mutating func writeServer(_ server: ServerStats) {

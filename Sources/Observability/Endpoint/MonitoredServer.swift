@@ -11,13 +11,17 @@ package struct MonitoredServer: Sendable {
     /// The addresses the server listens on, as NBD URIs.
     package let addresses: [String]
     package let maximumConnections: Int
+    /// Returns what is known of the saves of disks.
+    package let saves: @Sendable () -> [SaveStats]
     /// What performs commands; nil when there are none.
     package let commands: (any ControlCommands)?
 
     package init(
         server: Server, addresses: [String], maximumConnections: Int,
+        saves: @escaping @Sendable () -> [SaveStats] = { [] },
         commands: (any ControlCommands)? = nil
     ) {
+        self.saves = saves
         self.commands = commands
         self.server = server
         self.addresses = addresses
@@ -33,7 +37,8 @@ package struct MonitoredServer: Sendable {
             disks: snapshot.exports.compactMap { statistics in
                 exports.first { $0.name == statistics.name }.flatMap { DiskStats($0, statistics) }
             },
-            connections: snapshot.connections.map { ConnectionStats($0) })
+            connections: snapshot.connections.map { ConnectionStats($0) },
+            saves: saves())
     }
 
     private func serverStats(_ snapshot: ServerStatistics) -> ServerStats {

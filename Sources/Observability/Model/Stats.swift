@@ -6,6 +6,18 @@ package struct Stats: Codable, Sendable, Equatable {
     package var disks: [DiskStats]
     /// The open connections, oldest first.
     package var connections: [ConnectionStats]
+    /// The disks that have images, and their saves.
+    package var saves: [SaveStats]
+
+    package init(
+        server: ServerStats, disks: [DiskStats], connections: [ConnectionStats],
+        saves: [SaveStats] = []
+    ) {
+        self.server = server
+        self.disks = disks
+        self.connections = connections
+        self.saves = saves
+    }
 }
 
 /// Statistics of the server as a whole.

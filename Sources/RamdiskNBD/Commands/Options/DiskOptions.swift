@@ -10,7 +10,8 @@ struct DiskOptions: ParsableArguments {
             """
             Size of a disk in bytes, or with a unit: K, M, G, T, or KiB, MiB, GiB, TiB (powers of \
             1024), or KB, MB, GB, TB (powers of 1000). Fractions such as 1.5G are allowed. (default: \
-            40M; with --load the size of the file, rounded up to 4K; for an existing backing its size)
+            40M; with --load or --image the size of the file, rounded up to 4K; for an existing backing its \
+            size)
             """, valueName: "size"), transform: ByteCount.init(parsing:))
     var size: ByteCount?
 
@@ -26,6 +27,24 @@ struct DiskOptions: ParsableArguments {
             """, valueName: "path"),
         completion: .file())
     var load: PathArgument?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            """
+            Restore the disk from this file at the start, if it exists, and save the disk to it at the \
+            end. It is an ordinary raw image; PATH.state beside it holds checksums. A save that was cut \
+            off is never what is restored.
+            """, valueName: "path"),
+        completion: .file())
+    var image: PathArgument?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Save the disk to its image at this interval too: what has changed since, at one instant.",
+            valueName: "time"), transform: Duration.init(parsing:))
+    var saveEvery: Duration?
 
     @Flag(
         name: .long,
@@ -52,6 +71,19 @@ struct DiskOptions: ParsableArguments {
                 "--sparse and --huge-pages: give only one of them. --huge-pages reserves all of the "
                     + "memory at the start.")
         }
+        guard load == nil || image == nil else {
+            throw ValidationError(
+                "--load and --image: give only one of them. --load fills the disk at the start and never "
+                    + "writes to the file.")
+        }
+        if let saveEvery {
+            guard image != nil else {
+                throw ValidationError("--save-every needs --image: the file to save to.")
+            }
+            guard saveEvery >= .seconds(1) else {
+                throw ValidationError("--save-every is \(saveEvery), but must be at least 1s.")
+            }
+        }
         try backing.validate(exports: [])
     }
 
@@ -68,7 +100,7 @@ struct DiskOptions: ParsableArguments {
     /// The path options with absolute paths, for a process that runs in another directory. The parser takes the
     /// last of two equal options.
     var pathArguments: [String] {
-        (load.map { ["--load", $0.path] } ?? [])
+        (load.map { ["--load", $0.path] } ?? []) + (image.map { ["--image", $0.path] } ?? [])
             + (backing.backingDirectory.map { ["--backing-directory", $0.path] } ?? [])
     }
 
@@ -81,6 +113,7 @@ struct DiskOptions: ParsableArguments {
         DiskConfiguration(
             name: name, size: (own ?? size)?.bytes, isSparse: sparse, isReadOnly: readOnly,
             load: load?.path, usesReservedPages: backing.hugePages,
-            backing: backing.plan(for: part), snapshotMemory: snapshotMemory?.bytes)
+            backing: backing.plan(for: part), snapshotMemory: snapshotMemory?.bytes,
+            image: image.map { ImageConfiguration(path: $0.path, interval: saveEvery) })
     }
 }

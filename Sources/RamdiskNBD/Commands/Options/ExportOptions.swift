@@ -30,6 +30,10 @@ struct ExportOptions: ParsableArguments {
             throw ValidationError(
                 "--load fills one disk, but there are \(export.count) --export options: give one.")
         }
+        guard disk.image == nil || export.count <= 1 else {
+            throw ValidationError(
+                "--image holds one disk, but there are \(export.count) --export options: give one.")
+        }
         guard description.utf8.count <= Limits.stringLength, !description.utf8.contains(0) else {
             throw ValidationError(
                 "--description has \(description.utf8.count) bytes; the maximum is "

@@ -1,0 +1,26 @@
+package import Observability
+internal import ProgramSupport
+
+/// Commands of several kinds. The first kind that knows a command performs it.
+package struct ContentCommands: ControlCommands {
+    private let kinds: [any ControlCommands]
+
+    package init(_ kinds: [any ControlCommands]) { self.kinds = kinds }
+
+    package func perform(_ command: ControlCommand) throws(ControlError) -> String? {
+        for kind in kinds {
+            if let result = try kind.perform(command) { return result }
+        }
+        return nil
+    }
+}
+
+extension ControlCommands {
+    /// Returns a value as the body of a response.
+    func json(_ value: some Encodable) throws(ControlError) -> String {
+        guard let line = try? jsonLine(value) else {
+            throw ControlError(.conflict, "the result cannot be encoded as JSON")
+        }
+        return String(line.dropLast())
+    }
+}

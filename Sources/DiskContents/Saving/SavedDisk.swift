@@ -1,0 +1,310 @@
+internal import DiskImages
+internal import FoundationEssentials
+internal import LinuxHost
+internal import LinuxIO
+package import Logging
+package import NBDServer
+package import Observability
+package import ProgramSupport
+internal import Synchronization
+internal import SystemPackage
+
+/// A disk that is restored from an image, and saved to it: when the server stops, at intervals, and on command.
+///
+/// A save is of one instant, since it is made from a snapshot. From the second one on it writes only what has changed.
+package final class SavedDisk: Sendable {
+    /// The path of the image.
+    package let path: String
+    /// How often the disk is saved; nil for only when the server stops or a command asks for it.
+    package let interval: Duration?
+    private let image: DiskImage
+    private let logger: Logger
+    private let state = Mutex(State())
+    /// Held by the thread that saves.
+    private let saving = Mutex<Void>(())
+    private let isCancelled = Atomic<Bool>(false)
+    private let wakeUp: EventFD
+
+    private struct State {
+        var disk: RamDisk?
+        /// The instant of the last save or restore.
+        var marker: DiskSnapshot.Marker?
+        var stats = SaveStats(export: "", image: "")
+        var thread: Thread?
+        var isOver = false
+        /// Makes what is on the disk consistent, and returns what ends that; see ``freeze(_:)``.
+        var freeze: (@Sendable () throws(Failure) -> @Sendable () -> Void)?
+    }
+
+    /// Locks an image, which need not exist yet.
+    ///
+    /// - Throws: a ``Failure`` when it is in use, or damaged as far as that can be told without reading it.
+    package init(path: String, every interval: Duration?, logger: Logger) throws(Failure) {
+        self.path = path
+        self.interval = interval
+        self.logger = logger
+        do throws(DiskImageError) {
+            image = try DiskImage(path: path)
+        } catch {
+            throw Failure(opening: error)
+        }
+        do throws(Errno) {
+            wakeUp = try EventFD()
+        } catch {
+            throw .system("cannot create an event descriptor: \(error)")
+        }
+    }
+
+    /// The size of the disk that was saved, in bytes; nil when there is no image.
+    package var size: UInt64? { image.info?.size }
+
+    // MARK: - Start
+
+    /// Restores a disk that is not served yet, unless it has content already, as a backing that was found has.
+    ///
+    /// - Throws: a ``Failure`` when the image is damaged or does not fit. The server must not start empty then.
+    package func restore(_ disk: RamDisk, export: String) throws(Failure) {
+        let isNew = disk.inheritance == .none
+        if isNew {
+            try fill(disk)
+        } else {
+            logger.notice(
+                "the backing has content already, so the image is not restored",
+                metadata: ["image": "\(path)"])
+        }
+        // Of a backing that was found it is not known what has changed since the image was saved.
+        let marker = isNew ? try Self.snapshot(of: disk).makeMarker() : nil
+        state.withLock { state in
+            state.disk = disk
+            state.marker = marker
+            state.stats = SaveStats(export: export, image: path)
+            state.stats.generation = image.info?.generation ?? 0
+            state.stats.savedUnixSeconds = image.info?.savedAt.map { Double($0) }
+        }
+    }
+
+    private func fill(_ disk: RamDisk) throws(Failure) {
+        let meter = ProgressLine("restoring \(path)")
+        defer { meter.end() }
+        let start = MonotonicTime.now()
+        do throws(DiskImageError) {
+            guard
+                let info = try image.restore(
+                    into: disk, progress: { meter.show($0.bytesDone, of: $0.bytesTotal) })
+            else {
+                return logger.notice(
+                    "there is no image yet; the disk starts empty", metadata: ["image": "\(path)"])
+            }
+            let seconds = Double(MonotonicTime.now().nanoseconds - start.nanoseconds) / 1e9
+            logger.notice(
+                "restored the disk",
+                metadata: [
+                    "image": "\(path)", "generation": "\(info.generation)",
+                    "seconds": "\(Units.threeDigits(seconds))",
+                ])
+        } catch {
+            throw Failure(opening: error)
+        }
+    }
+
+    /// Starts to save at intervals, if that is wanted.
+    package func begin() throws(Failure) {
+        guard let interval else { return }
+        do throws(Errno) {
+            let thread = try Thread(name: "save") { self.saveRepeatedly(interval) }
+            state.withLock { $0.thread = thread }
+        } catch {
+            throw .system("cannot start a thread: \(error)")
+        }
+    }
+
+    /// Sets what makes the disk's content consistent for the instant of a save: freezing a file system.
+    package func freeze(_ body: (@Sendable () throws(Failure) -> @Sendable () -> Void)?) {
+        state.withLock { $0.freeze = body }
+    }
+
+    // MARK: - Saving
+
+    /// Saves the disk to its image. Waits while another thread does.
+    ///
+    /// - Throws: a ``Failure``; the last complete save is unchanged.
+    @discardableResult
+    package func save() throws(Failure) -> SaveStats {
+        try saving.withLock { (_) throws(Failure) in
+            let (disk, marker) = state.withLock { ($0.disk, $0.marker) }
+            guard let disk else { throw .unavailable("the disk of \(path) is not restored yet") }
+            do throws(Failure) {
+                let frozen = try frozenSnapshot(of: disk)
+                let result = try write(frozen, changesSince: marker)
+                note(result, of: frozen)
+            } catch {
+                state.withLock { state in
+                    state.stats.failures += 1
+                    state.stats.error = error.sentence
+                }
+                throw error
+            }
+            return stats
+        }
+    }
+
+    /// Saves the disk to another file.
+    package func save(to other: String) throws(Failure) -> SaveStats {
+        guard let disk = state.withLock({ $0.disk }) else {
+            throw .unavailable("the disk of \(path) is not restored yet")
+        }
+        return try SavedDisk.save(
+            frozenSnapshot(of: disk), to: other, export: state.withLock { $0.stats.export })
+    }
+
+    /// Saves a disk that has no image to a file.
+    static func save(
+        _ disk: RamDisk, to path: String, export: String
+    ) throws(Failure) -> SaveStats {
+        try save(snapshot(of: disk), to: path, export: export)
+    }
+
+    /// Saves a frozen disk to a file that is not the image of a running server.
+    private static func save(
+        _ frozen: DiskSnapshot, to path: String, export: String
+    ) throws(Failure) -> SaveStats {
+        do throws(DiskImageError) {
+            let result = try DiskImage(path: path).save(frozen)
+            var stats = SaveStats(export: export, image: path)
+            stats.note(result)
+            return stats
+        } catch {
+            throw Failure(saving: error)
+        }
+    }
+
+    /// Takes a snapshot while the file system on the disk, if there is one of ours, is frozen.
+    private func frozenSnapshot(of disk: RamDisk) throws(Failure) -> DiskSnapshot {
+        let thaw = try state.withLock { $0.freeze }?()
+        defer { thaw?() }
+        return try Self.snapshot(of: disk)
+    }
+
+    private static func snapshot(of disk: RamDisk) throws(Failure) -> DiskSnapshot {
+        do throws(SnapshotError) {
+            return try disk.makeSnapshot()
+        } catch {
+            throw .unavailable("cannot take a snapshot of the disk: \(error)")
+        }
+    }
+
+    private func write(
+        _ frozen: DiskSnapshot, changesSince marker: DiskSnapshot.Marker?
+    ) throws(Failure) -> SaveResult {
+        do throws(DiskImageError) {
+            return try image.save(
+                frozen, changes: marker.map { Changes(of: frozen, since: $0) },
+                isCancelled: { self.isCancelled.load(ordering: .relaxed) })
+        } catch {
+            throw Failure(saving: error)
+        }
+    }
+
+    private func note(_ result: SaveResult, of frozen: DiskSnapshot) {
+        let marker = frozen.makeMarker()
+        let stats = state.withLock { state in
+            state.marker = marker
+            state.stats.note(result)
+            return state.stats
+        }
+        logger.info(
+            "saved the disk",
+            metadata: [
+                "image": "\(path)", "generation": "\(stats.generation)",
+                "written": "\(result.imageBytes)",
+                "seconds": "\(Units.threeDigits(stats.seconds ?? 0))",
+            ])
+    }
+
+    private func saveRepeatedly(_ interval: Duration) {
+        while true {
+            _ = try? PollSource.poll(
+                [.event(wakeUp)], milliseconds: interval.wholeMilliseconds)
+            if state.withLock({ $0.isOver }) { return }
+            do throws(Failure) {
+                try save()
+            } catch {
+                logger.error(
+                    "the disk was not saved; the save before is unchanged",
+                    metadata: ["reason": "\(error.sentence)"])
+            }
+        }
+    }
+
+    // MARK: - Stop
+
+    /// Ends saving at intervals. Returns when no save is running; one that is goes to its end.
+    package func stopIntervals() {
+        let thread = state.withLock { state in
+            state.isOver = true
+            return state.thread.take()
+        }
+        wakeUp.signal()
+        thread?.join()
+    }
+
+    /// Ends a running save without a result, and makes later ones fail.
+    package func cancel() { isCancelled.store(true, ordering: .relaxed) }
+
+    // MARK: - Statistics
+
+    /// What is known of the saves.
+    package var stats: SaveStats {
+        let (stats, marker, disk) = state.withLock { ($0.stats, $0.marker, $0.disk) }
+        var result = stats
+        result.dirtyBytes = marker?.changedBytes ?? disk?.size ?? 0
+        return result
+    }
+}
+
+extension SaveStats {
+    fileprivate mutating func note(_ result: SaveResult) {
+        generation = result.generation
+        savedUnixSeconds = Date().timeIntervalSince1970
+        writtenBytes = result.imageBytes
+        seconds = result.duration / .seconds(1)
+        saves += 1
+        error = nil
+    }
+}
+
+/// The ranges of a disk that have changed between two instants.
+private struct Changes: Sequence, IteratorProtocol {
+    private let snapshot: DiskSnapshot
+    private let marker: DiskSnapshot.Marker
+    private var offset: UInt64 = 0
+
+    init(of snapshot: DiskSnapshot, since marker: DiskSnapshot.Marker) {
+        self.snapshot = snapshot
+        self.marker = marker
+    }
+
+    mutating func next() -> Range<UInt64>? {
+        guard let range = snapshot.nextChange(since: marker, from: offset) else { return nil }
+        offset = range.upperBound
+        return range
+    }
+}
+
+extension Failure {
+    /// An image cannot be opened or restored.
+    fileprivate init(opening error: DiskImageError) {
+        switch error {
+        case .inUse, .noMemory: self.init(.unavailable, "\(error)")
+        default: self.init(.noInput, "\(error)")
+        }
+    }
+
+    /// A disk cannot be saved.
+    fileprivate init(saving error: DiskImageError) {
+        switch error {
+        case .inUse, .cancelled: self.init(.unavailable, "\(error)")
+        default: self.init(.inputOutput, "\(error)")
+        }
+    }
+}

@@ -1,0 +1,23 @@
+internal import LinuxHost
+internal import LinuxIO
+internal import ProgramSupport
+internal import SystemPackage
+
+/// The file system of a kernel disk for the instant of a save.
+enum FrozenFileSystem {
+    /// Freezes the file system that is mounted at a directory, if it is on an nbd device, and returns what thaws it.
+    /// A file system that cannot be frozen is synchronized only: the save then holds what a power cut would leave,
+    /// which the file system repairs when it is mounted.
+    static func freeze(at point: String) throws(Failure) -> @Sendable () -> Void {
+        guard Mount.all.last(where: { $0.point == point })?.source.hasPrefix("/dev/nbd") == true
+        else { return {} }
+        do throws(Errno) {
+            let freeze = try FileSystemFreeze(at: point)
+            return { try? freeze.end() }
+        } catch .notSupported, .resourceBusy, .readOnlyFileSystem {
+            return {}
+        } catch {
+            throw .system("cannot freeze the file system at \(point) to save it: \(error)")
+        }
+    }
+}

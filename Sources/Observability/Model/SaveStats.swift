@@ -1,0 +1,31 @@
+/// What is known of the saves of one disk to its image.
+package struct SaveStats: Codable, Sendable, Equatable {
+    /// The name of the disk's export.
+    package var export: String
+    /// The path of the image.
+    package var image: String
+    /// The number of the save that the image holds; 0 when this program has not saved it yet.
+    package var generation: UInt64
+    /// When the image was saved, in seconds since 1970; nil when it never was.
+    package var savedUnixSeconds: Double?
+    /// Bytes that this server's last save wrote to the image; nil before its first one.
+    package var writtenBytes: UInt64?
+    /// How long this server's last save took; nil before its first one.
+    package var seconds: Double?
+    /// Bytes of pages that have changed since.
+    package var dirtyBytes: UInt64
+    /// Saves of this server that have succeeded, and that have failed.
+    package var saves: Int
+    package var failures: Int
+    /// Why the last save failed; nil when it did not.
+    package var error: String?
+
+    package init(export: String, image: String) {
+        self.export = export
+        self.image = image
+        generation = 0
+        dirtyBytes = 0
+        saves = 0
+        failures = 0
+    }
+}

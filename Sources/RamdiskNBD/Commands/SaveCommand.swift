@@ -1,0 +1,53 @@
+internal import ArgumentParser
+internal import ObservabilityClient
+internal import Observability
+internal import ProgramSupport
+
+/// `ramdisk-nbd save`.
+struct SaveCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "save",
+        abstract: "Save a served disk to its image, or to any file.",
+        discussion: """
+            The file holds the disk as it is at one instant, while clients go on. It is an ordinary raw \
+            image that `mount -o loop`, `qemu-img` and `nbdcopy` read; PATH.state beside it holds \
+            checksums. The command ends when everything is on the storage device, and prints what it \
+            has written. Until then the file is what it was before.
+
+            EXAMPLES
+              To the image that the server was started with:
+                ramdisk-nbd serve --image disk.img
+                ramdisk-nbd save
+
+              The disk db to another file:
+                ramdisk-nbd save --disk db db-before-upgrade.img
+            """)
+
+    @Argument(
+        help: ArgumentHelp("The file. (default: the disk's image)", valueName: "path"),
+        completion: .file())
+    var path: PathArgument?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("The disk's export. (default: the server's first)", valueName: "name"))
+    var disk: String?
+
+    @Flag(name: .long, help: "Print a JSON object.")
+    var json = false
+
+    @OptionGroup(title: "Server")
+    var server: MonitoredServerOptions
+
+    func run() throws {
+        let stats = try server.client().perform(
+            "POST", "/saves", ["disk": disk, "path": path?.path], as: SaveStats.self)
+        standardOutput(json ? try jsonLine(stats) : sentence(stats))
+    }
+
+    private func sentence(_ stats: SaveStats) -> String {
+        let written = Units.bytes(Double(stats.writtenBytes ?? 0))
+        let time = Units.duration(nanoseconds: (stats.seconds ?? 0) * 1e9)
+        return "saved to \(stats.image): wrote \(written) in \(time)\n"
+    }
+}
