@@ -55,8 +55,10 @@ extension ImageCore {
         var written: (image: UInt64, side: UInt64) = (0, 0)
         do throws(DiskImageError) {
             written.image = try writeDraft(of: source, checksums: &newState, monitor: monitor)
+            // The draft of a state without that of an image would seem to describe the image.
+            try files.syncDirectory()
             written.side = try files.prepareState(newState)
-            // From here on, the draft of the state counts as soon as that of the image has its name.
+            // The draft of the state counts as soon as that of the image has the image's name.
             try files.syncDirectory()
             try monitor.checkCancelled()
         } catch {
