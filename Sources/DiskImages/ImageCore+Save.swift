@@ -13,23 +13,21 @@ extension ImageCore {
         // A save that fails leaves the image as it was, or as a journal will complete it. Both are known.
         defer { if isKnown { setBaseline() } }
         state = try files.recover()
-        var pages: PageRanges?
-        if isKnown, let changes, state?.size == source.size {
-            pages = PageRanges(touchedBy: changes, size: source.size)
+        var kind = SaveResult.Kind.full
+        var written: (image: UInt64, side: UInt64) = (0, 0)
+        if isKnown, let changes, let base = state, base.size == source.size {
+            let pages = PageRanges(touchedBy: changes, size: source.size)
+            if pages.isEmpty {
+                kind = .unchanged
+            } else if try pages.byteCount <= source.allocatedBytes() / 2 {
+                kind = .incremental
+                written = try saveChanges(pages, of: source, since: base, monitor: monitor)
+            }
         }
-        var written = (kind: SaveResult.Kind.unchanged, image: UInt64(0), side: UInt64(0))
-        if let state, let pages, pages.isEmpty {
-            self.state = state
-        } else if let state, let pages, try pages.byteCount <= source.allocatedBytes() / 2 {
-            let bytes = try saveChanges(pages, of: source, since: state, monitor: monitor)
-            written = (.incremental, bytes.image, bytes.side)
-        } else {
-            let bytes = try saveAll(source, monitor: monitor)
-            written = (.full, bytes.image, bytes.side)
-        }
+        if kind == .full { written = try saveAll(source, monitor: monitor) }
         setBaseline()
         return SaveResult(
-            kind: written.kind, generation: state?.generation ?? 0, imageBytes: written.image,
+            kind: kind, generation: state?.generation ?? 0, imageBytes: written.image,
             sideBytes: written.side, duration: ContinuousClock.now - start)
     }
 
@@ -55,8 +53,10 @@ extension ImageCore {
         var written: (image: UInt64, side: UInt64) = (0, 0)
         do throws(DiskImageError) {
             written.image = try writeDraft(of: source, checksums: &newState, monitor: monitor)
+            // The draft of a state without that of an image would seem to describe the image.
+            try files.syncDirectory()
             written.side = try files.prepareState(newState)
-            // From here on, the draft of the state counts as soon as that of the image has its name.
+            // The draft of the state counts as soon as that of the image has the image's name.
             try files.syncDirectory()
             try monitor.checkCancelled()
         } catch {

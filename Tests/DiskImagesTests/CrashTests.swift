@@ -255,47 +255,100 @@ struct CrashTests {
         let other = try Fixture()
         let record = Faults()
         let run = try scenario.run(other, record, .none)
-        let changes = record.changes
+        try tryPowerFailures(from: start, during: record.changes) { found, isOver in
+            // What a save has returned is never lost.
+            found == run.after || !isOver && found == run.before
+        }
+    }
+
+    @Test(
+        "and whose recovery is cut off by a power failure leaves the save before or the new one",
+        arguments: [Scenario.secondFull, .scattered])
+    func powerFailuresInRecovery(scenario: Scenario) throws {
+        var index = 0
+        var count = 0
+        while true {
+            let fixture = try Fixture()
+            let faults = Faults()
+            let run = try scenario.run(fixture, faults, .crash(at: index, afterBytes: nil))
+            guard faults.changes.count > index else { break }
+            index += 1
+            var start: [ImageFile: [UInt8]] = [:]
+            for file in ImageFile.allCases
+            where try FileStatus.of(fixture.path + file.rawValue) != nil {
+                start[file] = try contents(of: fixture.path + file.rawValue).bytes
+            }
+            faults.arm(.none)
+            do { _ = try DiskImage(path: fixture.path, hook: faults.hook) }
+            // Two changes only remove what does not count, with nothing else beside it.
+            guard faults.changes.count > 2 else { continue }
+            let after = try fixture.restored(size: Scenario.size)
+            count += 1
+            try tryPowerFailures(from: start, during: faults.changes) { found, _ in
+                found == after && (found == run.before || found == run.after)
+            }
+        }
+        #expect(count >= 1)
+    }
+
+    /// Lets the power fail after each number of changes, restores from each state of the files that is possible
+    /// then, and checks what is found, also with regard to whether all changes had been made.
+    private func tryPowerFailures(
+        from start: [ImageFile: [UInt8]], during changes: [Faults.Change],
+        _ isRight: (Contents?, Bool) -> Bool
+    ) throws {
         for count in 0...changes.count {
             var model = ModelDevice(start)
             for change in changes.prefix(count) { model.apply(change) }
-            let outcomes = model.outcomes
-            for files in outcomes {
+            for files in model.outcomes {
                 let fixture = try Fixture()
                 for (file, bytes) in files {
                     try replace(fixture.path + file.rawValue, with: bytes)
                 }
                 let found = try fixture.restored(size: Scenario.size)
-                #expect(found == run.before || found == run.after, "after \(count) changes")
-                // What a save has returned is never lost.
-                if count == changes.count { #expect(found == run.after) }
+                #expect(
+                    isRight(found, count == changes.count),
+                    "after \(count) changes, with \(files.keys.map(\.rawValue).sorted())")
             }
         }
     }
 }
 
-/// A device whose power may fail: it knows what has been synced.
-///
-/// A file system that keeps the order of changes to names, as those with a journal do, is assumed; the order of
-/// writes to files is not.
+/// A device whose power may fail: it knows what has been synced. It keeps no order: of what has not been synced,
+/// any change may be there without the ones before it.
 struct ModelDevice {
     private struct File {
         var durable: [UInt8]
         var pending: [Faults.Change] = []
     }
 
-    private var files: [Int: File] = [:]
-    /// The files that were created since the directory was synced, in order.
-    private var created: [Int] = []
-    private var durableNames: [ImageFile: Int] = [:]
-    private var pendingNames: [FileEffect] = []
+    /// A change to names, and the number of the file that it is about.
+    private struct NameChange {
+        let effect: FileEffect
+        let number: Int
+
+        func apply(to names: inout [ImageFile: Int]) {
+            switch effect {
+            case .create(let file): names[file] = number
+            case .rename(let file, let other):
+                if names[file] == number { names[file] = nil }
+                names[other] = number
+            case .remove(let file): if names[file] == number { names[file] = nil }
+            default: break
+            }
+        }
+    }
+
+    private var files: [File] = []
     private var names: [ImageFile: Int] = [:]
+    private var durableNames: [ImageFile: Int] = [:]
+    private var pendingNames: [NameChange] = []
 
     /// A device on which everything is synced.
     init(_ contents: [ImageFile: [UInt8]]) {
         for (file, bytes) in contents {
             names[file] = files.count
-            files[files.count] = File(durable: bytes)
+            files.append(File(durable: bytes))
         }
         durableNames = names
     }
@@ -303,37 +356,27 @@ struct ModelDevice {
     mutating func apply(_ change: Faults.Change) {
         switch change.effect {
         case .create:
-            let number = files.count
-            files[number] = File(durable: [])
-            Self.apply(change.effect, to: &names, creating: number)
-            pendingNames.append(change.effect)
-            created.append(number)
-        case .rename, .remove:
-            Self.apply(change.effect, to: &names, creating: 0)
-            pendingNames.append(change.effect)
+            changeNames(change.effect, of: files.count)
+            files.append(File(durable: []))
+        case .rename(let file, _), .remove(let file):
+            if let number = names[file] { changeNames(change.effect, of: number) }
         case .write(let file, _, _), .resize(let file, _), .punchHole(let file, _):
-            if let number = names[file] { files[number]?.pending.append(change) }
+            if let number = names[file] { files[number].pending.append(change) }
         case .sync(let file):
-            guard let number = names[file], let synced = files[number] else { return }
-            files[number] = File(
-                durable: Self.bytes(of: synced, with: Array(synced.pending.indices)))
+            guard let number = names[file] else { return }
+            let all = Array(files[number].pending.indices)
+            files[number] = File(durable: Self.bytes(of: files[number], with: all))
         case .syncDirectory:
             durableNames = names
             pendingNames = []
-            created = []
         case .allocate: break
         }
     }
 
-    private static func apply(
-        _ effect: FileEffect, to names: inout [ImageFile: Int], creating number: Int
-    ) {
-        switch effect {
-        case .create(let file): names[file] = number
-        case .rename(let file, let other): names[other] = names.removeValue(forKey: file)
-        case .remove(let file): names[file] = nil
-        default: break
-        }
+    private mutating func changeNames(_ effect: FileEffect, of number: Int) {
+        let change = NameChange(effect: effect, number: number)
+        change.apply(to: &names)
+        pendingNames.append(change)
     }
 
     private static func bytes(of file: File, with chosen: [Int]) -> [UInt8] {
@@ -358,26 +401,24 @@ struct ModelDevice {
         return bytes
     }
 
-    /// What may be there after a failure: any number of the first changes to names since the directory was synced,
-    /// and all, none, half or one of the changes to each file since it was.
+    /// What may be there after a failure: any of the changes to names since the directory was synced, and all, none,
+    /// half or one of the changes to each file since it was.
     var outcomes: [[ImageFile: [UInt8]]] {
         let choices: [(Int) -> [Int]] = [
             { _ in [] }, { Array(0..<$0) }, { Array(0..<$0 / 2) }, { $0 > 0 ? [$0 - 1] : [] },
             { Array($0 / 2..<$0) },
         ]
         var outcomes: [[ImageFile: [UInt8]]] = []
-        for count in 0...pendingNames.count {
+        for subset in 0..<1 << pendingNames.count {
             var present = durableNames
-            var new = created[...]
-            for effect in pendingNames.prefix(count) {
-                var number = 0
-                if case .create = effect { number = new.removeFirst() }
-                Self.apply(effect, to: &present, creating: number)
+            for (index, change) in pendingNames.enumerated() where subset >> index & 1 == 1 {
+                change.apply(to: &present)
             }
-            for choice in choices {
+            let isSynced = present.values.allSatisfy { files[$0].pending.isEmpty }
+            for choice in choices.prefix(isSynced ? 1 : choices.count) {
                 outcomes.append(
-                    present.compactMapValues { number in
-                        files[number].map { Self.bytes(of: $0, with: choice($0.pending.count)) }
+                    present.mapValues { number in
+                        Self.bytes(of: files[number], with: choice(files[number].pending.count))
                     })
             }
         }

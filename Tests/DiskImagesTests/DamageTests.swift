@@ -198,6 +198,18 @@ struct FullFileSystemTests {
         }
     }
 
+    @Test("cannot be locked when the file system is read-only, and the error says what to do")
+    func readOnly() throws {
+        let fixture = try Fixture()
+        let directory = fixture.directory
+        #expect(unsafe mount("none", directory, "tmpfs", UInt(MS_RDONLY), "") == 0)
+        defer { #expect(unsafe umount2(directory, CInt(MNT_DETACH)) == 0) }
+        let error = DiskImageError.system(
+            action: "lock", file: fixture.path + ".lock", .readOnlyFileSystem)
+        #expect(throws: error) { try DiskImage(path: fixture.path) }
+        #expect("\(error)".hasSuffix("choose a directory that can be written to"))
+    }
+
     @Test("keeps the last save when there is no room for a full one")
     func full() throws { try fill(150..<300, incrementally: false) }
 
