@@ -130,7 +130,8 @@ let package = Package(
         .target(
             name: "DiskContents",
             dependencies: [
-                "DiskImages", "NBDServer", "LinuxIO", "LinuxHost", "ProgramSupport", "Observability",
+                "DiskImages", "NBDServer", "LinuxIO", "LinuxHost", "ProgramSupport",
+                "Observability",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -151,7 +152,8 @@ let package = Package(
         .target(
             name: "KernelDisks",
             dependencies: [
-                "ServerHost", "DiskContents", "NBDServer", "NBDKernel", "NBDProtocol", "LinuxIO", "LinuxHost",
+                "ServerHost", "DiskContents", "NBDServer", "NBDKernel", "NBDProtocol", "LinuxIO",
+                "LinuxHost",
                 "ProgramSupport", "Observability", "ObservabilityClient",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Logging", package: "swift-log"),
