@@ -143,7 +143,7 @@ struct CrowdTests {
         try slow.send([0, 0, 0, 3] + go)
         #expect(try slow.optionReply().code == .policy)
         #expect(events.refusals == 1)
-        #expect(server.figures().rejected == 1)
+        #expect(server.statistics().rejected == 1)
         try served.send(Request(.disconnect))
         #expect(try served.isClosed())
         // It may ask again.
@@ -152,7 +152,7 @@ struct CrowdTests {
         while code == .info { code = try slow.optionReply().code }
         #expect(code == .ack)
         try slow.write([1], at: 0)
-        #expect(server.figures().violations == 0)
+        #expect(server.statistics().violations == 0)
     }
 
     @Test("has no place either when it asks in a way that cannot be told no")
@@ -162,8 +162,8 @@ struct CrowdTests {
         try slow.send([0, 0, 0, 3] + slow.option(.exportName, Array("disk".utf8)))
         #expect(try slow.isClosed())
         #expect(events.ends == [.noPlace])
-        #expect(server.figures().rejected == 1)
-        #expect(server.figures().violations == 0)
+        #expect(server.statistics().rejected == 1)
+        #expect(server.statistics().violations == 0)
         try served.write([1], at: 0)
     }
 

@@ -21,13 +21,13 @@ struct ChangingExportsTests {
         #expect(server.exports.map(\.name) == ["", "@s"])
         let client = try TestClient(to: server, export: "@s")
         #expect(try client.read(at: 0, count: 3) == [1, 2, 3])
-        #expect(server.figures().exports.map(\.openConnections) == [0, 1])
+        #expect(server.statistics().exports.map(\.openConnections) == [0, 1])
         #expect(server.removeExport(named: "@s"))
         #expect(!server.removeExport(named: "@s"))
         #expect(try client.read(at: 0, count: 3) == [1, 2, 3])
         #expect(throws: (any Error).self) { _ = try TestClient(to: server, export: "@s") }
-        #expect(server.figures().exports.map(\.name) == [""])
-        #expect(server.figures().activity.requests >= 2)
+        #expect(server.statistics().exports.map(\.name) == [""])
+        #expect(server.statistics().activity.requests >= 2)
     }
 
     @Test("refuses a name that is taken, and keeps its last export")

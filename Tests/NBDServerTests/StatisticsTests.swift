@@ -19,7 +19,7 @@ struct StatisticsTests {
         #expect(try client.call(Request(.writeZeroes, offset: 0, length: 100)) == .none)
         #expect(try client.call(Request(.cache, offset: 0, length: 300)) == .none)
         try await settled(server, requests: 10)
-        let activity = server.figures().activity
+        let activity = server.statistics().activity
         let expected: [Command: (UInt64, UInt64)] = [
             .write: (5, 20480), .read: (1, 10_000), .flush: (1, 0), .trim: (1, 8192),
             .writeZeroes: (1, 100), .cache: (1, 300),
@@ -48,7 +48,7 @@ struct StatisticsTests {
         #expect(try client.call(Request(Command(rawValue: 77))) == .invalid)
         _ = try client.read(at: 0, count: 1)
         try await settled(server, requests: 5)
-        let activity = server.figures().activity
+        let activity = server.statistics().activity
         #expect(activity.requests(failedWith: .notPermitted) == 1)
         #expect(activity.requests(failedWith: .invalid) == 3)
         #expect(activity.errorCounts.map(\.name) == ["EPERM", "EINVAL"])
@@ -70,7 +70,7 @@ struct StatisticsTests {
             #expect(try client.reply() == SimpleReply(cookie: request.cookie))
         }
         try await settled(server, requests: 100)
-        let activity = server.figures().activity
+        let activity = server.statistics().activity
         #expect(activity.batchedRequests == 100)
         #expect(activity.batches < 50, "one send contained all")
         #expect(activity.pollHits + activity.pollSleeps > 0)
@@ -85,10 +85,10 @@ struct StatisticsTests {
             try client.send(Request(.disconnect))
             #expect(try client.isClosed())
             // The sum never falls while the connection moves from the open ones to the ended ones.
-            #expect(server.figures().activity.requests(of: .read) >= 1)
+            #expect(server.statistics().activity.requests(of: .read) >= 1)
         }
         try await settled(server, requests: 6)
-        let figures = server.figures()
+        let figures = server.statistics()
         #expect(figures.connections.isEmpty)
         #expect(figures.accepted == 3)
         #expect(figures.activity.requests(of: .read) == 3)
@@ -104,8 +104,8 @@ struct StatisticsTests {
         let server = try makeServer(options: options)
         let client = try TestClient(to: server, export: "disk")
         _ = try client.read(at: 0, count: 512)
-        #expect(server.figures().activity == ActivityStatistics())
-        #expect(!server.figures().isCounting)
+        #expect(server.statistics().activity == ActivityStatistics())
+        #expect(!server.statistics().isCounting)
         let isTracing = server.trace() != nil
         #expect(!isTracing)
     }
@@ -170,7 +170,7 @@ struct StatisticsTests {
             try client.send(Request(.disconnect))
             #expect(try client.isClosed())
         }
-        for _ in 0..<2000 where !server.figures().connections.isEmpty {
+        for _ in 0..<2000 where !server.statistics().connections.isEmpty {
             try pause(milliseconds: 5)
         }
         server.stop()
@@ -216,7 +216,7 @@ struct StatisticsTests {
         var followers: [Follower] = []
         for _ in 0..<8 { followers.append(try #require(Follower(server))) }
         #expect(Follower(server) == nil)
-        #expect(server.figures().traceReaders == 8)
+        #expect(server.statistics().traceReaders == 8)
         followers.removeLast()
         #expect(Follower(server) != nil)
     }
@@ -245,13 +245,14 @@ struct StatisticsTests {
     /// reply.
     private func settled(_ server: Server, requests: UInt64) async throws {
         for _ in 0..<2000 {
-            let activity = server.figures().activity
+            let activity = server.statistics().activity
             let disconnects = activity.requests(of: .disconnect)
             if activity.requests == requests, activity.batchedRequests + disconnects == requests {
                 return
             }
             try await Task.sleep(for: .milliseconds(5))
         }
-        Issue.record("\(server.figures().activity.requests) requests were counted, not \(requests)")
+        Issue.record(
+            "\(server.statistics().activity.requests) requests were counted, not \(requests)")
     }
 }

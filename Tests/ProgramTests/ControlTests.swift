@@ -7,7 +7,7 @@ import Testing
 extension ProgramSuite {
     @Suite("The control socket") struct Control {
         @Test("returns statistics as JSON, whole and in parts")
-        func figures() async throws {
+        func statistics() async throws {
             try await withServer("--export", "a=8M", "--export", "b=4M") { server in
                 let client = try RawClient(unix: server.socketPath)
                 try client.enter("b")

@@ -10,11 +10,13 @@ extension ProgramSuite {
         static let commands = [
             [], ["serve"], ["run"], ["up"], ["down"], ["list"], ["attach"], ["detach"], ["stats"],
             ["top"], ["trace"], ["tls"], ["tls", "init"],
+            ["save"], ["snapshot"], ["snapshot", "create"], ["snapshot", "list"],
+            ["snapshot", "delete"], ["snapshot", "rollback"],
         ]
 
         @Test("names only commands that these tests cover")
         func all() async throws {
-            for parent in [[], ["tls"]] {
+            for parent in [[], ["tls"], ["snapshot"]] {
                 let help = try await program(parent + ["--help"])
                 let lines = help.split(separator: "\n").map(String.init)
                 var listed: [String] = []

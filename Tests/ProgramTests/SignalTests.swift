@@ -105,7 +105,7 @@ extension ProgramSuite {
         }
 
         @Test("SIGUSR1 logs the memory that each disk uses")
-        func figures() async throws {
+        func statistics() async throws {
             try await withServer(
                 "--export", "one=8M", "--export", "two=1M", "--sparse"
             ) { server in

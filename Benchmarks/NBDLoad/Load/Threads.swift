@@ -20,7 +20,7 @@ func runInThreads(_ works: [some Work]) throws(Failure) -> LoadFigures {
         throw Failure("cannot start a thread: \(error)")
     }
     for thread in threads { thread.join() }
-    return try outcome.figures()
+    return try outcome.statistics()
 }
 
 /// Collects the results of the threads.
@@ -37,7 +37,7 @@ private final class Outcome: Sendable {
     }
 
     /// Returns the total, or throws the first failure.
-    func figures() throws(Failure) -> LoadFigures {
+    func statistics() throws(Failure) -> LoadFigures {
         let (figures, failure) = state.withLock { $0 }
         if let failure { throw failure }
         return figures

@@ -24,6 +24,6 @@ struct EmbeddedServer {
             // Finishes the requests that have been received, and stops.
             group.cancelAll()
         }
-        print("stopped after \(server.figures().activity.requests) requests")
+        print("stopped after \(server.statistics().activity.requests) requests")
     }
 }

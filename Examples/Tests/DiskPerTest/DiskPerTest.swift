@@ -33,7 +33,7 @@ struct DiskPerTest {
         let bytes = try Data(contentsOf: image)
         #expect(bytes.count == 1 << 20)
         #expect(bytes[4096..<4102] == Data("a disk".utf8))
-        #expect(server.figures().activity.bytes(of: .write) == 0)
+        #expect(server.statistics().activity.bytes(of: .write) == 0)
     }
 
     /// Runs nbdcopy, which stands for the code under test.

@@ -147,7 +147,7 @@ package final class SnapshotCatalog: Sendable {
     }
 
     private func openConnections(to export: String) -> Int {
-        server.figures().exports.first { $0.name == export }?.openConnections ?? 0
+        server.statistics().exports.first { $0.name == export }?.openConnections ?? 0
     }
 
     private func status(of entry: Entry) -> SnapshotStatus {

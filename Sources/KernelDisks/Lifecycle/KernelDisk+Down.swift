@@ -86,7 +86,8 @@ extension KernelDisk {
 
     /// Saves the disk to its image, if it has one, while this thread goes on looking after the disk.
     private func save() throws(Failure) {
-        guard let server, plan.disk.image != nil else { return }
+        // A start that has failed may have left half a file system, and nobody has used the disk.
+        guard let server, plan.disk.image != nil, isUp else { return }
         server.setMountPoint(nil)
         let deadline = TimeoutExtension()
         defer { deadline.end() }

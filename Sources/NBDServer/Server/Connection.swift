@@ -62,7 +62,7 @@ final class Connection: Sendable {
         if phase.load(ordering: .acquiring) == .evicted { end = .evicted }
         if end.isViolation { context.statistics.recordViolation() }
         counters.end()
-        let figures = counters.snapshot(at: .now())
+        let figures = counters.statistics(at: .now())
         Probes.connectionClose(number, requests: figures.activity.requests)
         context.onEvent(
             .ended(.init(connection: number, reason: end, statistics: figures)))

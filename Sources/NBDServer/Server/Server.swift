@@ -226,8 +226,8 @@ public final class Server: Sendable {
     // MARK: - Statistics
 
     /// Returns a copy of what the server and each of its connections have done. It does not slow clients down.
-    public func figures() -> ServerStatistics {
-        context.statistics.snapshot(exports: context.exports.map(\.name))
+    public func statistics() -> ServerStatistics {
+        context.statistics.statistics(exports: context.exports.map(\.name))
     }
 
     /// Begins to trace every request. Returns nil when there are eight traces already, or when

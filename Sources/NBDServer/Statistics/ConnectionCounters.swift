@@ -63,7 +63,7 @@ final class ConnectionCounters: Sendable {
     func activity() -> ActivityStatistics { ActivityStatistics(copying: words) }
 
     /// Returns the connection's statistics.
-    func snapshot(at now: MonotonicTime) -> ConnectionStatistics {
+    func statistics(at now: MonotonicTime) -> ConnectionStatistics {
         ConnectionStatistics(
             number: number, client: client, export: export, isEncrypted: isEncrypted,
             openNanoseconds: now.nanoseconds &- openedAt.nanoseconds, activity: activity())

@@ -5,7 +5,7 @@ internal import NBDProtocol
 public struct ServerStatistics: Sendable {
     /// Time since the server was started.
     public internal(set) var uptimeNanoseconds: UInt64 = 0
-    /// Time of this snapshot, on the monotonic clock.
+    /// Time of this copy, on the monotonic clock.
     public internal(set) var monotonicNanoseconds: UInt64 = 0
     /// Whether the server counts requests.
     public internal(set) var isCounting = false

@@ -4,8 +4,8 @@ internal import SystemPackage
 
 /// The server's connections, for the threads that ask for statistics or read traces.
 ///
-/// Threads take its lock when a connection opens, when one has ended, and for each snapshot and
-/// each read of a trace. A connection's thread never takes it between its first request and its
+/// Threads take its lock when a connection opens, when one has ended, and for each copy of the
+/// statistics and each read of a trace. A connection's thread never takes it between its first request and its
 /// last.
 final class StatisticsRegistry: Sendable {
     private struct State {
@@ -108,7 +108,7 @@ final class StatisticsRegistry: Sendable {
     /// Returns the statistics of the server and all connections.
     ///
     /// - Parameter exports: the names of the server's exports, in their order.
-    func snapshot(exports: [String]) -> ServerStatistics {
+    func statistics(exports: [String]) -> ServerStatistics {
         var statistics = ServerStatistics()
         let now = MonotonicTime.now()
         statistics.monotonicNanoseconds = now.nanoseconds
@@ -123,7 +123,7 @@ final class StatisticsRegistry: Sendable {
             statistics.traceReaders = state.ended.count
             let open = state.open.values.sorted { $0.number < $1.number }
             return (
-                open.map { ($0.hasEnded, $0.snapshot(at: now)) }, state.past, state.pastOfOthers
+                open.map { ($0.hasEnded, $0.statistics(at: now)) }, state.past, state.pastOfOthers
             )
         }
         var byExport: [String: ExportStatistics] = [:]

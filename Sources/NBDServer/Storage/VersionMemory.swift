@@ -25,19 +25,31 @@ final class VersionMemory: Sendable {
     }
 
     /// Reserves memory for a disk of `pageCount` pages.
-    init(pageCount: Int) throws(Errno) {
-        let pageSize = DiskPages.pageSize
+    convenience init(pageCount: Int) throws(Errno) {
         // More than the machine has is never needed, and a snapshot has at most all pages of the disk.
-        let available = (AvailableMemory.bytes ?? .max / 2) / pageSize
-        let arenaCount = max(
-            1, min(available, PageVersions.largestArena, pageCount.multipliedSaturating(by: 64)))
+        let available = (AvailableMemory.bytes ?? .max / 2) / DiskPages.pageSize
+        let wanted = min(
+            available, PageVersions.largestArena, pageCount.multipliedSaturating(by: 64))
+        do throws(Errno) {
+            try self.init(pageCount: pageCount, arenaCount: max(1, wanted))
+        } catch {
+            // The process may have a limit for its address space. Only snapshots suffer from a small arena.
+            try self.init(pageCount: pageCount, arenaCount: min(wanted, pageCount, Self.smallArena))
+        }
+    }
+
+    private init(pageCount: Int, arenaCount: Int) throws(Errno) {
         words = try MemoryMapping(
             privateBytes: PageVersions.byteCount(pageCount: pageCount, arenaCount: arenaCount))
-        arenaMemory = try SharedMemory(name: "ramdisk-snapshots", size: arenaCount * pageSize)
+        arenaMemory = try SharedMemory(
+            name: "ramdisk-snapshots", size: arenaCount * DiskPages.pageSize)
         arena = try MemoryMapping(arenaMemory)
         versions = PageVersions(pageCount: pageCount, words: words.region, arena: arena.region)
         state = Mutex(State())
     }
+
+    /// Pages of the arena where address space is short: 64 MiB.
+    private static var smallArena: Int { 16_384 }
 
     /// Bytes of versions at present.
     var usedBytes: UInt64 { UInt64(versions.used * DiskPages.pageSize) }

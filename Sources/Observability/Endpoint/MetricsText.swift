@@ -1,6 +1,6 @@
 internal import NBDServer
 
-/// A snapshot in Prometheus' text format 0.0.4, with base units and names by its conventions:
+/// Statistics in Prometheus' text format 0.0.4, with base units and names by its conventions:
 /// seconds, bytes, `_total` for counters.
 ///
 /// swift-prometheus would not fit: it wants to own the counters and have them incremented through

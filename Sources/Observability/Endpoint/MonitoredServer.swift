@@ -28,34 +28,35 @@ package struct MonitoredServer: Sendable {
         self.maximumConnections = maximumConnections
     }
 
-    /// Returns a snapshot of all statistics.
+    /// Returns a copy of all statistics.
     package func stats() -> Stats {
         let exports = server.exports
-        let snapshot = server.figures()
+        let statistics = server.statistics()
         return Stats(
-            server: serverStats(snapshot),
-            disks: snapshot.exports.compactMap { statistics in
-                exports.first { $0.name == statistics.name }.flatMap { DiskStats($0, statistics) }
+            server: serverStats(statistics),
+            disks: statistics.exports.compactMap { own in
+                exports.first { $0.name == own.name }.flatMap { DiskStats($0, own) }
             },
-            connections: snapshot.connections.map { ConnectionStats($0) },
+            connections: statistics.connections.map { ConnectionStats($0) },
             saves: saves())
     }
 
-    private func serverStats(_ snapshot: ServerStatistics) -> ServerStats {
+    private func serverStats(_ statistics: ServerStatistics) -> ServerStats {
         ServerStats(
             version: Version.current, pid: getpid(),
-            uptimeSeconds: Double(snapshot.uptimeNanoseconds) / 1e9,
-            monotonicNanoseconds: snapshot.monotonicNanoseconds, isCounting: snapshot.isCounting,
+            uptimeSeconds: Double(statistics.uptimeNanoseconds) / 1e9,
+            monotonicNanoseconds: statistics.monotonicNanoseconds,
+            isCounting: statistics.isCounting,
             addresses: addresses, residentBytes: ResidentMemory.bytes,
-            openConnections: snapshot.connections.count, maximumConnections: maximumConnections,
-            acceptedConnections: snapshot.accepted, refusedConnections: snapshot.rejected,
-            violations: snapshot.violations, traceReaders: snapshot.traceReaders,
-            activity: Activity(snapshot.activity))
+            openConnections: statistics.connections.count, maximumConnections: maximumConnections,
+            acceptedConnections: statistics.accepted, refusedConnections: statistics.rejected,
+            violations: statistics.violations, traceReaders: statistics.traceReaders,
+            activity: Activity(statistics.activity))
     }
 }
 
 extension DiskStats {
-    /// The statistics of a RAM disk; nil for an export of another store, such as a snapshot.
+    /// The statistics of a RAM disk; nil for an export of another store, such as a statistics.
     package init?(_ export: Export, _ statistics: ExportStatistics) {
         guard let disk = export.ramDisk else { return nil }
         self.init(

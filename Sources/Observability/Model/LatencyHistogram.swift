@@ -40,7 +40,7 @@ package struct LatencyHistogram: Sendable, Equatable {
         return LatencyScale.upperBound(of: max(0, counts.count - 1))
     }
 
-    /// Returns the durations added since an earlier snapshot of the same histogram.
+    /// Returns the durations added since an earlier copy of the same histogram.
     package func since(_ earlier: LatencyHistogram) -> LatencyHistogram {
         let counts = counts.enumerated().map { bucket, bucketCount in
             bucketCount &- (bucket < earlier.counts.count ? earlier.counts[bucket] : 0)

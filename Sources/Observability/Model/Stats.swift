@@ -1,4 +1,4 @@
-/// A snapshot of all statistics. The counters of different connections are not read at exactly the
+/// A copy of all statistics. The counters of different connections are not read at exactly the
 /// same nanosecond; no single counter is torn.
 package struct Stats: Codable, Sendable, Equatable {
     package var server: ServerStats
@@ -28,7 +28,7 @@ package struct ServerStats: Codable, Sendable, Equatable {
     package var pid: Int32
     /// Time since the server started to serve.
     package var uptimeSeconds: Double
-    /// The time of this snapshot on `CLOCK_MONOTONIC`, to compute rates between two snapshots.
+    /// The time of this copy on `CLOCK_MONOTONIC`, to compute rates between two copies.
     package var monotonicNanoseconds: UInt64
     /// Whether the server counts requests. False with `--no-stats`; every activity is then empty.
     package var isCounting: Bool

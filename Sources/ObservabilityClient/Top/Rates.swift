@@ -40,7 +40,7 @@ struct Rates: Sendable, Equatable {
     /// Creates rates of zero.
     init() {}
 
-    /// Computes the rates between two snapshots that are `seconds` apart.
+    /// Computes the rates between two copies that are `seconds` apart.
     init(from earlier: Activity, to later: Activity, seconds: Double) {
         guard seconds > 0 else { return }
         let rate = { (name: CommandName) in
@@ -65,7 +65,7 @@ struct Rates: Sendable, Equatable {
         depth = batches > 0 ? batched / batches : nil
     }
 
-    /// Returns the rate of one command; zero when its counter has decreased, since the snapshots
+    /// Returns the rate of one command; zero when its counter has decreased, since the copies
     /// are then of different servers.
     private static func rate(
         from earlier: CommandActivity, to later: CommandActivity, seconds: Double

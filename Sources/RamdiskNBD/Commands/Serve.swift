@@ -9,8 +9,9 @@ struct Serve: ParsableCommand {
         discussion: """
             Prints an NBD URI for each address, one per line, when the server is ready. SIGTERM or \
             SIGINT stops the server gracefully; a second one ends it at once. SIGUSR1 logs the memory \
-            that each disk uses. The data is lost when the server ends. With --backing it survives a \
-            server that crashes or is killed, and with --keep also one that is stopped.
+            that each disk uses. The data is lost when the server ends, unless --image saves it. With \
+            --backing it survives a server that crashes or is killed, and with --keep also one that is \
+            stopped.
 
             Every client that can reach the address can read and write, unless TLS, --allow-network, \
             --allow-user or --allow-group rejects it. By default only this machine can.
@@ -30,6 +31,9 @@ struct Serve: ParsableCommand {
               A disk that survives a killed server, and one that survives a stop too:
                 ramdisk-nbd serve --size 4G --backing db
                 ramdisk-nbd serve --size 4G --backing db --keep
+
+              A disk that survives a reboot, and loses five minutes at most in a crash:
+                ramdisk-nbd serve --size 4G --image /var/lib/db.img --save-every 5m
 
               On two CPUs, in reserved huge pages:
                 sysctl vm.nr_hugepages=512

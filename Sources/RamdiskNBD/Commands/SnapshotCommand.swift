@@ -55,7 +55,8 @@ private struct Nothing: Decodable {}
 /// `ramdisk-nbd snapshot create`.
 struct SnapshotCreate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "create", abstract: "Take a snapshot, and print the name of its export.")
+        commandName: "create", abstract: "Take a snapshot, and print the name of its export.",
+        usage: "ramdisk-nbd snapshot create [<disk>@]<name> [<options>]")
 
     @OptionGroup
     var argument: SnapshotArgument
@@ -115,7 +116,8 @@ struct SnapshotList: ParsableCommand {
 /// `ramdisk-nbd snapshot delete`.
 struct SnapshotDelete: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "delete", abstract: "Delete a snapshot, and release its memory.")
+        commandName: "delete", abstract: "Delete a snapshot, and release its memory.",
+        usage: "ramdisk-nbd snapshot delete [<disk>@]<name> [<options>]")
 
     @OptionGroup
     var argument: SnapshotArgument
@@ -139,6 +141,7 @@ struct SnapshotDelete: ParsableCommand {
 struct SnapshotRollback: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rollback", abstract: "Make the disk what it was at a snapshot.",
+        usage: "ramdisk-nbd snapshot rollback [<disk>@]<name> [<options>]",
         discussion: """
             Everything that was written since is lost. The snapshot remains, and so do newer ones. \
             Unmount the disk first: the kernel does not notice that it changes.

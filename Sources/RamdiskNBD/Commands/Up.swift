@@ -41,6 +41,9 @@ struct Up: ParsableCommand {
                 ramdisk-nbd up --size 4G --supervise --backing build --filesystem xfs \\
                   --mount /var/build --mount-options noatime
 
+              A file system that is restored at the start and saved at the end:
+                ramdisk-nbd up --size 2G --image /var/lib/world.img --mount /srv/world
+
               Only a device, for a virtual machine or for swap:
                 ramdisk-nbd up --size 512M --device /dev/nbd3
                 ramdisk-nbd up --size 512M --swap
