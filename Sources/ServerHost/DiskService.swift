@@ -1,3 +1,4 @@
+internal import DiskContents
 package import Observability
 package import ProgramSupport
 internal import LinuxHost
@@ -230,13 +231,13 @@ package struct DiskService: Sendable {
     /// Saves the disks that have images. When that fails, as with a full file system, it is tried again until it
     /// succeeds: this process has the only copy of what was written. A second signal ends the process without.
     private func saveDisks(_ hosted: HostedServer) {
-        guard !hosted.saved.isEmpty else { return }
+        guard !hosted.contents.saved.isEmpty else { return }
         var lastReason = ""
         while true {
             let deadline = TimeoutExtension()
             defer { deadline.end() }
             do throws(Failure) {
-                return try hosted.save()
+                return try hosted.contents.save()
             } catch {
                 if error.sentence != lastReason {
                     logger.error(

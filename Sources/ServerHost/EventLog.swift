@@ -5,7 +5,7 @@ internal import NBDProtocol
 /// The server's events as log lines: one each for the start and end of a connection, none for a request.
 struct EventLog: Sendable {
     let logger: Logger
-    private let throttle: Throttle
+    private let throttle: LogThrottle
 
     /// The level of normal events: a client connects or disconnects.
     private let usual: Logger.Level
@@ -15,7 +15,7 @@ struct EventLog: Sendable {
     init(logger: Logger, isQuiet: Bool = false) {
         self.logger = logger
         usual = isQuiet ? .debug : .info
-        throttle = Throttle(logger: logger)
+        throttle = LogThrottle(logger: logger)
     }
 
     func record(_ event: ServerEvent) {
@@ -42,7 +42,7 @@ struct EventLog: Sendable {
         case .ended(let event): ended(event.connection, event.reason, event.statistics)
         case .acceptFailed(let error):
             throttle.log(
-                Throttle.Line(
+                LogThrottle.Line(
                     kind: "accept", level: .error, message: "cannot accept a client",
                     metadata: ["error": "\(error)"]))
         }
@@ -56,7 +56,7 @@ struct EventLog: Sendable {
     ) {
         let activity = connection.activity
         let errors = activity.errors
-        let line = Throttle.Line(
+        let line = LogThrottle.Line(
             kind: kind(of: end), level: level(of: end), message: "connection ended: \(end)",
             metadata: [
                 "connection": "\(number)", "peer": "\(connection.client)",
@@ -97,7 +97,7 @@ struct EventLog: Sendable {
     }
 }
 
-extension Throttle.Line {
+extension LogThrottle.Line {
     /// The line for a client that the server rejected.
     fileprivate static func refused(_ refusal: RejectionReason, _ peer: String?) -> Self {
         var metadata: [String: Logger.Metadata.Value?] = ["peer": peer.map { "\($0)" }]

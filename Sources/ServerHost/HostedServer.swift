@@ -38,9 +38,8 @@ package final class HostedServer: Sendable {
     private let isEncrypted: Bool
     private let log: EventLog
     private let control: ControlEndpoint
-    /// The disks that have images.
-    package let saved: [SavedDisk]
-    private let snapshots: SnapshotCatalog
+    /// The snapshots and saves of its disks.
+    package let contents: ServedContents
 
     /// Starts a server. When a step fails, the steps before it are undone: new disks and the files in `cleanup`
     /// are removed. A disk that was found is never removed, as it may hold the only copy of the data.
@@ -59,13 +58,11 @@ package final class HostedServer: Sendable {
         onEvent: @escaping @Sendable (ServerEvent) -> Void
     ) throws(Failure) {
         var made: [Export] = []
-        var saved: [SavedDisk] = []
-        var started: Server?
+        var started: (server: Server, contents: ServedContents)?
         do throws(Failure) {
             var options = try Self.begin(configuration, logger: logger)
             let disks = try makeDisks()
             made = disks.map(\.export)
-            saved = disks.compactMap(\.saved)
             configuration.protection.disksAreThere(logger: logger)
             let listeners = try listen()
             cleanup.note(listeners)
@@ -76,36 +73,39 @@ package final class HostedServer: Sendable {
             configuration.protection.apply(to: &options)
             let log = EventLog(logger: logger, isQuiet: configuration.isQuiet)
             let server = try Self.serve(made, listeners, options, log, onEvent)
-            started = server
+            contents = ServedContents(
+                of: server, saved: disks.compactMap(\.saved), logger: logger)
+            started = (server, contents)
             isEncrypted = configuration.encryption != nil
-            snapshots = SnapshotCatalog(server: server, logger: logger)
-            let monitored = MonitoredServer(
-                server: server,
-                addresses: Self.uris(of: listeners.map(\.address), isEncrypted: isEncrypted),
-                maximumConnections: options.maximumConnections,
-                saves: { [saved] in saved.map(\.stats) },
-                commands: ContentCommands([
-                    SnapshotCommands(catalog: snapshots),
-                    SaveCommands(server: server, saved: saved),
-                ]))
             control = try ControlEndpoint(
-                control: endpoints.control, metrics: endpoints.metrics, monitored: monitored,
-                logger: logger)
+                control: endpoints.control, metrics: endpoints.metrics,
+                monitored: Self.monitored(server, contents, listeners, options), logger: logger)
             if configuration.protection == .none { ResidentMemory.releaseStartupPages() }
             try control.start()
-            for disk in saved { try disk.begin() }
-            self.saved = saved
+            try contents.begin()
             self.server = server
             self.exports = made
             self.addresses = listeners.filter { !$0.isPassed }.map(\.address)
             self.log = log
         } catch {
-            for disk in saved { disk.stopIntervals() }
-            started?.stop()
+            started?.contents.stop()
+            started?.server.stop()
             for export in made where export.disk.inheritance == .none { export.disk.remove() }
             cleanup.remove()
             throw error
         }
+    }
+
+    /// Returns the server as its control socket sees it.
+    private static func monitored(
+        _ server: Server, _ contents: ServedContents, _ listeners: [Listener],
+        _ options: ServerOptions
+    ) -> MonitoredServer {
+        MonitoredServer(
+            server: server,
+            addresses: uris(of: listeners.map(\.address), isEncrypted: options.tls != nil),
+            maximumConnections: options.maximumConnections, saves: { contents.saves },
+            commands: contents.commands)
     }
 
     /// Performs the steps before the disks are made, and returns the server's options. An error here costs the least
@@ -158,21 +158,15 @@ package final class HostedServer: Sendable {
             .reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     }
 
-    /// Saves the disks that have images.
-    package func save() throws(Failure) {
-        for disk in saved { try disk.save() }
-    }
-
     /// Finishes the requests that have been received, and stops. The disks and the files remain.
     ///
     /// - Parameter finish: called when the server has stopped, to pass its last replies on.
     package func stop(finish: () -> Void = {}) {
-        for disk in saved { disk.stopIntervals() }
+        contents.stop()
         server.stop()
         finish()
         log.flush()
         // After the server: the control socket answers until the last request is done.
         control.stop()
-        snapshots.stop()
     }
 }

@@ -71,11 +71,11 @@ final class EmbeddedServer: Sendable {
     }
 
     /// Saves the disk to its image, if it has one.
-    func save() throws(Failure) { try hosted.save() }
+    func save() throws(Failure) { try hosted.contents.save() }
 
     /// Sets what makes the disk consistent for the instant of a save.
     func freeze(_ body: (@Sendable () throws(Failure) -> @Sendable () -> Void)?) {
-        for disk in hosted.saved { disk.freeze(body) }
+        for disk in hosted.contents.saved { disk.freeze(body) }
     }
 
     /// Logs how much memory the disk uses.

@@ -5,7 +5,7 @@ internal import SystemPackage
 
 /// Writes the first log line of a kind at once, and then one per ten seconds with the number of lines that it stands
 /// for: many clients that connect in vain must not fill the log.
-final class Throttle: Sendable {
+final class LogThrottle: Sendable {
     /// A log line that may occur often.
     struct Line: Sendable {
         /// Lines of the same kind are counted together.

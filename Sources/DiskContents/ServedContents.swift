@@ -1,0 +1,40 @@
+package import Logging
+package import NBDServer
+package import Observability
+package import ProgramSupport
+
+/// What happens to the contents of a running server's disks: snapshots and saves, and the commands for both.
+package final class ServedContents: Sendable {
+    /// The disks that have images.
+    package let saved: [SavedDisk]
+    /// The commands of the control socket.
+    package let commands: any ControlCommands
+    private let snapshots: SnapshotCatalog
+
+    package init(of server: Server, saved: [SavedDisk], logger: Logger) {
+        self.saved = saved
+        snapshots = SnapshotCatalog(server: server, logger: logger)
+        commands = ContentCommands([
+            SnapshotCommands(catalog: snapshots), SaveCommands(server: server, saved: saved),
+        ])
+    }
+
+    /// What is known of the saves.
+    package var saves: [SaveStats] { saved.map(\.stats) }
+
+    /// Starts to save at intervals the disks for which that is wanted.
+    package func begin() throws(Failure) {
+        for disk in saved { try disk.begin() }
+    }
+
+    /// Saves the disks that have images.
+    package func save() throws(Failure) {
+        for disk in saved { try disk.save() }
+    }
+
+    /// Ends saving at intervals. Returns when no save is running.
+    package func stop() {
+        for disk in saved { disk.stopIntervals() }
+        snapshots.stop()
+    }
+}
