@@ -91,6 +91,28 @@ import Testing
         }
     }
 
+    @Test("show when a disk was saved, what has changed since, and why a save failed")
+    func saves() {
+        var saved = SaveStats(export: "vm", image: "/var/lib/vm.img")
+        saved.dirtyBytes = 3 << 20
+        var stats = Self.stats(3)
+        stats.saves = [saved]
+        #expect(StatsText(stats).text.contains("never"))
+        saved.savedUnixSeconds = 1
+        saved.seconds = 0.25
+        saved.writtenBytes = 2 << 20
+        saved.failures = 1
+        saved.error = "cannot write /var/lib/vm.img.new"
+        stats.saves = [saved]
+        let text = StatsText(stats).text
+        for part in ["ago", "250 ms", "2 MiB", "3 MiB", "not saved", "/var/lib/vm.img", saved.error ?? ""] {
+            #expect(text.contains(part), "\(part) in \(text)")
+        }
+        var model = TopModel()
+        model.add(stats)
+        #expect(self.text(model, columns: 100)[0].contains("save failed"))
+    }
+
     @Test("fits into 80 by 24")
     func golden() {
         #expect(

@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 internal import ProgramSupport
 package import Observability
 internal import LinuxHost
@@ -19,6 +20,7 @@ package struct StatsText {
         self.device = device
         writeServer(stats)
         writeDisks(stats.disks)
+        writeSaves(stats.saves)
         writeConnections(stats.connections)
         writeCommands(stats.server.activity)
         writeErrors(stats.server.activity)
@@ -68,6 +70,26 @@ package struct StatsText {
                     bytes(disk.activity, .write), kind.compactMap { $0 }.joined(separator: ", "),
                 ]
             })
+    }
+
+    private mutating func writeSaves(_ saves: [SaveStats]) {
+        guard !saves.isEmpty else { return }
+        table(
+            [
+                .left("IMAGE OF"), .left("SAVED"), .right("TOOK"), .right("WROTE"),
+                .right("CHANGED SINCE"), .right("FAILURES"), .left("PATH"),
+            ],
+            saves.map { save in
+                [
+                    "\"\(save.export)\"", save.age.map { "\($0) ago" } ?? "never",
+                    save.seconds.map { Units.duration(nanoseconds: $0 * 1e9) } ?? "-",
+                    save.writtenBytes.map { Units.bytes(Double($0)) } ?? "-",
+                    Units.bytes(Double(save.dirtyBytes)), "\(save.failures)", save.image,
+                ]
+            })
+        for save in saves {
+            if let error = save.error { line("not saved", error) }
+        }
     }
 
     private mutating func writeConnections(_ connections: [ConnectionStats]) {
@@ -142,5 +164,12 @@ package struct StatsText {
     private mutating func table(_ columns: [TextTable.Column], _ rows: [[String]]) {
         guard !rows.isEmpty else { return }
         for part in TextTable(columns, rows: rows).parts(width: width) { text += "\n" + part }
+    }
+}
+
+extension SaveStats {
+    /// How long ago the image was saved, in words; nil when it never was.
+    var age: String? {
+        savedUnixSeconds.map { Units.age(seconds: max(0, Date().timeIntervalSince1970 - $0)) }
     }
 }

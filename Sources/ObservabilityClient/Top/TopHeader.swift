@@ -17,6 +17,13 @@ struct TopHeader {
         if !server.isCounting { line.add("  no statistics (--no-stats)", .red) }
         if server.violations > 0 { line.add("  \(server.violations) violations", .red) }
         if server.traceReaders > 0 { line.add("  traced", .yellow) }
+        for save in stats.saves {
+            if save.error != nil {
+                line.add("  save failed", .red)
+            } else {
+                line.add("  saved \(save.age.map { "\($0) ago" } ?? "never")")
+            }
+        }
         if model.isPaused { line.add("  PAUSED", .yellow) }
         return line
     }
