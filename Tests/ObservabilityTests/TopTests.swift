@@ -105,7 +105,9 @@ import Testing
         saved.error = "cannot write /var/lib/vm.img.new"
         stats.saves = [saved]
         let text = StatsText(stats).text
-        for part in ["ago", "250 ms", "2 MiB", "3 MiB", "not saved", "/var/lib/vm.img", saved.error ?? ""] {
+        for part in [
+            "ago", "250 ms", "2 MiB", "3 MiB", "not saved", "/var/lib/vm.img", saved.error ?? "",
+        ] {
             #expect(text.contains(part), "\(part) in \(text)")
         }
         var model = TopModel()
