@@ -72,4 +72,18 @@ struct DiskRecordTests {
         }
         #expect(WorkerMessage(decoding: [UInt8(ascii: "x")]) == nil)
     }
+
+    @Test("the reason why a save has failed fits into a message, however long it is")
+    func failedSave() throws {
+        for reason in [nil, "no space", String(repeating: "ü", count: 5_000)] {
+            let channel = try DescriptorChannel.pair()
+            try channel.first.send(WorkerMessage.saved(failure: reason).encoded)
+            guard let message = try channel.second.receive() else {
+                Issue.record("there is no message")
+                continue
+            }
+            let received = WorkerMessage.saved(failure: reason.map { String($0.prefix(450)) })
+            #expect(WorkerMessage(decoding: message.bytes) == received)
+        }
+    }
 }
