@@ -228,6 +228,7 @@ enum DeviceTeardown {
     /// from the directory tree now and unmounted when no process uses it.
     static func abandon(_ device: NBDDevice, mountPoint: String) {
         guard Mount.all(of: device.path).contains(where: { $0.point == mountPoint }) else { return }
+        FrozenFileSystem.thaw(on: device)
         do throws(Errno) {
             try Mount.unmount(mountPoint)
         } catch {
