@@ -26,6 +26,8 @@ struct DiskRecordTests {
         record.backing = BackingConfiguration(name: "a", directory: "/dev/shm/x", isKept: true)
         record.usesReservedPages = true
         record.queues = 4
+        record.image = "/srv/disk.img"
+        record.failedSave = DiskRecord.FailedSave(count: 2, sentence: "it is not saved: no space")
         record.log = "/run/log"
         #expect(DiskRecord(text: record.text, token: record.token) == record)
     }
