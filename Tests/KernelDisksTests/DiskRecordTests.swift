@@ -26,6 +26,8 @@ struct DiskRecordTests {
         record.backing = BackingConfiguration(name: "a", directory: "/dev/shm/x", isKept: true)
         record.usesReservedPages = true
         record.queues = 4
+        record.image = "/srv/disk.img"
+        record.failedSave = DiskRecord.FailedSave(count: 2, sentence: "it is not saved: no space")
         record.log = "/run/log"
         #expect(DiskRecord(text: record.text, token: record.token) == record)
     }
@@ -71,5 +73,19 @@ struct DiskRecordTests {
             #expect(WorkerMessage(decoding: bytes + [0]) == nil)
         }
         #expect(WorkerMessage(decoding: [UInt8(ascii: "x")]) == nil)
+    }
+
+    @Test("the reason why a save has failed fits into a message, however long it is")
+    func failedSave() throws {
+        for reason in [nil, "no space", String(repeating: "ü", count: 5_000)] {
+            let channel = try DescriptorChannel.pair()
+            try channel.first.send(WorkerMessage.saved(failure: reason).encoded)
+            guard let message = try channel.second.receive() else {
+                Issue.record("there is no message")
+                continue
+            }
+            let received = WorkerMessage.saved(failure: reason.map { String($0.prefix(450)) })
+            #expect(WorkerMessage(decoding: message.bytes) == received)
+        }
     }
 }

@@ -37,7 +37,7 @@ package struct SaveCommands: ControlCommands {
                 guard path.hasPrefix("/") else {
                     throw .usage("the path \(path) is not absolute")
                 }
-                if let own { return try own.save(to: path) }
+                if let own { return try path == own.path ? own.save() : own.save(to: path) }
                 return try SavedDisk.save(disk, to: path, export: export)
             }
             guard let own else {

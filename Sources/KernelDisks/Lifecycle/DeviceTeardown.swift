@@ -12,6 +12,8 @@ enum DeviceTeardown {
     private static let quietTimeLimit = 3_000
     /// Milliseconds to wait until another process releases its claim, such as a second `down`.
     private static let claimTimeLimit = 2_000
+    /// Milliseconds to wait for a save to thaw the file system. Freezing it writes its dirty pages.
+    private static let freezeTimeLimit = 3_000
     /// Milliseconds between two checks.
     private static let interval = 50
 
@@ -82,11 +84,13 @@ enum DeviceTeardown {
 
     /// Unmounts the device, waits for processes that only inspect it, has the kernel write its dirty pages,
     /// and claims the device. When a step fails, the steps before it are undone.
+    ///
+    /// - Parameter hasImage: whether the disk is saved to an image, which keeps its mount point in use for an instant.
     static func prepareToDetach(
-        _ device: NBDDevice, mountedAt point: String?, _ logger: Logger
+        _ device: NBDDevice, mountedAt point: String?, hasImage: Bool, _ logger: Logger
     ) throws(Failure) -> Claim {
         try requireUnused(device, except: point)
-        let mount = try unmount(device, from: point)
+        let mount = try unmount(device, from: point, patience: hasImage ? freezeTimeLimit : 0)
         do throws(Failure) {
             awaitQuiet(device)
             let claim = try claim(device)
@@ -115,10 +119,18 @@ enum DeviceTeardown {
     }
 
     private static func unmount(
-        _ device: NBDDevice, from point: String?
+        _ device: NBDDevice, from point: String?, patience milliseconds: Int
     ) throws(Failure) -> Mount? {
         guard let point else { return nil }
-        return try FileSystemConfiguration.unmount(device.path, from: point)
+        let deadline = MonotonicTime.now().adding(milliseconds: milliseconds)
+        while true {
+            do throws(Failure) {
+                return try FileSystemConfiguration.unmount(device.path, from: point)
+            } catch {
+                guard error.kind == .unavailable, .now() < deadline else { throw error }
+                Thread.sleep(milliseconds: interval)
+            }
+        }
     }
 
     /// Waits until no process has the device open for a while. udev and udisks open a device after it is
@@ -228,6 +240,7 @@ enum DeviceTeardown {
     /// from the directory tree now and unmounted when no process uses it.
     static func abandon(_ device: NBDDevice, mountPoint: String) {
         guard Mount.all(of: device.path).contains(where: { $0.point == mountPoint }) else { return }
+        FrozenFileSystem.thaw(on: device)
         do throws(Errno) {
             try Mount.unmount(mountPoint)
         } catch {

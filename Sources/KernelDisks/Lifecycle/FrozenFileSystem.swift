@@ -1,5 +1,6 @@
 internal import LinuxHost
 internal import LinuxIO
+internal import NBDKernel
 internal import ProgramSupport
 internal import SystemPackage
 
@@ -19,5 +20,12 @@ enum FrozenFileSystem {
         } catch {
             throw .system("cannot freeze the file system at \(point) to save it: \(error)")
         }
+    }
+
+    /// Thaws a device's file systems. The kernel does not thaw them when the process ends that has frozen them: a
+    /// server that was killed in the instant of a save leaves processes that wait without end.
+    static func thaw(on device: NBDDevice) {
+        // Almost always it is not frozen, which is an error.
+        for mount in Mount.all(of: device.path) { try? FileSystemFreeze.thaw(at: mount.point) }
     }
 }

@@ -61,13 +61,17 @@ extension KernelDisk {
 
     private func detach(_ device: NBDDevice) throws(Failure) {
         let point = record.mountPoint
+        let hasImage = plan.disk.image != nil
         let logger = logger
+        // A disk that could not be saved stays mounted until it can be: programs go on using it meanwhile.
+        if record.failedSave != nil { try save(whileMounted: true) }
         let claim = try runWhilePolling { () throws(Failure) in
-            try DeviceTeardown.prepareToDetach(device, mountedAt: point, logger)
+            try DeviceTeardown.prepareToDetach(
+                device, mountedAt: point, hasImage: hasImage, logger)
         }
         do throws(Failure) {
             // Everything is on the disk now, and its file system is clean.
-            try save()
+            try save(whileMounted: false)
             try DeviceTeardown.disconnect(device, &driver)
         } catch {
             try? runWhilePolling { () throws(Failure) in DeviceTeardown.restore(claim, logger) }
@@ -85,10 +89,10 @@ extension KernelDisk {
     }
 
     /// Saves the disk to its image, if it has one, while this thread goes on looking after the disk.
-    private func save() throws(Failure) {
+    private func save(whileMounted isMounted: Bool) throws(Failure) {
         // A start that has failed may have left half a file system, and nobody has used the disk.
         guard let server, plan.disk.image != nil, isUp else { return }
-        server.setMountPoint(nil)
+        server.setMountPoint(isMounted ? record.mountPoint : nil)
         let deadline = TimeoutExtension()
         defer { deadline.end() }
         server.beginSave()
@@ -99,7 +103,14 @@ extension KernelDisk {
         }
         guard case .failure(let error)? = server.saveOutcome else { return }
         server.setMountPoint(record.mountPoint)
-        throw Failure(error.kind, "the disk is not saved, so it stays up: \(error.sentence)")
+        let sentence = "the disk is not saved, so it stays up: \(error.sentence)"
+        if error.kind == .inputOutput {
+            // A `down` that waits for this process tells the reason. Others pass, as a worker that is restarted.
+            record.failedSave = DiskRecord.FailedSave(
+                count: (record.failedSave?.count ?? 0) + 1, sentence: sentence)
+            try? writeRecord()
+        }
+        throw Failure(error.kind, sentence)
     }
 
     /// Waits until no process has a detached device open, and logs which processes have. Another request to

@@ -121,6 +121,7 @@ package final class KernelDisk {
             directory.remove(record, living: self.record)
         }
         let device = try attach(server, orphan)
+        if orphan != nil { try runWhilePolling { FrozenFileSystem.thaw(on: device) } }
         try requireNoStop()
         try putFileSystem(on: device, server)
         server.setMountPoint(record.mountPoint)

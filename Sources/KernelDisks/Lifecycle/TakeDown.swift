@@ -49,19 +49,8 @@ package struct TakeDown {
     private func end(
         _ watch: borrowing ProcessWatch, _ record: DiskRecord
     ) throws(Failure) {
-        if !record.isDetaching, let device = try record.attachedDevice() {
-            try DeviceTeardown.requireUnused(
-                device, except: record.mountPoint, supervisor: record.supervisor.pid)
-            do throws(Failure) {
-                if isInOurNamespace(record.supervisor) {
-                    try DeviceTeardown.prepareToDetach(device, mountedAt: record.mountPoint, logger)
-                        .release()
-                }
-            } catch {
-                // A second `down` may have been quicker.
-                guard directory.current(record)?.isDetaching != false else { throw error }
-            }
-        }
+        let claim = try prepare(record)
+        let failedSaves = directory.current(record)?.failedSave?.count ?? 0
         record.supervisor.signal(SIGTERM)
         let limit = record.image == nil ? Self.supervisorTimeLimit : Self.savingTimeLimit
         let deadline = MonotonicTime.now().adding(milliseconds: limit)
@@ -72,7 +61,15 @@ package struct TakeDown {
                 if let remaining = directory.current(record) { try cleanUp(remaining) }
                 return
             }
-            guard let now = directory.current(record), now.isDetaching, let device = now.device,
+            let current = directory.current(record)
+            if let failure = current?.failedSave, failure.count > failedSaves {
+                if let claim { DeviceTeardown.restore(claim, logger) }
+                throw Failure(
+                    .inputOutput,
+                    "\(failure.sentence); process \(record.supervisor.pid) tries again every second"
+                )
+            }
+            guard let now = current, now.isDetaching, let device = now.device,
                 (try? device.isConnected()) != false
             else {
                 continue
@@ -89,6 +86,25 @@ package struct TakeDown {
         throw .unavailable(
             "process \(record.supervisor.pid) has not taken its disk down in \(limit / 1_000) seconds; its log says why"
         )
+    }
+
+    /// Unmounts a disk and has its dirty pages written, or throws the reason why it is in use. Returns what restores
+    /// the mount; nil when the supervisor unmounts it, or has already.
+    private func prepare(_ record: DiskRecord) throws(Failure) -> DeviceTeardown.Claim? {
+        guard !record.isDetaching, let device = try record.attachedDevice() else { return nil }
+        try DeviceTeardown.requireUnused(
+            device, except: record.mountPoint, supervisor: record.supervisor.pid)
+        guard isInOurNamespace(record.supervisor) else { return nil }
+        do throws(Failure) {
+            let claim = try DeviceTeardown.prepareToDetach(
+                device, mountedAt: record.mountPoint, hasImage: record.image != nil, logger)
+            claim.release()
+            return claim
+        } catch {
+            // A second `down` may have been quicker.
+            guard directory.current(record)?.isDetaching != false else { throw error }
+            return nil
+        }
     }
 
     /// Whether this process has the mount namespace of the supervisor. Only a process in that namespace can
@@ -159,7 +175,8 @@ package struct TakeDown {
     /// Detaches a device that an orphaned worker still serves. The worker serves until the device is
     /// detached.
     private func detach(_ device: NBDDevice, _ record: DiskRecord) throws(Failure) {
-        let claim = try DeviceTeardown.prepareToDetach(device, mountedAt: record.mountPoint, logger)
+        let claim = try DeviceTeardown.prepareToDetach(
+            device, mountedAt: record.mountPoint, hasImage: record.image != nil, logger)
         var driver = try openDriver()
         do throws(Failure) {
             try DeviceTeardown.disconnect(device, &driver)

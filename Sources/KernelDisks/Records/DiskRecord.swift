@@ -40,8 +40,18 @@ package struct DiskRecord: Sendable, Equatable {
     var queues = 1
     /// The image that the disk is saved to; nil when it has none.
     package var image: String?
+    /// Why the disk could not be saved when it was to be taken down; nil when that has not happened.
+    var failedSave: FailedSave?
     /// The path of a daemon's log.
     var log: String?
+
+    /// The last attempt to take a disk down that has failed because the disk could not be saved.
+    struct FailedSave: Sendable, Equatable {
+        /// The number of such attempts.
+        var count: Int
+        /// Why it has failed.
+        var sentence: String
+    }
 
     init(supervisor: ProcessIdentity, token: String = Self.newToken()) {
         self.supervisor = supervisor
@@ -93,6 +103,7 @@ extension DiskRecord {
         add("keep", backing?.isKept == true ? "yes" : nil)
         add("huge-pages", usesReservedPages ? "yes" : nil)
         add("image", image)
+        add("failed-save", failedSave.map { "\($0.count) \($0.sentence)" })
         add("log", log)
         return lines.map { "\($0) \(Self.escaped($1))\n" }.joined()
     }
@@ -124,7 +135,14 @@ extension DiskRecord {
         usesReservedPages = values["huge-pages"] == "yes"
         queues = values["queues"].flatMap { Int($0) } ?? 1
         image = values["image"]
+        failedSave = values["failed-save"].flatMap(Self.failedSave)
         log = values["log"]
+    }
+
+    private static func failedSave(_ text: String) -> FailedSave? {
+        let words = text.split(separator: " ", maxSplits: 1)
+        guard words.count == 2, let count = Int(words[0]) else { return nil }
+        return FailedSave(count: count, sentence: String(words[1]))
     }
 
     private static func process(_ text: String) -> ProcessIdentity? {

@@ -8,8 +8,8 @@ package import SystemPackage
 package struct DescriptorChannel: ~Copyable, Sendable {
     private let descriptor: Descriptor
 
-    /// The length of the longest message in bytes.
-    package static var longestMessage: Int { 64 }
+    /// The length of the longest message in bytes. It has room for a sentence with a path.
+    package static var longestMessage: Int { 1024 }
 
     /// Returns the two ends of a new channel. socketpair(2)
     package static func pair() throws(Errno) -> DescriptorChannelPair {

@@ -11,9 +11,9 @@ struct Down: ParsableCommand {
         abstract: "Unmount and detach disks that `up` has attached, and free their memory.",
         usage: "ramdisk-nbd down (<disk> | --all) [<options>]",
         discussion: """
-            The kernel first writes what it has not written yet. A disk in use stays up. If the server \
-            of a disk is dead but its memory still exists (--backing), `down` serves the disk again to \
-            take it down gracefully.
+            The kernel first writes what it has not written yet. A disk in use stays up, and so does one \
+            that cannot be saved to its image. If the server of a disk is dead but its memory still \
+            exists (--backing), `down` serves the disk again to take it down gracefully.
 
             EXAMPLES
               By mount point or device:
