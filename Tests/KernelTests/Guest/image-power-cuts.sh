@@ -83,6 +83,7 @@ for kind in "ext4 48M" "xfs 320M" "btrfs 128M"; do
         expect_save "$mark" "$moment"
         echo >&"${cutter[1]}"
     done
+    # shellcheck disable=SC2154  # coproc sets it
     wait "$cutter_PID" 2>/dev/null || true
     echo "  the save in progress was restored after $later of them"
 done
