@@ -82,6 +82,27 @@ struct SnapshotTests {
         #expect(try snapshot.firstExtent(of: 12_288..<size).length == size - 12_288)
     }
 
+    @Test(
+        "is one of many of a disk that is written and trimmed between them",
+        arguments: [false, true])
+    func manyOfEmptyPages(isSparse: Bool) throws {
+        let disk = try RamDisk(size: 64 << 12, isSparse: isSparse)
+        var snapshots: [DiskSnapshot] = []
+        for round in 0..<12 as Range<UInt8> {
+            snapshots.append(try disk.makeSnapshot())
+            try disk.write(pattern(round, 64 << 12), at: 0)
+            if round % 4 == 3 { snapshots.append(try disk.makeSnapshot()) }
+            disk.pages.trim(at: 0, count: disk.size)
+        }
+        #expect(snapshots.allSatisfy { !$0.isLost })
+        let empty = [UInt8](repeating: 0, count: 64 << 12)
+        #expect(try bytes(of: snapshots[3]) == empty)
+        #expect(try bytes(of: snapshots[4]) == pattern(3, 64 << 12))
+        snapshots.removeSubrange(1..<14)
+        #expect(try bytes(of: snapshots[0]) == empty)
+        #expect(disk.preservedBytes == (snapshots.count > 1 ? 64 << 12 : 0))
+    }
+
     @Test("is lost when its memory is used up, and the disk goes on")
     func limit() throws {
         let disk = try RamDisk(size: size)
@@ -335,14 +356,17 @@ private final class RandomChanges: Sendable {
             }
             kept.append((snapshot, bytes))
             let checked = kept[Int.random(in: 0..<kept.count, using: &random)]
-            if read(checked.0) != checked.1 { report("a snapshot has changed") }
+            check(checked.0, shows: checked.1)
             while kept.count > 3 {
                 kept.remove(at: Int.random(in: 0..<kept.count, using: &random))
             }
         }
-        for (snapshot, bytes) in kept where read(snapshot) != bytes {
-            report("a snapshot has changed")
-        }
+        for (snapshot, bytes) in kept { check(snapshot, shows: bytes) }
+    }
+
+    private func check(_ snapshot: DiskSnapshot, shows bytes: [UInt8]) {
+        guard let now = read(snapshot) else { return report("a snapshot is lost") }
+        if now != bytes { report("a snapshot has changed") }
     }
 
     private func read(_ snapshot: DiskSnapshot) -> [UInt8]? {

@@ -45,6 +45,8 @@ struct PageVersions: Sendable, BitwiseCopyable {
     let pageCount: Int
     /// Pages of the arena, so versions that have bytes. Their numbers are 1 to this.
     let arenaCount: Int
+    /// Versions without bytes, of pages that were empty. Their numbers follow.
+    private let emptyCount: Int
     /// The bytes of versions.
     let arena: MemoryRegion
     private let control: AtomicWords
@@ -59,6 +61,7 @@ struct PageVersions: Sendable, BitwiseCopyable {
         self.pageCount = pageCount
         self.arena = arena
         arenaCount = arena.count / DiskPages.pageSize
+        emptyCount = Self.emptyCount(pageCount: pageCount, arenaCount: arenaCount)
         var offset = 0
         func take(_ count: Int) -> AtomicWords {
             defer { offset += count * 8 }
@@ -67,13 +70,14 @@ struct PageVersions: Sendable, BitwiseCopyable {
         control = take(Control.count)
         slots = take(Self.slotCount * Self.slotLength)
         pages = take(pageCount)
-        records = take(2 * (1 + arenaCount + pageCount))
+        records = take(2 * (1 + arenaCount + emptyCount))
     }
 
     /// What a connection that serves no disk has in place of one, and does not touch.
     init(unusedIn memory: MemoryRegion) {
         pageCount = 0
         arenaCount = 0
+        emptyCount = 0
         arena = memory.slice(at: 0, count: 0)
         control = AtomicWords(memory)
         (slots, pages, records) = (control, control, control)
@@ -81,11 +85,18 @@ struct PageVersions: Sendable, BitwiseCopyable {
 
     /// Bytes of `words` that a disk needs.
     static func byteCount(pageCount: Int, arenaCount: Int) -> Int {
-        8 * (Control.count + slotCount * slotLength + pageCount + 2 * (1 + arenaCount + pageCount))
+        let versions = arenaCount + emptyCount(pageCount: pageCount, arenaCount: arenaCount)
+        return 8 * (Control.count + slotCount * slotLength + pageCount + 2 * (1 + versions))
     }
 
-    /// Most pages of an arena: a version's number has 32 bits.
-    static var largestArena: Int { 1 << 31 }
+    /// Versions of empty pages: 16 of each page, which is enough for as many snapshots of a disk that is all zeroes
+    /// in each and is written and trimmed in between. With a small arena, where address space is short, fewer.
+    private static func emptyCount(pageCount: Int, arenaCount: Int) -> Int {
+        min(largestArena, arenaCount >= pageCount ? pageCount * 16 : pageCount)
+    }
+
+    /// Most versions of each kind: a version's number has 32 bits.
+    static var largestArena: Int { 1 << 31 - 1 }
 
     /// The indices of the words that are not about one page.
     private enum Control {
@@ -333,7 +344,7 @@ struct PageVersions: Sendable, BitwiseCopyable {
         }
         let last = withBytes ? Control.lastWithBytes : Control.lastWithoutBytes
         let count = control.loadRelaxed(last)
-        guard count < UInt64(withBytes ? arenaCount : pageCount) else { return nil }
+        guard count < UInt64(withBytes ? arenaCount : emptyCount) else { return nil }
         control.storeRelaxed(last, count + 1)
         return (withBytes ? 0 : arenaCount) + Int(count) + 1
     }
