@@ -30,10 +30,10 @@ expect_clean() {
     esac
 }
 
-# write_files: writes files of several sizes to the disk, and notes their checksums.
+# write_files SIZE: writes files of several sizes to the disk, and notes their checksums.
 write_files() {
     mkdir -p "$mount_point/a/b"
-    head -c "${1:-5M}" /dev/urandom >"$mount_point/a/b/random"
+    head -c "$1" /dev/urandom >"$mount_point/a/b/random"
     for ((i = 0; i < 100; i++)); do echo "$i $RANDOM" >"$mount_point/a/$i"; done
     (cd "$mount_point" && find a -type f -exec sha256sum {} +) >"$scratch/sums"
 }
@@ -59,9 +59,10 @@ expect_end() {
     fail "the process $1 does not end"
 }
 
-# kill_up: ends `up` with SIGKILL. The file system is frozen first with an argument, as in the instant of a save.
+# kill_up running|frozen: ends `up` with SIGKILL; with "frozen" it freezes the file system first, as in the instant of a
+# save.
 kill_up() {
-    [[ -z ${1-} ]] || fsfreeze --freeze "$mount_point"
+    [[ $1 != frozen ]] || fsfreeze --freeze "$mount_point"
     kill -KILL "$up_pid"
     wait "$up_pid" 2>/dev/null || true
 }

@@ -22,7 +22,7 @@ up --size 32M "${options[@]}"
 kill_up frozen
 up "${options[@]}"
 # Still frozen, it would never end.
-write_files &
+write_files 5M &
 expect_end $!
 expect_files
 kill_up frozen
@@ -50,7 +50,7 @@ for supervise in "" --supervise; do
         sleep 0.1
     done
     expect_files
-    write_files
+    write_files 5M
     kill -0 "$up_pid" || fail "up has ended"
     rm "$store/filler"
     up_ends 0
@@ -59,7 +59,7 @@ for supervise in "" --supervise; do
     expect_files
     if [[ -n $supervise ]]; then
         checking "a worker that is killed does not begin with the image again"
-        write_files
+        write_files 5M
         kill -KILL "$(worker_pid)"
         expect_files
     fi

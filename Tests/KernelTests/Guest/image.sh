@@ -14,7 +14,7 @@ for kind in "ext4 64M" "xfs 320M" "btrfs 128M"; do
     checking "$name: down saves it, up restores it, and the file system in the image is clean"
     new_store 400M
     up --sparse --size "$size" --filesystem "$name" --image "$image" --mount "$mount_point"
-    write_files
+    write_files 5M
     down "$mount_point"
     up_ends 0
     expect_clean "$name" "$image"
@@ -30,7 +30,7 @@ for kind in "ext4 64M" "xfs 320M" "btrfs 128M"; do
     checking "$name: kill -9 while fio writes: the last save is there"
     up --sparse --image "$image" --save-every 1s --mount "$mount_point"
     [[ ! -e $mount_point/a/7 && $(<"$mount_point/a/8") == "is new" ]] || fail "it is an older save"
-    write_files
+    write_files 5M
     start_load
     # The first of two saves may have begun before the files were written. Nothing else syncs them.
     begin=$(saves)
@@ -42,7 +42,7 @@ for kind in "ext4 64M" "xfs 320M" "btrfs 128M"; do
         rm "$copy"*
     fi
     kill -0 "$load_pid" || { cat "$scratch/load.out" >&2; fail "fio does not write any more"; }
-    kill_up
+    kill_up running
     timeout 60 "$RAMDISK_NBD" down --force "$mount_point" || fail "down --force ended with status $?"
     expect_end "$load_pid"
     up --sparse --image "$image" --mount "$mount_point"
