@@ -45,7 +45,7 @@ enum FileEffect: Equatable, Sendable {
 struct EffectHook: Sendable {
     enum Verdict: Sendable {
         case perform
-        /// Writes only so many of the bytes, and fails.
+        /// Writes the first bytes, as many as this number, and fails.
         case performFirst(Int)
         case fail(Errno)
     }

@@ -12,8 +12,8 @@ final class Faults: Sendable {
     enum Fault: Sendable {
         /// Nothing; they are only recorded.
         case none
-        /// From the change with this index on, none takes place, as after a crash. If that change is a write, some
-        /// of its bytes are written: so many, or all but so many when negative.
+        /// From the change with this index on, none takes place, as after a crash. If that change is a write, its
+        /// first `afterBytes` bytes are written; a negative number is counted from the end of the write.
         case crash(at: Int, afterBytes: Int?)
         /// The change with this index fails.
         case fail(at: Int, Errno)

@@ -249,7 +249,7 @@ struct BlockStoreTests {
         let size = 1 << 18
         let store = ArrayStore(size: size)
         let client = try connect(try serve(store), format)
-        var random = Generator(seed: UInt64(format.rawValue) + 1)
+        var random = SplitMix64(state: UInt64(format.rawValue) + 1)
         var model = [UInt8](repeating: 0, count: size)
         for cookie in 0..<400 as Range<UInt64> {
             let offset = Int.random(in: 0..<size, using: &random)
@@ -461,19 +461,5 @@ private struct Wrapper: BlockStore {
 
     func firstExtent(of range: Range<UInt64>) throws(BlockStoreError) -> Extent {
         try disk.firstExtent(of: range)
-    }
-}
-
-/// Numbers that are the same every time.
-private struct Generator: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
     }
 }

@@ -128,7 +128,7 @@ struct SnapshotTests {
     }
 
     @Test(
-        "does not wait for a write in progress, and shows the same bytes of it for ever",
+        "does not wait for a write in progress, and what it shows of that write never changes",
         arguments: [false, true])
     func writeInProgress(isSparse: Bool) throws {
         let disk = try RamDisk(size: size, isSparse: isSparse)

@@ -44,7 +44,7 @@ extension ProgramSuite {
             #expect(output == "served\n")
         }
 
-        @Test("a client that uses socket activation is told to leave out --stdio")
+        @Test("an error tells the user of socket activation to leave out --stdio")
         func activated() async throws {
             let ending = try await nbdinfo.run([
                 "--size", "--", "[", program.name, "serve", "--stdio", "]",

@@ -31,13 +31,13 @@ package struct SaveCommands: ControlCommands {
 
     private func save(_ name: String?, to path: String?) throws(ControlError) -> SaveStats {
         let (export, disk) = try server.disk(name)
-        let own = saved.first { $0.stats.export == export }
+        let own = saved.first { $0.export == export }
         do throws(Failure) {
             if let path {
                 guard path.hasPrefix("/") else {
                     throw .usage("the path \(path) is not absolute")
                 }
-                if let own { return try path == own.path ? own.save() : own.save(to: path) }
+                if let own { return try own.save(to: path) }
                 return try SavedDisk.save(disk, to: path, export: export)
             }
             guard let own else {

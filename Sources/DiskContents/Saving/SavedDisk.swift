@@ -16,13 +16,12 @@ package final class SavedDisk: Sendable {
     /// The path of the image.
     package let path: String
     /// How often the disk is saved; nil for only when the server stops or a command asks for it.
-    package let interval: Duration?
+    private let interval: Duration?
     private let image: DiskImage
     private let logger: Logger
     private let state = Mutex(State())
     /// Held by the thread that saves.
     private let saving = Mutex<Void>(())
-    private let isCancelled = Atomic<Bool>(false)
     private let wakeUp: EventFD
 
     private struct State {
@@ -57,6 +56,9 @@ package final class SavedDisk: Sendable {
 
     /// The size of the disk that was saved, in bytes; nil when there is no image.
     package var size: UInt64? { image.info?.size }
+
+    /// The name of the disk's export; empty before ``restore(_:export:)``.
+    var export: String { state.withLock { $0.stats.export } }
 
     // MARK: - Start
 
@@ -148,13 +150,14 @@ package final class SavedDisk: Sendable {
         }
     }
 
-    /// Saves the disk to another file.
-    package func save(to other: String) throws(Failure) -> SaveStats {
+    /// Saves the disk to a file, which may be its image.
+    func save(to other: String) throws(Failure) -> SaveStats {
+        if other == path { return try save() }
         guard let disk = state.withLock({ $0.disk }) else {
             throw .unavailable("the disk of \(path) is not restored yet")
         }
         return try SavedDisk.save(
-            frozenSnapshot(of: disk), to: other, export: state.withLock { $0.stats.export })
+            frozenSnapshot(of: disk), to: other, export: export)
     }
 
     /// Saves a disk that has no image to a file.
@@ -198,8 +201,7 @@ package final class SavedDisk: Sendable {
     ) throws(Failure) -> SaveResult {
         do throws(DiskImageError) {
             return try image.save(
-                frozen, changes: marker.map { Changes(of: frozen, since: $0) },
-                isCancelled: { self.isCancelled.load(ordering: .relaxed) })
+                frozen, changes: marker.map { Changes(of: frozen, since: $0) })
         } catch {
             throw Failure(saving: error)
         }
@@ -247,9 +249,6 @@ package final class SavedDisk: Sendable {
         wakeUp.signal()
         thread?.join()
     }
-
-    /// Ends a running save without a result, and makes later ones fail.
-    package func cancel() { isCancelled.store(true, ordering: .relaxed) }
 
     // MARK: - Statistics
 

@@ -72,18 +72,21 @@ package final class SnapshotCatalog: Sendable {
         }
         startWatch()
         logger.info("took a snapshot", metadata: ["export": "\(entry.export)"])
-        return status(of: entry)
+        return status(of: entry, server.statistics())
     }
 
     /// The snapshots, oldest first.
-    package var all: [SnapshotStatus] { entries.withLock { $0 }.map { status(of: $0) } }
+    package var all: [SnapshotStatus] {
+        let statistics = server.statistics()
+        return entries.withLock { $0 }.map { status(of: $0, statistics) }
+    }
 
     /// Deletes a snapshot. Refuses while clients read it, unless `isForced`; they keep it until they disconnect.
     package func delete(disk: String?, name: String, isForced: Bool) throws(ControlError) {
         let (export, _) = try server.disk(disk)
         let removed = try entries.withLock { (entries) throws(ControlError) -> Entry in
             let index = try Self.index(of: name, export, entries)
-            let readers = openConnections(to: entries[index].export)
+            let readers = server.statistics().openConnections(to: entries[index].export)
             guard readers == 0 || isForced else {
                 throw ControlError(
                     .conflict,
@@ -102,7 +105,7 @@ package final class SnapshotCatalog: Sendable {
         let entry = try entries.withLock { (entries) throws(ControlError) in
             entries[try Self.index(of: name, export, entries)]
         }
-        let users = openConnections(to: export)
+        let users = server.statistics().openConnections(to: export)
         guard users == 0 || isForced else {
             throw ControlError(
                 .conflict,
@@ -146,16 +149,12 @@ package final class SnapshotCatalog: Sendable {
         }
     }
 
-    private func openConnections(to export: String) -> Int {
-        server.statistics().exports.first { $0.name == export }?.openConnections ?? 0
-    }
-
-    private func status(of entry: Entry) -> SnapshotStatus {
+    private func status(of entry: Entry, _ statistics: ServerStatistics) -> SnapshotStatus {
         SnapshotStatus(
             disk: entry.disk, name: entry.name, export: entry.export,
             createdUnixSeconds: entry.created, sizeBytes: entry.size,
             isLost: entry.snapshot?.isLost ?? true,
-            openConnections: openConnections(to: entry.export),
+            openConnections: statistics.openConnections(to: entry.export),
             preservedBytes: entry.snapshot?.disk.preservedBytes ?? 0)
     }
 
@@ -199,6 +198,13 @@ package final class SnapshotCatalog: Sendable {
 
     /// Ends the thread that looks for lost snapshots.
     package func stop() { isOver.store(true, ordering: .releasing) }
+}
+
+extension ServerStatistics {
+    /// The number of connections that use an export; 0 for an unknown one.
+    fileprivate func openConnections(to export: String) -> Int {
+        exports.first { $0.name == export }?.openConnections ?? 0
+    }
 }
 
 extension Server {

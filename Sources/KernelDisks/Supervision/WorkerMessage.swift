@@ -27,7 +27,7 @@ enum WorkerMessage: Equatable {
         case .stopAndRemove: [UInt8(ascii: "R")]
         case .save: [UInt8(ascii: "V")]
         case .saved(let failure):
-            [UInt8(ascii: "v")] + Array(failure?.utf8.prefix(900) ?? "".utf8.prefix(0))
+            [UInt8(ascii: "v")] + Array((failure ?? "").utf8.prefix(900))
         case .ready(let start):
             [
                 UInt8(ascii: "r"), start.isBlank ? 1 : 0, start.wasFound ? 1 : 0,

@@ -19,7 +19,7 @@ package final class FileSystemFreeze: Sendable {
     /// Thaws it. ioctl(2), `FITHAW`
     package func end() throws(Errno) { try checked(clinux_freeze(directory.rawValue, 0)) }
 
-    /// Thaws the file system at a mount point, whoever has frozen it.
+    /// Thaws the file system at a mount point, also if another process has frozen it.
     ///
     /// - Throws: `invalidArgument` when it is not frozen.
     package static func thaw(at point: String) throws(Errno) {

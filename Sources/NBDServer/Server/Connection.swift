@@ -136,7 +136,7 @@ final class Connection: Sendable {
         do throws(DisconnectReason) {
             let exports = context.exports
             let agreement = try negotiate(context, exports, &stream)
-            let export = exports[agreement.export]
+            let export = exports.all[agreement.export]
             counters.choose(export: export.name)
             if stream != nil { counters.encrypt() }
             context.onEvent(
@@ -184,12 +184,12 @@ final class Connection: Sendable {
 
     /// Performs the handshake, and returns what was negotiated.
     private func negotiate(
-        _ context: ServerContext, _ exports: [Export], _ stream: inout TLSStream?
+        _ context: ServerContext, _ exports: ExportList, _ stream: inout TLSStream?
     ) throws(DisconnectReason) -> ServerNegotiation.NegotiatedSession {
         let handshake: Handshake
         do throws(Errno) {
             handshake = try Handshake(
-                socket: socket.handle, exports: exports.map(\.info), tls: context.options.tls,
+                socket: socket.handle, exports: exports.infos, tls: context.options.tls,
                 milliseconds: context.options.handshakeTimeout.wholeMilliseconds,
                 stop: context.stop)
         } catch {

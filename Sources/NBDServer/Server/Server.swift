@@ -211,7 +211,7 @@ public final class Server: Sendable {
     // MARK: - Exports
 
     /// The exports, the default one first.
-    public var exports: [Export] { context.exports }
+    public var exports: [Export] { context.exports.all }
 
     /// Adds an export. Clients whose handshake begins later can choose it.
     ///
@@ -227,7 +227,7 @@ public final class Server: Sendable {
 
     /// Returns a copy of what the server and each of its connections have done. It does not slow clients down.
     public func statistics() -> ServerStatistics {
-        context.statistics.statistics(exports: context.exports.map(\.name))
+        context.statistics.statistics(exports: context.exports.all.map(\.name))
     }
 
     /// Begins to trace every request. Returns nil when there are eight traces already, or when

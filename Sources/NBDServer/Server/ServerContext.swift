@@ -15,7 +15,7 @@ final class ServerContext: Sendable {
     let statistics: StatisticsRegistry
     private let stopMemory: MemoryMapping
     private let connectionCount = Atomic<UInt64>(0)
-    private let exportList: Mutex<[Export]>
+    private let exportList: Mutex<ExportList>
     /// Connections that wait for the acceptor; nil once it accepts none any more.
     private let inbox = Mutex<[Connection]?>([])
     private let listeners: Mutex<[Listener]>
@@ -24,7 +24,7 @@ final class ServerContext: Sendable {
         exports: [Export], listeners: [Listener], options: ServerOptions,
         onEvent: @escaping @Sendable (ServerEvent) -> Void
     ) throws(Errno) {
-        exportList = Mutex(exports)
+        exportList = Mutex(ExportList(exports))
         self.options = options
         slots = ConnectionSlots(limit: options.maximumConnections)
         self.onEvent = onEvent
@@ -40,23 +40,24 @@ final class ServerContext: Sendable {
     }
 
     /// The exports that a client can choose from now. A connection keeps the one that it has chosen.
-    var exports: [Export] { exportList.withLock { $0 } }
+    var exports: ExportList { exportList.withLock { $0 } }
 
     /// Adds an export. Throws when its name is taken.
     func add(_ export: Export) throws(ServerError) {
-        try exportList.withLock { (exports) throws(ServerError) in
-            try Export.check(exports + [export])
-            exports.append(export)
+        try exportList.withLock { (list) throws(ServerError) in
+            let exports = list.all + [export]
+            try Export.check(exports)
+            list = ExportList(exports)
         }
         statistics.add(export: export.name)
     }
 
     /// Removes an export that was added, and returns whether there was one of that name.
     func remove(exportNamed name: String) -> Bool {
-        let wasThere = exportList.withLock { exports in
-            guard let index = exports.firstIndex(where: { $0.name == name }), exports.count > 1
-            else { return false }
-            exports.remove(at: index)
+        let wasThere = exportList.withLock { list in
+            let others = list.all.filter { $0.name != name }
+            guard !others.isEmpty, others.count < list.all.count else { return false }
+            list = ExportList(others)
             return true
         }
         if wasThere { statistics.remove(export: name) }
@@ -101,5 +102,16 @@ final class ServerContext: Sendable {
             defer { if connections != nil { connections = [] } }
             return connections ?? []
         }
+    }
+}
+
+/// A server's exports, and what handshakes tell clients about them, which is prepared once for all connections.
+struct ExportList: Sendable {
+    let all: [Export]
+    let infos: [ExportInfo]
+
+    init(_ exports: [Export]) {
+        all = exports
+        infos = exports.map(\.info)
     }
 }

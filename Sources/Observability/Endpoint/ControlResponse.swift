@@ -1,6 +1,7 @@
 internal import FoundationEssentials
 internal import NBDServer
 internal import NIOHTTP1
+internal import ProgramSupport
 
 /// The status, content type and body of an HTTP response.
 struct ControlResponse: Sendable {
@@ -23,14 +24,10 @@ struct ControlResponse: Sendable {
     }
 
     private static func json(_ value: some Encodable) -> ControlResponse {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(value) else {
+        guard let line = try? jsonLine(value) else {
             return .error(.internalServerError, "cannot encode the statistics as JSON")
         }
-        return ControlResponse(
-            contentType: "application/json",
-            body: .text(String(decoding: data, as: UTF8.self) + "\n"))
+        return ControlResponse(contentType: "application/json", body: .text(line))
     }
 
     private static func trace(_ query: [URLQueryItem]) -> ControlResponse {

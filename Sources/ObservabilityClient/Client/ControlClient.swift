@@ -20,15 +20,7 @@ package struct ControlClient: Sendable {
     package func get<Value: Decodable>(_ target: String, as: Value.Type) throws -> Value {
         let stream = try open(target)
         stream.setReceiveTimeout(milliseconds: Self.responseTimeoutMilliseconds)
-        var body: [UInt8] = []
-        while let piece = try stream.nextPiece() { body += piece }
-        do {
-            return try JSONDecoder().decode(Value.self, from: Data(body))
-        } catch {
-            throw Failure.protocolError(
-                "cannot decode the response of the server at \(path) to \(target); check that "
-                    + "server and client have the same version (\(error))")
-        }
+        return try decode(stream, of: target)
     }
 
     /// Has the server perform a command, blocks until it has, and decodes the JSON that it returns.
@@ -46,14 +38,20 @@ package struct ControlClient: Sendable {
             value.map { URLQueryItem(name: name, value: $0) }
         }
         if !items.isEmpty { target.queryItems = items }
-        let stream = try open(target.string ?? path, method: method)
+        return try decode(open(target.string ?? path, method: method), of: path)
+    }
+
+    /// Blocks until the response to a request is complete, and decodes its JSON.
+    private func decode<Value: Decodable>(
+        _ stream: ControlStream, of target: String
+    ) throws -> Value {
         var body: [UInt8] = []
         while let piece = try stream.nextPiece() { body += piece }
         do {
             return try JSONDecoder().decode(Value.self, from: Data(body))
         } catch {
             throw Failure.protocolError(
-                "cannot decode the response of the server at \(self.path) to \(path); check that "
+                "cannot decode the response of the server at \(path) to \(target); check that "
                     + "server and client have the same version (\(error))")
         }
     }

@@ -88,13 +88,7 @@ struct SnapshotList: ParsableCommand {
 
     func run() throws {
         let all = try server.client().perform("GET", "/snapshots", as: [SnapshotStatus].self)
-        standardOutput(json ? try text(all) : table(all))
-    }
-
-    private func text(_ all: [SnapshotStatus]) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(all), as: UTF8.self) + "\n"
+        standardOutput(json ? try jsonLine(all) : table(all))
     }
 
     private func table(_ all: [SnapshotStatus]) -> String {
