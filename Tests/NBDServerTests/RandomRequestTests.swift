@@ -12,12 +12,13 @@ struct RandomRequestTests {
     /// that their bytes may have become zero.
     @Test(
         "contains what a model contains while four threads read, write, trim and zero",
-        arguments: [false, true])
-    func agreesWithModel(isSparse: Bool) throws {
-        let disk = try RamDisk(size: (5 << 18) - 1000, isSparse: isSparse)
+        arguments: DiskKind.allCases)
+    func agreesWithModel(kind: DiskKind) throws {
         let seed = UInt64.random(in: 0...(.max))
+        let start = contents(count: (5 << 18) - 1000, seed: seed)
+        let disk = try kind.makeDisk(with: start)
         var finished = (0..<RandomClient.clientCount).map {
-            RandomClient(index: $0, seed: seed, pages: disk.pages)
+            RandomClient(index: $0, seed: seed, pages: disk.pages, contents: start)
         }
         for _ in 0..<8 {
             finished = try sendRequests(finished)
@@ -32,6 +33,18 @@ struct RandomRequestTests {
             if !isRight { Issue.record("wrong bytes in \(quarter), seed \(seed)") }
         }
         try expectNoPins(on: disk)
+    }
+
+    /// Returns what the disk contains at first: some pages of zeroes, and some that are full.
+    private func contents(count: Int, seed: UInt64) -> [UInt8] {
+        var random = SplitMix64(state: ~seed)
+        var bytes = [UInt8](repeating: 0, count: count)
+        for start in stride(from: 0, to: count, by: 4096) where Bool.random(using: &random) {
+            for index in start..<min(start + 4096, count) {
+                bytes[index] = UInt8.random(in: 1...255, using: &random)
+            }
+        }
+        return bytes
     }
 
     /// Has each client send requests on a thread of its own, and returns the clients.
@@ -79,16 +92,16 @@ private struct RandomClient: Sendable {
     let index: Int
     private let pages: DiskPages
     private var random: SplitMix64
-    /// The bytes that the client's ranges must contain; all others are 0.
+    /// The bytes that the client's ranges must contain; all others are as they were at first.
     private(set) var model: [UInt8]
     /// The first wrong result.
     private(set) var failure: String?
 
-    init(index: Int, seed: UInt64, pages: DiskPages) {
+    init(index: Int, seed: UInt64, pages: DiskPages, contents: [UInt8]) {
         self.index = index
         self.pages = pages
         random = SplitMix64(state: seed &+ UInt64(index))
-        model = [UInt8](repeating: 0, count: Int(pages.size))
+        model = contents
     }
 
     mutating func sendRequest() {

@@ -203,13 +203,13 @@ struct SnapshotTests {
     /// The number of operations can be raised: `SNAPSHOT_OPERATIONS=1000000`.
     @Test(
         "shows every finished change and no later one, under random changes by four threads",
-        arguments: [false, true])
-    func agreesWithModel(isSparse: Bool) throws {
+        arguments: DiskKind.allCases)
+    func agreesWithModel(kind: DiskKind) throws {
         let wanted = unsafe getenv("SNAPSHOT_OPERATIONS").flatMap {
             unsafe Int(String(cString: $0))
         }
         let operations = wanted ?? 200_000
-        let run = try RandomChanges(isSparse: isSparse, operations: operations)
+        let run = try RandomChanges(kind: kind, operations: operations)
         try run.perform()
         #expect(run.violations.withLock { $0 } == [])
         #expect(run.snapshotCount > 10)
@@ -264,9 +264,14 @@ private final class RandomChanges: Sendable {
         func set(_ count: UInt64) { value.store(count, ordering: .sequentiallyConsistent) }
     }
 
-    init(isSparse: Bool, operations: Int) throws {
-        disk = try RamDisk(size: UInt64(Self.pageCount * 4096), isSparse: isSparse)
+    init(kind: DiskKind, operations: Int) throws {
+        let words = (0..<Self.pageCount).flatMap { Self.contents($0, after: 1) }
+        disk = try kind.makeDisk(with: unsafe words.withUnsafeBytes { unsafe Array($0) })
         left = Atomic(operations)
+        for page in 0..<Self.pageCount {
+            begun[page].set(1)
+            ended[page].set(1)
+        }
     }
 
     var snapshotCount: Int { snapshots.load(ordering: .relaxed) }
@@ -302,7 +307,7 @@ private final class RandomChanges: Sendable {
         // One of them is no connection.
         if index != 0 { pages.slot = slot.index }
         var random = SplitMix64(state: seed &+ UInt64(index))
-        var counts = [UInt64](repeating: 0, count: Self.pageCount)
+        var counts = [UInt64](repeating: 1, count: Self.pageCount)
         while left.subtract(1, ordering: .relaxed).newValue > 0 {
             let own = Self.pageCount / Self.clientCount
             let start = Int.random(in: 0..<own, using: &random)

@@ -24,6 +24,15 @@ public struct InputFile: ~Copyable, Sendable {
         }
     }
 
+    /// The bytes that a file has storage for, which are fewer than its size if it has holes; nil for a device, a pipe
+    /// or a socket. fstat(2), `st_blocks`
+    public var storedBytes: UInt64? {
+        get throws(Errno) {
+            let status = try self.status()
+            return status.st_mode & S_IFMT == S_IFREG ? UInt64(status.st_blocks) * 512 : nil
+        }
+    }
+
     private func status() throws(Errno) -> stat {
         var status = stat()
         try checkedErrno(unsafe fstat(descriptor.rawValue, &status))

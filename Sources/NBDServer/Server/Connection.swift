@@ -158,14 +158,19 @@ final class Connection: Sendable {
         _ export: Export, _ agreement: ServerNegotiation.NegotiatedSession,
         through channel: Channel, _ context: ServerContext, _ counters: ConnectionCounters
     ) throws(DisconnectReason) -> DisconnectReason {
-        // Kept until the transmission has ended, which holds an unmanaged pointer to it.
+        // Kept until the transmission has ended, which holds an unmanaged pointer to it, or the address of its memory.
         var session: StoreSession?
-        defer { withExtendedLifetime(session) {} }
+        var clone: RamDisk?
+        defer { withExtendedLifetime((session, clone)) {} }
         let transmission: Transmission
         do throws(Errno) {
             let pages: DiskPages
             switch export.storage {
             case .ram(let disk): pages = disk.pages
+            case .clones(let template):
+                let disk = try makeClone(of: template)
+                pages = disk.pages
+                clone = disk
             case .custom(let store):
                 let new = try StoreSession(store)
                 pages = new.noPages
@@ -180,6 +185,15 @@ final class Connection: Sendable {
             throw .failed(error)
         }
         return transmission.run()
+    }
+
+    private func makeClone(of template: DiskTemplate) throws(Errno) -> RamDisk {
+        do throws(RamDiskError) {
+            return try RamDisk(cloning: template)
+        } catch {
+            if case .cannotAllocate(_, let reason) = error { throw reason }
+            throw .noMemory
+        }
     }
 
     /// Performs the handshake, and returns what was negotiated.

@@ -17,6 +17,8 @@ public struct Export: Sendable {
     enum Storage {
         case ram(RamDisk)
         case custom(any BlockStore)
+        /// A clone for each connection, which goes when the client disconnects.
+        case clones(DiskTemplate)
     }
     let storage: Storage
 
@@ -40,6 +42,15 @@ public struct Export: Sendable {
         self.init(name, description, storage, size: store.size, isReadOnly)
     }
 
+    /// An export that serves each connection a clone of its own, which begins with the contents of a template and
+    /// goes when the client disconnects.
+    public init(
+        name: String = "", description: String = Self.standardDescription,
+        clonesOf template: DiskTemplate
+    ) {
+        self.init(name, description, .clones(template), size: template.size, false)
+    }
+
     private init(
         _ name: String, _ description: String, _ storage: Storage, size: UInt64, _ isReadOnly: Bool
     ) {
@@ -53,6 +64,11 @@ public struct Export: Sendable {
     /// The RAM disk that is served; nil for another store.
     public var ramDisk: RamDisk? { if case .ram(let disk) = storage { disk } else { nil } }
 
+    /// The template of which each connection is served a clone; nil for another export.
+    public var template: DiskTemplate? {
+        if case .clones(let template) = storage { template } else { nil }
+    }
+
     /// The RAM disk that is served. For programs that serve no other stores; traps otherwise.
     package var disk: RamDisk {
         guard let ramDisk else { preconditionFailure("the export \"\(name)\" is no RAM disk") }
@@ -61,10 +77,10 @@ public struct Export: Sendable {
 
     /// What the handshake tells clients about it.
     var info: ExportInfo {
-        var flags: TransmissionFlags = [
-            .hasFlags, .flush, .forceUnitAccess, .multipleConnections,
-        ]
-        if case .ram = storage { flags.insert(.cache) }
+        var flags: TransmissionFlags = [.hasFlags, .flush, .forceUnitAccess]
+        // Two connections to clones are two disks.
+        if template == nil { flags.insert(.multipleConnections) }
+        if case .custom = storage {} else { flags.insert(.cache) }
         if isReadOnly {
             flags.insert(.readOnly)
         } else {

@@ -168,7 +168,7 @@ struct Transmission: ~Copyable {
             } else {
                 replies.append(
                     dataAt: offset, count: extent.count, isLast: left == 0, answering: request)
-                replies.append(data: disk.data(at: offset, count: extent.count))
+                replies.append(data: disk.data(of: extent, at: offset))
             }
             if left == 0 { return }
             offset &+= extent.count
@@ -242,7 +242,7 @@ struct Transmission: ~Copyable {
         var offset = request.offset
         var left = request.length
         while left > 0, extents.hasRoom {
-            let extent = disk.extent(at: offset, count: left)
+            let extent = disk.allocation(at: offset, count: left)
             extents.append(Extent(length: extent.count, status: extent.isEmpty ? .empty : .data))
             if request.flags.contains(.requestOne) { break }
             offset += extent.count

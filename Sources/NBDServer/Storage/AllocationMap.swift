@@ -52,6 +52,9 @@ struct AllocationMap: Sendable, BitwiseCopyable {
         words.load(page / 64) & bit(page) != 0
     }
 
+    /// Returns the marks of 64 pages, the lowest bit that of the first.
+    func word(_ index: Int) -> UInt64 { words.load(index) }
+
     /// Marks pages: they may hold data. A writer calls this before it moves the bytes.
     @inline(__always)
     func mark(_ pages: Range<Int>) {

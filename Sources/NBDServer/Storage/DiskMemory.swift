@@ -13,9 +13,11 @@ struct DiskMemory: ~Copyable, Sendable {
 
     /// Maps private memory, for a plain disk. The kernel provides it in pages of 2 MiB, which
     /// shared memory seldom has.
-    init(privateFor size: UInt64) throws(RamDiskError) {
+    ///
+    /// - Parameter data: bytes of it that will be used; nil for all.
+    init(privateFor size: UInt64, data: UInt64? = nil) throws(RamDiskError) {
         let byteCount = try Self.byteCount(size)
-        try Self.checkAvailable(size: size, needed: byteCount)
+        try Self.checkAvailable(size: size, needed: data.map { Int($0) } ?? byteCount)
         do throws(Errno) {
             mapping = try MemoryMapping(privateBytes: byteCount)
         } catch {

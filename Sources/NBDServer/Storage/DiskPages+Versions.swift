@@ -39,17 +39,23 @@ extension DiskPages {
         let pages = page..<page + 1
         if shared != nil { pins.pin(pages) }
         defer { if shared != nil { pins.unpin(pages) } }
-        let hasBytes = map.isMarked(page)
-        guard let version = versions.allocate(withBytes: hasBytes) else {
+        let bytes = liveBytes(page)
+        guard let version = versions.allocate(withBytes: bytes != nil) else {
             return versions.loseSnapshots(newest)
         }
-        if hasBytes { versions.bytes(version).copy(from: pageBytes(page)) }
+        if let bytes { versions.bytes(version).copy(from: bytes) }
         versions.set(version, last: epoch, birth: state.birth, older: state.newest)
         state.newest = version
     }
 
-    private func pageBytes(_ page: Int) -> MemoryRegion {
-        region.slice(at: page * Self.pageSize, count: Self.pageSize)
+    /// The bytes of a page at present; nil when it is certainly zero.
+    private func liveBytes(_ page: Int) -> MemoryRegion? {
+        let start = page * Self.pageSize
+        return switch source(of: page) {
+        case .disk: region.slice(at: start, count: Self.pageSize)
+        case .template: templateData(at: UInt64(start), count: UInt64(Self.pageSize))
+        case .none: nil
+        }
     }
 
     // MARK: - As a snapshot shows them
@@ -82,6 +88,6 @@ extension DiskPages {
         let pages = page..<page + 1
         if shared != nil { pins.pin(pages) }
         defer { if shared != nil { pins.unpin(pages) } }
-        return map.isMarked(page) ? body(.bytes(pageBytes(page))) : body(.zeroes)
+        return liveBytes(page).map { body(.bytes($0)) } ?? body(.zeroes)
     }
 }

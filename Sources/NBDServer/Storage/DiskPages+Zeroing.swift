@@ -49,7 +49,7 @@ extension DiskPages {
                 at: offset, count: count, clearing: pages(inside: offset, count: count), stop: stop)
         }
         let end = offset + count == size ? bytes(map.pageCount) : offset + count
-        var page = map.first(marked: true, from: touched.lowerBound, limit: touched.upperBound)
+        var page = firstWithData(from: touched.lowerBound, limit: touched.upperBound)
         while page < touched.upperBound {
             if let stop, stop.isSet { return .stopped }
             let runEnd = PagePins.endOfRun(with: page)
@@ -57,7 +57,7 @@ extension DiskPages {
             guard release(from: start, to: min(end, bytes(runEnd)), of: shared) else {
                 return .noMemory
             }
-            page = map.first(marked: true, from: runEnd, limit: touched.upperBound)
+            page = firstWithData(from: runEnd, limit: touched.upperBound)
         }
         pins.waitForReleasers(of: touched)
         return .done
@@ -96,6 +96,7 @@ extension DiskPages {
         let inside = pages(inside: start, count: end - start)
         beginChange(of: touched)
         defer { endChange(of: touched) }
+        guard hideTemplate(touched, inside: inside, shared) else { return false }
         var isRefused = false
         if pins.tryBeginRelease(touched) {
             defer { pins.endRelease(touched) }

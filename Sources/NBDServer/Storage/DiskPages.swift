@@ -3,10 +3,24 @@ internal import SystemPackage
 
 /// A run of a disk's bytes.
 struct DiskExtent: Sendable, BitwiseCopyable {
+    /// Where the bytes of a run are.
+    enum Source: Sendable, BitwiseCopyable {
+        /// In the disk's memory. The run may hold data.
+        case disk
+        /// In the memory of the template that the disk is a clone of.
+        case template
+        /// Nowhere: the run is certainly zero.
+        case none
+    }
+
     /// Length in bytes; at least one.
     var count: UInt64
+    /// Where the bytes are.
+    var source: Source
+
     /// Whether the run is certainly zero; otherwise it may hold data.
-    var isEmpty: Bool
+    @inline(__always)
+    var isEmpty: Bool { source == .none }
 }
 
 /// The pages of a disk, as the connections' threads read and write them.
@@ -39,6 +53,8 @@ struct DiskPages: Sendable, BitwiseCopyable {
     let memoryLimit: Int
     /// The births of the pages, and what snapshots show of them.
     let versions: PageVersions
+    /// What a clone, which is a sparse disk, shows of its template; nil for any other disk.
+    var template: TemplatePages?
     /// The slot in which the connection that uses this value announces its changes; -1 outside of connections,
     /// where each change takes one.
     var slot = -1
@@ -71,18 +87,18 @@ struct DiskPages: Sendable, BitwiseCopyable {
         at offset: UInt64, count: UInt64, pins: inout ReadPins
     ) -> MemoryRegion {
         let extent = extentToRead(at: offset, count: count, pins: &pins)
-        guard extent.isEmpty else { return data(at: offset, count: extent.count) }
+        guard extent.isEmpty else { return data(of: extent, at: offset) }
         return zeroes.slice(at: 0, count: min(Int(extent.count), zeroes.count))
     }
 
-    /// Returns the extent at the start of a range. If it may hold data, its pages are pinned: the
-    /// data stays in place until `pins` are unpinned.
+    /// Returns the extent at the start of a range. If its bytes are in the disk's memory, its pages
+    /// are pinned: the data stays in place until `pins` are unpinned. A template's never moves.
     @inline(__always)
     func extentToRead(
         at offset: UInt64, count: UInt64, pins: inout ReadPins
     ) -> DiskExtent {
         let extent = extent(at: offset, count: count)
-        if shared == nil || extent.isEmpty { return extent }
+        if shared == nil || extent.source != .disk { return extent }
         return pinExtent(at: offset, count: extent.count, pins: &pins)
     }
 
@@ -94,24 +110,31 @@ struct DiskPages: Sendable, BitwiseCopyable {
         let pages = pages(touchedAt: offset, count: count)
         self.pins.pin(pages)
         let extent = extent(at: offset, count: count)
-        if extent.isEmpty { self.pins.unpin(pages) } else { pins.add(pages) }
+        if extent.source == .disk { pins.add(pages) } else { self.pins.unpin(pages) }
         return extent
     }
 
-    /// Returns the extent at the start of a range: its longest part that either is empty or may
-    /// hold data.
+    /// Returns the extent at the start of a range: its longest part that has one source.
+    @inline(__always)
     func extent(at offset: UInt64, count: UInt64) -> DiskExtent {
+        if template != nil { return extentOfClone(at: offset, count: count) }
+        return extentOfDisk(at: offset, count: count)
+    }
+
+    private func extentOfDisk(at offset: UInt64, count: UInt64) -> DiskExtent {
         let pages = pages(touchedAt: offset, count: count)
         let isMarked = map.isMarked(pages.lowerBound)
         // Search from the next page on: another thread may have changed this one's bit by now.
         let end = map.first(marked: !isMarked, from: pages.lowerBound + 1, limit: pages.upperBound)
-        return DiskExtent(count: min(count, bytes(end) - offset), isEmpty: !isMarked)
+        return DiskExtent(
+            count: min(count, bytes(end) - offset), source: isMarked ? .disk : .none)
     }
 
-    /// Returns the bytes of a range that lies in one extent with data.
+    /// Returns the bytes of an extent with data.
     @inline(__always)
-    func data(at offset: UInt64, count: UInt64) -> MemoryRegion {
-        slice(at: offset, count: count)
+    func data(of extent: DiskExtent, at offset: UInt64) -> MemoryRegion {
+        if extent.source == .template { return templateData(at: offset, count: extent.count) }
+        return slice(at: offset, count: extent.count)
     }
 
     // MARK: - Writing
@@ -148,8 +171,8 @@ struct DiskPages: Sendable, BitwiseCopyable {
 
     // MARK: - Pages
 
-    /// Provisions memory for those of the pages that have none, and marks them. The caller has
-    /// pinned the pages.
+    /// Provisions memory for those of the pages that have none, and marks them. In a clone they
+    /// get the template's bytes. The caller has pinned the pages.
     ///
     /// Returns false when there is too little memory left.
     func provision(_ pages: Range<Int>, from shared: SharedMemoryHandle) -> Bool {
@@ -170,9 +193,11 @@ struct DiskPages: Sendable, BitwiseCopyable {
             } catch {
                 return false
             }
+            template?.copy(page..<end, to: region)
             // Mark each run at once, so that a trim finds it even if there is no memory for a later
             // one.
             map.mark(page..<end)
+            template?.hide(page..<end)
             page = map.first(marked: false, from: end, limit: pages.upperBound)
         }
         return true

@@ -56,7 +56,7 @@ extension RamDisk: BlockStore {
         guard range.upperBound <= size, !range.isEmpty else {
             throw .invalid("the range is empty, or not inside the disk")
         }
-        let extent = pages.extent(
+        let extent = pages.allocation(
             at: range.lowerBound, count: range.upperBound - range.lowerBound)
         return Extent(length: extent.count, status: extent.isEmpty ? .empty : .data)
     }

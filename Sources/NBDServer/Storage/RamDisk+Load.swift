@@ -10,6 +10,8 @@ extension RamDisk {
         /// The file is longer than the disk, or a sparse disk has no memory for it. Size of the
         /// disk in bytes.
         case tooLong(path: String, size: UInt64)
+        /// There cannot be a disk for the file.
+        case noDisk(path: String, RamDiskError)
 
         /// The file, and what is wrong with it.
         public var description: String {
@@ -17,6 +19,7 @@ extension RamDisk {
             case .unreadable(let path, let error): "cannot read \(path): \(error)"
             case .tooLong(let path, let size):
                 "\(path) does not fit on a disk of \(size.bytesText); choose a larger size"
+            case .noDisk(let path, let error): "cannot load \(path): \(error)"
             }
         }
     }
@@ -43,6 +46,32 @@ extension RamDisk {
         } catch {
             if error == .noSpace { throw .tooLong(path: path, size: size) }
             throw .unreadable(path: path, error)
+        }
+    }
+
+    /// Copies a store of at most the disk's size to the start of the disk, except for empty extents and pages of
+    /// zeroes. To be called before the disk is served.
+    func fill(from store: some BlockStore) throws(BlockStoreError) {
+        let buffer: MemoryMapping
+        do throws(Errno) {
+            buffer = try MemoryMapping(privateBytes: Self.loadLength)
+        } catch {
+            throw BlockStoreError(error)
+        }
+        var offset: UInt64 = 0
+        while offset < store.size {
+            let end = min(store.size, offset + UInt64(Self.loadLength))
+            let extent = try store.firstExtent(of: offset..<end)
+            if !extent.status.contains(.zero) {
+                let part = buffer.region.slice(at: 0, count: Int(extent.length))
+                let start = offset
+                try part.withMutableBytes {
+                    (bytes: inout MutableSpan<UInt8>) throws(BlockStoreError) in
+                    try store.read(at: start, into: &bytes)
+                }
+                guard copy(part, to: offset) else { throw .noSpace() }
+            }
+            offset += extent.length
         }
     }
 

@@ -26,6 +26,9 @@ public final class RamDisk: Sendable {
     let memory: DiskMemory
     /// What snapshots need.
     let versionMemory: VersionMemory
+    /// The template that the disk is a clone of; nil for any other disk.
+    public let template: DiskTemplate?
+    /// The allocation map and, for a clone, the map of the pages that no longer show the template.
     private let mapMemory: MemoryMapping
     private let pinMemory: MemoryMapping
     private let zeroingMemory: MemoryMapping
@@ -61,30 +64,41 @@ public final class RamDisk: Sendable {
     }
 
     /// Makes a disk in memory that is mapped already, which may hold data if it is a backing's.
+    ///
+    /// - Parameters:
+    ///   - template: makes the disk a clone.
+    ///   - isFrozenSoon: leaves it to the first write of a page to take memory, for a disk that is filled once and
+    ///     then only read.
     init(
-        _ memory: consuming DiskMemory, size: UInt64, isSparse: Bool
+        _ memory: consuming DiskMemory, size: UInt64, isSparse: Bool,
+        template: DiskTemplate? = nil, isFrozenSoon: Bool = false
     ) throws(RamDiskError) {
         let pageCount = DiskPages.count(of: size)
         let region = memory.mapping.region.slice(at: 0, count: pageCount * DiskPages.pageSize)
-        if !isSparse { try memory.populate(size: size) }
+        let mapBytes = AllocationMap.byteCount(of: pageCount)
+        let isProvisioned = !isSparse && !isFrozenSoon
+        if isProvisioned { try memory.populate(size: size) }
         do throws(Errno) {
-            mapMemory = try MemoryMapping(privateBytes: AllocationMap.byteCount(of: pageCount))
+            mapMemory = try MemoryMapping(privateBytes: mapBytes * (template == nil ? 1 : 2))
             pinMemory = try MemoryMapping(privateBytes: PagePins.byteCount(of: pageCount))
             zeroingMemory = try MemoryMapping(privateBytes: ZeroingRanges.byteCount)
             zeroes = try MemoryMapping(privateBytes: Self.zeroRunLength, writable: false)
-            versionMemory = try VersionMemory(pageCount: pageCount)
+            versionMemory = try VersionMemory(pageCount: pageCount, isClone: template != nil)
         } catch {
             throw .cannotAllocate(size: size, error)
         }
         let map = AllocationMap(pageCount: pageCount, memory: mapMemory.region)
         memory.backing?.rebuild(map, over: region, isSparse: isSparse)
+        let hidden = mapMemory.region.suffix(from: mapBytes)
         pages = DiskPages(
             size: size, shared: isSparse ? memory.handle : nil, region: region,
             zeroes: zeroes.region, map: map,
             pins: PagePins(pageCount: pageCount, memory: pinMemory.region),
             zeroing: ZeroingRanges(memory: zeroingMemory.region),
-            memoryLimit: isSparse ? memory.sparseLimit : .max, versions: versionMemory.versions)
-        lockFailure = isSparse ? nil : Self.lock(memory.mapping, mapMemory)
+            memoryLimit: isSparse ? memory.sparseLimit : .max, versions: versionMemory.versions,
+            template: template.map { TemplatePages($0.disk.pages, hidden: hidden) })
+        self.template = template
+        lockFailure = isProvisioned ? Self.lock(memory.mapping, mapMemory) : nil
         self.size = size
         self.isSparse = isSparse
         identity = memory.backing?.identity ?? .random()
@@ -118,7 +132,7 @@ extension RamDisk {
     /// Whether every byte is certainly zero: nothing was ever written, or all of it was trimmed.
     public var isBlank: Bool {
         let count = pages.map.pageCount
-        return pages.map.first(marked: true, from: 0, limit: count) == count
+        return pages.firstWithData(from: 0, limit: count) == count
     }
 
     /// The largest sector size, in bytes, with which the disk's content can be used: 512 or 4096.
@@ -137,8 +151,7 @@ extension RamDisk {
     }
 
     private func hasBytes(_ bytes: [UInt8], at offset: UInt64) -> Bool {
-        guard offset + UInt64(bytes.count) <= size else { return false }
-        return pages.data(at: offset, count: UInt64(bytes.count)).bytes == bytes
+        (try? read(at: offset, count: bytes.count)) == bytes
     }
 }
 

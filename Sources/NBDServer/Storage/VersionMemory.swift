@@ -24,12 +24,14 @@ final class VersionMemory: Sendable {
         var limit: UInt64?
     }
 
-    /// Reserves memory for a disk of `pageCount` pages.
-    convenience init(pageCount: Int) throws(Errno) {
+    /// Reserves memory for a disk of `pageCount` pages. A clone, of which there may be thousands, gets less, so that the
+    /// address space of the process does not run out.
+    convenience init(pageCount: Int, isClone: Bool) throws(Errno) {
         // More than the machine has is never needed, and a snapshot has at most all pages of the disk.
         let available = (AvailableMemory.bytes ?? .max / 2) / DiskPages.pageSize
         let wanted = min(
-            available, PageVersions.largestArena, pageCount.multipliedSaturating(by: 64))
+            available, PageVersions.largestArena,
+            pageCount.multipliedSaturating(by: isClone ? 16 : 64))
         do throws(Errno) {
             try self.init(pageCount: pageCount, arenaCount: max(1, wanted))
         } catch {
@@ -194,6 +196,8 @@ public enum SnapshotError: Error, Sendable, Equatable, CustomStringConvertible {
     case outOfMemory(limit: UInt64)
     /// The snapshot is of another disk.
     case otherDisk
+    /// There is no memory for a copy of the snapshot.
+    case noMemoryForCopy(RamDiskError)
 
     /// What is wrong, and what to do.
     public var description: String {
@@ -206,6 +210,7 @@ public enum SnapshotError: Error, Sendable, Equatable, CustomStringConvertible {
             "the snapshot is lost, since the memory for preserved pages (\(limit.bytesText)) was used up; "
                 + "allow more with --snapshot-memory, or delete snapshots sooner"
         case .otherDisk: "the snapshot is of another disk"
+        case .noMemoryForCopy(let error): "cannot copy the snapshot: \(error)"
         }
     }
 }
