@@ -3,7 +3,7 @@ package import NBDServer
 package import Observability
 package import ProgramSupport
 
-/// What happens to the contents of a running server's disks: snapshots and saves, and the commands for both.
+/// What happens to the contents of a running server's disks: snapshots, clones and saves, and the commands for them.
 package final class ServedContents: Sendable {
     /// The disks that have images.
     package let saved: [SavedDisk]
@@ -14,8 +14,10 @@ package final class ServedContents: Sendable {
     package init(of server: Server, saved: [SavedDisk], logger: Logger) {
         self.saved = saved
         snapshots = SnapshotCatalog(server: server, logger: logger)
+        let clones = CloneCatalog(server: server, snapshots: snapshots, logger: logger)
         commands = ContentCommands([
-            SnapshotCommands(catalog: snapshots), SaveCommands(server: server, saved: saved),
+            SnapshotCommands(catalog: snapshots), CloneCommands(catalog: clones),
+            SaveCommands(server: server, saved: saved),
         ])
     }
 

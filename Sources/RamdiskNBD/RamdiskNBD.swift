@@ -23,7 +23,8 @@ struct RamdiskNBD: ParsableCommand {
         version: "ramdisk-nbd \(Version.current)",
         subcommands: [
             Serve.self, Run.self, Up.self, Down.self, List.self, Attach.self, Detach.self,
-            SnapshotCommand.self, SaveCommand.self, StatsCommand.self, Top.self, Trace.self,
+            SnapshotCommand.self, CloneCommand.self, SaveCommand.self, StatsCommand.self, Top.self,
+            Trace.self,
             TLSCommand.self,
         ])
 

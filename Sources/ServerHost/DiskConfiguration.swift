@@ -47,6 +47,11 @@ package struct DiskConfiguration: Sendable {
     /// The image that the disk is restored from and saved to; nil for none.
     package var image: ImageConfiguration?
 
+    /// The template that the disk is a clone of; nil for a disk of its own.
+    package var template: TemplateFile?
+    /// Whether each connection gets a clone of its own.
+    package var clonesPerConnection = false
+
     /// The path of the backing; nil when there is none.
     package var backingPath: String? { backing?.path(usesReservedPages) }
 
@@ -57,9 +62,12 @@ package struct DiskConfiguration: Sendable {
         name: String, size: UInt64? = nil, isSparse: Bool, isReadOnly: Bool, load: String? = nil,
         usesReservedPages: Bool = false, backing: BackingConfiguration? = nil,
         description: String = Self.standardDescription, snapshotMemory: UInt64? = nil,
-        image: ImageConfiguration? = nil
+        image: ImageConfiguration? = nil, template: TemplateFile? = nil,
+        clonesPerConnection: Bool = false
     ) {
         self.image = image
+        self.template = template
+        self.clonesPerConnection = clonesPerConnection
         self.snapshotMemory = snapshotMemory
         self.name = name
         self.size = size
@@ -80,6 +88,7 @@ package struct DiskConfiguration: Sendable {
     /// ordinary user may lock hardly any.
     package func makeExport(logger: Logger, wantsLock: Bool = true) throws(Failure) -> MadeDisk {
         // First: an image that is in use or damaged costs the least time then.
+        if let template { return try makeClone(of: template.template()) }
         let saved = try image.map { (image) throws(Failure) in
             try SavedDisk(path: image.path, every: image.interval, logger: logger)
         }
@@ -102,6 +111,23 @@ package struct DiskConfiguration: Sendable {
         let export = Export(
             name: name, description: description, disk: disk, isReadOnly: isReadOnly)
         return MadeDisk(export: export, saved: saved)
+    }
+
+    private func makeClone(of template: DiskTemplate) throws(Failure) -> MadeDisk {
+        if clonesPerConnection {
+            let export = Export(name: name, description: description, clonesOf: template)
+            return MadeDisk(export: export, saved: nil)
+        }
+        let disk: RamDisk
+        do throws(RamDiskError) {
+            disk = try RamDisk(cloning: template)
+        } catch {
+            throw .system(error.withAdvice)
+        }
+        disk.snapshotMemoryLimit = snapshotMemory
+        let export = Export(
+            name: name, description: description, disk: disk, isReadOnly: isReadOnly)
+        return MadeDisk(export: export, saved: nil)
     }
 
     private func makeDisk(imageSize: UInt64?, logger: Logger) throws(Failure) -> RamDisk {

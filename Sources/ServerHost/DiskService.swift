@@ -138,9 +138,11 @@ package struct DiskService: Sendable {
 
     /// Has these disks removed at the end, unless they are kept.
     private func noteForRemoval(_ exports: [Export], where isMeant: (RamDisk) -> Bool) {
-        for (plan, export) in zip(configuration.disks, exports)
-        where plan.backing?.isKept == false && isMeant(export.disk) {
-            leftovers.note(export.disk)
+        for (plan, export) in zip(configuration.disks, exports) {
+            guard plan.backing?.isKept == false, let disk = export.ramDisk, isMeant(disk) else {
+                continue
+            }
+            leftovers.note(disk)
         }
     }
 

@@ -90,7 +90,7 @@ package final class HostedServer: Sendable {
         } catch {
             started?.contents.stop()
             started?.server.stop()
-            for export in made where export.disk.inheritance == .none { export.disk.remove() }
+            for disk in made.compactMap(\.ramDisk) where disk.inheritance == .none { disk.remove() }
             cleanup.remove()
             throw error
         }
@@ -126,7 +126,7 @@ package final class HostedServer: Sendable {
     /// Lets backings outlive the process, just before clients can write to them.
     private static func publish(_ exports: [Export]) throws(Failure) {
         do throws(BackingError) {
-            for export in exports { try export.disk.publish() }
+            for export in exports { try export.ramDisk?.publish() }
         } catch {
             throw Failure(error)
         }

@@ -16,20 +16,21 @@ package final class ServedDisks: Sendable {
 
     /// Marks backings as kept after a graceful stop, when no client can write any more.
     func keepBackings() {
-        for export in exports.withLock({ $0 }) { export.disk.keep() }
+        for export in exports.withLock({ $0 }) { export.ramDisk?.keep() }
     }
 
     /// Logs a line per disk with its size and its resident memory, in bytes.
     func log(to logger: Logger) {
-        for export in exports.withLock({ $0 }) { Self.log(export.disk, export.name, to: logger) }
+        for export in exports.withLock({ $0 }) { Self.log(export, to: logger) }
     }
 
-    /// Logs the line for one disk.
-    package static func log(_ disk: RamDisk, _ name: String = "", to logger: Logger) {
+    /// Logs the line for one disk; for clones, that of their template.
+    package static func log(_ export: Export, to logger: Logger) {
+        let resident = export.ramDisk?.residentBytes ?? export.template?.dataBytes ?? 0
         logger.notice(
             "disk",
             metadata: [
-                "export": "\(name)", "size": "\(disk.size)", "resident": "\(disk.residentBytes)",
+                "export": "\(export.name)", "size": "\(export.size)", "resident": "\(resident)",
             ])
     }
 }

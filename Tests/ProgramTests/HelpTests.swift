@@ -11,7 +11,8 @@ extension ProgramSuite {
             [], ["serve"], ["run"], ["up"], ["down"], ["list"], ["attach"], ["detach"], ["stats"],
             ["top"], ["trace"], ["tls"], ["tls", "init"],
             ["save"], ["snapshot"], ["snapshot", "create"], ["snapshot", "list"],
-            ["snapshot", "delete"], ["snapshot", "rollback"],
+            ["snapshot", "delete"], ["snapshot", "rollback"], ["clone"], ["clone", "create"],
+            ["clone", "list"], ["clone", "delete"],
         ]
 
         @Test("names only commands that these tests cover")

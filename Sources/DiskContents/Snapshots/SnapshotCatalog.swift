@@ -41,7 +41,7 @@ package final class SnapshotCatalog: Sendable {
 
     /// Takes a snapshot, and serves it.
     package func create(disk: String?, name: String) throws(ControlError) -> SnapshotStatus {
-        try Self.check(name)
+        try checkName(name, of: "snapshot")
         let (export, ramDisk) = try server.disk(disk)
         let entry = try entries.withLock { (entries) throws(ControlError) in
             guard !entries.contains(where: { $0.disk == export && $0.name == name }) else {
@@ -123,6 +123,19 @@ package final class SnapshotCatalog: Sendable {
 
     // MARK: - Finding
 
+    /// Returns a snapshot, and the name of its export.
+    func find(
+        disk: String, name: String
+    ) throws(ControlError) -> (export: String, snapshot: DiskSnapshot) {
+        let entry = try entries.withLock { (entries) throws(ControlError) in
+            entries[try Self.index(of: name, disk, entries)]
+        }
+        guard let snapshot = entry.snapshot else {
+            throw ControlError(.conflict, "the snapshot \(entry.export) is lost")
+        }
+        return (entry.export, snapshot)
+    }
+
     private static func index(
         of name: String, _ disk: String, _ entries: [Entry]
     ) throws(ControlError) -> Int {
@@ -134,19 +147,6 @@ package final class SnapshotCatalog: Sendable {
                     + (known.isEmpty ? "there is none at all" : "there are \(known)"))
         }
         return index
-    }
-
-    /// Throws unless a name has 1 to 128 letters, digits and `-._` of ASCII, and begins with a letter or digit.
-    static func check(_ name: String) throws(ControlError) {
-        let isGood =
-            (1...128).contains(name.utf8.count) && name.first?.isASCIILetterOrDigit == true
-            && name.allSatisfy { $0.isASCIILetterOrDigit || "-._".contains($0) }
-        guard isGood else {
-            throw ControlError(
-                .invalid,
-                "\"\(name.prefix(140))\" is no name for a snapshot: use up to 128 letters, digits, \"-\", \".\" and "
-                    + "\"_\", and begin with a letter or digit")
-        }
     }
 
     private func status(of entry: Entry, _ statistics: ServerStatistics) -> SnapshotStatus {
@@ -200,9 +200,22 @@ package final class SnapshotCatalog: Sendable {
     package func stop() { isOver.store(true, ordering: .releasing) }
 }
 
+/// Throws unless a name has 1 to 128 letters, digits and `-._` of ASCII, and begins with a letter or digit.
+func checkName(_ name: String, of kind: String) throws(ControlError) {
+    let isGood =
+        (1...128).contains(name.utf8.count) && name.first?.isASCIILetterOrDigit == true
+        && name.allSatisfy { $0.isASCIILetterOrDigit || "-._".contains($0) }
+    guard isGood else {
+        throw ControlError(
+            .invalid,
+            "\"\(name.prefix(140))\" is no name for a \(kind): use up to 128 letters, digits, \"-\", \".\" and "
+                + "\"_\", and begin with a letter or digit")
+    }
+}
+
 extension ServerStatistics {
     /// The number of connections that use an export; 0 for an unknown one.
-    fileprivate func openConnections(to export: String) -> Int {
+    func openConnections(to export: String) -> Int {
         exports.first { $0.name == export }?.openConnections ?? 0
     }
 }

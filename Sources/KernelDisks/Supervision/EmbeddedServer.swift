@@ -79,7 +79,7 @@ final class EmbeddedServer: Sendable {
     }
 
     /// Logs how much memory the disk uses.
-    func logMemoryUse() { ServedDisks.log(hosted.exports[0].disk, to: logger) }
+    func logMemoryUse() { ServedDisks.log(hosted.exports[0], to: logger) }
 
     /// Finishes the requests that have been received, and stops. The backing is kept or the memory is
     /// released, as `isKept` says.

@@ -56,14 +56,18 @@ package struct MonitoredServer: Sendable {
 }
 
 extension DiskStats {
-    /// The statistics of a RAM disk; nil for an export of another store, such as a statistics.
+    /// The statistics of a RAM disk, or of clones, for which the memory is that of the template; nil for an export of
+    /// another store, such as a snapshot.
     package init?(_ export: Export, _ statistics: ExportStatistics) {
-        guard let disk = export.ramDisk else { return nil }
+        let disk = export.ramDisk
+        guard let residentBytes = disk?.residentBytes ?? export.template?.dataBytes else {
+            return nil
+        }
         self.init(
-            export: export.name, sizeBytes: disk.size,
-            residentBytes: disk.residentBytes, isSparse: disk.isSparse,
+            export: export.name, sizeBytes: export.size,
+            residentBytes: residentBytes, isSparse: disk?.isSparse ?? true,
             isReadOnly: export.isReadOnly,
-            isLocked: !disk.isSparse && disk.lockFailure == nil,
+            isLocked: disk.map { !$0.isSparse && $0.lockFailure == nil } ?? false,
             openConnections: statistics.openConnections, activity: Activity(statistics.activity))
     }
 }

@@ -125,6 +125,11 @@ struct Up: ParsableCommand {
                 "--swap and --supervise: give only one of them. A machine that swaps to the disk "
                     + "cannot start a new worker when the first one dies.")
         }
+        if disk.template != nil, supervise {
+            throw ValidationError(
+                "--template and --supervise: give only one of them. A new worker could not find what was "
+                    + "written to the clone.")
+        }
         if timeouts.timeout == .zero {
             throw ValidationError(
                 "--timeout is 0, but `up` needs a timeout: without one it never replaces a dead "
@@ -132,7 +137,8 @@ struct Up: ParsableCommand {
         }
         let plan = fileSystem.plan(isReadOnly: disk.readOnly)
         guard
-            !disk.readOnly || plan.kind == .none || disk.load != nil || disk.backing.backing != nil
+            !disk.readOnly || plan.kind == .none || disk.load != nil || disk.template != nil
+                || disk.backing.backing != nil
         else {
             throw ValidationError(
                 "--read-only: `up` cannot make a file system on a read-only disk; give --load with "

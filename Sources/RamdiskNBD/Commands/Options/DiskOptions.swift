@@ -32,6 +32,16 @@ struct DiskOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             """
+            Make the disk a clone of this file, which is read into memory once for all clones. The disk \
+            takes memory only for what is written to it.
+            """, valueName: "path"),
+        completion: .file())
+    var template: PathArgument?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            """
             Restore the disk from this file at the start, if it exists, and save the disk to it at the \
             end. It is an ordinary raw image; PATH.state beside it holds checksums. A save that was cut \
             off is never what is restored.
@@ -76,6 +86,7 @@ struct DiskOptions: ParsableArguments {
                 "--load and --image: give only one of them. --load fills the disk at the start and never "
                     + "writes to the file.")
         }
+        if template != nil { try validateTemplate() }
         if let saveEvery {
             guard image != nil else {
                 throw ValidationError("--save-every needs --image: the file to save to.")
@@ -86,6 +97,20 @@ struct DiskOptions: ParsableArguments {
         }
         try backing.validate(exports: [])
     }
+
+    private func validateTemplate() throws {
+        let others: [(isGiven: Bool, name: String)] = [
+            (load != nil, "--load"), (image != nil, "--image"), (size != nil, "--size"),
+            (backing.backing != nil, "--backing"), (backing.hugePages, "--huge-pages"),
+        ]
+        guard let other = others.first(where: \.isGiven) else { return }
+        throw ValidationError(
+            "--template and \(other.name): give only one of them. A clone has the contents and the size of its "
+                + "template, and memory that goes with the server.")
+    }
+
+    /// The template; one object for all disks, so that the file is read once.
+    var templateFile: TemplateFile? { template.map { TemplateFile(path: $0.path) } }
 
     /// Throws when no disk can have this size.
     static func check(_ size: ByteCount) throws {
@@ -100,20 +125,26 @@ struct DiskOptions: ParsableArguments {
     /// The path options with absolute paths, for a process that runs in another directory. The parser takes the
     /// last of two equal options.
     var pathArguments: [String] {
-        (load.map { ["--load", $0.path] } ?? []) + (image.map { ["--image", $0.path] } ?? [])
+        (load.map { ["--load", $0.path] } ?? []) + (template.map { ["--template", $0.path] } ?? [])
+            + (image.map { ["--image", $0.path] } ?? [])
             + (backing.backingDirectory.map { ["--backing-directory", $0.path] } ?? [])
     }
 
     /// The configuration of the one disk.
-    var plans: [DiskConfiguration] { [plan(name: "", size: nil, backing: nil)] }
+    var plans: [DiskConfiguration] {
+        [plan(name: "", size: nil, backing: nil, template: templateFile)]
+    }
 
     /// The configuration of a named disk, with a size of its own or the common one; `backing` is its part of
     /// the backing's name.
-    func plan(name: String, size own: ByteCount?, backing part: String?) -> DiskConfiguration {
+    func plan(
+        name: String, size own: ByteCount?, backing part: String?, template: TemplateFile?
+    ) -> DiskConfiguration {
         DiskConfiguration(
             name: name, size: (own ?? size)?.bytes, isSparse: sparse, isReadOnly: readOnly,
             load: load?.path, usesReservedPages: backing.hugePages,
             backing: backing.plan(for: part), snapshotMemory: snapshotMemory?.bytes,
-            image: image.map { ImageConfiguration(path: $0.path, interval: saveEvery) })
+            image: image.map { ImageConfiguration(path: $0.path, interval: saveEvery) },
+            template: template)
     }
 }

@@ -24,7 +24,25 @@ struct ExportOptions: ParsableArguments {
             valueName: "text"))
     var description = DiskConfiguration.standardDescription
 
+    @Flag(
+        name: .long,
+        help:
+            "Give each connection a clone of --template of its own, which goes with the connection."
+    )
+    var clonePerConnection = false
+
     func validate() throws {
+        guard !clonePerConnection || (disk.template != nil && !disk.readOnly) else {
+            throw ValidationError(
+                disk.readOnly
+                    ? "--clone-per-connection and --read-only: give only one of them. Clients that only read can "
+                        + "share one disk."
+                    : "--clone-per-connection needs --template: the file to clone.")
+        }
+        guard disk.template == nil || export.allSatisfy({ $0.size == nil }) else {
+            throw ValidationError(
+                "--export with a size and --template: a clone has its template's size.")
+        }
         for size in export.compactMap(\.size) { try DiskOptions.check(size) }
         guard disk.load == nil || export.count <= 1 else {
             throw ValidationError(
@@ -49,10 +67,12 @@ struct ExportOptions: ParsableArguments {
     /// The configurations of the disks.
     var plans: [DiskConfiguration] {
         let requests = export.isEmpty ? [ExportRequest(name: "", size: nil)] : export
+        let template = disk.templateFile
         return requests.map { request in
             var plan = disk.plan(
                 name: request.name, size: request.size,
-                backing: export.count > 1 ? request.name : nil)
+                backing: export.count > 1 ? request.name : nil, template: template)
+            plan.clonesPerConnection = clonePerConnection
             plan.description = description
             return plan
         }

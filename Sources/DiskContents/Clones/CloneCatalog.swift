@@ -1,0 +1,155 @@
+internal import FoundationEssentials
+internal import Logging
+internal import NBDServer
+internal import Observability
+internal import Synchronization
+
+/// The clones that commands have made on a running server. Each is an export of its own.
+///
+/// A clone needs a template, which is a copy of the disk at one instant: the disk goes on changing. The clones of one
+/// snapshot share one copy, and clones of `serve --template` share its template, of which there is no copy.
+final class CloneCatalog: Sendable {
+    private struct Entry {
+        let name: String
+        let source: String
+        let created: Double
+        let disk: RamDisk
+    }
+
+    /// The template of a snapshot's clones, for as long as there is one.
+    private struct Copy {
+        let snapshot: ObjectIdentifier
+        weak var template: DiskTemplate?
+    }
+
+    private let server: Server
+    private let snapshots: SnapshotCatalog
+    private let logger: Logger
+    private let entries = Mutex<[Entry]>([])
+    /// Held while a snapshot is copied, so that no second thread copies it too.
+    private let copies = Mutex<[Copy]>([])
+
+    init(server: Server, snapshots: SnapshotCatalog, logger: Logger) {
+        self.server = server
+        self.snapshots = snapshots
+        self.logger = logger
+    }
+
+    // MARK: - Commands
+
+    /// Makes a clone, and serves it.
+    ///
+    /// - Parameters:
+    ///   - name: the name of its export.
+    ///   - disk: the export of the disk to clone; nil for the first.
+    ///   - snapshot: the name of one of its snapshots; nil for its present contents.
+    func create(
+        name: String, disk: String?, snapshot: String?
+    ) throws(ControlError) -> CloneStatus {
+        try checkName(name, of: "clone")
+        guard !server.exports.contains(where: { $0.name == name }) else {
+            throw ControlError(
+                .conflict, "there is an export \(name) already; choose another name")
+        }
+        let (source, template) = try template(of: disk, snapshot)
+        let entry: Entry
+        do throws(RamDiskError) {
+            entry = Entry(
+                name: name, source: source, created: Date().timeIntervalSince1970,
+                disk: try RamDisk(cloning: template))
+        } catch {
+            throw ControlError(.conflict, "\(error)")
+        }
+        do throws(ServerError) {
+            try server.add(Export(name: name, description: "clone of \(source)", disk: entry.disk))
+        } catch {
+            throw ControlError(.conflict, "\(error)")
+        }
+        entries.withLock { $0.append(entry) }
+        logger.info("made a clone", metadata: ["export": "\(name)", "source": "\(source)"])
+        return status(of: entry, server.statistics())
+    }
+
+    /// The clones, oldest first.
+    var all: [CloneStatus] {
+        let statistics = server.statistics()
+        return entries.withLock { $0 }.map { status(of: $0, statistics) }
+    }
+
+    /// Deletes a clone. Refuses while clients use it, unless `isForced`; they keep it until they disconnect.
+    func delete(name: String, isForced: Bool) throws(ControlError) {
+        try entries.withLock { (entries) throws(ControlError) in
+            guard let index = entries.firstIndex(where: { $0.name == name }) else {
+                let known = entries.map(\.name).joined(separator: ", ")
+                throw ControlError(
+                    .missing,
+                    "there is no clone \(name); "
+                        + (known.isEmpty ? "there is none at all" : "there are \(known)"))
+            }
+            let users = server.statistics().openConnections(to: name)
+            guard users == 0 || isForced else {
+                throw ControlError(
+                    .conflict,
+                    "\(users) clients use the clone \(name): disconnect them, or delete it with --force, and they "
+                        + "keep it until they disconnect")
+            }
+            server.removeExport(named: name)
+            entries.remove(at: index)
+        }
+        logger.info("deleted a clone", metadata: ["export": "\(name)"])
+    }
+
+    private func status(of entry: Entry, _ statistics: ServerStatistics) -> CloneStatus {
+        CloneStatus(
+            export: entry.name, source: entry.source, createdUnixSeconds: entry.created,
+            sizeBytes: entry.disk.size, ownBytes: entry.disk.residentBytes,
+            templateBytes: entry.disk.template?.dataBytes ?? 0,
+            openConnections: statistics.openConnections(to: entry.name))
+    }
+
+    // MARK: - Templates
+
+    /// Finds or makes the template for a clone, and returns it with the name of what it is a copy of.
+    private func template(
+        of disk: String?, _ snapshot: String?
+    ) throws(ControlError) -> (source: String, template: DiskTemplate) {
+        if snapshot == nil, let export = server.clonesExport(disk), let template = export.template {
+            return (export.name, template)
+        }
+        let (export, ramDisk) = try server.disk(disk)
+        if let snapshot {
+            let found = try snapshots.find(disk: export, name: snapshot)
+            return (found.export, try copy(of: found.snapshot))
+        }
+        do throws(SnapshotError) {
+            return (export, try DiskTemplate.copying(try ramDisk.makeSnapshot()))
+        } catch {
+            throw ControlError(.conflict, "cannot clone the disk: \(error)")
+        }
+    }
+
+    private func copy(of snapshot: DiskSnapshot) throws(ControlError) -> DiskTemplate {
+        try copies.withLock { (copies) throws(ControlError) in
+            copies.removeAll { $0.template == nil }
+            let identifier = ObjectIdentifier(snapshot)
+            if let template = copies.first(where: { $0.snapshot == identifier })?.template {
+                return template
+            }
+            do throws(SnapshotError) {
+                let template = try DiskTemplate.copying(snapshot)
+                copies.append(Copy(snapshot: identifier, template: template))
+                return template
+            } catch {
+                throw ControlError(.conflict, "cannot clone the snapshot: \(error)")
+            }
+        }
+    }
+}
+
+extension Server {
+    /// The export with a name, or the first one, if it serves clones; nil otherwise.
+    fileprivate func clonesExport(_ name: String?) -> Export? {
+        let export = name.map { name in exports.first { $0.name == name } } ?? exports.first
+        return export?.template == nil ? nil : export
+    }
+}

@@ -1,0 +1,112 @@
+internal import Foundation
+internal import Harness
+import Testing
+
+extension ProgramSuite {
+    @Suite("Clones of a running server") struct Clones {
+        @Test("of a snapshot are made, written, listed and deleted, and share one copy of it")
+        func life() async throws {
+            try await withServer("--export", "db=8M") { server in
+                let client = try RawClient(unix: server.socketPath)
+                try client.enter("db")
+                try client.write([1, 2, 3, 4], at: 4096)
+                _ = try await run("snapshot", "create", "db@ready", of: server)
+                try client.write([9, 9, 9, 9], at: 4096)
+                #expect(try await run("clone", "db@ready", "run1", of: server).output == "run1\n")
+                #expect(
+                    try await run("clone", "create", "db@ready", "run2", of: server).output
+                        == "run2\n")
+                _ = try await run("snapshot", "delete", "db@ready", of: server)
+                let one = try RawClient(unix: server.socketPath)
+                try one.enter("run1")
+                try one.write([7], at: 4097)
+                #expect(try one.read(at: 4096, count: 4) == [1, 7, 3, 4])
+                let two = try RawClient(unix: server.socketPath)
+                try two.enter("run2")
+                #expect(try two.read(at: 4096, count: 4) == [1, 2, 3, 4])
+                #expect(try client.read(at: 4096, count: 4) == [9, 9, 9, 9])
+
+                let table = try await run("clone", "list", of: server).output
+                #expect(table.contains("run1") && table.contains("db@ready"), "\(table)")
+                let list = try await run("clone", "list", "--json", of: server).output
+                for part in [
+                    #""export":"run1""#, #""ownBytes":4096"#, #""ownBytes":0"#,
+                    #""templateBytes":4096"#, #""sizeBytes":8388608"#,
+                ] { #expect(list.contains(part), "\(list)") }
+
+                let inUse = try await run("clone", "delete", "run1", of: server)
+                #expect(inUse.status == .exited(69))
+                #expect(inUse.errors.contains("1 clients use the clone run1"))
+                #expect(
+                    try await run("clone", "delete", "run1", "--force", of: server).status
+                        == .exited(0))
+                #expect(try one.read(at: 4096, count: 4) == [1, 7, 3, 4])
+            }
+        }
+
+        @Test(
+            "say what is wrong",
+            arguments: [
+                ("", "db"), ("", "a b"), ("nodisk", "x"), ("@nosnapshot", "x"),
+                ("db@nosnapshot", "x"),
+            ])
+        func mistakes(source: String, name: String) async throws {
+            try await withServer("--export", "db=4M") { server in
+                let result = try await run("clone", "--", source, name, of: server)
+                #expect([.exited(64), .exited(69)].contains(result.status), "\(result)")
+                #expect(result.errors.hasPrefix("ramdisk-nbd: error: "), "\(result.errors)")
+            }
+        }
+
+        @Test("of a file: one for each connection, which is gone with it")
+        func perConnection() async throws {
+            let directory = try TemporaryDirectory()
+            try write([UInt8](repeating: 5, count: 10_000), to: directory.file("golden"))
+            try await withServer(
+                "--template", directory.file("golden"), "--clone-per-connection"
+            ) { server in
+                let first = try RawClient(unix: server.socketPath)
+                try first.enter("")
+                try first.write([1], at: 4096)
+                let second = try RawClient(unix: server.socketPath)
+                try second.enter("")
+                #expect(try second.read(at: 4095, count: 3) == [5, 5, 5])
+                #expect(try first.read(at: 4095, count: 3) == [5, 1, 5])
+                // The file is rounded up to whole pages.
+                #expect(try second.read(at: 9999, count: 2) == [5, 0])
+                #expect(try await run("clone", "", "job", of: server).output == "job\n")
+                let list = try await run("clone", "list", "--json", of: server).output
+                #expect(list.contains(#""templateBytes":12288"#), "\(list)")
+            }
+        }
+
+        @Test("of a file, for several exports, read it once")
+        func several() async throws {
+            let directory = try TemporaryDirectory()
+            try write([UInt8](repeating: 5, count: 1 << 20), to: directory.file("golden"))
+            try await withServer(
+                "--template", directory.file("golden"), "--export", "a", "--export", "b"
+            ) { server in
+                let client = try RawClient(unix: server.socketPath)
+                try client.enter("a")
+                try client.write([1], at: 0)
+                let other = try RawClient(unix: server.socketPath)
+                try other.enter("b")
+                #expect(try other.read(at: 0, count: 1) == [5])
+            }
+        }
+
+        private func write(_ bytes: [UInt8], to path: String) throws {
+            try Data(bytes).write(to: URL(filePath: path))
+        }
+
+        /// Runs a command with arguments against a server.
+        private func run(
+            _ arguments: String..., of server: ServerProcess
+        ) async throws -> Program.Ending {
+            let end = arguments.firstIndex(of: "--") ?? arguments.endIndex
+            return try await Program.ramdiskNBD.run(
+                arguments[..<end] + ["--control", server.controlPath] + arguments[end...])
+        }
+    }
+}
