@@ -169,12 +169,21 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // Command lines in files.
+        .target(
+            name: "ConfigurationFiles",
+            dependencies: [
+                "LinuxIO", "LinuxHost", "ProgramSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings),
+
         // The command line, and nothing else.
         .executableTarget(
             name: "RamdiskNBD",
             dependencies: [
                 "KernelDisks", "ServerHost", "DiskContents", "Observability",
-                "ObservabilityClient", "TLSCredentials",
+                "ObservabilityClient", "TLSCredentials", "ConfigurationFiles",
                 "ProgramSupport", "NBDServer", "NBDKernel", "NBDClient", "NBDProtocol", "LinuxIO",
                 "LinuxHost",
                 .product(name: "SystemPackage", package: "swift-system"),
@@ -243,8 +252,8 @@ let package = Package(
             name: "RamdiskNBDTests",
             dependencies: [
                 "RamdiskNBD", "KernelDisks", "ServerHost", "Observability", "ObservabilityClient",
-                "TLSCredentials", "ProgramSupport", "NBDServer", "NBDProtocol", "LinuxIO",
-                "LinuxHost",
+                "TLSCredentials", "ConfigurationFiles", "ProgramSupport", "NBDServer",
+                "NBDProtocol", "LinuxIO", "LinuxHost", "Harness",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SystemPackage", package: "swift-system"),

@@ -12,11 +12,12 @@ extension ProgramSuite {
             ["top"], ["trace"], ["tls"], ["tls", "init"],
             ["save"], ["snapshot"], ["snapshot", "create"], ["snapshot", "list"],
             ["snapshot", "delete"], ["snapshot", "rollback"],
+            ["config"], ["config", "check"], ["config", "show"], ["config", "run"],
         ]
 
         @Test("names only commands that these tests cover")
         func all() async throws {
-            for parent in [[], ["tls"], ["snapshot"]] {
+            for parent in [[], ["tls"], ["snapshot"], ["config"]] {
                 let help = try await program(parent + ["--help"])
                 let lines = help.split(separator: "\n").map(String.init)
                 var listed: [String] = []
