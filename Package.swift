@@ -169,6 +169,15 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // What a machine has and lacks for the program.
+        .target(
+            name: "MachineCheck",
+            dependencies: [
+                "KernelDisks", "LinuxIO", "LinuxHost", "ProgramSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings),
+
         // Command lines in files.
         .target(
             name: "ConfigurationFiles",
@@ -183,7 +192,7 @@ let package = Package(
             name: "RamdiskNBD",
             dependencies: [
                 "KernelDisks", "ServerHost", "DiskContents", "Observability",
-                "ObservabilityClient", "TLSCredentials", "ConfigurationFiles",
+                "ObservabilityClient", "TLSCredentials", "ConfigurationFiles", "MachineCheck",
                 "ProgramSupport", "NBDServer", "NBDKernel", "NBDClient", "NBDProtocol", "LinuxIO",
                 "LinuxHost",
                 .product(name: "SystemPackage", package: "swift-system"),
@@ -252,8 +261,8 @@ let package = Package(
             name: "RamdiskNBDTests",
             dependencies: [
                 "RamdiskNBD", "KernelDisks", "ServerHost", "Observability", "ObservabilityClient",
-                "TLSCredentials", "ConfigurationFiles", "ProgramSupport", "NBDServer",
-                "NBDProtocol", "LinuxIO", "LinuxHost", "Harness",
+                "TLSCredentials", "ConfigurationFiles", "MachineCheck", "ProgramSupport",
+                "NBDServer", "NBDProtocol", "LinuxIO", "LinuxHost", "Harness",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SystemPackage", package: "swift-system"),

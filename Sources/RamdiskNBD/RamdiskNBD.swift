@@ -24,7 +24,7 @@ struct RamdiskNBD: ParsableCommand {
         subcommands: [
             Serve.self, Run.self, Up.self, Down.self, List.self, Attach.self, Detach.self,
             SnapshotCommand.self, SaveCommand.self, StatsCommand.self, Top.self, Trace.self,
-            ConfigCommand.self, TLSCommand.self,
+            ConfigCommand.self, TLSCommand.self, Doctor.self,
         ])
 
     /// Runs the command. An error of any command ends the program here: a ``Failure`` with its sentence and

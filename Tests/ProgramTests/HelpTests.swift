@@ -12,7 +12,7 @@ extension ProgramSuite {
             ["top"], ["trace"], ["tls"], ["tls", "init"],
             ["save"], ["snapshot"], ["snapshot", "create"], ["snapshot", "list"],
             ["snapshot", "delete"], ["snapshot", "rollback"],
-            ["config"], ["config", "check"], ["config", "show"], ["config", "run"],
+            ["config"], ["config", "check"], ["config", "show"], ["config", "run"], ["doctor"],
         ]
 
         @Test("names only commands that these tests cover")
