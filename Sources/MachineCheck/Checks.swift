@@ -45,7 +45,7 @@ extension Machine {
                 remedy: "apt-get install linux-image-amd64")
         case .unknown:
             return .missing(
-                name, "not loaded, and there are no modules here: on the host",
+                name, "not loaded, and no modules here: load it on the host",
                 remedy: "modprobe nbd")
         }
     }
