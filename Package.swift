@@ -169,12 +169,30 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // What a machine has and lacks for the program.
+        .target(
+            name: "MachineCheck",
+            dependencies: [
+                "KernelDisks", "LinuxIO", "LinuxHost", "ProgramSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings),
+
+        // Command lines in files.
+        .target(
+            name: "ConfigurationFiles",
+            dependencies: [
+                "LinuxIO", "LinuxHost", "ProgramSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            swiftSettings: settings),
+
         // The command line, and nothing else.
         .executableTarget(
             name: "RamdiskNBD",
             dependencies: [
                 "KernelDisks", "ServerHost", "DiskContents", "Observability",
-                "ObservabilityClient", "TLSCredentials",
+                "ObservabilityClient", "TLSCredentials", "ConfigurationFiles", "MachineCheck",
                 "ProgramSupport", "NBDServer", "NBDKernel", "NBDClient", "NBDProtocol", "LinuxIO",
                 "LinuxHost",
                 .product(name: "SystemPackage", package: "swift-system"),
@@ -243,8 +261,8 @@ let package = Package(
             name: "RamdiskNBDTests",
             dependencies: [
                 "RamdiskNBD", "KernelDisks", "ServerHost", "Observability", "ObservabilityClient",
-                "TLSCredentials", "ProgramSupport", "NBDServer", "NBDProtocol", "LinuxIO",
-                "LinuxHost",
+                "TLSCredentials", "ConfigurationFiles", "MachineCheck", "ProgramSupport",
+                "NBDServer", "NBDProtocol", "LinuxIO", "LinuxHost", "Harness",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "SystemPackage", package: "swift-system"),

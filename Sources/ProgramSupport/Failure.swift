@@ -21,12 +21,14 @@ package struct Failure: Error {
         case protocolError
         /// Permission was denied. `EX_NOPERM`
         case notPermitted
+        /// A configuration file is wrong. `EX_CONFIG`
+        case configuration
         /// Any other exit code: that of a shell or of another process.
         case other(Int32)
 
         private static let named: [Kind] = [
             .usage, .noInput, .unavailable, .system, .cannotCreate, .inputOutput, .protocolError,
-            .notPermitted,
+            .notPermitted, .configuration,
         ]
 
         /// The kind with an exit code.
@@ -44,6 +46,7 @@ package struct Failure: Error {
             case .inputOutput: 74
             case .protocolError: 76
             case .notPermitted: 77
+            case .configuration: 78
             case .other(let code): code
             }
         }
@@ -75,6 +78,9 @@ package struct Failure: Error {
     }
     package static func notPermitted(_ sentence: String) -> Failure {
         Failure(.notPermitted, sentence)
+    }
+    package static func configuration(_ sentence: String) -> Failure {
+        Failure(.configuration, sentence)
     }
 
     /// A signal ended the start. The exit code is a shell's: 128 plus the signal.

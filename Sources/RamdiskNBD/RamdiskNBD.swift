@@ -24,8 +24,7 @@ struct RamdiskNBD: ParsableCommand {
         subcommands: [
             Serve.self, Run.self, Up.self, Down.self, List.self, Attach.self, Detach.self,
             SnapshotCommand.self, CloneCommand.self, SaveCommand.self, StatsCommand.self, Top.self,
-            Trace.self,
-            TLSCommand.self,
+            Trace.self, ConfigCommand.self, TLSCommand.self, Doctor.self,
         ])
 
     /// Runs the command. An error of any command ends the program here: a ``Failure`` with its sentence and
@@ -62,24 +61,8 @@ struct RamdiskNBD: ParsableCommand {
         var names = ["help"]
         for command in configuration.subcommands { names.append(command._commandName) }
         guard let argument, !argument.hasPrefix("-"), !names.contains(argument) else { return nil }
-        let close = names.filter { distance($0, argument) <= min(2, $0.count - 1) }
-            .min { distance($0, argument) < distance($1, argument) }
+        let close = closestName(to: argument, among: names)
         let advice = close.map { "did you mean \"\($0)\"?" } ?? "see ramdisk-nbd --help"
         return "there is no command \"\(argument)\": \(advice)"
-    }
-
-    /// Returns the Levenshtein distance of two texts.
-    private static func distance(_ one: String, _ other: String) -> Int {
-        var row = Array(0...other.count)
-        for (line, letter) in one.enumerated() {
-            var diagonal = row[0]
-            row[0] = line + 1
-            for (column, match) in other.enumerated() {
-                let substitute = diagonal + (letter == match ? 0 : 1)
-                diagonal = row[column + 1]
-                row[column + 1] = min(substitute, row[column] + 1, diagonal + 1)
-            }
-        }
-        return row[other.count]
     }
 }

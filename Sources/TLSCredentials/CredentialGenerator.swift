@@ -39,12 +39,12 @@ package struct CredentialGenerator {
               client-cert.pem, client-key.pem  the client "CN=\(user)"; the key is secret
 
             The server, which accepts only clients with such a certificate:
-              ramdisk-nbd serve \(listenOption)--tls-certificates \(quoted(path)) --tls-verify-peer
+              ramdisk-nbd serve \(listenOption)--tls-certificates \(shellWord(path)) --tls-verify-peer
 
             A client, on another machine with ca-cert.pem, client-cert.pem and client-key.pem in its directory:
               nbdinfo \(uri("tls-certificates", path))
-              qemu-img info --object tls-creds-x509,id=tls,endpoint=client,dir=\(quoted(path)) --image-opts driver=nbd,host=\(firstHost),port=10809,tls-creds=tls
-              nbd-client -cacertfile \(quoted(path + "/ca-cert.pem")) -certfile \(quoted(path + "/client-cert.pem")) -keyfile \(quoted(path + "/client-key.pem")) \(firstHost) /dev/nbd0
+              qemu-img info --object tls-creds-x509,id=tls,endpoint=client,dir=\(shellWord(path)) --image-opts driver=nbd,host=\(firstHost),port=10809,tls-creds=tls
+              nbd-client -cacertfile \(shellWord(path + "/ca-cert.pem")) -certfile \(shellWord(path + "/client-cert.pem")) -keyfile \(shellWord(path + "/client-key.pem")) \(firstHost) /dev/nbd0
 
             """
     }
@@ -66,11 +66,11 @@ package struct CredentialGenerator {
               keys.psk  the key of the client "\(user)"; secret (psktool -u NAME -p keys.psk adds more)
 
             The server:
-              ramdisk-nbd serve --tls-psk \(quoted(path + "/keys.psk"))
+              ramdisk-nbd serve --tls-psk \(shellWord(path + "/keys.psk"))
 
             A client, on another machine with a copy of keys.psk in its directory:
               nbdinfo \(uri("tls-psk-file", path + "/keys.psk", user: user))
-              qemu-img info --object tls-creds-psk,id=tls,endpoint=client,dir=\(quoted(path)),username=\(quoted(user)) --image-opts driver=nbd,host=localhost,port=10809,tls-creds=tls
+              qemu-img info --object tls-creds-psk,id=tls,endpoint=client,dir=\(shellWord(path)),username=\(shellWord(user)) --image-opts driver=nbd,host=localhost,port=10809,tls-creds=tls
 
             """
     }
@@ -86,21 +86,7 @@ package struct CredentialGenerator {
             .tcp(host: firstHost, port: NBDURI.standardPort), requiresTLS: true)
         uri.userName = user
         uri.tlsParameters[parameter] = path
-        return quoted("\(uri)")
-    }
-
-    /// Returns a text quoted for a shell.
-    private func quoted(_ text: String) -> String {
-        let isPlain = text.utf8.allSatisfy { byte in
-            let character = Character(UnicodeScalar(byte))
-            return byte < 0x80
-                && (character.isLetter || character.isNumber || "-_./:@%+=,".contains(character))
-        }
-        return isPlain && !text.isEmpty
-            ? text
-            : "'"
-                + text.split(separator: "'", omittingEmptySubsequences: false)
-                .joined(separator: #"'\''"#) + "'"
+        return shellWord("\(uri)")
     }
 }
 

@@ -13,11 +13,12 @@ extension ProgramSuite {
             ["save"], ["snapshot"], ["snapshot", "create"], ["snapshot", "list"],
             ["snapshot", "delete"], ["snapshot", "rollback"], ["clone"], ["clone", "create"],
             ["clone", "list"], ["clone", "delete"],
+            ["config"], ["config", "check"], ["config", "show"], ["config", "run"], ["doctor"],
         ]
 
         @Test("names only commands that these tests cover")
         func all() async throws {
-            for parent in [[], ["tls"], ["snapshot"]] {
+            for parent in [[], ["tls"], ["snapshot"], ["config"]] {
                 let help = try await program(parent + ["--help"])
                 let lines = help.split(separator: "\n").map(String.init)
                 var listed: [String] = []

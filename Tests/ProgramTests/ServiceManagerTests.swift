@@ -133,9 +133,13 @@ extension ProgramSuite {
                 .appending(path: "../../contrib/systemd").standardized.path
             let directory = try TemporaryDirectory()
             // The program is not installed at the path in the unit.
-            let names = ["ramdisk-nbd.socket", "ramdisk-nbd.service", "ramdisk-nbd-up.service"]
+            let names = [
+                "ramdisk-nbd.socket", "ramdisk-nbd.service", "ramdisk-nbd-up.service",
+                "ramdisk-nbd@disk.service", "ramdisk-nbd-serve@disk.service",
+            ]
             for name in names {
-                let unit = text(of: "\(units)/\(name)").replacing(
+                let file = "\(units)/\(name.replacing("@disk", with: "@"))"
+                let unit = text(of: file).replacing(
                     "/usr/local/bin/ramdisk-nbd", with: Program.ramdiskNBD.name)
                 #expect(!unit.isEmpty)
                 try unit.write(

@@ -9,7 +9,7 @@ package enum FileSystemKind: String, CaseIterable, Sendable {
 
     /// The program that creates the file system, the Debian package that has it, and the options that it
     /// always gets.
-    var maker: (program: String, package: String, options: [String]) {
+    package var maker: (program: String, package: String, options: [String]) {
         switch self {
         case .ext4: ("mkfs.ext4", "e2fsprogs", ["-q"])
         case .xfs: ("mkfs.xfs", "xfsprogs", ["-q"])

@@ -5,7 +5,7 @@ internal import LinuxIO
 /// The socket on which a service manager receives the state of the process that it has started. sd_notify(3)
 package enum NotifySocket {
     /// Whether a service manager listens.
-    static var isThere: Bool { unsafe getenv("NOTIFY_SOCKET") != nil }
+    package static var isThere: Bool { unsafe getenv("NOTIFY_SOCKET") != nil }
 
     /// Sends lines such as `READY=1` to the socket that `NOTIFY_SOCKET` names. Does nothing without such a
     /// socket.

@@ -2,14 +2,17 @@
 public enum AvailableMemory {
     /// Bytes that can be allocated now: `MemAvailable` of /proc/meminfo, or what the control group has
     /// left when that is less. Nil when the kernel reports neither.
-    public static var bytes: Int? {
-        let machine = meminfo(TextFile.read("/proc/meminfo") ?? "")
-        let groups = groupDirectories(TextFile.read("/proc/self/cgroup") ?? "").compactMap {
+    public static var bytes: Int? { bytes(below: "") }
+
+    /// The same, for files below a directory that stands for the root directory.
+    package static func bytes(below root: String) -> Int? {
+        let machine = meminfo(TextFile.read("\(root)/proc/meminfo") ?? "")
+        let groups = groupDirectories(TextFile.read("\(root)/proc/self/cgroup") ?? "").compactMap {
             group in
             groupRemainder(
-                limit: TextFile.read("\(group)/memory.max") ?? "",
-                used: TextFile.read("\(group)/memory.current") ?? "",
-                statistics: TextFile.read("\(group)/memory.stat") ?? "")
+                limit: TextFile.read("\(root)\(group)/memory.max") ?? "",
+                used: TextFile.read("\(root)\(group)/memory.current") ?? "",
+                statistics: TextFile.read("\(root)\(group)/memory.stat") ?? "")
         }
         return (groups + [machine].compactMap(\.self)).min()
     }

@@ -10,13 +10,16 @@ ramdisk() {
 }
 
 # up ARG...: starts `up` in the foreground of a job, and returns when it reports that it is ready.
-up() {
+up() { starts_up up "$@"; }
+
+# starts_up COMMAND ARG...: the same for a command that is `up` in the end.
+starts_up() {
     : >"$up_output"
     # Without setsid: a job of a script ignores SIGINT, which a terminal's process does not.
-    setsid "$RAMDISK_NBD" up "$@" </dev/null >"$up_output" 2>>"$up_log" 9>&- &
+    setsid "$RAMDISK_NBD" "$@" </dev/null >"$up_output" 2>>"$up_log" 9>&- &
     up_pid=$!
-    wait_until 60 up_ready_or_gone || fail "up $* takes over 60 seconds"
-    up_ready || { tail -n 20 "$up_log" >&2; fail "up $* ended before it was ready"; }
+    wait_until 60 up_ready_or_gone || fail "$* takes over 60 seconds"
+    up_ready || { tail -n 20 "$up_log" >&2; fail "$* ended before it was ready"; }
     # shellcheck disable=SC2034  # for the tests
     read -r up_device up_mount <"$up_output" || true
 }
