@@ -267,6 +267,7 @@ struct OptionExample: Sendable, CustomTestStringConvertible {
     private static let companions: [[(key: String, value: String)]] = [
         [], [("backing", "a")], [("image", "/nowhere/image")], [("mount", "/nowhere/mount")],
         [("unix", "/nowhere/socket")], [("tls-certificates", "/nowhere/certificates")],
+        [("template", "/nowhere/template")],
     ]
 
     /// An example for each option of each command.
