@@ -167,7 +167,7 @@ final class Connection: Sendable {
             switch export.storage {
             case .ram(let disk): pages = disk.pages
             case .custom(let store):
-                let new = try StoreSession(store)
+                let new = try StoreSession(store, contexts: export.contexts)
                 pages = new.noPages
                 session = new
             }
