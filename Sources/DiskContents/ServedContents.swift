@@ -3,19 +3,22 @@ package import NBDServer
 package import Observability
 package import ProgramSupport
 
-/// What happens to the contents of a running server's disks: snapshots and saves, and the commands for both.
+/// What happens to the contents of a running server's disks: snapshots, checkpoints and saves, and their commands.
 package final class ServedContents: Sendable {
     /// The disks that have images.
     package let saved: [SavedDisk]
     /// The commands of the control socket.
     package let commands: any ControlCommands
     private let snapshots: SnapshotCatalog
+    private let checkpoints: CheckpointCatalog
 
     package init(of server: Server, saved: [SavedDisk], logger: Logger) {
         self.saved = saved
         snapshots = SnapshotCatalog(server: server, logger: logger)
+        checkpoints = CheckpointCatalog(server: server, logger: logger)
         commands = ContentCommands([
-            SnapshotCommands(catalog: snapshots), SaveCommands(server: server, saved: saved),
+            SnapshotCommands(catalog: snapshots), CheckpointCommands(catalog: checkpoints),
+            SaveCommands(server: server, saved: saved),
         ])
     }
 
@@ -36,5 +39,6 @@ package final class ServedContents: Sendable {
     package func stop() {
         for disk in saved { disk.stopIntervals() }
         snapshots.stop()
+        checkpoints.stop()
     }
 }

@@ -23,8 +23,8 @@ struct RamdiskNBD: ParsableCommand {
         version: "ramdisk-nbd \(Version.current)",
         subcommands: [
             Serve.self, Run.self, Up.self, Down.self, List.self, Attach.self, Detach.self,
-            SnapshotCommand.self, SaveCommand.self, StatsCommand.self, Top.self, Trace.self,
-            TLSCommand.self,
+            SnapshotCommand.self, CheckpointCommand.self, SaveCommand.self, StatsCommand.self,
+            Top.self, Trace.self, TLSCommand.self,
         ])
 
     /// Runs the command. An error of any command ends the program here: a ``Failure`` with its sentence and

@@ -127,6 +127,38 @@ struct SnapshotTests {
         withExtendedLifetime(snapshot) {}
     }
 
+    @Test("tells changes to the byte inside any range, and fails rather than tell too few")
+    func runs() throws {
+        let disk = try RamDisk(size: size - 1000)
+        disk.snapshotMemoryLimit = 65_536
+        try disk.write(pattern(1, Int(disk.size)), at: 0)
+        let marker = try disk.makeSnapshot().makeMarker()
+        try disk.write([9, 9], at: 8191)
+        try disk.write([9], at: disk.size - 1)
+        let snapshot = try disk.makeSnapshot()
+        func run(_ range: Range<UInt64>) throws -> [UInt64] {
+            let run = try snapshot.firstRun(of: range, since: marker)
+            return [run.length, run.isChanged ? 1 : 0]
+        }
+        #expect(try run(0..<disk.size) == [4096, 0])
+        #expect(try run(1..<4097) == [4095, 0])
+        #expect(try run(4096..<4097) == [1, 1])
+        #expect(try run(5000..<disk.size) == [12_288 - 5000, 1])
+        #expect(try run(12_288..<disk.size) == [size - 4096 - 12_288, 0])
+        #expect(try run(disk.size - 1..<disk.size) == [1, 1])
+        #expect(throws: BlockStoreError.self) { try run(0..<disk.size + 1) }
+        #expect(throws: BlockStoreError.self) { try run(5..<5) }
+        // Lost pages have no birth, and could pass for unchanged.
+        try disk.write(pattern(2, 1 << 17), at: 0)
+        #expect(snapshot.isLost)
+        #expect(throws: BlockStoreError.self) { try run(0..<disk.size) }
+        // The marker outlives that: the next snapshot has those changes and the earlier ones.
+        disk.snapshotMemoryLimit = nil
+        let next = try disk.makeSnapshot()
+        #expect(
+            changes(of: next, since: marker) == [0..<1 << 17, size - 4096..<disk.size])
+    }
+
     @Test(
         "does not wait for a write in progress, and what it shows of that write never changes",
         arguments: [false, true])

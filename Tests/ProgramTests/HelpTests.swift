@@ -12,11 +12,13 @@ extension ProgramSuite {
             ["top"], ["trace"], ["tls"], ["tls", "init"],
             ["save"], ["snapshot"], ["snapshot", "create"], ["snapshot", "list"],
             ["snapshot", "delete"], ["snapshot", "rollback"],
+            ["checkpoint"], ["checkpoint", "create"], ["checkpoint", "list"],
+            ["checkpoint", "commit"], ["checkpoint", "abort"],
         ]
 
         @Test("names only commands that these tests cover")
         func all() async throws {
-            for parent in [[], ["tls"], ["snapshot"]] {
+            for parent in [[], ["tls"], ["snapshot"], ["checkpoint"]] {
                 let help = try await program(parent + ["--help"])
                 let lines = help.split(separator: "\n").map(String.init)
                 var listed: [String] = []
