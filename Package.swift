@@ -130,7 +130,7 @@ let package = Package(
         .target(
             name: "DiskContents",
             dependencies: [
-                "DiskImages", "NBDServer", "LinuxIO", "LinuxHost", "ProgramSupport",
+                "DiskImages", "NBDServer", "NBDProtocol", "LinuxIO", "LinuxHost", "ProgramSupport",
                 "Observability",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Logging", package: "swift-log"),

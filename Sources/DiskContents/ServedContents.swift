@@ -3,20 +3,24 @@ package import NBDServer
 package import Observability
 package import ProgramSupport
 
-/// What happens to the contents of a running server's disks: snapshots, clones and saves, and the commands for them.
+/// What happens to the contents of a running server's disks: snapshots, clones, checkpoints and saves, and their
+/// commands.
 package final class ServedContents: Sendable {
     /// The disks that have images.
     package let saved: [SavedDisk]
     /// The commands of the control socket.
     package let commands: any ControlCommands
     private let snapshots: SnapshotCatalog
+    private let checkpoints: CheckpointCatalog
 
     package init(of server: Server, saved: [SavedDisk], logger: Logger) {
         self.saved = saved
         snapshots = SnapshotCatalog(server: server, logger: logger)
+        checkpoints = CheckpointCatalog(server: server, logger: logger)
         let clones = CloneCatalog(server: server, snapshots: snapshots, logger: logger)
         commands = ContentCommands([
             SnapshotCommands(catalog: snapshots), CloneCommands(catalog: clones),
+            CheckpointCommands(catalog: checkpoints),
             SaveCommands(server: server, saved: saved),
         ])
     }
@@ -38,5 +42,6 @@ package final class ServedContents: Sendable {
     package func stop() {
         for disk in saved { disk.stopIntervals() }
         snapshots.stop()
+        checkpoints.stop()
     }
 }

@@ -19,6 +19,11 @@ public enum Limits {
     /// Data of an option reply that a client reads: a listing of two strings, or an error's text.
     public static var optionReplyData: Int { 64 << 10 }
 
+    /// Contexts that one export offers, and so the most that a session selects. A reply to BLOCK_STATUS has a
+    /// list of extents for each: with 8, each list has 8 KiB of the 64 KiB that a server keeps for replies, and
+    /// a set of contexts is a byte.
+    public static var contextCount: Int { 8 }
+
     /// Option replies that a client accepts in one handshake. A list has one for each export.
     public static var optionReplyCount: Int { 10_000 }
 

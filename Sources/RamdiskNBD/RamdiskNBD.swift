@@ -23,8 +23,9 @@ struct RamdiskNBD: ParsableCommand {
         version: "ramdisk-nbd \(Version.current)",
         subcommands: [
             Serve.self, Run.self, Up.self, Down.self, List.self, Attach.self, Detach.self,
-            SnapshotCommand.self, CloneCommand.self, SaveCommand.self, StatsCommand.self, Top.self,
-            Trace.self, ConfigCommand.self, TLSCommand.self, Doctor.self,
+            SnapshotCommand.self, CloneCommand.self, CheckpointCommand.self, SaveCommand.self,
+            StatsCommand.self, Top.self, Trace.self, ConfigCommand.self, TLSCommand.self,
+            Doctor.self,
         ])
 
     /// Runs the command. An error of any command ends the program here: a ``Failure`` with its sentence and

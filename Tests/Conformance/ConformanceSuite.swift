@@ -8,7 +8,7 @@ public enum ConformanceSuite {
     static var handshake: [ConformanceCase] {
         greetingCases + exportNameCases + optionCases + listCases + tlsCases + infoCases
             + infoErrorCases + blockSizeCases + goCases + structuredReplyCases + listContextCases
-            + setContextCases
+            + setContextCases + severalContextsCases
     }
 
     /// Rules of the transmission phase, for each message format.
@@ -16,7 +16,7 @@ public enum ConformanceSuite {
         replyCases(mode) + readCases(mode) + writeCases(mode) + readOnlyCases(mode)
             + trimCases(mode) + writeZeroesCases(mode) + fastZeroCases(mode) + flagCases(mode)
             + flushCases(mode) + cacheCases(mode) + disconnectCases(mode) + blockStatusCases(mode)
-            + extentCases(mode)
+            + severalStatusCases(mode) + extentCases(mode)
     }
 
     /// Rules of structured replies, which also apply to extended ones.
@@ -28,6 +28,7 @@ public enum ConformanceSuite {
     /// Rules of extended headers.
     static var extended: [ConformanceCase] {
         extendedOptionCases + extendedCases + payloadCases + statusPayloadCases
+            + severalPayloadCases
     }
 
     /// Every message in parts.

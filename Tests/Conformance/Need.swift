@@ -34,6 +34,8 @@ public enum Need: Sendable, Hashable {
     case extendedHeaders
     /// SET_META_CONTEXT selects base:allocation.
     case allocationContext
+    /// LIST_META_CONTEXT names more than one context, wildcards not counted.
+    case severalContexts
 
     func isMet(by offer: Offer, needs: [Need]) -> Bool {
         switch self {
@@ -54,6 +56,7 @@ public enum Need: Sendable, Hashable {
         case .structuredReplies: offer.hasStructuredReplies
         case .extendedHeaders: offer.hasExtendedHeaders
         case .allocationContext: offer.hasAllocationContext
+        case .severalContexts: offer.contexts.count > 1
         }
     }
 }
@@ -79,6 +82,7 @@ extension Need: CustomStringConvertible {
         case .structuredReplies: "structured replies"
         case .extendedHeaders: "extended headers"
         case .allocationContext: "base:allocation"
+        case .severalContexts: "a second metadata context"
         }
     }
 }

@@ -17,6 +17,8 @@ public struct Offer: Sendable {
     var hasStructuredReplies = false
     var hasExtendedHeaders = false
     var hasAllocationContext = false
+    /// The contexts that LIST_META_CONTEXT names, without wildcards.
+    var contexts: [String] = []
 
     /// Queries a server. Throws if the handshake does not lead to the export.
     init(askedOf peer: Peer) throws {
@@ -58,8 +60,11 @@ public struct Offer: Sendable {
         refusesUnknownNames = unknown.end.isError
         hasStructuredReplies = try dialogue.ask(Option.structuredReply).end.code == Reply.ack
         if hasStructuredReplies {
-            let contexts = try dialogue.setContexts(["base:allocation"])
-            hasAllocationContext = contexts.contexts.contains { $0.name == "base:allocation" }
+            let selected = try dialogue.setContexts(["base:allocation"])
+            hasAllocationContext = selected.contexts.contains { $0.name == "base:allocation" }
+            contexts = try dialogue.ask(
+                Option.listMetaContext, contextQuery(peer.exportName, [])
+            ).contexts.map(\.name).filter { !$0.hasSuffix(":") }
         }
         hasExtendedHeaders =
             try peer.beginOptions().ask(Option.extendedHeaders).end.code == Reply.ack

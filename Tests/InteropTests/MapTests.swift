@@ -54,6 +54,27 @@ extension Interop {
             }
         }
 
+        @Test("of the depth are 1 where there is data, and 0 elsewhere")
+        func depth() async throws {
+            try await withServer("--size", "1M") { server in
+                try await qemuIO("-f", "raw", "-c", "write -P 5 64k 4k", server.uri)
+                let map = try await nbdinfo(
+                    "--map=qemu:allocation-depth", "--totals", "--json", server.uri)
+                struct Total: Decodable, Equatable {
+                    var size: UInt64
+                    var type: UInt32
+                }
+                let totals = try JSONDecoder().decode([Total].self, from: Data(map.utf8))
+                #expect(
+                    totals.sorted { $0.type < $1.type }
+                        == [Total(size: 1020 << 10, type: 0), Total(size: 4 << 10, type: 1)])
+                let said = try await nbdinfo("--json", server.uri)
+                for context in ["base:allocation", "qemu:allocation-depth"] {
+                    #expect(said.contains("\"\(context)\""), "\(said)")
+                }
+            }
+        }
+
         private func libnbdMap(_ uri: String) async throws -> [Run] {
             struct Extent: Decodable {
                 var offset: UInt64

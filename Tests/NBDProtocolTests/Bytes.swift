@@ -47,7 +47,7 @@ extension SimpleReply {
 
 /// Returns the session of a handshake.
 func agreed(
-    _ export: Int, _ format: HeaderFormat = .simple, hasContext: Bool = false
+    _ export: Int, _ format: HeaderFormat = .simple, contexts: ContextSet = []
 ) -> ServerNegotiation.NegotiatedSession {
-    ServerNegotiation.NegotiatedSession(export: export, format: format, hasContext: hasContext)
+    ServerNegotiation.NegotiatedSession(export: export, format: format, contexts: contexts)
 }

@@ -53,6 +53,9 @@ struct ChunkTests {
         #expect(encoded(extent, as: .structured) == bytes("11223344", "00000003"))
         #expect(
             encoded(extent, as: .extended) == bytes("0000000011223344", "0000000000000003"))
+        let depth = Extent(length: 1, flags: 0x8000_0001)
+        #expect(encoded(depth, as: .structured) == bytes("00000001", "80000001"))
+        #expect(encoded(depth, as: .extended) == bytes("0000000000000001", "0000000080000001"))
     }
 
     @Test("every explanation is ASCII and fits into an error chunk")

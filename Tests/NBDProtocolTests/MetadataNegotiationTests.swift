@@ -104,7 +104,7 @@ struct MetadataNegotiationTests {
         #expect(
             output.starts(
                 with: reply(.structuredReply, .ack) + context + reply(.setMetaContext, .ack)))
-        #expect(end == .serve(agreed(0, .structured, hasContext: isSet)))
+        #expect(end == .serve(agreed(0, .structured, contexts: isSet ? [0] : [])))
     }
 
     @Test("asking for extended headers twice is an error, and they stay in effect")
@@ -133,7 +133,7 @@ struct MetadataNegotiationTests {
         }
         #expect(
             play(chosen + metadata(.listMetaContext, []) + go).end
-                == .serve(agreed(0, .structured, hasContext: true)))
+                == .serve(agreed(0, .structured, contexts: [0])))
     }
 
     @Test("a context belongs to the export it was selected for; the empty name means the first")
@@ -141,7 +141,7 @@ struct MetadataNegotiationTests {
         let second = option(.go, InfoRequest(exportName: "zweite ü").encoded)
         let chosen = structured + metadata(.setMetaContext, ["base:allocation"], export: "first")
         #expect(play(chosen + second).end == .serve(agreed(1, .structured)))
-        #expect(play(chosen + go).end == .serve(agreed(0, .structured, hasContext: true)))
+        #expect(play(chosen + go).end == .serve(agreed(0, .structured, contexts: [0])))
     }
 
     @Test(
@@ -178,10 +178,91 @@ struct MetadataNegotiationTests {
         }
     }
 
+    // MARK: - Several contexts
+
+    private static let several: [MetadataContext] = [
+        .allocation, .allocationDepth, .dirtyBitmap("monday"), .dirtyBitmap("a:b ü"),
+        MetadataContext(name: "x-test:one"),
+    ]
+    private static let export = ExportInfo(
+        name: "disk", description: "", size: 4096, flags: [.hasFlags], contexts: several)
+
+    /// Returns the contexts, by their indices, that the replies to an option name.
+    private func contexts(
+        _ code: OptionCode, _ queries: [String], isSet: Bool = false
+    ) -> (indices: [Int], end: ServerNegotiation.Action?) {
+        let (output, end) = play(
+            structured + metadata(code, queries) + go, exports: [Self.export])
+        var expected: [UInt8] = reply(.structuredReply, .ack)
+        var indices: [Int] = []
+        for (index, context) in Self.several.enumerated() {
+            var data: [UInt8] = []
+            data.append(bigEndian: isSet ? UInt32(index + 1) : 0)
+            let entry = reply(code, .metaContext, data + text(context.name))
+            guard output.dropFirst(expected.count).starts(with: entry) else { continue }
+            expected += entry
+            indices.append(index)
+        }
+        // Each once, in the order of the export's list, and nothing else.
+        #expect(output.starts(with: expected + reply(code, .ack)))
+        return (indices, end)
+    }
+
+    @Test(
+        "LIST_META_CONTEXT: names, namespaces and qemu:dirty-bitmap: list contexts, each once",
+        arguments: [
+            ([], [0, 1, 2, 3, 4]), (["base:"], [0]), (["qemu:"], [1, 2, 3]),
+            (["qemu:dirty-bitmap:"], [2, 3]), (["qemu:dirty-bitmap:monday"], [2]),
+            (["qemu:dirty-bitmap:a:b ü"], [3]), (["qemu:dirty-bitmap:a:b u\u{308}"], []),
+            (["qemu:dirty-bitmap:a:"], []), (["qemu:dirty-bitmap:mon"], []),
+            (["qemu:dirty-bitmap"], []), (["qemu:allocation-depth"], [1]),
+            (["qemu:allocation-depth:"], []), (["qemu:allocation"], []), (["x-test:"], [4]),
+            (["x-other:"], []), (["QEMU:"], []), ([":"], []), (["qemu"], []), (["q:"], []),
+            (["x-test:one", "qemu:", "base:", "qemu:dirty-bitmap:monday"], [0, 1, 2, 3, 4]),
+        ] as [([String], [Int])])
+    func listSeveral(queries: [String], expected: [Int]) {
+        #expect(contexts(.listMetaContext, queries).indices == expected)
+    }
+
+    @Test(
+        "SET_META_CONTEXT: names select contexts, each once; wildcards select none",
+        arguments: [
+            ([], []), (["qemu:"], []), (["qemu:dirty-bitmap:"], []), (["base:"], []),
+            (["x-test:"], []), (["qemu:allocation-depth"], [1]),
+            (["qemu:dirty-bitmap:monday", "base:allocation"], [0, 2]),
+            (["qemu:dirty-bitmap:a:b ü", "qemu:dirty-bitmap:a:b ü"], [3]),
+            (["qemu:dirty-bitmap:tuesday", "qemu:allocation-depth "], []),
+            (
+                [
+                    "x-test:one", "qemu:dirty-bitmap:a:b ü", "qemu:dirty-bitmap:monday", "qemu:",
+                    "qemu:allocation-depth", "base:allocation", "x-test:one",
+                ], [0, 1, 2, 3, 4]
+            ),
+        ] as [([String], [Int])])
+    func setSeveral(queries: [String], expected: [Int]) {
+        let (indices, end) = contexts(.setMetaContext, queries, isSet: true)
+        #expect(indices == expected)
+        var set = ContextSet()
+        for index in expected { set.insert(index) }
+        #expect(end == .serve(agreed(0, .structured, contexts: set)))
+    }
+
+    @Test(
+        "a context can be offered if its name has a namespace and a leaf-name",
+        arguments: [
+            ("base:allocation", true), ("x-test:a:b", true), ("x-ü:ü", true), ("base:", false),
+            (":leaf", false), ("leaf", false), ("", false), ("a b:c", false), ("a:b\0", false),
+            ("qemu:dirty-bitmap:", false), ("qemu:dirty-bitmap:a", true),
+        ])
+    func names(name: String, isValid: Bool) {
+        #expect(MetadataContext(name: name).isValid == isValid)
+        #expect(!MetadataContext(name: "x:" + String(repeating: "y", count: 4095)).isValid)
+    }
+
     @Test("thousands of queries are accepted")
     func manyQueries() {
         let queries = Array(repeating: "x:y", count: 8_000) + ["base:allocation"]
         let (_, end) = play(structured + metadata(.setMetaContext, queries) + go)
-        #expect(end == .serve(agreed(0, .structured, hasContext: true)))
+        #expect(end == .serve(agreed(0, .structured, contexts: [0])))
     }
 }

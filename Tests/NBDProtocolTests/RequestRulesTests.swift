@@ -107,7 +107,7 @@ struct RequestRulesTests {
     @Test("BLOCK_STATUS needs a context, and only it may have REQ_ONE")
     func blockStatus() {
         let rules = RequestRules(
-            exportSize: Self.size, isReadOnly: true, format: .structured, hasContext: true)
+            exportSize: Self.size, isReadOnly: true, format: .structured, contexts: [0])
         let request = Request(.blockStatus, offset: 0, length: Self.size)
         #expect(rules.error(request) == .none)
         #expect(readOnly.validate(request) == .noContext)
@@ -129,6 +129,42 @@ struct RequestRulesTests {
                 #expect(rules.error(request) == (isKnown ? .none : .invalid))
             }
         }
+    }
+
+    // MARK: - Payloads of BLOCK_STATUS
+
+    private static func rules(_ contexts: ContextSet) -> RequestRules {
+        RequestRules(exportSize: size, isReadOnly: true, format: .extended, contexts: contexts)
+    }
+
+    @Test(
+        "a payload of BLOCK_STATUS has 8 bytes and 4 for each context, of which there is one at least",
+        arguments: [
+            (0, .payload), (4, .payload), (8, .payload), (10, .payload), (12, nil), (14, .payload),
+            (16, nil), (20, nil), (24, .unknownContext), (1 << 20, .unknownContext),
+        ] as [(UInt64, RequestError?)])
+    func payloadLengths(length: UInt64, fault: RequestError?) {
+        let request = Request(.blockStatus, flags: .payloadLength, length: length)
+        #expect(Self.rules([0, 1, 4]).validatePayload(of: request) == fault)
+        #expect(Self.rules([]).validatePayload(of: request) == .noContext)
+        for command in [.read, .trim, .cache, .flush, .writeZeroes] as [Command] {
+            let request = Request(command, flags: .payloadLength, length: length)
+            #expect(Self.rules([0, 1, 4]).validatePayload(of: request) == .payload)
+        }
+    }
+
+    @Test(
+        "a payload of BLOCK_STATUS selects negotiated contexts, each once, in any order",
+        arguments: [
+            ([1], [0]), ([5, 1], [0, 4]), ([2, 5, 1], [0, 1, 4]), ([1, 1], nil), ([3], nil),
+            ([0], nil), ([9], nil), ([1, .max], nil), ([257], nil),
+        ] as [([UInt32], ContextSet?)])
+    func selections(identifiers: [UInt32], contexts: ContextSet?) {
+        var payload = bytes("0000000100000000")
+        for identifier in identifiers { payload.append(bigEndian: identifier) }
+        let selection = Self.rules([0, 1, 4]).selection(in: unsafe payload.span.bytes)
+        #expect(selection?.contexts == contexts)
+        if let selection { #expect(selection.effectLength == 1 << 32) }
     }
 
     @Test("FLUSH with an offset or a length: EINVAL")

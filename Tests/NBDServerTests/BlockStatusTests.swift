@@ -144,7 +144,7 @@ struct BlockStatusTests {
         try client.done(Request(.write, cookie: 1, offset: 4096, length: 4096), pattern(4096))
         var payload: [UInt8] = []
         payload.append(bigEndian: UInt64(8192))
-        payload.append(bigEndian: MetadataContext.allocationIdentifier)
+        payload.append(bigEndian: MetadataContext.identifier(at: 0))
         #expect(
             try client.extents(at: 0, count: 0, flags: .payloadLength, payload: payload) == [
                 Extent(length: 4096, status: .empty), Extent(length: 4096, status: .data),
@@ -177,9 +177,126 @@ struct BlockStatusTests {
         for length in [0, 1 << 20 + 1, UInt64.max] as [UInt64] {
             var payload: [UInt8] = []
             payload.append(bigEndian: length)
-            payload.append(bigEndian: MetadataContext.allocationIdentifier)
+            payload.append(bigEndian: MetadataContext.identifier(at: 0))
             let request = Request(.blockStatus, flags: .payloadLength, cookie: 1, length: 12)
             #expect(try client.error(request, payload).error == .invalid)
         }
+    }
+
+    // MARK: - Several contexts
+
+    private static let both = ["base:allocation", "qemu:allocation-depth"]
+
+    @Test("a RAM disk's depth is 1 where there may be data, and 0 elsewhere", arguments: formats)
+    func depth(format: HeaderFormat) throws {
+        let client = try TestClient(to: try makeServer(), format, contexts: Self.both)
+        try client.done(Request(.write, cookie: 1, offset: 8191, length: 4098), pattern(4098))
+        let chunks = try client.statusChunks(at: 1, count: 1 << 20 - 1)
+        #expect(chunks.map(\.context) == [0, 1])
+        let lengths: [UInt64] = [4095, 12288, 1 << 20 - 16384]
+        #expect(
+            chunks[0].extents == zip(lengths, [3, 0, 3]).map { Extent(length: $0, flags: $1) })
+        #expect(
+            chunks[1].extents == zip(lengths, [0, 1, 0]).map { Extent(length: $0, flags: $1) })
+        let one = try client.statusChunks(at: 4096, count: 8192, flags: .requestOne)
+        #expect(one.map(\.extents) == [0, 1].map { [Extent(length: 8192, flags: $0)] })
+    }
+
+    @Test("a context alone has one chunk, with its own identifier", arguments: formats)
+    func depthAlone(format: HeaderFormat) throws {
+        let client = try TestClient(
+            to: try makeServer(), format, contexts: ["qemu:allocation-depth"])
+        let chunks = try client.statusChunks(at: 0, count: 1 << 20)
+        #expect(chunks.map(\.context) == [1])
+        #expect(chunks[0].extents == [Extent(length: 1 << 20, flags: 0)])
+    }
+
+    @Test(
+        "a payload selects some of the contexts for one request",
+        arguments: [([1], [0]), ([2], [1]), ([2, 1], [0, 1])] as [([UInt32], [Int])])
+    func selectionOfSeveral(identifiers: [UInt32], contexts: [Int]) throws {
+        let client = try TestClient(to: try makeServer(), .extended, contexts: Self.both)
+        var payload: [UInt8] = []
+        payload.append(bigEndian: UInt64(8192))
+        for identifier in identifiers { payload.append(bigEndian: identifier) }
+        let chunks = try client.statusChunks(
+            at: 0, count: 0, flags: .payloadLength, payload: payload)
+        #expect(chunks.map(\.context) == contexts)
+        #expect(chunks.map { $0.extents.map(\.length) } == contexts.map { _ in [8192] })
+        // Only for that request.
+        #expect(try client.statusChunks(at: 0, count: 4096).map(\.context) == [0, 1])
+    }
+
+    @Test(
+        "of several contexts, each gets a part of the reply's memory, and none runs out",
+        arguments: formats)
+    func severalTruncated(format: HeaderFormat) throws {
+        let store = Stripes(names: ["x-a:1", "x-a:2", "x-a:3", "x-a:4", "x-a:5", "x-a:6", "x-a:7"])
+        let server = try Server(exports: [Export(store: store)])
+        try server.start()
+        let names = ["base:allocation"] + store.contexts.map(\.name)
+        let client = try TestClient(to: server, format, contexts: names)
+        for _ in 0..<20 {
+            let chunks = try client.statusChunks(at: 0, count: store.size)
+            #expect(chunks.map(\.context) == Array(0..<8))
+            for (index, extents) in chunks.dropFirst() {
+                #expect(extents.count > 400)
+                for (place, extent) in extents.enumerated() {
+                    #expect(extent == Extent(length: 4096, flags: UInt32(index * 2 + place % 2)))
+                }
+            }
+        }
+    }
+
+    @Test("a context that the store cannot report ends the reply with an error", arguments: formats)
+    func failing(format: HeaderFormat) throws {
+        let server = try Server(exports: [Export(store: Stripes(names: ["x-a:1", "x-bad:1"]))])
+        try server.start()
+        let client = try TestClient(to: server, format, contexts: ["x-a:1", "x-bad:1"])
+        let chunks = try client.chunks(Request(.blockStatus, cookie: 3, length: 8192))
+        #expect(chunks.map(\.header.type.isError) == [false, true])
+        #expect(chunks[1].number(at: 0, as: UInt32.self) == WireError.inputOutput.rawValue)
+        // The next request is served.
+        #expect(try client.chunks(Request(.blockStatus, cookie: 4, length: 8192)).count == 2)
+    }
+
+    @Test(
+        "an export offers up to eight contexts, each with a valid name of its own",
+        arguments: [
+            [], ["x-a:1", "x-a:1"], ["base:allocation"], ["x-a:"], ["none"],
+            (1...8).map { "x-a:\($0)" },
+        ] as [[String]])
+    func offers(names: [String]) throws {
+        let export = Export(store: Stripes(names: names))
+        if names.isEmpty {
+            _ = try Server(exports: [export])
+        } else {
+            #expect(throws: ServerError.self) { try Server(exports: [export]) }
+        }
+    }
+}
+
+/// A store whose every page has other flags than the next, in each of its contexts. It fails in `x-bad:`.
+private struct Stripes: BlockStore {
+    let size: UInt64 = 64 << 20
+    let contexts: [MetadataContext]
+
+    init(names: [String]) { contexts = names.map { MetadataContext(name: $0) } }
+
+    func read(at offset: UInt64, into buffer: inout MutableSpan<UInt8>) {
+        for index in buffer.indices { buffer[index] = 0 }
+    }
+
+    func write(_ bytes: Span<UInt8>, at offset: UInt64) {}
+
+    func firstExtent(
+        of range: Range<UInt64>, in context: MetadataContext
+    ) throws(BlockStoreError) -> Extent {
+        guard !context.name.hasPrefix("x-bad:") else { throw .inputOutput() }
+        let index = (contexts.firstIndex(of: context) ?? 0) + 1
+        let page = range.lowerBound / 4096
+        let end = min(range.upperBound, (page + 1) * 4096)
+        return Extent(
+            length: end - range.lowerBound, flags: UInt32(index * 2) + UInt32(page % 2))
     }
 }

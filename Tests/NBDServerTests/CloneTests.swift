@@ -94,8 +94,11 @@ struct CloneTests {
         #expect(hole == Extent(length: 4096, status: .empty))
         let second = try clone.firstExtent(of: 12288..<UInt64(Self.size))
         #expect(second == Extent(length: 1 << 20 - 12288, status: .data))
-        let sources = [0, 2, 4, 300].map { clone.pages.source(of: $0) }
-        #expect(sources == [.template, .none, .disk, .none])
+        let depths = [0, 2, 4, 300].map {
+            clone.pages.extent(at: $0 << 12, count: UInt64(Self.size) - $0 << 12, in: 1)
+        }
+        #expect(depths.map(\.flags) == [2, 0, 1, 0])
+        #expect(depths.map(\.length) == [8192, 4096, 4096, (512 - 300) << 12])
     }
 
     @Test("can have snapshots, which show the template where the clone did")

@@ -127,6 +127,38 @@ struct SnapshotTests {
         withExtendedLifetime(snapshot) {}
     }
 
+    @Test("tells changes to the byte inside any range, and fails rather than tell too few")
+    func runs() throws {
+        let disk = try RamDisk(size: size - 1000)
+        disk.snapshotMemoryLimit = 65_536
+        try disk.write(pattern(1, Int(disk.size)), at: 0)
+        let marker = try disk.makeSnapshot().makeMarker()
+        try disk.write([9, 9], at: 8191)
+        try disk.write([9], at: disk.size - 1)
+        let snapshot = try disk.makeSnapshot()
+        func run(_ range: Range<UInt64>) throws -> [UInt64] {
+            let run = try snapshot.firstRun(of: range, since: marker)
+            return [run.length, run.isChanged ? 1 : 0]
+        }
+        #expect(try run(0..<disk.size) == [4096, 0])
+        #expect(try run(1..<4097) == [4095, 0])
+        #expect(try run(4096..<4097) == [1, 1])
+        #expect(try run(5000..<disk.size) == [12_288 - 5000, 1])
+        #expect(try run(12_288..<disk.size) == [size - 4096 - 12_288, 0])
+        #expect(try run(disk.size - 1..<disk.size) == [1, 1])
+        #expect(throws: BlockStoreError.self) { try run(0..<disk.size + 1) }
+        #expect(throws: BlockStoreError.self) { try run(5..<5) }
+        // Lost pages have no birth, and could pass for unchanged.
+        try disk.write(pattern(2, 1 << 17), at: 0)
+        #expect(snapshot.isLost)
+        #expect(throws: BlockStoreError.self) { try run(0..<disk.size) }
+        // The marker outlives that: the next snapshot has those changes and the earlier ones.
+        disk.snapshotMemoryLimit = nil
+        let next = try disk.makeSnapshot()
+        #expect(
+            changes(of: next, since: marker) == [0..<1 << 17, size - 4096..<disk.size])
+    }
+
     @Test(
         "does not wait for a write in progress, and what it shows of that write never changes",
         arguments: [false, true])
@@ -202,7 +234,7 @@ struct SnapshotTests {
 
     /// The number of operations can be raised: `SNAPSHOT_OPERATIONS=1000000`.
     @Test(
-        "shows every finished change and no later one, under random changes by four threads",
+        "shows every finished change and no later one, and which pages changed, under random changes by four threads",
         arguments: DiskKind.allCases)
     func agreesWithModel(kind: DiskKind) throws {
         let wanted = unsafe getenv("SNAPSHOT_OPERATIONS").flatMap {
@@ -349,6 +381,7 @@ private final class RandomChanges: Sendable {
 
     private func takeSnapshots(_ index: Int) {
         var kept: [(DiskSnapshot, [UInt8])] = []
+        var marks: [Mark] = []
         var random = SplitMix64(state: seed &- UInt64(index))
         while running.load(ordering: .sequentiallyConsistent) > 0 {
             let before = ended.map(\.count)
@@ -359,6 +392,11 @@ private final class RandomChanges: Sendable {
             for page in 0..<Self.pageCount {
                 check(page, Array(bytes[page << 12..<(page + 1) << 12]), before[page]...after[page])
             }
+            for mark in marks { check(snapshot, after, shows: bytes, since: mark) }
+            marks.append(Mark(marker: snapshot.makeMarker(), before: before, bytes: bytes))
+            while marks.count > 3 {
+                marks.remove(at: Int.random(in: 0..<marks.count, using: &random))
+            }
             kept.append((snapshot, bytes))
             let checked = kept[Int.random(in: 0..<kept.count, using: &random)]
             check(checked.0, shows: checked.1)
@@ -367,6 +405,36 @@ private final class RandomChanges: Sendable {
             }
         }
         for (snapshot, bytes) in kept { check(snapshot, shows: bytes) }
+    }
+
+    /// A marker, with what its snapshot showed, and the changes that had ended before it was taken.
+    private struct Mark {
+        let marker: DiskSnapshot.Marker
+        let before: [UInt64]
+        let bytes: [UInt8]
+    }
+
+    /// Checks the changes between a marker and a snapshot: each page that differs is one of them, and no page is whose
+    /// last change had ended before the marker.
+    private func check(
+        _ snapshot: DiskSnapshot, _ after: [UInt64], shows bytes: [UInt8], since mark: Mark
+    ) {
+        var offset: UInt64 = 0
+        while offset < snapshot.size {
+            guard let run = try? snapshot.firstRun(of: offset..<snapshot.size, since: mark.marker)
+            else { return report("the changes of a snapshot are lost") }
+            let end = offset + run.length
+            for page in Int(offset >> 12)..<Int(end >> 12) {
+                let place = page << 12..<(page + 1) << 12
+                if !run.isChanged, bytes[place] != mark.bytes[place] {
+                    report("page \(page) has changed and passes for clean")
+                }
+                if run.isChanged, mark.before[page] == after[page] {
+                    report("page \(page) has not changed and passes for dirty")
+                }
+            }
+            offset = end
+        }
     }
 
     private func check(_ snapshot: DiskSnapshot, shows bytes: [UInt8]) {

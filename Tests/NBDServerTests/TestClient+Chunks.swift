@@ -103,13 +103,24 @@ extension TestClient {
     func extents(
         at offset: UInt64, count: UInt64, flags: CommandFlags = [], payload: [UInt8] = []
     ) throws -> [Extent] {
+        let chunks = try statusChunks(at: offset, count: count, flags: flags, payload: payload)
+        #expect(chunks.map(\.context) == [0])
+        return try #require(chunks.first).extents
+    }
+
+    /// The extents of a range in each context, by its index, in the order of the chunks.
+    func statusChunks(
+        at offset: UInt64, count: UInt64, flags: CommandFlags = [], payload: [UInt8] = []
+    ) throws -> [(context: Int, extents: [Extent])] {
         let length = payload.isEmpty ? count : UInt64(payload.count)
         let request = Request(
             .blockStatus, flags: flags, cookie: 0xb10c, offset: offset, length: length)
-        let chunks = try chunks(request, payload)
-        #expect(chunks.count == 1)
-        let chunk = chunks[0]
-        #expect(chunk.number(at: 0, as: UInt32.self) == MetadataContext.allocationIdentifier)
+        return try chunks(request, payload).map {
+            (Int($0.number(at: 0, as: UInt32.self)) - 1, extents(in: $0))
+        }
+    }
+
+    private func extents(in chunk: Chunk) -> [Extent] {
         let isWide = format == .extended
         #expect(chunk.header.type == (isWide ? .blockStatusExtended : .blockStatus))
         let size = Extent.encodedSize(format)
@@ -118,14 +129,13 @@ extension TestClient {
             guard isWide else {
                 return Extent(
                     length: UInt64(chunk.number(at: place, as: UInt32.self)),
-                    status: AllocationStatus(rawValue: chunk.number(at: place + 4, as: UInt32.self))
-                )
+                    flags: chunk.number(at: place + 4, as: UInt32.self))
             }
             // The upper half of the status has to be zero in this context.
             #expect(chunk.number(at: place + 8, as: UInt32.self) == 0)
             return Extent(
                 length: chunk.number(at: place, as: UInt64.self),
-                status: AllocationStatus(rawValue: chunk.number(at: place + 12, as: UInt32.self)))
+                flags: chunk.number(at: place + 12, as: UInt32.self))
         }
         if isWide { #expect(chunk.number(at: 4, as: UInt32.self) == UInt32(extents.count)) }
         return extents

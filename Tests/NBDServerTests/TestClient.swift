@@ -48,15 +48,20 @@ final class TestClient: Sendable {
     convenience init(
         to server: Server, _ format: HeaderFormat, wantsContext: Bool = false
     ) throws {
+        try self.init(to: server, format, contexts: wantsContext ? ["base:allocation"] : [])
+    }
+
+    /// A client that speaks structured or extended messages, and has selected contexts.
+    convenience init(to server: Server, _ format: HeaderFormat, contexts: [String]) throws {
         try self.init(to: server, format: format)
         _ = try receive(Greeting.encodedSize)
         try send([0, 0, 0, 3])
         try send(option(format == .extended ? .extendedHeaders : .structuredReply))
         #expect(try optionReply().code == .ack)
-        if wantsContext {
-            let request = MetadataRequest(exportName: "", queries: ["base:allocation"])
+        if !contexts.isEmpty {
+            let request = MetadataRequest(exportName: "", queries: contexts)
             try send(option(.setMetaContext, request.encoded))
-            #expect(try optionReply().code == .metaContext)
+            for _ in contexts { #expect(try optionReply().code == .metaContext) }
             #expect(try optionReply().code == .ack)
         }
         try send(option(.go, InfoRequest(exportName: "").encoded))

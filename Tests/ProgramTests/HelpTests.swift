@@ -14,11 +14,13 @@ extension ProgramSuite {
             ["snapshot", "delete"], ["snapshot", "rollback"], ["clone"], ["clone", "create"],
             ["clone", "list"], ["clone", "delete"],
             ["config"], ["config", "check"], ["config", "show"], ["config", "run"], ["doctor"],
+            ["checkpoint"], ["checkpoint", "create"], ["checkpoint", "list"],
+            ["checkpoint", "commit"], ["checkpoint", "abort"],
         ]
 
         @Test("names only commands that these tests cover")
         func all() async throws {
-            for parent in [[], ["tls"], ["snapshot"], ["config"]] {
+            for parent in [[], ["tls"], ["snapshot"], ["clone"], ["checkpoint"], ["config"]] {
                 let help = try await program(parent + ["--help"])
                 let lines = help.split(separator: "\n").map(String.init)
                 var listed: [String] = []

@@ -46,7 +46,7 @@ final class CloneCatalog: Sendable {
     func create(
         name: String, disk: String?, snapshot: String?
     ) throws(ControlError) -> CloneStatus {
-        try checkName(name, of: "clone")
+        try ContentName.check(name, of: "clone")
         guard !server.exports.contains(where: { $0.name == name }) else {
             throw ControlError(
                 .conflict, "there is an export \(name) already; choose another name")

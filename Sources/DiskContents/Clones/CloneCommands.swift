@@ -22,21 +22,15 @@ package struct CloneCommands: ControlCommands {
         case ("POST", "/clones"):
             return try json(
                 try catalog.create(
-                    name: try name(command), disk: command.parameters["disk"],
+                    name: try ContentName.parameter(of: command, "clone"),
+                    disk: command.parameters["disk"],
                     snapshot: command.parameters["snapshot"]))
         case ("DELETE", "/clones"):
             try catalog.delete(
-                name: try name(command), isForced: command.parameters["force"] == "true")
+                name: try ContentName.parameter(of: command, "clone"),
+                isForced: command.parameters["force"] == "true")
             return "{}"
         default: return nil
         }
-    }
-
-    private func name(_ command: ControlCommand) throws(ControlError) -> String {
-        guard let name = command.parameters["name"] else {
-            throw ControlError(
-                .invalid, "the parameter \"name\" is missing: the name of a clone")
-        }
-        return name
     }
 }

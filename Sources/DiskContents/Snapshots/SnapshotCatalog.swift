@@ -1,13 +1,11 @@
 internal import FoundationEssentials
-internal import LinuxIO
 package import Logging
 package import NBDServer
 package import Observability
 internal import Synchronization
-internal import SystemPackage
 
 /// The named snapshots of a running server. Each is a read-only export, `DISK@SNAPSHOT`.
-package final class SnapshotCatalog: Sendable {
+package final class SnapshotCatalog: SnapshotKeeper {
     private struct Entry {
         let disk: String
         let name: String
@@ -22,12 +20,7 @@ package final class SnapshotCatalog: Sendable {
     private let server: Server
     private let logger: Logger
     private let entries = Mutex<[Entry]>([])
-    /// Whether the thread that looks for lost snapshots runs.
-    private let isWatching = Mutex<Bool>(false)
-    private let isOver = Atomic<Bool>(false)
-
-    /// How often snapshots are checked for having been lost, in milliseconds; only while there are any.
-    private static let watchInterval = 500
+    private let watch = LossWatch()
 
     package init(server: Server, logger: Logger) {
         self.server = server
@@ -41,7 +34,7 @@ package final class SnapshotCatalog: Sendable {
 
     /// Takes a snapshot, and serves it.
     package func create(disk: String?, name: String) throws(ControlError) -> SnapshotStatus {
-        try checkName(name, of: "snapshot")
+        try ContentName.check(name, of: "snapshot")
         let (export, ramDisk) = try server.disk(disk)
         let entry = try entries.withLock { (entries) throws(ControlError) in
             guard !entries.contains(where: { $0.disk == export && $0.name == name }) else {
@@ -70,7 +63,7 @@ package final class SnapshotCatalog: Sendable {
             entries.append(entry)
             return entry
         }
-        startWatch()
+        watch.start(for: self)
         logger.info("took a snapshot", metadata: ["export": "\(entry.export)"])
         return status(of: entry, server.statistics())
     }
@@ -93,7 +86,10 @@ package final class SnapshotCatalog: Sendable {
                     "\(readers) clients read the snapshot \(entries[index].export): disconnect them, or delete "
                         + "it with --force, and they keep it until they disconnect")
             }
-            server.removeExport(named: entries[index].export)
+            // That of a lost one is gone, and its name may be in use again.
+            if entries[index].snapshot != nil {
+                server.removeExport(named: entries[index].export)
+            }
             return entries.remove(at: index)
         }
         logger.info("deleted a snapshot", metadata: ["export": "\(removed.export)"])
@@ -160,57 +156,27 @@ package final class SnapshotCatalog: Sendable {
 
     // MARK: - Lost snapshots
 
-    /// Starts the thread that looks for lost snapshots, unless it runs. It ends when there are none.
-    private func startWatch() {
-        isWatching.withLock { isWatching in
-            guard !isWatching else { return }
-            let thread = try? Thread(name: "snapshots") { [weak self] in
-                while self?.dropLost() == true { Thread.sleep(milliseconds: Self.watchInterval) }
-            }
-            thread?.detach()
-            isWatching = thread != nil
-        }
-    }
+    var hasSnapshots: Bool { entries.withLock { $0.contains { $0.snapshot != nil } } }
 
-    /// Releases the memory of lost snapshots. Returns whether there are others to watch.
-    private func dropLost() -> Bool {
+    func dropLost() {
         let lost = entries.withLock { entries in
             var lost: [Entry] = []
             for index in entries.indices where entries[index].snapshot?.isLost == true {
+                server.removeExport(named: entries[index].export)
                 lost.append(entries[index])
                 entries[index].snapshot = nil
             }
             return lost
         }
         for entry in lost {
-            server.removeExport(named: entry.export)
             logger.error(
                 "a snapshot is lost, since the memory for preserved pages was used up: allow more with --snapshot-memory, or delete snapshots sooner",
                 metadata: ["export": "\(entry.export)"])
         }
-        return isWatching.withLock { isWatching in
-            isWatching =
-                !isOver.load(ordering: .acquiring)
-                && entries.withLock { $0.contains { $0.snapshot != nil } }
-            return isWatching
-        }
     }
 
     /// Ends the thread that looks for lost snapshots.
-    package func stop() { isOver.store(true, ordering: .releasing) }
-}
-
-/// Throws unless a name has 1 to 128 letters, digits and `-._` of ASCII, and begins with a letter or digit.
-func checkName(_ name: String, of kind: String) throws(ControlError) {
-    let isGood =
-        (1...128).contains(name.utf8.count) && name.first?.isASCIILetterOrDigit == true
-        && name.allSatisfy { $0.isASCIILetterOrDigit || "-._".contains($0) }
-    guard isGood else {
-        throw ControlError(
-            .invalid,
-            "\"\(name.prefix(140))\" is no name for a \(kind): use up to 128 letters, digits, \"-\", \".\" and "
-                + "\"_\", and begin with a letter or digit")
-    }
+    package func stop() { watch.stop() }
 }
 
 extension ServerStatistics {
@@ -233,8 +199,4 @@ extension Server {
         }
         return (export.name, ramDisk)
     }
-}
-
-extension Character {
-    fileprivate var isASCIILetterOrDigit: Bool { isASCII && (isLetter || isNumber) }
 }

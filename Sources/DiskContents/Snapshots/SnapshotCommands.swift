@@ -34,10 +34,6 @@ package struct SnapshotCommands: ControlCommands {
     }
 
     private func name(_ command: ControlCommand) throws(ControlError) -> String {
-        guard let name = command.parameters["name"] else {
-            throw ControlError(
-                .invalid, "the parameter \"name\" is missing: the name of a snapshot")
-        }
-        return name
+        try ContentName.parameter(of: command, "snapshot")
     }
 }

@@ -59,9 +59,17 @@ public struct ExportInfo: Sendable, Hashable {
     public var size: UInt64
     /// What it supports.
     public var flags: TransmissionFlags
+    /// The metadata contexts that clients can select, ``Limits/contextCount`` at most, in the order in which
+    /// they are listed.
+    public let contexts: [MetadataContext]
 
-    /// Creates the description of an export.
-    public init(name: String, description: String, size: UInt64, flags: TransmissionFlags) {
+    /// Creates the description of an export; traps if it has too many contexts.
+    public init(
+        name: String, description: String, size: UInt64, flags: TransmissionFlags,
+        contexts: [MetadataContext] = [.allocation]
+    ) {
+        precondition(contexts.count <= Limits.contextCount)
+        self.contexts = contexts
         self.name = name
         self.description = description
         self.size = size

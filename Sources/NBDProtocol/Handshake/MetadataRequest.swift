@@ -45,12 +45,23 @@ public struct MetadataRequest: Sendable, Hashable {
         return bytes
     }
 
-    /// Whether these queries list `base:allocation`. Without a query, all contexts are listed; "base:" is
-    /// a wildcard.
-    var listsAllocation: Bool {
-        queries.isEmpty || queries.contains("base:") || selectsAllocation
+    /// Returns which contexts of an export these queries list; all of them if there is no query.
+    func listed(of contexts: [MetadataContext]) -> ContextSet {
+        matches(contexts) { context in
+            queries.isEmpty || queries.contains { context.isListed(by: $0) }
+        }
     }
 
-    /// Whether these queries select `base:allocation`. A selection has no wildcard.
-    var selectsAllocation: Bool { queries.contains(MetadataContext.allocation) }
+    /// Returns which contexts of an export these queries select. A selection has no wildcard.
+    func selected(of contexts: [MetadataContext]) -> ContextSet {
+        matches(contexts) { context in queries.contains { context.isSelected(by: $0) } }
+    }
+
+    private func matches(
+        _ contexts: [MetadataContext], _ condition: (MetadataContext) -> Bool
+    ) -> ContextSet {
+        var set = ContextSet()
+        for (index, context) in contexts.enumerated() where condition(context) { set.insert(index) }
+        return set
+    }
 }

@@ -41,8 +41,8 @@ public struct ServerNegotiation: Sendable {
         public var export: Int
         /// The message format.
         public var format: HeaderFormat
-        /// Whether the client selected `base:allocation` for this export.
-        public var hasContext: Bool
+        /// The contexts that the client selected for this export.
+        public var contexts: ContextSet
     }
 
     /// The way in which a client broke the protocol.
@@ -89,8 +89,8 @@ public struct ServerNegotiation: Sendable {
     private var clientFlags: ClientFlags = []
     private var optionCount = 0
     private var format = HeaderFormat.simple
-    /// Index of the export for which the client last selected `base:allocation`.
-    private var contextExport: Int?
+    /// The export for which the client last selected contexts, by its index, and those contexts.
+    private var selection: (export: Int, contexts: ContextSet)?
 
     /// Whether the server is stopping. The driver sets it; the server then rejects every option except
     /// ABORT.
@@ -177,7 +177,7 @@ public struct ServerNegotiation: Sendable {
             return fail(.optionMagic)
         }
         // A SET_META_CONTEXT drops the earlier selection, even if it fails.
-        if header.code == .setMetaContext { contextExport = nil }
+        if header.code == .setMetaContext { selection = nil }
         optionCount += 1
         guard optionCount <= Limits.optionCount(exports: exports.count) else {
             return fail(.tooManyOptions)
@@ -301,12 +301,15 @@ public struct ServerNegotiation: Sendable {
         guard format != .simple, let request = MetadataRequest(decoding: data) else {
             return refuse(header, .invalid)
         }
-        guard exportIndex(named: request.exportName) != nil else {
+        guard let index = exportIndex(named: request.exportName) else {
             return refuse(header, .unknownExport)
         }
+        let contexts = exports[index].contexts
         // The identifier has no meaning in a list.
-        let context = request.listsAllocation ? metadataContext(header, identifier: 0) : []
-        return awaitOption(after: context + reply(header, .ack))
+        let listed = request.listed(of: contexts).indices.flatMap {
+            reply(header, contexts[$0], identifier: 0)
+        }
+        return awaitOption(after: listed + reply(header, .ack))
     }
 
     private mutating func handleSetMetadata(_ header: OptionHeader, _ data: [UInt8]) -> Step {
@@ -316,16 +319,21 @@ public struct ServerNegotiation: Sendable {
         guard let index = exportIndex(named: request.exportName) else {
             return refuse(header, .unknownExport)
         }
-        guard request.selectsAllocation else { return awaitOption(after: reply(header, .ack)) }
-        contextExport = index
-        let context = metadataContext(header, identifier: MetadataContext.allocationIdentifier)
-        return awaitOption(after: context + reply(header, .ack))
+        let contexts = exports[index].contexts
+        let selected = request.selected(of: contexts)
+        selection = (index, selected)
+        let replies = selected.indices.flatMap {
+            reply(header, contexts[$0], identifier: MetadataContext.identifier(at: $0))
+        }
+        return awaitOption(after: replies + reply(header, .ack))
     }
 
-    private func metadataContext(_ header: OptionHeader, identifier: UInt32) -> [UInt8] {
+    private func reply(
+        _ header: OptionHeader, _ context: MetadataContext, identifier: UInt32
+    ) -> [UInt8] {
         var data: [UInt8] = []
         data.append(bigEndian: identifier)
-        return reply(header, .metaContext, data + Array(MetadataContext.allocation.utf8))
+        return reply(header, .metaContext, data + Array(context.name.utf8))
     }
 
     // MARK: - Helpers
@@ -334,12 +342,15 @@ public struct ServerNegotiation: Sendable {
     private func info(_ index: Int) -> ExportInfo {
         var flags: TransmissionFlags = []
         if format != .simple { flags.insert(.dontFragment) }
-        if format == .extended, contextExport == index { flags.insert(.blockStatusPayload) }
+        if format == .extended, !session(index).contexts.isEmpty {
+            flags.insert(.blockStatusPayload)
+        }
         return exports[index].adding(flags)
     }
 
     private func session(_ index: Int) -> NegotiatedSession {
-        NegotiatedSession(export: index, format: format, hasContext: contextExport == index)
+        let contexts = selection.flatMap { $0.export == index ? $0.contexts : nil }
+        return NegotiatedSession(export: index, format: format, contexts: contexts ?? [])
     }
 
     private func exportIndex(named name: String) -> Int? {

@@ -1,12 +1,3 @@
-/// Metadata contexts (NBD specification, Metadata querying).
-public enum MetadataContext {
-    /// The context that says which parts of an export are holes, and which read as zeroes. It is the
-    /// only one that this server has.
-    public static var allocation: String { "base:allocation" }
-    /// The identifier of ``allocation`` in this server's replies.
-    @inlinable public static var allocationIdentifier: UInt32 { 1 }
-}
-
 /// The status of an extent in `base:allocation` (NBD specification, `base:allocation` metadata
 /// context).
 @frozen public struct AllocationStatus: OptionSet, Sendable, Hashable, BitwiseCopyable {
@@ -30,14 +21,27 @@ public enum MetadataContext {
 @frozen public struct Extent: Sendable, Hashable, BitwiseCopyable {
     /// Length in bytes; not zero.
     public var length: UInt64
-    /// The status of these bytes.
-    public var status: AllocationStatus
+    /// The status flags of these bytes; the context defines what they mean.
+    public var flags: UInt32
 
-    /// Creates an extent of `length` bytes.
-    @inlinable public init(length: UInt64, status: AllocationStatus) {
+    /// Creates an extent of `length` bytes in any context.
+    @inlinable public init(length: UInt64, flags: UInt32) {
         self.length = length
-        self.status = status
+        self.flags = flags
     }
+
+    /// Creates an extent of `length` bytes in `base:allocation`.
+    @inlinable public init(length: UInt64, status: AllocationStatus) {
+        self.init(length: length, flags: status.rawValue)
+    }
+
+    /// Creates an extent of `length` bytes in a dirty bitmap.
+    @inlinable public init(length: UInt64, isDirty: Bool) {
+        self.init(length: length, flags: isDirty ? 1 : 0)
+    }
+
+    /// The flags as those of `base:allocation`.
+    @inlinable public var status: AllocationStatus { AllocationStatus(rawValue: flags) }
 
     /// Returns the size of an extent on the wire, in bytes.
     @inlinable public static func encodedSize(_ format: HeaderFormat) -> Int {
@@ -57,29 +61,36 @@ public enum MetadataContext {
     ) {
         if format == .extended {
             bytes.store(bigEndian: length, at: offset)
-            bytes.store(bigEndian: UInt64(status.rawValue), at: offset + 8)
+            bytes.store(bigEndian: UInt64(flags), at: offset + 8)
         } else {
             bytes.store(bigEndian: UInt32(truncatingIfNeeded: length), at: offset)
-            bytes.store(bigEndian: status.rawValue, at: offset + 4)
+            bytes.store(bigEndian: flags, at: offset + 4)
         }
     }
 }
 
-/// The payload of a BLOCK_STATUS request when one context was negotiated. A longer payload would have
-/// to name a context twice (NBD specification, `NBD_CMD_BLOCK_STATUS`).
+/// The payload of a BLOCK_STATUS request: some of the contexts that were negotiated (NBD specification,
+/// `NBD_CMD_BLOCK_STATUS`).
 @frozen public struct ContextSelection: Sendable, Hashable, BitwiseCopyable {
-    /// Size on the wire, in bytes.
-    @inlinable public static var encodedSize: Int { 12 }
-
     /// The number of bytes that the request asks about.
     public var effectLength: UInt64
-    /// The context that the client asks for.
-    public var identifier: UInt32
+    /// The contexts that the client asks for.
+    public var contexts: ContextSet
 
-    /// Decodes the first ``encodedSize`` bytes; traps if there are fewer.
-    @inlinable
-    public init(decoding bytes: borrowing RawSpan) {
+    /// Returns the size on the wire of a payload that names this many contexts, in bytes.
+    @inlinable public static func encodedSize(contexts: Int) -> Int { 8 &+ 4 &* contexts }
+
+    /// Decodes a payload of at least 8 bytes. Returns nil if it names a context that was not negotiated, or
+    /// one twice.
+    init?(decoding bytes: borrowing RawSpan, negotiated: ContextSet) {
         effectLength = bytes.bigEndian(at: 0)
-        identifier = bytes.bigEndian(at: 8)
+        contexts = ContextSet()
+        var place = 8
+        while place < bytes.byteCount {
+            let index = Int(bytes.bigEndian(at: place, as: UInt32.self)) &- 1
+            guard negotiated.contains(index), !contexts.contains(index) else { return nil }
+            contexts.insert(index)
+            place &+= 4
+        }
     }
 }

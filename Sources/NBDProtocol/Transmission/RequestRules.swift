@@ -7,8 +7,8 @@
     public let exportSize: UInt64
     /// Whether the export is read-only.
     public let isReadOnly: Bool
-    /// Whether a metadata context was negotiated, so that BLOCK_STATUS has something to report.
-    public let hasContext: Bool
+    /// The metadata contexts that were negotiated, so what BLOCK_STATUS reports.
+    public let contexts: ContextSet
     /// The flags that a READ may have.
     public let readFlags: CommandFlags
     /// The flags that a WRITE may have.
@@ -20,11 +20,11 @@
     /// Creates the rules for an export and for what the handshake has negotiated.
     public init(
         exportSize: UInt64, isReadOnly: Bool, format: HeaderFormat = .simple,
-        hasContext: Bool = false
+        contexts: ContextSet = ContextSet()
     ) {
         self.exportSize = exportSize
         self.isReadOnly = isReadOnly
-        self.hasContext = hasContext
+        self.contexts = contexts
         readFlags =
             format == .simple ? .forceUnitAccess : .forceUnitAccess.and(.dontFragment)
         writeFlags =
@@ -69,13 +69,31 @@
         if request.command == .flush {
             return request.offset == 0 && request.length == 0 ? nil : .flushRange
         }
-        if request.command == .blockStatus, !hasContext { return .noContext }
+        if request.command == .blockStatus, contexts.isEmpty { return .noContext }
         if isReadOnly, isChange(request.command) { return .readOnly }
         if request.length == 0 { return .noBytes }
         if hasPayload(request.command), request.length > Limits.maximumPayload {
             return .payloadTooLong
         }
         return isInside(request) ? nil : .beyondEnd
+    }
+
+    /// Returns why the server must reject a payload that a request other than WRITE announces, as far as its
+    /// length shows; nil if it may be one for ``selection(in:)``. The caller discards a rejected payload.
+    @inlinable
+    public func validatePayload(of request: Request) -> RequestError? {
+        guard request.command == .blockStatus else { return .payload }
+        if contexts.isEmpty { return .noContext }
+        guard request.length % 4 == 0, request.length > 8 else { return .payload }
+        // A longer one would have to name a context that was not negotiated, or one twice.
+        let longest = ContextSelection.encodedSize(contexts: contexts.count)
+        return request.length <= UInt64(longest) ? nil : .unknownContext
+    }
+
+    /// Returns what the payload of a BLOCK_STATUS selects; nil if the server must reject it with
+    /// ``RequestError/unknownContext``. The request is still to be validated with the length in it.
+    public func selection(in payload: borrowing RawSpan) -> ContextSelection? {
+        ContextSelection(decoding: payload, negotiated: contexts)
     }
 
     /// Returns the flags that a command may have, or nil if the command is unknown. FUA is valid with

@@ -172,7 +172,7 @@ final class Connection: Sendable {
                 pages = disk.pages
                 clone = disk
             case .custom(let store):
-                let new = try StoreSession(store)
+                let new = try StoreSession(store, contexts: export.contexts)
                 pages = new.noPages
                 session = new
             }

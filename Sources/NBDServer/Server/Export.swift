@@ -21,6 +21,8 @@ public struct Export: Sendable {
         case clones(DiskTemplate)
     }
     let storage: Storage
+    /// The metadata contexts that clients can select, by their indices.
+    let contexts: [MetadataContext]
 
     /// An export of a RAM disk.
     public init(
@@ -57,6 +59,11 @@ public struct Export: Sendable {
         self.name = name
         self.description = description
         self.storage = storage
+        contexts =
+            switch storage {
+            case .ram, .clones: DiskPages.contexts
+            case .custom(let store): [.allocation] + store.contexts
+            }
         self.size = size
         self.isReadOnly = isReadOnly
     }
@@ -86,14 +93,15 @@ public struct Export: Sendable {
         } else {
             flags.formUnion([.trim, .writeZeroes, .fastZero])
         }
-        return ExportInfo(name: name, description: description, size: size, flags: flags)
+        return ExportInfo(
+            name: name, description: description, size: size, flags: flags, contexts: contexts)
     }
 
     /// The rules for clients' requests, with what their handshake has agreed on.
     func rules(_ agreement: ServerNegotiation.NegotiatedSession) -> RequestRules {
         RequestRules(
             exportSize: size, isReadOnly: isReadOnly, format: agreement.format,
-            hasContext: agreement.hasContext)
+            contexts: agreement.contexts)
     }
 
     /// Throws unless clients can ask for each of these, and for one at least.
@@ -119,6 +127,15 @@ public struct Export: Sendable {
                 .invalidExport,
                 "the name or description \"\(text.prefix(40))\" of an export is longer than "
                     + "\(Limits.stringLength) bytes of UTF-8, or contains NUL")
+        }
+        let names = contexts.map { Array($0.name.utf8) }
+        guard contexts.count <= Limits.contextCount, Set(names).count == names.count,
+            contexts.allSatisfy(\.isValid)
+        else {
+            throw ServerError(
+                .invalidExport,
+                "the export \"\(name)\" offers the contexts \(contexts.map(\.name)): give it "
+                    + "\(Limits.contextCount) at most, each with a namespace and a name of its own")
         }
         guard size <= RamDisk.largestSize else {
             throw ServerError(

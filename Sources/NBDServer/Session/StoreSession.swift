@@ -15,6 +15,8 @@ final class StoreSession {
     static var longestZeroing: UInt64 { 64 << 20 }
 
     let store: any BlockStore
+    /// The contexts of the export, `base:allocation` first.
+    private let contexts: [MetadataContext]
     private let memory: MemoryMapping
     /// The bytes of the buffer that replies are to be sent from.
     private var used = 0
@@ -22,8 +24,9 @@ final class StoreSession {
     private var large: MemoryMapping?
 
     /// A session with a buffer of its own. Throws when there is no memory for it.
-    init(_ store: any BlockStore) throws(Errno) {
+    init(_ store: any BlockStore, contexts: [MetadataContext]) throws(Errno) {
         self.store = store
+        self.contexts = contexts
         memory = try MemoryMapping(privateBytes: Self.capacity)
     }
 
@@ -87,6 +90,18 @@ final class StoreSession {
         guard extent.length > 0 else { return Extent(length: count, status: .data) }
         return Extent(
             length: min(extent.length, count), status: extent.status.intersection(.empty))
+    }
+
+    /// Returns the first extent of a range of at least one byte in a context, by its index: inside the range,
+    /// and not empty. Throws if the store says that it is empty, as no flags would be safe for every context.
+    func firstExtent(
+        at offset: UInt64, count: UInt64, in context: Int
+    ) throws(BlockStoreError) -> Extent {
+        if context == 0 { return try firstExtent(at: offset, count: count) }
+        var extent = try store.firstExtent(of: offset..<offset + count, in: contexts[context])
+        guard extent.length > 0 else { throw .inputOutput("the store has an extent of no bytes") }
+        extent.length = min(extent.length, count)
+        return extent
     }
 }
 

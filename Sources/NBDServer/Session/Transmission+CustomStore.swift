@@ -191,27 +191,42 @@ extension Transmission {
 
     // MARK: - Block status
 
-    /// Reports the extents of a range, as many as there is room for; an error only if there is none before it.
+    /// Reports the extents of a range in each context, as many as there is room for; an error only if a context has
+    /// none before it.
     private mutating func blockStatus(
         _ request: Request, _ session: StoreSession
     ) throws(DisconnectReason) {
-        if !replies.hasRoomForExtents { try sendReplies(session) }
-        var extents = replies.makeExtentList()
+        if !replies.hasRoomForExtents(lists: contexts.count) { try sendReplies(session) }
+        var rest = contexts
+        while !rest.isEmpty {
+            let context = rest.removeFirst()
+            var extents = replies.makeExtentList(outOf: rest.count + 1)
+            do throws(BlockStoreError) {
+                try fill(&extents, for: request, in: context, session)
+            } catch {
+                return try fail(request, error)
+            }
+            replies.append(extents, in: context, isLast: rest.isEmpty, answering: request)
+        }
+    }
+
+    private func fill(
+        _ extents: inout ExtentList, for request: Request, in context: Int, _ session: StoreSession
+    ) throws(BlockStoreError) {
         var offset = request.offset
         var left = request.length
         while left > 0, extents.hasRoom {
             do throws(BlockStoreError) {
-                let extent = try session.firstExtent(at: offset, count: left)
+                let extent = try session.firstExtent(at: offset, count: left, in: context)
                 extents.append(extent)
-                if request.flags.contains(.requestOne) { break }
+                if request.flags.contains(.requestOne) { return }
                 offset += extent.length
                 left -= extent.length
             } catch {
-                if extents.count == 0 { return try fail(request, error) }
-                break
+                if extents.count == 0 { throw error }
+                return
             }
         }
-        replies.append(extents, answering: request)
     }
 
     // MARK: - Replies

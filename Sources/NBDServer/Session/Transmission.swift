@@ -13,6 +13,8 @@ struct Transmission: ~Copyable {
     /// What serves in place of the disk; nil for a RAM disk. See Transmission+CustomStore.swift.
     private let store: StoreHandle?
     private let rules: RequestRules
+    /// The contexts that a BLOCK_STATUS reports: all that were negotiated, unless its payload selects some.
+    var contexts: ContextSet
     let format: HeaderFormat
     let stop: StopSignal
     var input: ReceiveBuffer
@@ -52,6 +54,7 @@ struct Transmission: ~Copyable {
         self.disk = disk
         self.store = store
         self.rules = rules
+        contexts = rules.contexts
         self.format = format
         self.stop = stop
         self.input = input
@@ -235,20 +238,24 @@ struct Transmission: ~Copyable {
         if let siblings { mustCheckSiblings = siblings.exist }
     }
 
-    /// Reports the extents of the range, as many as there is room for, and at least one.
+    /// Reports the extents of the range in each context, as many as there is room for, and at least one.
     private mutating func blockStatus(_ request: Request) throws(DisconnectReason) {
-        if !replies.hasRoomForExtents { try sendReplies() }
-        var extents = replies.makeExtentList()
-        var offset = request.offset
-        var left = request.length
-        while left > 0, extents.hasRoom {
-            let extent = disk.allocation(at: offset, count: left)
-            extents.append(Extent(length: extent.count, status: extent.isEmpty ? .empty : .data))
-            if request.flags.contains(.requestOne) { break }
-            offset += extent.count
-            left -= extent.count
+        if !replies.hasRoomForExtents(lists: contexts.count) { try sendReplies() }
+        var rest = contexts
+        while !rest.isEmpty {
+            let context = rest.removeFirst()
+            var extents = replies.makeExtentList(outOf: rest.count &+ 1)
+            var offset = request.offset
+            var left = request.length
+            while left > 0, extents.hasRoom {
+                let extent = disk.extent(at: offset, count: left, in: context)
+                extents.append(extent)
+                if request.flags.contains(.requestOne) { break }
+                offset += extent.length
+                left -= extent.length
+            }
+            replies.append(extents, in: context, isLast: rest.isEmpty, answering: request)
         }
-        replies.append(extents, answering: request)
     }
 
     /// Replies with an error. Drains a WRITE's payload first.
@@ -275,17 +282,16 @@ struct Transmission: ~Copyable {
     /// its payload.
     private mutating func serveWithPayload(_ request: Request) throws(DisconnectReason) -> Request {
         guard request.length <= Limits.maximumPayload else { throw .payloadTooLong(request.length) }
-        guard request.command == .blockStatus, rules.hasContext, !isStopping,
-            request.length == ContextSelection.encodedSize
-        else {
-            try drain(Int(request.length))
-            try refuse(request, payloadFault(of: request))
+        let count = Int(request.length)
+        if let fault = isStopping ? .shuttingDown : rules.validatePayload(of: request) {
+            try drain(count)
+            try refuse(request, fault)
             return request
         }
-        try receive(atLeast: ContextSelection.encodedSize)
-        let selection = input.peekContextSelection()
-        input.take(ContextSelection.encodedSize)
-        guard selection.identifier == MetadataContext.allocationIdentifier else {
+        try receive(atLeast: count)
+        let selection = input.peekSelection(count, rules)
+        input.take(count)
+        guard let selection else {
             try refuse(request, .unknownContext)
             return request
         }
@@ -293,16 +299,10 @@ struct Transmission: ~Copyable {
         plain.flags = CommandFlags(
             rawValue: request.flags.rawValue & ~CommandFlags.payloadLength.rawValue)
         plain.length = selection.effectLength
+        contexts = selection.contexts
+        defer { contexts = rules.contexts }
         try serve(plain)
         return plain
-    }
-
-    private func payloadFault(of request: Request) -> RequestError {
-        if isStopping { return .shuttingDown }
-        guard request.command == .blockStatus else { return .payload }
-        if !rules.hasContext { return .noContext }
-        // More contexts than exist, or a length that no list of them has.
-        return request.length % 4 == 0 && request.length > 8 ? .unknownContext : .payload
     }
 
     mutating func drain(_ count: Int) throws(DisconnectReason) {

@@ -53,6 +53,17 @@ public protocol BlockStore: Sendable {
     /// behind it, reads no bytes where the status says that they are zero, and reports the rest to clients
     /// that ask for `base:allocation`. The default says that everything may be data.
     func firstExtent(of range: Range<UInt64>) throws(BlockStoreError) -> Extent
+
+    /// The metadata contexts that clients can select beside `base:allocation`: up to 7, each with a name of
+    /// its own. The server reads it once, when an ``Export`` is made. The default is `qemu:allocation-depth`.
+    var contexts: [MetadataContext] { get }
+
+    /// Returns how long the range, from its start on, has the same flags in one of the ``contexts``, and
+    /// which. The server asks again behind it. The default knows `qemu:allocation-depth`: 0 for holes, 1 for
+    /// everything else.
+    func firstExtent(
+        of range: Range<UInt64>, in context: MetadataContext
+    ) throws(BlockStoreError) -> Extent
 }
 
 extension BlockStore {
@@ -80,6 +91,20 @@ extension BlockStore {
     /// Says that the whole range may be data.
     public func firstExtent(of range: Range<UInt64>) throws(BlockStoreError) -> Extent {
         Extent(length: range.upperBound - range.lowerBound, status: .data)
+    }
+
+    /// Only `qemu:allocation-depth`.
+    public var contexts: [MetadataContext] { [.allocationDepth] }
+
+    /// Derives `qemu:allocation-depth` from ``firstExtent(of:)``, and throws for every other context.
+    public func firstExtent(
+        of range: Range<UInt64>, in context: MetadataContext
+    ) throws(BlockStoreError) -> Extent {
+        guard context == .allocationDepth else {
+            throw .notSupported("the store does not know \(context.name)")
+        }
+        let extent = try firstExtent(of: range)
+        return Extent(length: extent.length, flags: extent.status.contains(.hole) ? 0 : 1)
     }
 
     /// The most bytes that the server reads or writes in one call: 1 MiB.

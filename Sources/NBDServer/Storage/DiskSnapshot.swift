@@ -132,18 +132,38 @@ public final class DiskSnapshot: BlockStore {
     /// snapshot, as a range of bytes; nil when there are none. Pages that were written with the bytes that they
     /// had are among them.
     public func nextChange(since marker: Marker, from offset: UInt64) -> Range<UInt64>? {
-        precondition(marker.disk === disk, "the marker is of another disk")
         var offset = offset
         while offset < size {
-            let run = disk.pages.firstRun(of: offset..<size) { [pages = disk.pages, epoch] page in
-                // A page that was never changed needs no lock.
-                pages.versions.peek(page).birth >= marker.epoch
-                    && pages.withPage(page, at: epoch) { $1 >= marker.epoch }
-            }
+            let run = changes(in: offset..<size, since: marker)
             if run.matches { return offset..<offset + run.count }
             offset += run.count
         }
         return nil
+    }
+
+    /// Returns how far a range, from its start on, either may differ between the marker's instant and this snapshot
+    /// or does not, and which of the two. Throws when the range is not inside the disk, and when the snapshot is lost.
+    public func firstRun(
+        of range: Range<UInt64>, since marker: Marker
+    ) throws(BlockStoreError) -> (length: UInt64, isChanged: Bool) {
+        guard range.upperBound <= size, !range.isEmpty else {
+            throw .invalid("the range is empty, or not inside the disk")
+        }
+        let run = changes(in: range, since: marker)
+        // Afterwards: a page that is lost meanwhile has no birth.
+        guard !isLost else { throw .inputOutput("\(lost)") }
+        return (run.count, run.matches)
+    }
+
+    private func changes(
+        in range: Range<UInt64>, since marker: Marker
+    ) -> (count: UInt64, matches: Bool) {
+        precondition(marker.disk === disk, "the marker is of another disk")
+        return disk.pages.firstRun(of: range) { [pages = disk.pages, epoch] page in
+            // A page that was never changed needs no lock.
+            pages.versions.peek(page).birth >= marker.epoch
+                && pages.withPage(page, at: epoch) { $1 >= marker.epoch }
+        }
     }
 }
 

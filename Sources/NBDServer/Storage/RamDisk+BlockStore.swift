@@ -61,6 +61,17 @@ extension RamDisk: BlockStore {
         return Extent(length: extent.count, status: extent.isEmpty ? .empty : .data)
     }
 
+    /// Returns how far a range, from its start on, has the same `qemu:allocation-depth`.
+    public func firstExtent(
+        of range: Range<UInt64>, in context: MetadataContext
+    ) throws(BlockStoreError) -> Extent {
+        guard range.upperBound <= size, !range.isEmpty else {
+            throw .invalid("the range is empty, or not inside the disk")
+        }
+        return pages.depthExtent(
+            at: range.lowerBound, count: range.upperBound - range.lowerBound)
+    }
+
     private func check(_ offset: UInt64, _ count: Int) throws(BlockStoreError) {
         guard offset <= size, UInt64(count) <= size - offset else {
             throw .invalid("the range is not inside the disk")

@@ -1,13 +1,13 @@
 internal import LinuxIO
 internal import NBDProtocol
 
-/// Extents in wire format, in memory that a ``ReplyBatch`` owns. Adjacent extents with the same status are merged.
+/// Extents in wire format, in memory that a ``ReplyBatch`` owns. Adjacent extents with the same flags are merged.
 struct ExtentList {
     private let memory: MemoryRegion
     private let format: HeaderFormat
     /// The number of extents.
     private(set) var count = 0
-    private var last = Extent(length: 0, status: .data)
+    private var last = Extent(length: 0, flags: 0)
 
     /// An empty list.
     init(memory: MemoryRegion, format: HeaderFormat) {
@@ -23,7 +23,7 @@ struct ExtentList {
 
     /// Appends an extent; there must be room for it.
     mutating func append(_ extent: Extent) {
-        if count > 0, last.status == extent.status {
+        if count > 0, last.flags == extent.flags {
             last.length += extent.length
         } else {
             last = extent

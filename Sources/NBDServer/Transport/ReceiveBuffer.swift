@@ -40,10 +40,10 @@ struct ReceiveBuffer: ~Copyable {
         Request(decoding: peek(format.requestSize).span, as: format)
     }
 
-    /// Returns the context selection that comes first. Not analysed, as above.
+    /// Returns what the payload that comes first selects; nil when the rules reject it. Not analysed, as above.
     @_semantics("no_performance_analysis") @inline(never)
-    func peekContextSelection() -> ContextSelection {
-        ContextSelection(decoding: peek(ContextSelection.encodedSize).span)
+    func peekSelection(_ count: Int, _ rules: RequestRules) -> ContextSelection? {
+        rules.selection(in: peek(count).span)
     }
 
     /// Consumes bytes; traps when there are fewer.

@@ -91,21 +91,25 @@ extension ReplyBatch {
         slot.suffix(from: format.chunkHeaderSize + 6).copy(from: text)
     }
 
-    /// Returns an empty list of extents in the batch's memory. The caller must append it before anything else.
-    func makeExtentList() -> ExtentList {
+    /// Returns an empty list of extents in the batch's memory, of which it gets a part so that as many lists fit.
+    /// The caller must append it before anything else.
+    func makeExtentList(outOf lists: Int) -> ExtentList {
         let start = format.chunkHeaderSize + Extent.prefixSize(format)
-        return ExtentList(memory: untaken.suffix(from: start), format: format)
+        let end = untaken.count / lists
+        return ExtentList(memory: untaken.slice(at: start, count: end - start), format: format)
     }
 
-    /// Appends the extents that a BLOCK_STATUS asked for.
-    mutating func append(_ extents: ExtentList, answering request: Request) {
+    /// Appends the extents that a BLOCK_STATUS asked for in a context, by its index in the export's list.
+    mutating func append(
+        _ extents: ExtentList, in context: Int, isLast: Bool, answering request: Request
+    ) {
         let content = Extent.prefixSize(format) + extents.byteCount
         let header = ReplyChunk(
-            format == .extended ? .blockStatusExtended : .blockStatus, isLast: true,
+            format == .extended ? .blockStatusExtended : .blockStatus, isLast: isLast,
             answering: request, length: UInt64(content))
         var bytes = append(header, content: content).mutableSpan
         bytes.store(
-            bigEndian: MetadataContext.allocationIdentifier, at: format.chunkHeaderSize)
+            bigEndian: MetadataContext.identifier(at: context), at: format.chunkHeaderSize)
         if format == .extended {
             bytes.store(bigEndian: UInt32(extents.count), at: format.chunkHeaderSize + 4)
         }

@@ -15,7 +15,7 @@ struct ReplyBatch: ~Copyable {
     private static var ownMemory: Int { 64 << 10 }
     /// The longest entry except extents: an error with its message.
     private static var longestHeader: Int { 32 + 6 + RequestError.longestExplanation + 8 }
-    /// The least room for a new list of extents, in bytes.
+    /// The least room for a new list of extents, in bytes. The lists of all contexts have it in an empty batch.
     private static var leastExtentRoom: Int { 8 << 10 }
 
     /// The header format that the handshake has negotiated.
@@ -46,9 +46,9 @@ struct ReplyBatch: ~Copyable {
     @inline(__always)
     var hasRoomForData: Bool { vectors.room > 0 }
 
-    /// Whether a list of extents of a useful length fits.
-    var hasRoomForExtents: Bool {
-        !isFull && used <= Self.ownMemory - Self.longestHeader - Self.leastExtentRoom
+    /// Returns whether lists of extents of a useful length fit.
+    func hasRoomForExtents(lists: Int) -> Bool {
+        !isFull && used <= Self.ownMemory - Self.longestHeader - lists * Self.leastExtentRoom
     }
 
     /// Returns memory for `count` bytes of headers, and appends it to the batch.

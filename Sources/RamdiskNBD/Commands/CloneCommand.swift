@@ -34,9 +34,6 @@ struct CloneCommand: ParsableCommand {
         defaultSubcommand: CloneCreate.self)
 }
 
-/// What a server returns for a command without a result.
-private struct Nothing: Decodable {}
-
 /// `ramdisk-nbd clone create`.
 struct CloneCreate: ParsableCommand {
     static let configuration = CommandConfiguration(

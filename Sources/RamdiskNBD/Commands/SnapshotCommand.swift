@@ -31,27 +31,6 @@ struct SnapshotCommand: ParsableCommand {
         ])
 }
 
-/// A snapshot's name on the command line.
-struct SnapshotArgument: ParsableArguments {
-    @Argument(
-        help: ArgumentHelp(
-            "NAME, or DISK@NAME. Without a disk, the server's first.", valueName: "[disk@]name"))
-    var snapshot: String
-
-    /// The parameters for the server.
-    var parameters: [String: String?] {
-        guard let at = snapshot.lastIndex(of: "@") else { return ["name": snapshot] }
-        let disk = String(snapshot[..<at])
-        return [
-            // "@NAME", as the first disk's snapshots are exported, means a disk without a name.
-            "disk": disk, "name": String(snapshot[snapshot.index(after: at)...]),
-        ]
-    }
-}
-
-/// What a server returns for a command without a result.
-private struct Nothing: Decodable {}
-
 /// `ramdisk-nbd snapshot create`.
 struct SnapshotCreate: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -59,7 +38,7 @@ struct SnapshotCreate: ParsableCommand {
         usage: "ramdisk-nbd snapshot create [<disk>@]<name> [<options>]")
 
     @OptionGroup
-    var argument: SnapshotArgument
+    var argument: ContentArgument
 
     @OptionGroup(title: "Server")
     var server: MonitoredServerOptions
@@ -114,7 +93,7 @@ struct SnapshotDelete: ParsableCommand {
         usage: "ramdisk-nbd snapshot delete [<disk>@]<name> [<options>]")
 
     @OptionGroup
-    var argument: SnapshotArgument
+    var argument: ContentArgument
 
     @Flag(
         name: .long,
@@ -142,7 +121,7 @@ struct SnapshotRollback: ParsableCommand {
             """)
 
     @OptionGroup
-    var argument: SnapshotArgument
+    var argument: ContentArgument
 
     @Flag(name: .long, help: "Do it although clients are connected to the disk.")
     var force = false

@@ -44,7 +44,7 @@ extension ConformanceSuite {
             "the reply is limited to the contexts that the payload names"
         ) { dialogue in
             let ids = dialogue.contexts.map(\.id)
-            let extents = try dialogue.succeed(query(65536, ids)).extents()
+            let extents = try dialogue.succeed(statusQuery(65536, ids)).extents()
             try expect(
                 extents.keys.sorted() == ids, "the reply has the contexts \(extents.keys.sorted())")
             let sum = extents.values.first?.dropLast().reduce(0) { $0 + $1.length } ?? 0
@@ -54,13 +54,13 @@ extension ConformanceSuite {
             "unknown-id", .must, "an unknown context MUST be NBD_EINVAL, the payload consumed"
         ) { dialogue in
             let id = (dialogue.contexts.map(\.id).max() ?? 0) &+ 1
-            try dialogue.fail(query(65536, [id]), with: ErrorValue.invalid)
+            try dialogue.fail(statusQuery(65536, [id]), with: ErrorValue.invalid)
         },
         payload(
             "twice", .must, "a context named twice MUST be NBD_EINVAL, the payload consumed"
         ) { dialogue in
             let id = dialogue.contexts[0].id
-            try dialogue.fail(query(65536, [id, id]), with: ErrorValue.invalid)
+            try dialogue.fail(statusQuery(65536, [id, id]), with: ErrorValue.invalid)
         },
         payload(
             "short", .must, "the payload form MUST occupy 8 + n * 4 bytes"
@@ -85,7 +85,7 @@ extension ConformanceSuite {
     }
 
     /// Returns a BLOCK_STATUS that selects these contexts.
-    private static func query(_ length: UInt64, _ ids: [UInt32]) -> Request {
+    static func statusQuery(_ length: UInt64, _ ids: [UInt32]) -> Request {
         let payload = encoded {
             $0.append(bigEndian: length)
             for id in ids { $0.append(bigEndian: id) }
