@@ -1,5 +1,7 @@
 #!/bin/bash
 # Memory has an identity besides its name, so that a file system never gets the wrong memory.
+#
+# takes minutes
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 

@@ -2,6 +2,8 @@
 # An acknowledged write is never overwritten by an older one. A thread of the server stops after it has received a
 # write; the kernel sends that write again over another connection; data written there afterwards stays when the thread
 # continues. ROUNDS is the number of threads that are stopped under fio (default 6).
+#
+# takes minutes
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 

@@ -3,6 +3,8 @@
 # with SIGKILL again and again, and then while its connections are cut. No I/O error, no wrong block.
 #
 # KILLS is the number of times for each of the two (default 50).
+#
+# takes minutes
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 

@@ -1,5 +1,7 @@
 #!/bin/bash
 # Taking a disk down succeeds completely or changes nothing, and a stop that was rejected is carried out later.
+#
+# takes minutes
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 

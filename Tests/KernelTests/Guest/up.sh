@@ -3,6 +3,8 @@
 # happens when the disk holds something, is in use, or a step fails.
 #
 # in-kernel: --memory 640M --modules nbd,ipv6,vfat,nls_cp437,nls_iso8859-1,nls_ascii
+#
+# takes minutes
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 
