@@ -17,7 +17,8 @@ package final class ServedContents: Sendable {
         self.saved = saved
         snapshots = SnapshotCatalog(server: server, logger: logger)
         checkpoints = CheckpointCatalog(server: server, logger: logger)
-        let clones = CloneCatalog(server: server, snapshots: snapshots, logger: logger)
+        let clones = CloneCatalog(
+            server: server, snapshots: snapshots, checkpoints: checkpoints, logger: logger)
         commands = ContentCommands([
             SnapshotCommands(catalog: snapshots), CloneCommands(catalog: clones),
             CheckpointCommands(catalog: checkpoints),

@@ -41,6 +41,11 @@ extension ProgramSuite {
                     try await run("clone", "delete", "run1", "--force", of: server).status
                         == .exited(0))
                 #expect(try one.read(at: 4096, count: 4) == [1, 7, 3, 4])
+
+                _ = try await run("snapshot", "create", "run2@mine", of: server)
+                let needed = try await run("clone", "delete", "run2", "--force", of: server)
+                #expect(needed.status == .exited(69))
+                #expect(needed.errors.contains("delete them first: run2@mine"), "\(needed)")
             }
         }
 

@@ -24,14 +24,18 @@ final class CloneCatalog: Sendable {
 
     private let server: Server
     private let snapshots: SnapshotCatalog
+    private let checkpoints: CheckpointCatalog
     private let logger: Logger
     private let entries = Mutex<[Entry]>([])
     /// Held while a snapshot is copied, so that no second thread copies it too.
     private let copies = Mutex<[Copy]>([])
 
-    init(server: Server, snapshots: SnapshotCatalog, logger: Logger) {
+    init(
+        server: Server, snapshots: SnapshotCatalog, checkpoints: CheckpointCatalog, logger: Logger
+    ) {
         self.server = server
         self.snapshots = snapshots
+        self.checkpoints = checkpoints
         self.logger = logger
     }
 
@@ -76,7 +80,8 @@ final class CloneCatalog: Sendable {
         return entries.withLock { $0 }.map { status(of: $0, statistics) }
     }
 
-    /// Deletes a clone. Refuses while clients use it, unless `isForced`; they keep it until they disconnect.
+    /// Deletes a clone, and its checkpoints. Refuses while clients use it, unless `isForced`; they keep it until they
+    /// disconnect. Refuses while it has snapshots.
     func delete(name: String, isForced: Bool) throws(ControlError) {
         try entries.withLock { (entries) throws(ControlError) in
             guard let index = entries.firstIndex(where: { $0.name == name }) else {
@@ -93,9 +98,17 @@ final class CloneCatalog: Sendable {
                     "\(users) clients use the clone \(name): disconnect them, or delete it with --force, and they "
                         + "keep it until they disconnect")
             }
+            let own = snapshots.names(of: name)
+            guard own.isEmpty else {
+                throw ControlError(
+                    .conflict,
+                    "the clone \(name) has snapshots, which need its memory; delete them first: "
+                        + own.joined(separator: ", "))
+            }
             server.removeExport(named: name)
             entries.remove(at: index)
         }
+        checkpoints.dropDeleted()
         logger.info("deleted a clone", metadata: ["export": "\(name)"])
     }
 

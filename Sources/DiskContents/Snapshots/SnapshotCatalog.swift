@@ -119,6 +119,11 @@ package final class SnapshotCatalog: SnapshotKeeper {
 
     // MARK: - Finding
 
+    /// Returns the names of a disk's snapshots, those that are lost too.
+    func names(of disk: String) -> [String] {
+        entries.withLock { $0.filter { $0.disk == disk }.map(\.export) }
+    }
+
     /// Returns a snapshot, and the name of its export.
     func find(
         disk: String, name: String
