@@ -20,8 +20,8 @@ public enum Limits {
     public static var optionReplyData: Int { 64 << 10 }
 
     /// Contexts that one export offers, and so the most that a session selects. A reply to BLOCK_STATUS has a
-    /// list of extents for each: with 8, each list has 8 KiB of the 64 KiB that a server keeps for replies, and
-    /// a set of contexts is a byte.
+    /// list of extents for each: with 8, each has 128 KiB of the 1 MiB that a server keeps for them, and a set
+    /// of contexts is a byte.
     public static var contextCount: Int { 8 }
 
     /// Option replies that a client accepts in one handshake. A list has one for each export.

@@ -123,19 +123,15 @@ extension TestClient {
     private func extents(in chunk: Chunk) -> [Extent] {
         let isWide = format == .extended
         #expect(chunk.header.type == (isWide ? .blockStatusExtended : .blockStatus))
-        let size = Extent.encodedSize(format)
-        let prefix = Extent.prefixSize(format)
-        let extents = stride(from: prefix, to: chunk.content.count, by: size).map { place in
-            guard isWide else {
-                return Extent(
-                    length: UInt64(chunk.number(at: place, as: UInt32.self)),
-                    flags: chunk.number(at: place + 4, as: UInt32.self))
-            }
-            // The upper half of the status has to be zero in this context.
-            #expect(chunk.number(at: place + 8, as: UInt32.self) == 0)
-            return Extent(
-                length: chunk.number(at: place, as: UInt64.self),
-                flags: chunk.number(at: place + 12, as: UInt32.self))
+        var reader = ByteReader(chunk.content)
+        _ = reader.bytes(Extent.prefixSize(format))
+        #expect(reader.remaining > 0 && reader.remaining % Extent.encodedSize(format) == 0)
+        var extents: [Extent] = []
+        while reader.remaining > 0 {
+            let length = isWide ? reader.number() ?? 0 : UInt64(reader.number() ?? UInt32(0))
+            // The upper half of the flags is zero in every context.
+            if isWide, reader.number(as: UInt32.self) != 0 { Issue.record("64-bit flags") }
+            extents.append(Extent(length: length, flags: reader.number() ?? .max))
         }
         if isWide { #expect(chunk.number(at: 4, as: UInt32.self) == UInt32(extents.count)) }
         return extents

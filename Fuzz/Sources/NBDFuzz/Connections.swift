@@ -35,7 +35,8 @@ private func option(_ choice: UInt8, _ script: inout Script) -> [UInt8] {
             let types = (0..<script.byte() % 6).map { InfoType(rawValue: UInt16($0)) }
             data = InfoRequest(exportName: name, types: types).encoded
         case .listMetaContext, .setMetaContext:
-            let queries = ["base:allocation", "base:"].prefix(Int(choice & 3))
+            let queries = ["base:allocation", "base:", "qemu:allocation-depth", "qemu:"]
+                .prefix(Int(choice & 7))
             data = contextRequest(name, Array(queries))
         default: break
         }

@@ -22,9 +22,7 @@ final class LossWatch: Sendable {
         isWatching.withLock { isWatching in
             guard !isWatching else { return }
             let thread = try? Thread(name: "snapshots") { [weak self, weak keeper] in
-                while let self, let keeper, self.look(keeper) {
-                    Thread.sleep(milliseconds: Self.interval)
-                }
+                while self?.look(keeper) == true { Thread.sleep(milliseconds: Self.interval) }
             }
             thread?.detach()
             isWatching = thread != nil
@@ -32,7 +30,8 @@ final class LossWatch: Sendable {
     }
 
     /// Returns whether there is something left to watch.
-    private func look(_ keeper: some SnapshotKeeper) -> Bool {
+    private func look(_ keeper: (some SnapshotKeeper)?) -> Bool {
+        guard let keeper else { return false }
         keeper.dropLost()
         return isWatching.withLock { isWatching in
             isWatching = !isOver.load(ordering: .acquiring) && keeper.hasSnapshots

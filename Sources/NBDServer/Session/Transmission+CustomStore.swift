@@ -196,7 +196,7 @@ extension Transmission {
     private mutating func blockStatus(
         _ request: Request, _ session: StoreSession
     ) throws(DisconnectReason) {
-        if !replies.hasRoomForExtents(lists: contexts.count) { try sendReplies(session) }
+        if replies.isFull { try sendReplies(session) }
         var rest = contexts
         while !rest.isEmpty {
             let context = rest.removeFirst()

@@ -40,7 +40,7 @@ struct Transmission: ~Copyable {
         stop: StopSignal, pollMicroseconds: Int, meter: Meter, siblings: SiblingConnections? = nil
     ) throws(Errno) {
         let input = try ReceiveBuffer()
-        let replies = try ReplyBatch(format: format)
+        let replies = try ReplyBatch(format: format, hasExtents: !rules.contexts.isEmpty)
         let pins = try ReadPins(disk.pins)
         var disk = disk
         if store == nil {
@@ -240,7 +240,7 @@ struct Transmission: ~Copyable {
 
     /// Reports the extents of the range in each context, as many as there is room for, and at least one.
     private mutating func blockStatus(_ request: Request) throws(DisconnectReason) {
-        if !replies.hasRoomForExtents(lists: contexts.count) { try sendReplies() }
+        if replies.isFull { try sendReplies() }
         var rest = contexts
         while !rest.isEmpty {
             let context = rest.removeFirst()

@@ -10,13 +10,14 @@ struct ReplyBatch: ~Copyable {
     /// The bytes after which a batch is sent although more would fit, so that the client can process these while the
     /// server makes the next. 128 replies of 4 KiB fit, and several of 128 KiB.
     private static var byteLimit: Int { 1 << 20 }
-    /// The bytes for headers, messages and extents. Only what is used takes up memory: 256 simple replies are 4 KiB,
-    /// and a block status of a few thousand extents fills it.
-    private static var ownMemory: Int { 64 << 10 }
+    /// The bytes for headers and messages; a batch that has more is sent. Only what is used takes up memory: 256
+    /// simple replies are 4 KiB.
+    private static var headerMemory: Int { 64 << 10 }
+    /// The bytes behind them for the extents of one BLOCK_STATUS: as many as qemu-nbd sends, which programs that were
+    /// tried with nothing else rely on. A connection that has selected no contexts does not have them.
+    private static var extentMemory: Int { 1 << 20 }
     /// The longest entry except extents: an error with its message.
     private static var longestHeader: Int { 32 + 6 + RequestError.longestExplanation + 8 }
-    /// The least room for a new list of extents, in bytes. The lists of all contexts have it in an empty batch.
-    private static var leastExtentRoom: Int { 8 << 10 }
 
     /// The header format that the handshake has negotiated.
     let format: HeaderFormat
@@ -25,10 +26,11 @@ struct ReplyBatch: ~Copyable {
     private var used = 0
     private var replyCount = 0
 
-    /// An empty batch.
-    init(format: HeaderFormat) throws(Errno) {
+    /// An empty batch. `hasExtents` says whether it must have room for the extents of a BLOCK_STATUS.
+    init(format: HeaderFormat, hasExtents: Bool) throws(Errno) {
         self.format = format
-        memory = try MemoryMapping(privateBytes: Self.ownMemory)
+        memory = try MemoryMapping(
+            privateBytes: Self.headerMemory + (hasExtents ? Self.extentMemory : 0))
     }
 
     /// Whether the batch is empty.
@@ -39,17 +41,12 @@ struct ReplyBatch: ~Copyable {
     @inline(__always)
     var isFull: Bool {
         replyCount >= Self.mostReplies || vectors.room < 2 || vectors.byteCount >= Self.byteLimit
-            || used > Self.ownMemory - Self.longestHeader
+            || used > Self.headerMemory - Self.longestHeader
     }
 
     /// Whether another region of data fits.
     @inline(__always)
     var hasRoomForData: Bool { vectors.room > 0 }
-
-    /// Returns whether lists of extents of a useful length fit.
-    func hasRoomForExtents(lists: Int) -> Bool {
-        !isFull && used <= Self.ownMemory - Self.longestHeader - lists * Self.leastExtentRoom
-    }
 
     /// Returns memory for `count` bytes of headers, and appends it to the batch.
     @inline(__always)
