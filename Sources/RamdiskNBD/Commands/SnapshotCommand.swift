@@ -35,7 +35,8 @@ struct SnapshotCommand: ParsableCommand {
 struct SnapshotArgument: ParsableArguments {
     @Argument(
         help: ArgumentHelp(
-            "NAME, or DISK@NAME. Without a disk, the server's first.", valueName: "[disk@]name"))
+            "NAME, or DISK@NAME. Without a disk, the server's first.", valueName: "[disk@]name"),
+        completion: .snapshot)
     var snapshot: String
 
     /// The parameters for the server.
