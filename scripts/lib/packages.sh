@@ -46,7 +46,7 @@ require_build_packages() {
 # require_swift: checks for Swift. Debian has no recent enough package, so the user must install it.
 require_swift() {
     [[ -z $(type -P swift) ]] || return 0
-    echo "There is no \"swift\" on the PATH. Install Swift 6.2 or later from" \
+    echo "There is no \"swift\" on the PATH. Install Swift 6.3 or later from" \
         "https://www.swift.org/install/linux/" >&2
     return 1
 }

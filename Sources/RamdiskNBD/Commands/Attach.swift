@@ -47,7 +47,8 @@ struct Attach: ParsableCommand {
     var server: NBDURI
 
     @Argument(
-        help: ArgumentHelp("The kernel device. (default: the first free one)", valueName: "device"))
+        help: ArgumentHelp("The kernel device. (default: the first free one)", valueName: "device"),
+        completion: .freeDevice)
     var device: DevicePath?
 
     @Option(

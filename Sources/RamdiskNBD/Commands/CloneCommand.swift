@@ -46,7 +46,8 @@ struct CloneCreate: ParsableCommand {
             """
             The disk to clone, by the name of its export, and a snapshot of it; without one, the disk as \
             it is now. The empty name is the first disk.
-            """, valueName: "disk[@snapshot]"))
+            """, valueName: "disk[@snapshot]"),
+        completion: .cloneSource)
     var source: String
 
     @Argument(help: ArgumentHelp("The name of the clone's export.", valueName: "new"))
@@ -113,7 +114,9 @@ struct CloneDelete: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "delete", abstract: "Delete a clone, and release its memory.")
 
-    @Argument(help: ArgumentHelp("The name of the clone's export.", valueName: "name"))
+    @Argument(
+        help: ArgumentHelp("The name of the clone's export.", valueName: "name"),
+        completion: .clone)
     var name: String
 
     @Flag(

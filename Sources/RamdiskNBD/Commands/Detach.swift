@@ -19,7 +19,8 @@ struct Detach: ParsableCommand {
                 ramdisk-nbd detach --force /dev/nbd0
             """)
 
-    @Argument(help: ArgumentHelp("The kernel device.", valueName: "device"))
+    @Argument(
+        help: ArgumentHelp("The kernel device.", valueName: "device"), completion: .attachedDevice)
     var device: DevicePath
 
     @Flag(

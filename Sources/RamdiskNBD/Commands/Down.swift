@@ -26,7 +26,7 @@ struct Down: ParsableCommand {
 
     @Argument(
         help: ArgumentHelp("Mount point, device or backing of the disk.", valueName: "disk"),
-        completion: .file())
+        completion: .kernelDisk)
     var target: String?
 
     @Flag(name: .long, help: "Take all disks down.")

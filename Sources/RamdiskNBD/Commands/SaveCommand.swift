@@ -30,7 +30,8 @@ struct SaveCommand: ParsableCommand {
 
     @Option(
         name: .long,
-        help: ArgumentHelp("The disk's export. (default: the server's first)", valueName: "name"))
+        help: ArgumentHelp("The disk's export. (default: the server's first)", valueName: "name"),
+        completion: .export)
     var disk: String?
 
     @Flag(name: .long, help: "Print a JSON object.")

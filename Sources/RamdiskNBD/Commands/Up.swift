@@ -58,7 +58,8 @@ struct Up: ParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "The kernel device to attach to. (default: the first free one)", valueName: "device"))
+            "The kernel device to attach to. (default: the first free one)", valueName: "device"),
+        completion: .freeDevice)
     var device: DevicePath?
 
     @Option(

@@ -23,7 +23,7 @@ struct AdmissionOptions: ParsableArguments {
             Accept only processes of this user on Unix sockets, besides those that --allow-group \
             permits. A name or a uid. Repeatable. (default: any user)
             """, valueName: "user"),
-        transform: user)
+        completion: .user, transform: user)
     var users: [UInt32] = []
 
     @Option(
@@ -33,7 +33,7 @@ struct AdmissionOptions: ParsableArguments {
             Accept only processes of members of this group on Unix sockets, besides those that \
             --allow-user permits. A name or a gid. Repeatable. (default: any group)
             """, valueName: "group"),
-        transform: group)
+        completion: .group, transform: group)
     var groups: [UInt32] = []
 
     /// The engine's policy.

@@ -4,7 +4,8 @@ internal import ArgumentParser
 struct ContentArgument: ParsableArguments {
     @Argument(
         help: ArgumentHelp(
-            "NAME, or DISK@NAME. Without a disk, the server's first.", valueName: "[disk@]name"))
+            "NAME, or DISK@NAME. Without a disk, the server's first.", valueName: "[disk@]name"),
+        completion: .content)
     var name: String
 
     /// The parameters for the server.

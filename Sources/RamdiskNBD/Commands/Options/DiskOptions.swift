@@ -12,7 +12,7 @@ struct DiskOptions: ParsableArguments {
             1024), or KB, MB, GB, TB (powers of 1000). Fractions such as 1.5G are allowed. (default: \
             40M; with --load or --image the size of the file, rounded up to 4K; for an existing backing its \
             size)
-            """, valueName: "size"), transform: ByteCount.init(parsing:))
+            """, valueName: "size"), completion: .size, transform: ByteCount.init(parsing:))
     var size: ByteCount?
 
     @Flag(name: .long, help: "Reject writes from clients.")
@@ -68,7 +68,7 @@ struct DiskOptions: ParsableArguments {
             Most memory that the snapshots of a disk take for pages that change after them; a size as \
             for --size. When it is used up, they are lost. (default: half of what is available when a \
             snapshot is taken)
-            """, valueName: "size"), transform: ByteCount.init(parsing:))
+            """, valueName: "size"), completion: .size, transform: ByteCount.init(parsing:))
     var snapshotMemory: ByteCount?
 
     @OptionGroup

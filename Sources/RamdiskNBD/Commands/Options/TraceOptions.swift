@@ -22,7 +22,8 @@ struct TraceFilterOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Only this disk; an empty name means the disk without a name.", valueName: "name"))
+            "Only this disk; an empty name means the disk without a name.", valueName: "name"),
+        completion: .export)
     var export: String?
 
     @Option(
