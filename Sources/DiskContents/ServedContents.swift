@@ -29,6 +29,9 @@ package final class ServedContents: Sendable {
     /// What is known of the saves.
     package var saves: [SaveStats] { saved.map(\.stats) }
 
+    /// The snapshots, oldest first.
+    package var allSnapshots: [SnapshotStatus] { snapshots.all }
+
     /// Starts to save at intervals the disks for which that is wanted.
     package func begin() throws(Failure) {
         for disk in saved { try disk.begin() }

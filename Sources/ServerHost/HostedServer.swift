@@ -105,7 +105,7 @@ package final class HostedServer: Sendable {
             server: server,
             addresses: uris(of: listeners.map(\.address), isEncrypted: options.tls != nil),
             maximumConnections: options.maximumConnections, saves: { contents.saves },
-            commands: contents.commands)
+            snapshots: { contents.allSnapshots }, commands: contents.commands)
     }
 
     /// Performs the steps before the disks are made, and returns the server's options. An error here costs the least

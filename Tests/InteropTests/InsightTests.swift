@@ -111,6 +111,8 @@ extension Interop {
                 let text = try server.ask("/metrics").text
                 #expect(text.contains("ramdisk_nbd_requests_total\(read) \(job.read.requests)\n"))
                 #expect(text.contains("ramdisk_nbd_bytes_total\(read) \(job.read.bytes)\n"))
+                #expect(text.contains("ramdisk_nbd_errors_total{export=\"a\",error=\"EIO\"} 0\n"))
+                #expect(text.contains("ramdisk_nbd_disk_sparse{export=\"a\"} 0\n"))
                 let all = "{export=\"a\",command=\"read\",le=\"+Inf\"}"
                 #expect(
                     text.contains(

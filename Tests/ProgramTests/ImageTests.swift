@@ -296,7 +296,8 @@ extension ProgramSuite {
 
         @Test("has its saves among the metrics, with values that can be")
         func metrics() async throws {
-            try await withServer("--size", "2M", "--image", image) { server in
+            let options = ["--size", "2M", "--image", image, "--save-every", "90m"]
+            try await withServer(options) { server in
                 let client = try RawClient(unix: server.socketPath)
                 try client.enter()
                 try client.write([UInt8](repeating: 1, count: 1 << 20), at: 0)
@@ -306,6 +307,7 @@ extension ProgramSuite {
                     let line = answer.text.split(separator: "\n").first { $0.hasPrefix(start) }
                     return line.flatMap { Double($0.dropFirst(start.count)) }
                 }
+                #expect(try value("save_interval_seconds") == 5400)
                 #expect(try value("save_timestamp_seconds") == nil)
                 #expect(try value("save_written_bytes") == nil)
                 #expect(try value("save_dirty_bytes") == 1_048_576)

@@ -40,7 +40,15 @@ extension ProgramSuite {
         @Test("are of the first disk if none is named, and are listed as JSON")
         func firstDisk() async throws {
             try await withServer("--size", "4M") { server in
+                let client = try RawClient(unix: server.socketPath)
+                try client.enter("")
+                try client.write([1], at: 0)
+                #expect(try metric("snapshots", of: server) == "0.0")
                 #expect(try await snapshot("create", "one", of: server).output == "@one\n")
+                #expect(try metric("snapshots", of: server) == "1.0")
+                #expect(try metric("snapshots_lost", of: server) == "0.0")
+                try client.write([2], at: 0)
+                #expect(try metric("snapshot_preserved_bytes", of: server) != "0.0")
                 let list = try await snapshot("list", "--json", of: server).output
                 for part in [#""export":"@one""#, #""isLost":false"#, #""sizeBytes":4194304"#] {
                     #expect(list.contains(part), "\(list)")
@@ -71,7 +79,15 @@ extension ProgramSuite {
                 }
                 #expect(try await snapshot("list", of: server).output.contains("lost"))
                 #expect(try client.read(at: 5000, count: 1) == [2])
+                #expect(try metric("snapshots_lost", of: server) == "1.0")
             }
+        }
+
+        /// The value of a metric of the disk without a name.
+        private func metric(_ name: String, of server: ServerProcess) throws -> String? {
+            let start = "ramdisk_nbd_\(name){export=\"\"} "
+            return try server.ask("/metrics").text.split(separator: "\n")
+                .first { $0.hasPrefix(start) }.map { String($0.dropFirst(start.count)) }
         }
 
         /// Runs `snapshot` with arguments against a server.

@@ -80,6 +80,7 @@ package final class SavedDisk: Sendable {
             state.disk = disk
             state.marker = marker
             state.stats = SaveStats(export: export, image: path)
+            state.stats.intervalSeconds = interval.map { $0 / .seconds(1) }
             state.stats.generation = image.info?.generation ?? 0
             state.stats.savedUnixSeconds = image.info?.savedAt.map { Double($0) }
         }

@@ -1,3 +1,4 @@
+internal import NBDProtocol
 internal import NBDServer
 
 /// Statistics in Prometheus' text format 0.0.4, with base units and names by its conventions:
@@ -16,6 +17,7 @@ struct MetricsText {
         writeRequests(stats.disks)
         writeBatchesAndPolling(stats.disks)
         writeSaves(stats.saves)
+        writeSnapshots(stats.snapshots, of: stats.disks)
     }
 
     private mutating func writeSaves(_ saves: [SaveStats]) {
@@ -27,6 +29,11 @@ struct MetricsText {
             for save in saves {
                 if let value = value(save) { line(name, value, [("export", save.export)]) }
             }
+        }
+        series(
+            "save_interval_seconds", .gauge, "How often the disk is saved, if it is at intervals."
+        ) {
+            $0.intervalSeconds
         }
         series("save_timestamp_seconds", .gauge, "When the disk's image was saved, since 1970.") {
             $0.savedUnixSeconds
@@ -41,6 +48,23 @@ struct MetricsText {
         }
         series("saves_total", .counter, "Saves that have succeeded.") { Double($0.saves) }
         series("save_failures_total", .counter, "Saves that have failed.") { Double($0.failures) }
+    }
+
+    /// Writes them for each disk, also for one without snapshots, so that the first one is a change.
+    private mutating func writeSnapshots(_ snapshots: [SnapshotStatus], of disks: [DiskStats]) {
+        func series(_ name: String, _ help: String, _ value: ([SnapshotStatus]) -> Double) {
+            begin(name, .gauge, help)
+            for disk in disks {
+                line(name, value(snapshots.filter { $0.disk == disk.export }), disk.labels)
+            }
+        }
+        series("snapshots", "Snapshots of the disk, lost ones included.") { Double($0.count) }
+        series("snapshots_lost", "Snapshots whose memory was used up.") {
+            Double($0.count(where: \.isLost))
+        }
+        series("snapshot_preserved_bytes", "Memory that the disk's snapshots take.") {
+            Double($0.map(\.preservedBytes).max() ?? 0)
+        }
     }
 
     private mutating func writeServer(_ server: ServerStats) {
@@ -70,6 +94,8 @@ struct MetricsText {
         for disk in disks { line("disk_size_bytes", disk.sizeBytes, disk.labels) }
         begin("disk_resident_bytes", .gauge, "Resident memory of the disk.")
         for disk in disks { line("disk_resident_bytes", disk.residentBytes, disk.labels) }
+        begin("disk_sparse", .gauge, "1 if memory is allocated when it is written, else 0.")
+        for disk in disks { line("disk_sparse", disk.isSparse ? 1 : 0, disk.labels) }
         begin("disk_connections", .gauge, "Open connections that use the disk.")
         for disk in disks { line("disk_connections", disk.openConnections, disk.labels) }
     }
@@ -83,8 +109,11 @@ struct MetricsText {
         forEachCommand(disks) { $0.line("request_errors_total", $1.errors, $2) }
         begin("errors_total", .counter, "Error replies, by the protocol's name of the error.")
         for disk in disks {
-            for error in disk.activity.errors {
-                line("errors_total", error.requests, disk.labels + [("error", error.error)])
+            let counts = Dictionary(
+                uniqueKeysWithValues: disk.activity.errors.map { ($0.error, $0.requests) })
+            // Those that have not occurred too, so that the first one is an increase.
+            for name in WireError.allCases.dropFirst().map(\.name) + ["other"] {
+                line("errors_total", counts[name] ?? 0, disk.labels + [("error", name)])
             }
         }
         begin(

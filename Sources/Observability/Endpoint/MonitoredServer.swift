@@ -13,15 +13,19 @@ package struct MonitoredServer: Sendable {
     package let maximumConnections: Int
     /// Returns what is known of the saves of disks.
     package let saves: @Sendable () -> [SaveStats]
+    /// Returns the snapshots of disks.
+    package let snapshots: @Sendable () -> [SnapshotStatus]
     /// What performs commands; nil when there are none.
     package let commands: (any ControlCommands)?
 
     package init(
         server: Server, addresses: [String], maximumConnections: Int,
         saves: @escaping @Sendable () -> [SaveStats] = { [] },
+        snapshots: @escaping @Sendable () -> [SnapshotStatus] = { [] },
         commands: (any ControlCommands)? = nil
     ) {
         self.saves = saves
+        self.snapshots = snapshots
         self.commands = commands
         self.server = server
         self.addresses = addresses
@@ -38,7 +42,7 @@ package struct MonitoredServer: Sendable {
                 exports.first { $0.name == own.name }.flatMap { DiskStats($0, own) }
             },
             connections: statistics.connections.map { ConnectionStats($0) },
-            saves: saves())
+            saves: saves(), snapshots: snapshots())
     }
 
     private func serverStats(_ statistics: ServerStatistics) -> ServerStats {

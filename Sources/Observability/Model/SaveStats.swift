@@ -4,6 +4,8 @@ package struct SaveStats: Codable, Sendable, Equatable {
     package var export: String
     /// The path of the image.
     package var image: String
+    /// How often the disk is saved; nil for only when the server stops or a command asks for it.
+    package var intervalSeconds: Double?
     /// The number of the save that the image holds; 0 when this program has not saved it yet.
     package var generation: UInt64
     /// When the image was saved, in seconds since 1970; nil when it never was.

@@ -8,15 +8,18 @@ package struct Stats: Codable, Sendable, Equatable {
     package var connections: [ConnectionStats]
     /// The disks that have images, and their saves.
     package var saves: [SaveStats]
+    /// The snapshots, oldest first.
+    package var snapshots: [SnapshotStatus]
 
     package init(
         server: ServerStats, disks: [DiskStats], connections: [ConnectionStats],
-        saves: [SaveStats] = []
+        saves: [SaveStats] = [], snapshots: [SnapshotStatus] = []
     ) {
         self.server = server
         self.disks = disks
         self.connections = connections
         self.saves = saves
+        self.snapshots = snapshots
     }
 }
 

@@ -1,6 +1,6 @@
 internal import ArgumentParser
-internal import DiskContents
 internal import FoundationEssentials
+internal import Observability
 internal import ObservabilityClient
 internal import ProgramSupport
 

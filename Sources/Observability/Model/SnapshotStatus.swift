@@ -16,4 +16,18 @@ package struct SnapshotStatus: Sendable, Codable, Equatable {
     package let openConnections: Int
     /// Bytes that all snapshots of the disk take for preserved pages.
     package let preservedBytes: UInt64
+
+    package init(
+        disk: String, name: String, export: String, createdUnixSeconds: Double, sizeBytes: UInt64,
+        isLost: Bool, openConnections: Int, preservedBytes: UInt64
+    ) {
+        self.disk = disk
+        self.name = name
+        self.export = export
+        self.createdUnixSeconds = createdUnixSeconds
+        self.sizeBytes = sizeBytes
+        self.isLost = isLost
+        self.openConnections = openConnections
+        self.preservedBytes = preservedBytes
+    }
 }
