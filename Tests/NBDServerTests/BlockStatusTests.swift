@@ -206,6 +206,28 @@ struct BlockStatusTests {
         #expect(one.map(\.extents) == [0, 1].map { [Extent(length: 8192, flags: $0)] })
     }
 
+    @Test("a clone's depth is 2 where it shows its template", arguments: formats)
+    func depthOfClone(format: HeaderFormat) throws {
+        let origin = try RamDisk(size: 1 << 20)
+        try origin.write(pattern(16_384).span, at: 8192)
+        let template = try DiskTemplate.copying(try origin.makeSnapshot())
+        let server = try makeServer(try RamDisk(cloning: template))
+        let client = try TestClient(to: server, format, contexts: Self.both)
+        try client.done(Request(.write, cookie: 1, offset: 4096, length: 8192), pattern(8192))
+        try client.done(Request(.trim, cookie: 2, offset: 16_384, length: 4096))
+        let chunks = try client.statusChunks(at: 0, count: 32_768)
+        #expect(
+            chunks[0].extents
+                == [(4096, 3), (12_288, 0), (4096, 3), (4096, 0), (8192, 3)].map {
+                    Extent(length: $0, flags: $1)
+                })
+        #expect(
+            chunks[1].extents
+                == [(4096, 0), (8192, 1), (4096, 2), (4096, 0), (4096, 2), (8192, 0)].map {
+                    Extent(length: $0, flags: $1)
+                })
+    }
+
     @Test("a context alone has one chunk, with its own identifier", arguments: formats)
     func depthAlone(format: HeaderFormat) throws {
         let client = try TestClient(

@@ -155,6 +155,25 @@ extension ProgramSuite {
             }
         }
 
+        @Test("of a clone go with it, so that nothing keeps its memory")
+        func ofClone() async throws {
+            try await withServer("--size", "4M") { server in
+                for arguments in [["create", "", "copy"], ["delete", "copy"]] {
+                    let ending = try await Program.ramdiskNBD.run(
+                        ["clone"] + arguments + ["--control", server.controlPath])
+                    #expect(ending.status.isSuccess, "\(ending.errors)")
+                    guard arguments[0] == "create" else { continue }
+                    try await checkpoint("create", "copy@one", of: server)
+                    try await checkpoint("commit", "copy@one", of: server)
+                    try await checkpoint("create", "copy@two", of: server)
+                    #expect(try await list(server).count == 2)
+                }
+                #expect(try await list(server).isEmpty)
+                let reader = try RawClient(unix: server.socketPath)
+                #expect(throws: (any Error).self) { try reader.enter("copy@two") }
+            }
+        }
+
         // MARK: - Commands
 
         private func create(
