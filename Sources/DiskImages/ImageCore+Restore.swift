@@ -137,11 +137,7 @@ private final class RestoreWork: Sendable {
         }
         try buffer.forEachRun(of: buffer.pages) { (pages, holdsData) throws(DiskImageError) in
             guard holdsData else { return }
-            do throws(BlockStoreError) {
-                try buffer.region(of: pages).withBytes { (bytes) throws(BlockStoreError) in
-                    try disk.write(bytes, at: buffer.bytes(of: pages).lowerBound)
-                }
-            } catch {
+            guard disk.fill(buffer.region(of: pages), at: buffer.bytes(of: pages).lowerBound) else {
                 throw DiskImageError.noMemory(path: files.path, diskSize: disk.size)
             }
         }

@@ -62,7 +62,7 @@ struct DiskRecordTests {
             .serve, .stopAndKeep, .stopAndRemove, .ready(start), .ended(0), .ended(.max),
             .ended(0x0102_0304),
             .ready(InitialDiskState(isBlank: true, wasFound: false)),
-            .ready(InitialDiskState(isBlank: false, wasFound: true)),
+            .ready(InitialDiskState(isBlank: false, wasFound: true)), .freeze(7), .thaw(.max),
         ]
         for message in messages {
             let bytes = message.encoded
@@ -73,6 +73,17 @@ struct DiskRecordTests {
             #expect(WorkerMessage(decoding: bytes + [0]) == nil)
         }
         #expect(WorkerMessage(decoding: [UInt8(ascii: "x")]) == nil)
+    }
+
+    @Test("a message with a text is read as it was written, with and without the text")
+    func texts() {
+        for message in [
+            WorkerMessage.mounted(nil), .mounted("/mnt/ü"), .frozen(7, failure: nil),
+            .frozen(7, failure: "no"), .saved(failure: nil), .saved(failure: "no"),
+        ] {
+            #expect(WorkerMessage(decoding: message.encoded) == message)
+        }
+        #expect(WorkerMessage(decoding: Array("f1234567".utf8)) == nil)
     }
 
     @Test("the reason why a save has failed fits into a message, however long it is")

@@ -11,7 +11,8 @@ import Testing
 
 /// A worker in Python, which keeps no disk. It reads the identity of its memory from the file that is its first
 /// argument, says that it has created that memory, reports connections that end, and appends the message that
-/// stops it to the file that is its second argument.
+/// stops it to the file that is its second argument, and what it is told about mounts to one beside that. A save is
+/// right if the supervisor answers the request to freeze.
 private let workerProgram = """
     import select, socket, struct, sys
     supervisor = socket.socket(fileno=3)
@@ -28,6 +29,14 @@ private let workerProgram = """
                     connection = socket.socket(fileno=descriptors[0])
                     connection.sendall(b"NBDMAGICIHAVEOPT\\0\\2" + struct.pack(">QH", 1 << 20, 1))
                     connections[connection] = count
+                elif message[:1] == b"M":
+                    open(sys.argv[2] + ".mounted", "ab").write(message)
+                elif message == b"V":
+                    number = struct.pack("<Q", 5)
+                    supervisor.send(b"F" + number)
+                    answer = supervisor.recv(64)
+                    supervisor.send(b"T" + number)
+                    supervisor.send(b"v" if answer == b"f" + number else b"v" + answer)
                 else:
                     open(sys.argv[2], "ab").write(message)
                     sys.exit(0)
@@ -127,6 +136,56 @@ struct SupervisedDiskServerTests {
             #expect(poll(server) { isReplaced(worker, server) })
             _ = try server.connect()
         }
+    }
+
+    @Test(
+        "freezes the file system for a save when the worker asks, and tells each worker where it is"
+    )
+    func frozen() throws {
+        try withServer { server, directory in
+            func save() -> Bool {
+                server.beginSave()
+                guard poll(server, until: { server.saveOutcome != nil }) else { return false }
+                if case .success? = server.saveOutcome { return true }
+                return false
+            }
+            // Without a mount as well: there is nothing to freeze then.
+            #expect(save())
+            server.setMountPoint("/mnt")
+            #expect(save())
+            // The thread that freezes for one save may not have ended when the next one begins.
+            #expect(save())
+            let worker = try #require(server.worker)
+            server.endByForce()
+            #expect(poll(server) { isReplaced(worker, server) })
+            #expect(save())
+            server.setMountPoint(nil)
+            #expect(save())
+            #expect(TextFile.read("\(directory)/stopped.mounted") == "M/mntM/mntM")
+        }
+    }
+
+    @Test("thaws the file system when the worker asks, and after two seconds if it does not")
+    func thawed() throws {
+        let answers = EndedConnections()
+        let start = MonotonicTime.now()
+        let freezes = try (0..<2).map { number in
+            try FreezeForWorker.begin(number, at: "/mnt") { failure in
+                if failure == nil { answers.insert(number) }
+            }
+        }
+        func wait(until condition: () -> Bool) -> Bool {
+            while !condition() {
+                guard .now() < start.adding(milliseconds: 10_000) else { return false }
+                Thread.sleep(milliseconds: 5)
+            }
+            return true
+        }
+        #expect(wait { answers.contains(0) && answers.contains(1) })
+        freezes[0].thaw()
+        #expect(wait { freezes[0].isOver })
+        #expect(wait { freezes[1].isOver })
+        #expect(start.adding(milliseconds: 2_000) <= .now())
     }
 
     @Test("has the worker keep the backing or release the memory")

@@ -222,6 +222,8 @@ struct RamDiskTests {
         try disk.load(path: path)
         #expect(disk.residentBytes <= 4 * 4096)
         #expect(Array(disk.pages.region.bytes.prefix(content.count)) == content)
+        #expect(!disk.pages.extent(at: 0, count: 8192).isEmpty)
+        #expect(disk.pages.extent(at: 8192, count: 3 << 20).isEmpty)
 
         let small = try RamDisk(size: 1 << 20)
         #expect(throws: RamDisk.LoadError.tooLong(path: path, size: 1 << 20)) {

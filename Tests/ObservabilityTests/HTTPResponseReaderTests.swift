@@ -40,6 +40,19 @@ import Testing
         #expect(body == Array("all".utf8))
     }
 
+    @Test("has the exit code that the server wants, if that can be one")
+    func exitCode() throws {
+        for (value, code) in [("74", 74), ("0", nil), ("256", nil), ("x", nil)]
+            as [(String, Int32?)]
+        {
+            var reader = HTTPResponseReader()
+            var body: [UInt8] = []
+            try reader.parse(
+                Array("HTTP/1.1 500 Error\nExit-Code: \(value)\n\n".utf8)[...], into: &body)
+            #expect(reader.exitCode == code)
+        }
+    }
+
     @Test(
         "that is not valid is rejected",
         arguments: [

@@ -252,8 +252,11 @@ extension ProgramSuite {
                 let files = try OpenDirectory("/proc/\(server.pid)/root\(small)")
                 try await nbdcopy(data, server.uri)
                 let ending = try await save(of: server)
-                #expect(ending.status == .exited(69))
+                #expect(ending.status == .exited(74))
                 #expect(ending.isOneSentence(naming: "\(small)/disk.img", "free space"))
+                let elsewhere = try await save("\(small)/copy.img", of: server)
+                #expect(elsewhere.status == .exited(74))
+                #expect(elsewhere.isOneSentence(naming: "\(small)/copy.img", "free space"))
                 try await expectDisk(of: server, toEqual: data)
                 let stats = try saves(of: server)[0]
                 #expect(stats.saves == 0 && stats.failures == 1)

@@ -11,11 +11,44 @@ struct DiskListingTests {
         let disk = ListedDisk(
             device: "/dev/nbd0", size: 4096, mountPoint: "/a\"b\\c\n\u{1}ü", state: .up, process: 7)
         let object =
-            "{\"backing\":null,\"device\":\"/dev/nbd0\",\"filesystem\":null,"
+            "{\"backing\":null,\"device\":\"/dev/nbd0\",\"filesystem\":null,\"image\":null,"
             + "\"mount\":\"/a\\\"b\\\\c\\n\\u0001ü\",\"pid\":7,\"server\":null,\"size\":4096,"
             + "\"state\":\"up\",\"used\":null,\"worker\":null}"
         #expect(try jsonLine([disk, disk]) == "[\(object),\(object)]\n")
         #expect(try jsonLine([ListedDisk]()) == "[]\n")
+    }
+
+    @Test("has the image of a disk as an object, in which a missing value is null too")
+    func image() throws {
+        var image = ListedImage(path: "/a.img")
+        #expect(
+            try jsonLine(image)
+                == "{\"dirtyBytes\":null,\"error\":null,\"failures\":null,\"path\":\"/a.img\","
+                + "\"savedUnixSeconds\":null,\"seconds\":null,\"writtenBytes\":null}\n")
+        image.dirtyBytes = 4096
+        let disk = ListedDisk(size: 4096, state: .served, image: image)
+        #expect(try jsonLine(disk).contains("\"image\":{\"dirtyBytes\":4096,"))
+    }
+
+    @Test("says when a disk was saved, how long it took, what has changed, and what failed")
+    func saves() {
+        func cells(_ image: ListedImage) -> String {
+            let disks = [
+                ListedDisk(size: 4096, state: .served),
+                ListedDisk(size: 8192, state: .up, image: image),
+            ]
+            return List.table(disks, now: 1_000).replacing(/\ {2,}/, with: "|")
+        }
+        #expect(cells(ListedImage(path: "/a")).contains("|up|unknown|-"))
+        #expect(cells(ListedImage(path: "/a", dirtyBytes: 8192)).contains("|up|never|8K"))
+        var image = ListedImage(
+            path: "/a", savedUnixSeconds: 880, seconds: 1.5, dirtyBytes: 0)
+        #expect(cells(image).contains("|up|2:00 ago in 1.50 s|0"), "\(cells(image))")
+        #expect(cells(image).contains("|served|-|-"))
+        image.error = "no space"
+        #expect(cells(image).contains(" s, then failed|"))
+        #expect(cells(image).hasSuffix("not saved to /a: no space\n"))
+        #expect(!List.table([ListedDisk(size: 4096, state: .served)]).contains("SAVED"))
     }
 
     @Test("is a table with a dash for a missing value, or a sentence when it is empty")

@@ -47,7 +47,7 @@ package struct SaveCommands: ControlCommands {
             }
             return try own.save()
         } catch {
-            throw ControlError(error.kind == .usage ? .invalid : .conflict, error.sentence)
+            throw ControlError(error)
         }
     }
 }

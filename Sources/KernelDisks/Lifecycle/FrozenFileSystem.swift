@@ -10,8 +10,7 @@ enum FrozenFileSystem {
     /// A file system that cannot be frozen is synchronized only: the save then holds what a power cut would leave,
     /// which the file system repairs when it is mounted.
     static func freeze(at point: String) throws(Failure) -> @Sendable () -> Void {
-        guard Mount.all.last(where: { $0.point == point })?.source.hasPrefix("/dev/nbd") == true
-        else { return {} }
+        guard isOnDevice(point) else { return {} }
         do throws(Errno) {
             let freeze = try FileSystemFreeze(at: point)
             return { try? freeze.end() }
@@ -20,6 +19,15 @@ enum FrozenFileSystem {
         } catch {
             throw .system("cannot freeze the file system at \(point) to save it: \(error)")
         }
+    }
+
+    private static func isOnDevice(_ point: String) -> Bool {
+        Mount.all.last { $0.point == point }?.source.hasPrefix("/dev/nbd") == true
+    }
+
+    /// Thaws the file system that is mounted at a directory, if it is on an nbd device and frozen.
+    static func thaw(at point: String) {
+        if isOnDevice(point) { try? FileSystemFreeze.thaw(at: point) }
     }
 
     /// Thaws a device's file systems. The kernel does not thaw them when the process ends that has frozen them: a

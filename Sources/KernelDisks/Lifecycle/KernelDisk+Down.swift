@@ -6,6 +6,15 @@ internal import Logging
 internal import NBDKernel
 internal import SystemPackage
 
+extension Failure {
+    /// A disk was taken down although it could not be saved to its image.
+    static func unsaved(_ image: String, _ reason: String) -> Failure {
+        .inputOutput(
+            "the disk is down, and what was written to it after the last save to \(image) is lost: \(reason)"
+        )
+    }
+}
+
 extension KernelDisk {
     /// Takes the disk down, and waits for as long as something uses it. The disk may hold the only copy of
     /// its data, so it stays up until it can be taken down, and the request to stop is remembered.
@@ -64,7 +73,7 @@ extension KernelDisk {
         let hasImage = plan.disk.image != nil
         let logger = logger
         // A disk that could not be saved stays mounted until it can be: programs go on using it meanwhile.
-        if record.failedSave != nil { try save(whileMounted: true) }
+        if failedSaves != nil { try save(whileMounted: true) }
         let claim = try runWhilePolling { () throws(Failure) in
             try DeviceTeardown.prepareToDetach(
                 device, mountedAt: point, hasImage: hasImage, logger)
@@ -88,10 +97,11 @@ extension KernelDisk {
         awaitClosing(device)
     }
 
-    /// Saves the disk to its image, if it has one, while this thread goes on looking after the disk.
+    /// Saves the disk to its image, if it has one, while this thread goes on looking after the disk. Does nothing when
+    /// that has failed, and `down --force` has asked to take the disk down all the same.
     private func save(whileMounted isMounted: Bool) throws(Failure) {
         // A start that has failed may have left half a file system, and nobody has used the disk.
-        guard let server, plan.disk.image != nil, isUp else { return }
+        guard let server, plan.disk.image != nil, isUp, unsaved == nil else { return }
         server.setMountPoint(isMounted ? record.mountPoint : nil)
         let deadline = TimeoutExtension()
         defer { deadline.end() }
@@ -101,16 +111,40 @@ extension KernelDisk {
             stop.clear()
             pollOnce()
         }
-        guard case .failure(let error)? = server.saveOutcome else { return }
+        guard case .failure(let error)? = server.saveOutcome else {
+            failedSaves = nil
+            return
+        }
         server.setMountPoint(record.mountPoint)
-        let sentence = "the disk is not saved, so it stays up: \(error.sentence)"
-        if error.kind == .inputOutput {
-            // A `down` that waits for this process tells the reason. Others pass, as a worker that is restarted.
+        try note(error)
+    }
+
+    /// Records that the disk could not be saved, and throws why, unless it is to be taken down all the same.
+    private func note(_ error: Failure) throws(Failure) {
+        let count = (failedSaves?.count ?? 0) + 1
+        failedSaves = (count, error)
+        // A `down` that waits for this process tells the reason. Other errors pass as a rule, as a worker that is
+        // restarted.
+        if error.kind == .inputOutput || count >= Self.passingFailures {
             record.failedSave = DiskRecord.FailedSave(
-                count: (record.failedSave?.count ?? 0) + 1, sentence: sentence)
+                count: (record.failedSave?.count ?? 0) + 1, sentence: error.sentence)
             try? writeRecord()
         }
-        throw Failure(error.kind, sentence)
+        guard unsaved == nil else {
+            return logger.error("the disk is taken down without a save: \(error.sentence)")
+        }
+        throw Failure(error.kind, "the disk is not saved, so it stays up: \(error.sentence)")
+    }
+
+    /// Failures to save, one each second, after which an error that may pass counts as one that stays.
+    private static var passingFailures: Int { 10 }
+
+    /// Why the disk is taken down without having been saved; nil when it is saved or must be.
+    var unsaved: Failure? {
+        guard let image = plan.disk.image?.path, let error = failedSaves?.last,
+            stop.isUnsavedTakeDownRequested
+        else { return nil }
+        return .unsaved(image, error.sentence)
     }
 
     /// Waits until no process has a detached device open, and logs which processes have. Another request to

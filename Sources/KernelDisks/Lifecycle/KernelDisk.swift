@@ -31,6 +31,8 @@ package final class KernelDisk {
     var closingTimeLimit: Int?
     /// Whether another program has detached the device, or the kernel has given it up.
     var isLost = false
+    /// Why the last attempts to save the disk before it is taken down have failed, and how many these were.
+    var failedSaves: (count: Int, last: Failure)?
 
     /// Opens the driver and the runtime directory; attaches nothing.
     package init(_ plan: KernelDiskConfiguration, logger: Logger, stop: SupervisorMailbox)
@@ -73,6 +75,7 @@ package final class KernelDisk {
                 "another program has detached \(record.device?.path ?? "the device"), or it had no server for "
                     + "too long")
         }
+        if let unsaved { throw unsaved }
     }
 
     /// Attaches the device and leaves it to the kernel. No record of it is written, since no process looks

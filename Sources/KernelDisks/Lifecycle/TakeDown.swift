@@ -12,7 +12,8 @@ internal import SystemPackage
 package struct TakeDown {
     let directory: RuntimeDirectory
     let logger: Logger
-    /// Whether a device is detached although its disk cannot be served again, so that unwritten data is lost.
+    /// Whether a device is detached although its disk cannot be served again, so that unwritten data is lost, and a
+    /// disk is taken down although it cannot be saved to its image.
     let isForced: Bool
 
     package init(directory: RuntimeDirectory, logger: Logger, isForced: Bool) {
@@ -51,6 +52,7 @@ package struct TakeDown {
     ) throws(Failure) {
         let claim = try prepare(record)
         let failedSaves = directory.current(record)?.failedSave?.count ?? 0
+        var unsaved: Failure?
         record.supervisor.signal(SIGTERM)
         let limit = record.image == nil ? Self.supervisorTimeLimit : Self.savingTimeLimit
         let deadline = MonotonicTime.now().adding(milliseconds: limit)
@@ -59,15 +61,12 @@ package struct TakeDown {
             if try hasEnded(watch, record) {
                 // The supervisor may have been killed before it was done.
                 if let remaining = directory.current(record) { try cleanUp(remaining) }
+                if let unsaved { throw unsaved }
                 return
             }
             let current = directory.current(record)
-            if let failure = current?.failedSave, failure.count > failedSaves {
-                if let claim { DeviceTeardown.restore(claim, logger) }
-                throw Failure(
-                    .inputOutput,
-                    "\(failure.sentence); process \(record.supervisor.pid) tries again every second"
-                )
+            if let failure = current?.failedSave, failure.count > failedSaves, unsaved == nil {
+                unsaved = try giveUpSaving(failure, record, claim)
             }
             guard let now = current, now.isDetaching, let device = now.device,
                 (try? device.isConnected()) != false
@@ -79,13 +78,30 @@ package struct TakeDown {
             closingDeadline = end
             if .now() >= end {
                 let reason = DeviceTeardown.reason(whyHeld: device)
-                return logger.warning(
-                    "\(device) is detached; the device stays \(reason)")
+                logger.warning("\(device) is detached; the device stays \(reason)")
+                if let unsaved { throw unsaved }
+                return
             }
         }
         throw .unavailable(
             "process \(record.supervisor.pid) has not taken its disk down in \(limit / 1_000) seconds; its log says why"
         )
+    }
+
+    /// Has a supervisor take its disk down although it cannot save the disk, and returns the error to end with. Unless
+    /// forced, throws why the disk stays up.
+    private func giveUpSaving(
+        _ failure: DiskRecord.FailedSave, _ record: DiskRecord, _ claim: DeviceTeardown.Claim?
+    ) throws(Failure) -> Failure {
+        guard isForced else {
+            if let claim { DeviceTeardown.restore(claim, logger) }
+            throw .inputOutput(
+                "the disk is not saved, so it stays up: \(failure.sentence); process "
+                    + "\(record.supervisor.pid) tries again every second, and --force takes the disk down "
+                    + "without a save")
+        }
+        record.supervisor.signal(SupervisorMailbox.unsavedTakeDown)
+        return .unsaved(record.image ?? "its image", failure.sentence)
     }
 
     /// Unmounts a disk and has its dirty pages written, or throws the reason why it is in use. Returns what restores
@@ -127,6 +143,7 @@ package struct TakeDown {
     /// Takes a disk down whose supervisor was killed.
     private func cleanUp(_ record: DiskRecord) throws(Failure) {
         guard let device = try record.attachedDevice() else { return try remove(record) }
+        var unsaved: Failure?
         let method = OrphanMethod(for: record, isWorkerRunning: record.worker?.isRunning == true)
         if method != .disconnect {
             do throws(Failure) {
@@ -138,6 +155,7 @@ package struct TakeDown {
                         "\(error.sentence); --force detaches \(device) anyway, "
                             + "and loses the data that was not written")
                 }
+                if let image = record.image { unsaved = .unsaved(image, error.sentence) }
             }
         }
         // Memory without a backing went with the server, so nothing can be saved. A remote server may still
@@ -152,6 +170,7 @@ package struct TakeDown {
             DeviceTeardown.abandon(device, mountPoint: mount.point)
         }
         try remove(record)
+        if let unsaved { throw unsaved }
     }
 
     /// How a device is taken down whose supervisor was killed.

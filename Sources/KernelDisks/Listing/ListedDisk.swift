@@ -45,6 +45,8 @@ package struct ListedDisk: Sendable, Equatable {
     var process: Int32?
     /// The pid of the worker, if there is one.
     var worker: Int32?
+    /// The image that the disk is saved to; nil when it has none.
+    package var image: ListedImage?
 }
 
 // MARK: - Finding
@@ -53,7 +55,10 @@ extension ListedDisk {
     /// All kernel disks and attached devices, by the index of the device, then all served disks.
     package static var all: [ListedDisk] {
         let records = RuntimeDirectory()?.records ?? []
-        let ours = records.map(ListedDisk.init(record:))
+        let servers = ControlSearch().sockets.compactMap {
+            try? ControlClient(path: $0).get("/stats", as: Stats.self)
+        }
+        let ours = records.map { ListedDisk(record: $0, servers: servers) }
         let devices = Set(ours.compactMap(\.device))
         let others = NBDDevice.all.filter {
             (try? $0.isConnected()) == true && !devices.contains($0.path)
@@ -64,29 +69,25 @@ extension ListedDisk {
             return first < second
         }
         let known = Set(records.flatMap { [$0.supervisor.pid, $0.worker?.pid ?? 0] })
-        return attached + served(besides: known)
+        return attached
+            + servers.filter { !known.contains($0.server.pid) }.flatMap { stats in
+                stats.disks.map { ListedDisk(disk: $0, of: stats) }
+            }
     }
 
-    /// Returns the disks of servers with a control socket, without those of the processes named.
-    private static func served(besides known: Set<Int32>) -> [ListedDisk] {
-        ControlSearch().sockets.flatMap { socket -> [ListedDisk] in
-            guard let stats = try? ControlClient(path: socket).get("/stats", as: Stats.self),
-                !known.contains(stats.server.pid)
-            else { return [] }
-            return stats.disks.map { ListedDisk(disk: $0, of: stats.server) }
-        }
-    }
-
-    private init(disk: DiskStats, of server: ServerStats) {
+    private init(disk: DiskStats, of stats: Stats) {
+        let server = stats.server
         let addresses = server.addresses.map { address in
             disk.export.isEmpty || address.contains("?") ? address : "\(address)/\(disk.export)"
         }
         self.init(
             size: disk.sizeBytes, used: disk.residentBytes,
-            server: addresses.joined(separator: ", "), state: .served, process: server.pid)
+            server: addresses.joined(separator: ", "), state: .served, process: server.pid,
+            image: stats.saves.first { $0.export == disk.export }.map(ListedImage.init))
     }
 
-    private init(record: DiskRecord) {
+    /// - Parameter servers: the statistics of all servers, among which the disk's own may be.
+    private init(record: DiskRecord, servers: [Stats]) {
         let device = (try? record.attachedDevice()) ?? nil
         self.init(device: device, size: record.size)
         backing = record.backing?.name
@@ -99,6 +100,10 @@ extension ListedDisk {
             : !isRunning ? .orphaned : device == nil ? .starting : server == nil ? .up : .watched
         process = isRunning ? record.supervisor.pid : nil
         worker = record.worker.flatMap { $0.isRunning ? $0.pid : nil }
+        guard let path = record.image else { return }
+        let own = servers.first { [process, worker].contains($0.server.pid) }?.saves.first
+        image =
+            own.map(ListedImage.init) ?? ListedImage(path: path, error: record.failedSave?.sentence)
     }
 
     /// Describes a device by what the kernel says about it.
@@ -122,6 +127,7 @@ extension ListedDisk: Encodable {
         case fileSystem = "filesystem"
         case mountPoint = "mount"
         case process = "pid"
+        case image
     }
 
     package func encode(to encoder: any Encoder) throws {
@@ -136,5 +142,6 @@ extension ListedDisk: Encodable {
         try object.encode(state, forKey: .state)
         try object.encode(process, forKey: .process)
         try object.encode(worker, forKey: .worker)
+        try object.encode(image, forKey: .image)
     }
 }

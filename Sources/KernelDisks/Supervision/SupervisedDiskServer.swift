@@ -43,6 +43,9 @@ package final class SupervisedDiskServer: DiskServer {
     private var running: RunningWorker?
     private var generation = 0
     private(set) var saveOutcome: Result<Void, Failure>?
+    private var mountPoint: String?
+    /// The last freeze that a worker has asked for.
+    private var currentFreeze: FreezeForWorker?
     private var notBefore = MonotonicTime.now()
     /// The state of the disk before the first worker. Later workers find what the first one has left.
     private(set) var start = InitialDiskState(isBlank: false, wasFound: false)
@@ -118,6 +121,7 @@ package final class SupervisedDiskServer: DiskServer {
             metadata: ["pid": "\(running.process.pid)", "ending": "\(how)"])
         notBefore = running.began.adding(milliseconds: Self.restartInterval)
         self.running = nil
+        currentFreeze?.thaw()
         if saveOutcome == nil {
             saveOutcome = .failure(.unavailable("the worker died while it saved"))
         }
@@ -129,6 +133,8 @@ package final class SupervisedDiskServer: DiskServer {
         case .ended(let number): self.running?.ended.insert(number)
         case .saved(let failure):
             saveOutcome = failure.map { .failure(.inputOutput($0)) } ?? .success(())
+        case .freeze(let number): freeze(for: number, running.channel)
+        case .thaw(let number): if currentFreeze?.number == number { currentFreeze?.thaw() }
         default: break
         }
     }
@@ -152,9 +158,32 @@ package final class SupervisedDiskServer: DiskServer {
         saveOutcome = nil
     }
 
-    /// A worker cannot thaw a file system that it has frozen once it is killed, so it freezes none: what it saves
-    /// while the disk is mounted is what a power cut would leave.
-    func setMountPoint(_ path: String?) {}
+    func setMountPoint(_ path: String?) {
+        mountPoint = path
+        tellMountPoint()
+    }
+
+    /// Tells the worker where the file system is, so that it asks to have that frozen, and can thaw it when this process
+    /// is gone.
+    private func tellMountPoint() {
+        // With a path that does not fit into a message, what is saved is what a power cut would leave.
+        let path = mountPoint.flatMap { $0.utf8.count <= WorkerMessage.longestText ? $0 : nil }
+        try? running?.channel.socket.send(WorkerMessage.mounted(path).encoded)
+    }
+
+    /// Freezes the file system for a worker. While one request is carried out, or when nothing is mounted, another one is
+    /// answered at once: two saves at a time share what they can.
+    private func freeze(for number: UInt64, _ channel: SharedDescriptorChannel) {
+        let answer: @Sendable (String?) -> Void = { failure in
+            try? channel.socket.send(WorkerMessage.frozen(number, failure: failure).encoded)
+        }
+        guard let mountPoint, currentFreeze?.isOver != false else { return answer(nil) }
+        do throws(Errno) {
+            currentFreeze = try FreezeForWorker.begin(number, at: mountPoint, onFrozen: answer)
+        } catch {
+            answer("cannot freeze the file system at \(mountPoint) to save it: \(error)")
+        }
+    }
 
     func logMemoryUse() { running?.process.signal(SIGUSR1) }
 
@@ -186,6 +215,7 @@ package final class SupervisedDiskServer: DiskServer {
         }
         generation += 1
         self.running = running
+        if mountPoint != nil { tellMountPoint() }
         logger.debug("the worker is ready", metadata: ["pid": "\(process.pid)"])
     }
 
@@ -248,6 +278,7 @@ package final class SupervisedDiskServer: DiskServer {
     }
 
     func stop(isKept: Bool) {
+        currentFreeze?.end()
         // The worker may have died since the last poll.
         let ended = running.map { PollSource.exit($0.process) }.flatMap {
             try? PollSource.poll([$0], milliseconds: 0)

@@ -5,17 +5,21 @@ internal import LinuxIO
 internal import SystemPackage
 
 extension SupervisorMailbox {
+    /// The signal with which `down --force` asks a supervisor to take down a disk that cannot be saved.
+    static var unsavedTakeDown: Int32 { SIGUSR2 }
+
     /// Creates a mailbox that turns signals into requests: SIGTERM, SIGINT and SIGHUP ask to stop, SIGUSR1
-    /// asks for the memory use. For as long as the process runs, these signals have no other effect. Call
+    /// asks for the memory use, ``unsavedTakeDown`` to stop even if the disk cannot be saved. For as long as the process runs, these signals have no other effect. Call
     /// this before other threads exist.
     package static func fromSignals() throws(Failure) -> SupervisorMailbox {
         do throws(Errno) {
             let request = try SupervisorMailbox()
-            try SignalWaiter([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).handle { number in
-                if number == SIGUSR1 {
-                    request.requestStatistics()
-                } else {
-                    request.request(signal: number)
+            let signals = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, unsavedTakeDown]
+            try SignalWaiter(signals).handle { number in
+                switch number {
+                case SIGUSR1: request.requestStatistics()
+                case unsavedTakeDown: request.requestUnsavedTakeDown(signal: number)
+                default: request.request(signal: number)
                 }
             }
             return request

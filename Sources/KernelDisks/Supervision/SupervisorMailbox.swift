@@ -8,6 +8,7 @@ internal import SystemPackage
 package final class SupervisorMailbox: Sendable {
     private let isTakeDownRequested = Atomic<Bool>(false)
     private let lastSignal = Atomic<Int32>(0)
+    private let mayLoseChanges = Atomic<Bool>(false)
     private let isStatisticsRequested = Atomic<Bool>(false)
     private let wakeUp: EventFD
 
@@ -19,6 +20,15 @@ package final class SupervisorMailbox: Sendable {
         isTakeDownRequested.store(true, ordering: .releasing)
         wakeUp.signal()
     }
+
+    /// Asks to take the disk down even if it cannot be saved to its image.
+    func requestUnsavedTakeDown(signal: Int32 = 0) {
+        mayLoseChanges.store(true, ordering: .releasing)
+        request(signal: signal)
+    }
+
+    /// Whether the disk is to be taken down even if it cannot be saved.
+    var isUnsavedTakeDownRequested: Bool { mayLoseChanges.load(ordering: .acquiring) }
 
     /// Asks to log how much memory the disk uses.
     func requestStatistics() {

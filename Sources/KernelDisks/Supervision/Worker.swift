@@ -40,17 +40,24 @@ package struct Worker {
         let server = try EmbeddedServer(plan, serving, logger: logger) { number in
             channel.connectionEnded(number)
         }
+        let freezes = FreezeBySupervisor(logger: logger) { channel.send($0) }
+        server.freeze { () throws(Failure) in try freezes.freeze() }
+        let saves = WorkerSaves(server) { channel.send(.saved(failure: $0)) }
         channel.send(.ready(server.start))
-        let last = serveUntilStopped(channel, server)
+        let last = serveUntilStopped(channel, server, saves, freezes)
+        // No supervisor answers any more, and a save that has begun goes to its end.
+        freezes.end()
+        saves.join()
         let isUnknown = last == nil && channel.isUnused && !server.start.wasFound
         server.stop(isKept: last != .stopAndRemove && !isUnknown)
     }
 
     /// Serves connections, and returns the message that has ended this; nil when a signal has, or nothing is
     /// left to serve.
-    private func serveUntilStopped(_ channel: WorkerChannel, _ server: EmbeddedServer)
-        -> WorkerMessage?
-    {
+    private func serveUntilStopped(
+        _ channel: WorkerChannel, _ server: EmbeddedServer, _ saves: WorkerSaves,
+        _ freezes: FreezeBySupervisor
+    ) -> WorkerMessage? {
         var items = [stop.pollSource, PollSource.input(channel.socket.handle)]
         while !stop.isStopRequested {
             guard let ready = try? PollSource.poll(items) else { continue }
@@ -60,27 +67,23 @@ package struct Worker {
                 guard let received = try? channel.socket.receive() else {
                     logger.warning("the supervisor is gone; serving the connections that exist")
                     items.removeLast()
+                    freezes.supervisorIsGone()
                     stop.nudge()
                     continue
                 }
-                let message = WorkerMessage(decoding: received.bytes)
-                if message == .stopAndKeep || message == .stopAndRemove { return message }
-                if message == .save { save(channel, server) }
-                if message == .serve { serve(received, channel, server) }
+                switch WorkerMessage(decoding: received.bytes) {
+                case .stopAndKeep: return .stopAndKeep
+                case .stopAndRemove: return .stopAndRemove
+                case .save: saves.begin()
+                case .mounted(let path): freezes.setMountPoint(path)
+                case .frozen(let number, let failure): freezes.answered(number, failure: failure)
+                case .serve: serve(received, channel, server)
+                default: break
+                }
             }
             if items.count == 1, channel.isIdle { return nil }
         }
         return nil
-    }
-
-    /// Saves the disk on this thread; connections go on being served on theirs.
-    private func save(_ channel: WorkerChannel, _ server: EmbeddedServer) {
-        do throws(Failure) {
-            try server.save()
-            channel.send(.saved(failure: nil))
-        } catch {
-            channel.send(.saved(failure: error.sentence))
-        }
     }
 
     private func serve(
@@ -89,6 +92,72 @@ package struct Worker {
         guard let socket = message.socket else { return }
         channel.connectionBegins()
         server.serve(socket)
+    }
+}
+
+/// Saves the disk as often as it is asked to: on a thread of its own, so that the worker's main thread goes on receiving
+/// messages; one save at a time, each after the ones before. The main thread calls it.
+private final class WorkerSaves: Sendable {
+    private struct State {
+        /// The number of saves that have not begun.
+        var waiting = 0
+        /// Whether the thread will look for more saves.
+        var isRunning = false
+        var thread: Thread?
+    }
+
+    private let server: EmbeddedServer
+    private let onEnd: @Sendable (_ failure: String?) -> Void
+    private let state = Mutex(State())
+
+    /// - Parameter onEnd: called after each save, with the reason if it has failed.
+    init(_ server: EmbeddedServer, onEnd: @escaping @Sendable (_ failure: String?) -> Void) {
+        self.server = server
+        self.onEnd = onEnd
+    }
+
+    /// Begins a save, or has it follow the ones that have begun.
+    func begin() {
+        let mustStart = state.withLock { state in
+            state.waiting += 1
+            defer { state.isRunning = true }
+            return !state.isRunning
+        }
+        guard mustStart else { return }
+        join()
+        do throws(Errno) {
+            let thread = try Thread(name: "save") { self.run() }
+            state.withLock { $0.thread = thread }
+        } catch {
+            state.withLock { $0 = State() }
+            onEnd("cannot start a thread: \(error)")
+        }
+    }
+
+    private func run() {
+        while takeNext() {
+            do throws(Failure) {
+                try server.save()
+                onEnd(nil)
+            } catch {
+                onEnd(error.sentence)
+            }
+        }
+    }
+
+    /// Returns whether there is a save to do. If not, the thread ends.
+    private func takeNext() -> Bool {
+        state.withLock { state in
+            state.isRunning = state.waiting > 0
+            if state.isRunning { state.waiting -= 1 }
+            return state.isRunning
+        }
+    }
+
+    /// Waits until no save is in progress.
+    func join() {
+        let thread = state.withLock { $0.thread.take() }
+        thread?.join()
     }
 }
 

@@ -11,6 +11,14 @@ enum WorkerMessage: Equatable {
     case stopAndRemove
     /// To the worker: save the disk to its image.
     case save
+    /// To the worker: the disk's file system is mounted at this path, or not any more.
+    case mounted(String?)
+    /// From the worker: freeze the file system for the instant of a save. The worker numbers its requests.
+    case freeze(UInt64)
+    /// To the worker: the file system is frozen, as far as it can be; or why not, at most 900 bytes of it.
+    case frozen(UInt64, failure: String?)
+    /// From the worker: thaw the file system. It may follow before the answer to the request.
+    case thaw(UInt64)
     /// From the worker: a save has ended; the reason if it has failed, at most 900 bytes of it.
     case saved(failure: String?)
     /// From the worker: ready for sockets.
@@ -26,8 +34,12 @@ enum WorkerMessage: Equatable {
         case .stopAndKeep: [UInt8(ascii: "K")]
         case .stopAndRemove: [UInt8(ascii: "R")]
         case .save: [UInt8(ascii: "V")]
-        case .saved(let failure):
-            [UInt8(ascii: "v")] + Array((failure ?? "").utf8.prefix(900))
+        case .mounted(let path): [UInt8(ascii: "M")] + Self.bytes(of: path)
+        case .freeze(let number): [UInt8(ascii: "F")] + Self.bytes(of: number)
+        case .frozen(let number, let failure):
+            [UInt8(ascii: "f")] + Self.bytes(of: number) + Self.bytes(of: failure)
+        case .thaw(let number): [UInt8(ascii: "T")] + Self.bytes(of: number)
+        case .saved(let failure): [UInt8(ascii: "v")] + Self.bytes(of: failure)
         case .ready(let start):
             [
                 UInt8(ascii: "r"), start.isBlank ? 1 : 0, start.wasFound ? 1 : 0,
@@ -35,6 +47,17 @@ enum WorkerMessage: Equatable {
             ] + Self.bytes(of: start.identity.high) + Self.bytes(of: start.identity.low)
         case .ended(let number): [UInt8(ascii: "e")] + Self.bytes(of: number)
         }
+    }
+
+    /// The most bytes of a text in a message.
+    static var longestText: Int { 900 }
+
+    private static func bytes(of text: String?) -> [UInt8] {
+        Array((text ?? "").utf8.prefix(longestText))
+    }
+
+    private static func text(_ bytes: ArraySlice<UInt8>) -> String? {
+        bytes.isEmpty ? nil : String(decoding: bytes, as: UTF8.self)
     }
 
     private static func bytes(of word: UInt64) -> [UInt8] {
@@ -52,9 +75,12 @@ enum WorkerMessage: Equatable {
         case (UInt8(ascii: "K"), 1): self = .stopAndKeep
         case (UInt8(ascii: "R"), 1): self = .stopAndRemove
         case (UInt8(ascii: "V"), 1): self = .save
-        case (UInt8(ascii: "v"), let count):
-            self = .saved(
-                failure: count == 1 ? nil : String(decoding: bytes.dropFirst(), as: UTF8.self))
+        case (UInt8(ascii: "M"), _): self = .mounted(Self.text(bytes.dropFirst()))
+        case (UInt8(ascii: "F"), 9): self = .freeze(Self.word(bytes[1..<9]))
+        case (UInt8(ascii: "f"), 9...):
+            self = .frozen(Self.word(bytes[1..<9]), failure: Self.text(bytes.dropFirst(9)))
+        case (UInt8(ascii: "T"), 9): self = .thaw(Self.word(bytes[1..<9]))
+        case (UInt8(ascii: "v"), _): self = .saved(failure: Self.text(bytes.dropFirst()))
         case (UInt8(ascii: "r"), 20):
             var start = InitialDiskState(isBlank: bytes[1] != 0, wasFound: bytes[2] != 0)
             start.sectorSize = Int(bytes[3]) * 512

@@ -167,6 +167,22 @@ public struct SharedMemoryHandle: Sendable, BitwiseCopyable {
         try checked(clinux_provision(rawValue, off_t(offset &+ start), off_t(count)))
     }
 
+    /// Copies bytes to an offset, and allocates the pages for them, without a fault for each page. pwrite(2)
+    ///
+    /// - Throws: `noSpace` or `noMemory` when there are too few pages; some bytes may be there then. `invalidArgument`
+    ///   for memory in reserved huge pages, which has no such call.
+    package func write(_ bytes: MemoryRegion, at start: Int) throws(Errno) {
+        var done = 0
+        while done < bytes.count {
+            // Sound: the region bounds the bytes that are left.
+            let count = unsafe pwrite(
+                rawValue, bytes.base + done, bytes.count - done, off_t(offset + start + done))
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw count < 0 ? Errno(rawValue: errno) : .noSpace }
+            done += count
+        }
+    }
+
     /// Bytes that have pages now. fstat(2), `st_blocks`
     @_semantics("no_performance_analysis")
     public var residentBytes: Int {

@@ -108,16 +108,19 @@ extension RamDisk {
         guard offset <= size, UInt64(data.count) <= size - offset else { return false }
         var done = 0
         while done < data.count {
-            let part = data.slice(at: done, count: min(DiskPages.pageSize, data.count - done))
-            if !part.isZero {
-                let partOffset = offset + UInt64(done)
-                guard let target = pages.beginWrite(at: partOffset, count: UInt64(part.count))
-                else { return false }
-                target.copy(from: part)
-                pages.endWrite(at: partOffset, count: UInt64(part.count))
+            let start = done
+            while done < data.count, !page(of: data, at: done).isZero {
+                done += page(of: data, at: done).count
             }
-            done += part.count
+            let run = data.slice(at: start, count: done - start)
+            guard fill(run, at: offset + UInt64(start)) else { return false }
+            // The page behind the run is zero, or there is none.
+            if done < data.count { done += page(of: data, at: done).count }
         }
         return true
+    }
+
+    private func page(of data: MemoryRegion, at start: Int) -> MemoryRegion {
+        data.slice(at: start, count: min(DiskPages.pageSize, data.count - start))
     }
 }

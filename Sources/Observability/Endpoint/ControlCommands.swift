@@ -1,3 +1,5 @@
+package import ProgramSupport
+
 /// A request to the control socket that this module does not answer itself: one that changes something, or asks
 /// about what another module keeps.
 package struct ControlCommand: Sendable, Equatable {
@@ -31,14 +33,31 @@ package struct ControlError: Error, Equatable {
         case missing
         /// It cannot be done now. 409
         case conflict
+        /// It was tried, and a call of the system has failed. 500
+        case failed
     }
 
     package let reason: Reason
     /// One sentence for people.
     package let sentence: String
+    /// The kind of failure, which the client's exit code tells; nil: as the reason implies.
+    let kind: Failure.Kind?
 
     package init(_ reason: Reason, _ sentence: String) {
         self.reason = reason
         self.sentence = sentence
+        kind = nil
+    }
+
+    /// A failure of the program, whose kind reaches the client.
+    package init(_ failure: Failure) {
+        reason =
+            switch failure.kind {
+            case .usage: .invalid
+            case .noInput, .system, .cannotCreate, .inputOutput: .failed
+            default: .conflict
+            }
+        sentence = failure.sentence
+        kind = failure.kind
     }
 }

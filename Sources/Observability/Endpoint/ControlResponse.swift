@@ -16,6 +16,8 @@ struct ControlResponse: Sendable {
 
     var status = HTTPResponseStatus.ok
     var contentType = "text/plain; charset=utf-8"
+    /// The exit code for a client, as in sysexits.h; nil when the status says enough.
+    var exitCode: Int32?
     var body: Body
 
     /// Returns an error response whose body is one line with the reason.
@@ -112,8 +114,11 @@ extension ControlResponse {
                 case .invalid: .badRequest
                 case .missing: .notFound
                 case .conflict: .conflict
+                case .failed: .internalServerError
                 }
-            return .error(status, error.sentence)
+            var response = Self.error(status, error.sentence)
+            response.exitCode = error.kind?.rawValue
+            return response
         }
     }
 }

@@ -124,6 +124,9 @@ struct HTTPConnection: Sendable {
         var result = HTTPResponseHead(version: .http1_1, status: response.status)
         result.headers.add(name: "content-type", value: response.contentType)
         result.headers.add(name: header.0, value: header.1)
+        if let code = response.exitCode {
+            result.headers.add(name: "exit-code", value: "\(code)")
+        }
         if response.status == .methodNotAllowed { result.headers.add(name: "allow", value: "GET") }
         if !head.isKeepAlive { result.headers.add(name: "connection", value: "close") }
         return result

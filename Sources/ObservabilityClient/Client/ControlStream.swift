@@ -90,8 +90,10 @@ package final class ControlStream: Sendable {
 
     /// Throws when the status is not 200. The body of an error is one line with the reason.
     private func checkStatus(_ body: [UInt8]) throws(Failure) {
-        guard let status = reader.withLock({ $0.status }), status != 200 else { return }
+        let (received, exitCode) = reader.withLock { ($0.status, $0.exitCode) }
+        guard let status = received, status != 200 else { return }
         let reason = String(decoding: body, as: UTF8.self).split(separator: "\n").first ?? ""
+        if let exitCode { throw Failure(Failure.Kind(rawValue: exitCode), "\(reason)") }
         // The reason is a sentence; the server has understood the request, and refuses it.
         if status == 409 { throw .unavailable("\(reason)") }
         let sentence = "the server at \(path) rejected \(target): \(status) \(reason)"

@@ -16,6 +16,8 @@ struct HTTPResponseReader {
 
     /// The status, such as 200; nil until the status line is parsed.
     private(set) var status: Int?
+    /// The exit code that the server wants of the client, as in sysexits.h; nil when it names none.
+    private(set) var exitCode: Int32?
     /// Whether the response is complete. Never true for a response without a length, which ends
     /// when the server closes the connection.
     private(set) var isComplete = false
@@ -126,6 +128,8 @@ struct HTTPResponseReader {
             self.length = length
         } else if name == "transfer-encoding" {
             isChunked = value.lowercased().hasSuffix("chunked")
+        } else if name == "exit-code" {
+            exitCode = Int32(value).flatMap { (1...255).contains($0) ? $0 : nil }
         }
     }
 

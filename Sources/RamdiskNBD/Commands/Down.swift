@@ -12,7 +12,7 @@ struct Down: ParsableCommand {
         usage: "ramdisk-nbd down (<disk> | --all) [<options>]",
         discussion: """
             The kernel first writes what it has not written yet. A disk in use stays up, and so does one \
-            that cannot be saved to its image. If the server of a disk is dead but its memory still \
+            that cannot be saved to its image, unless --force is given. If the server of a disk is dead but its memory still \
             exists (--backing), `down` serves the disk again to take it down gracefully.
 
             EXAMPLES
@@ -34,7 +34,10 @@ struct Down: ParsableCommand {
 
     @Flag(
         name: .long,
-        help: "Also detach a disk that cannot be served again. Data that was not written is lost.")
+        help: """
+            Also take down a disk that cannot be served again, or that cannot be saved to its image. \
+            Data that was not written, or not saved, is lost.
+            """)
     var force = false
 
     @OptionGroup(title: "Logs")

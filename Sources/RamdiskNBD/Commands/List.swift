@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 internal import KernelDisks
 internal import ProgramSupport
 internal import ArgumentParser
@@ -13,6 +14,10 @@ struct List: ParsableCommand {
             its server has a control socket. USED is the space in use in a mounted file system, and the \
             memory in use for a served disk.
 
+            Disks that have an image (--image) have two more columns. SAVED is how long ago the last \
+            save was and how long it took; CHANGED is what has changed since. If the last save has \
+            failed, a line below says why.
+
             EXAMPLES
               A table for people, and JSON for programs:
                 ramdisk-nbd list
@@ -27,19 +32,43 @@ struct List: ParsableCommand {
         standardOutput(json ? try jsonLine(disks) : Self.table(disks))
     }
 
-    /// Returns a table with a header row.
-    static func table(_ disks: [ListedDisk]) -> String {
+    /// Returns a table with a header row. It has the columns about saving if a disk has an image; below it is a line
+    /// for each disk whose last save has failed.
+    ///
+    /// - Parameter now: the time in seconds since 1970.
+    static func table(
+        _ disks: [ListedDisk], now: Double = Date().timeIntervalSince1970
+    ) -> String {
         guard !disks.isEmpty else { return "No disk is up, and no device is attached.\n" }
-        let titles = [
-            "DEVICE", "SIZE", "USED", "FILESYSTEM", "MOUNTED AT", "BACKING OR SERVER", "STATE",
-        ]
+        let hasImages = disks.contains { $0.image != nil }
+        let titles =
+            ["DEVICE", "SIZE", "USED", "FILESYSTEM", "MOUNTED AT", "BACKING OR SERVER", "STATE"]
+            + (hasImages ? ["SAVED", "CHANGED"] : [])
         let rows = disks.map { disk in
             [
                 disk.device ?? "-", Units.roundedDownBytes(disk.size),
                 disk.used.map(Units.roundedDownBytes) ?? "-", disk.fileSystem ?? "-",
                 disk.mountPoint ?? "-", disk.backing ?? disk.server ?? "-", disk.state.rawValue,
-            ]
+            ] + (hasImages ? saveCells(disk.image, now: now) : [])
         }
-        return TextTable(titles.map { .left($0) }, rows: rows).text
+        let failures = disks.compactMap { disk in
+            disk.image.flatMap { image in
+                image.error.map { "not saved to \(image.path): \($0)\n" }
+            }
+        }
+        return TextTable(titles.map { .left($0) }, rows: rows).text + failures.joined()
+    }
+
+    /// Returns the cells of SAVED and CHANGED.
+    private static func saveCells(_ image: ListedImage?, now: Double) -> [String] {
+        guard let image else { return ["-", "-"] }
+        let age = image.savedUnixSeconds.map { "\(Units.age(seconds: max(0, now - $0))) ago" }
+        let time = image.seconds.map { " in \(Units.duration(nanoseconds: $0 * 1e9))" } ?? ""
+        // Without a server that says what has changed, it is not known when the image was saved either.
+        let saved = age.map { $0 + time } ?? (image.dirtyBytes == nil ? "unknown" : "never")
+        return [
+            saved + (image.error == nil ? "" : ", then failed"),
+            image.dirtyBytes.map(Units.roundedDownBytes) ?? "-",
+        ]
     }
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # `up --image` when a save does not come to its end: a server that is killed while the file system is frozen leaves no
-# process that waits without end, and a disk that cannot be saved stays up.
+# process that waits without end, and a disk that cannot be saved stays up, unless `down` is forced.
 #
 # in-kernel: --memory 768M --modules nbd,ipv6,loop
 source "${BASH_SOURCE[0]%/*}/lib.sh"
@@ -69,6 +69,32 @@ for supervise in "" --supervise; do
     up --sparse --image "$image" --mount "$mount_point"
     expect_files
     down "$mount_point"
+    up_ends 0
+    drop_store
+    nothing_left
+done
+
+for supervise in "" --supervise; do
+    checking "down --force takes down a disk that cannot be saved${supervise:+, with $supervise}: the last save remains"
+    new_store 96M
+    up --sparse --size 64M --image "$image" --mount "$mount_point" $supervise
+    write_files 1M
+    quietly "save did not work" ramdisk save --control "$up_pid"
+    cp "$scratch/sums" "$scratch/saved-sums"
+    head -c 30M /dev/urandom >"$mount_point/more"
+    sync
+    head -c 120M /dev/zero >"$store/filler" 2>/dev/null || true
+    refused 74 "--force takes the disk down without a save" down "$mount_point"
+    ramdisk list | grep -qF "not saved to $image: " || fail "list says: $(ramdisk list)"
+    refused 74 "after the last save to $image is lost" down --force "$mount_point"
+    grep -qF "No space left on device" "$scratch/said" || fail "down said: $(<"$scratch/said")"
+    up_ends 74
+    rm "$store/filler"
+    up --sparse --image "$image" --mount "$mount_point"
+    cp "$scratch/saved-sums" "$scratch/sums"
+    expect_files
+    [[ ! -e $mount_point/more ]] || fail "it is not the last save"
+    down --force "$mount_point"
     up_ends 0
     drop_store
     nothing_left

@@ -1,0 +1,45 @@
+internal import Observability
+
+/// The image of a disk, and what is known of its saves. All but the path is nil when no server says it: the disk's server
+/// is dead, or has no control socket.
+package struct ListedImage: Sendable, Equatable {
+    package var path: String
+    /// When the image was saved, in seconds since 1970; nil also when it never was.
+    package var savedUnixSeconds: Double?
+    /// How long the server's last save took, and how many bytes it wrote; nil also before its first one.
+    package var seconds: Double?
+    var writtenBytes: UInt64?
+    /// Bytes of pages that have changed since.
+    package var dirtyBytes: UInt64?
+    /// Saves of the server that have failed.
+    var failures: Int?
+    /// Why the last save failed; nil also when it did not.
+    package var error: String?
+}
+
+extension ListedImage {
+    init(_ saves: SaveStats) {
+        self.init(
+            path: saves.image, savedUnixSeconds: saves.savedUnixSeconds, seconds: saves.seconds,
+            writtenBytes: saves.writtenBytes, dirtyBytes: saves.dirtyBytes,
+            failures: saves.failures, error: saves.error)
+    }
+}
+
+/// A missing value is null. The keys are those of `GET /saves`, but for the path.
+extension ListedImage: Encodable {
+    private enum CodingKeys: CodingKey {
+        case path, savedUnixSeconds, seconds, writtenBytes, dirtyBytes, failures, error
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: CodingKeys.self)
+        try object.encode(path, forKey: .path)
+        try object.encode(savedUnixSeconds, forKey: .savedUnixSeconds)
+        try object.encode(seconds, forKey: .seconds)
+        try object.encode(writtenBytes, forKey: .writtenBytes)
+        try object.encode(dirtyBytes, forKey: .dirtyBytes)
+        try object.encode(failures, forKey: .failures)
+        try object.encode(error, forKey: .error)
+    }
+}

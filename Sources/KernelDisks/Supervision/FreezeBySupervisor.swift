@@ -1,0 +1,99 @@
+internal import LinuxIO
+internal import Logging
+internal import ProgramSupport
+internal import Synchronization
+internal import SystemPackage
+
+/// The worker's requests to its supervisor to freeze the disk's file system for the instant of a save. Threads that save
+/// call ``freeze()``; the thread that receives the supervisor's messages calls the rest.
+final class FreezeBySupervisor: Sendable {
+    /// Milliseconds to wait for the supervisor. Freezing writes the file system's dirty pages.
+    static var answerTimeLimit: Int { 30_000 }
+
+    /// A thread that waits for the supervisor's answer.
+    private final class Waiter: Sendable {
+        let wakeUp: EventFD
+        let answer = Mutex<Answer?>(nil)
+
+        init() throws(Errno) { wakeUp = try EventFD() }
+
+        func wake(with answer: Answer?) {
+            self.answer.withLock { $0 = answer }
+            wakeUp.signal()
+        }
+    }
+
+    private struct Answer { var failure: String? }
+
+    private struct State {
+        /// Nil when nothing is mounted, and when no supervisor can freeze it any more.
+        var mountPoint: String?
+        var lastNumber: UInt64 = 0
+        var waiters: [UInt64: Waiter] = [:]
+    }
+
+    private let state = Mutex(State())
+    private let send: @Sendable (WorkerMessage) -> Void
+    private let logger: Logger
+
+    /// - Parameter send: sends a message to the supervisor; called on any thread.
+    init(logger: Logger, send: @escaping @Sendable (WorkerMessage) -> Void) {
+        self.logger = logger
+        self.send = send
+    }
+
+    /// Sets where the file system is mounted; nil when it is not.
+    func setMountPoint(_ path: String?) { state.withLock { $0.mountPoint = path } }
+
+    /// Has the file system frozen, if one is mounted, and returns what thaws it. When the supervisor does not answer in
+    /// time, the save is made all the same: it then holds what a power cut would leave.
+    ///
+    /// - Throws: why the supervisor could not freeze it.
+    func freeze() throws(Failure) -> @Sendable () -> Void {
+        let waiter: Waiter
+        do throws(Errno) {
+            waiter = try Waiter()
+        } catch {
+            throw .system("cannot create an event descriptor: \(error)")
+        }
+        let number: UInt64? = state.withLock { state in
+            guard state.mountPoint != nil else { return nil }
+            state.lastNumber += 1
+            state.waiters[state.lastNumber] = waiter
+            return state.lastNumber
+        }
+        guard let number else { return {} }
+        send(.freeze(number))
+        _ = try? PollSource.poll([.event(waiter.wakeUp)], milliseconds: Self.answerTimeLimit)
+        state.withLock { _ = $0.waiters.removeValue(forKey: number) }
+        let answer = waiter.answer.withLock { $0 }
+        if let reason = answer?.failure { throw .system(reason) }
+        if answer == nil {
+            logger.warning("the supervisor has not frozen the file system; saving it as it is")
+        }
+        return { [send] in send(.thaw(number)) }
+    }
+
+    /// Passes on the supervisor's answer to a request.
+    func answered(_ number: UInt64, failure: String?) {
+        state.withLock { $0.waiters[number] }?.wake(with: Answer(failure: failure))
+    }
+
+    /// Freezes nothing any more, and wakes the threads that wait. Returns the last mount point.
+    @discardableResult
+    func end() -> String? {
+        let (point, waiters) = state.withLock { state in
+            let result = (state.mountPoint, Array(state.waiters.values))
+            state.mountPoint = nil
+            return result
+        }
+        for waiter in waiters { waiter.wake(with: nil) }
+        return point
+    }
+
+    /// Thaws the file system in place of a supervisor that is gone and may have frozen it.
+    func supervisorIsGone() {
+        guard let point = end() else { return }
+        FrozenFileSystem.thaw(at: point)
+    }
+}

@@ -1,0 +1,62 @@
+internal import LinuxIO
+internal import ProgramSupport
+internal import Synchronization
+internal import SystemPackage
+
+/// A file system that the supervisor freezes for its worker, which saves the disk. The supervisor does it, and not the
+/// worker, since the kernel does not thaw a file system when the process ends that has frozen it, and the supervisor is
+/// there when its worker dies.
+///
+/// A thread of its own freezes and thaws: both may wait for the device, and the supervisor's thread must look after the
+/// device meanwhile.
+final class FreezeForWorker: Sendable {
+    /// Milliseconds after which the file system is thawed in any case: far longer than a snapshot takes, and shorter
+    /// than the time for which `down` tries to unmount a file system that is in use.
+    static var longest: Int { 2_000 }
+
+    /// The worker's number for the request.
+    let number: UInt64
+    private let thawRequest: EventFD
+    private let isEnded = Atomic<Bool>(false)
+
+    private init(number: UInt64) throws(Errno) {
+        self.number = number
+        thawRequest = try EventFD()
+    }
+
+    /// Begins to freeze the file system that is mounted at a directory. Calls `onFrozen` on another thread when it is
+    /// frozen, as far as it can be, or with the reason why not.
+    static func begin(
+        _ number: UInt64, at point: String,
+        onFrozen: @escaping @Sendable (_ failure: String?) -> Void
+    ) throws(Errno) -> FreezeForWorker {
+        let freeze = try FreezeForWorker(number: number)
+        try Thread(name: "freeze") { freeze.run(at: point, onFrozen) }.detach()
+        return freeze
+    }
+
+    private func run(at point: String, _ onFrozen: (_ failure: String?) -> Void) {
+        do throws(Failure) {
+            let thaw = try FrozenFileSystem.freeze(at: point)
+            onFrozen(nil)
+            _ = try? PollSource.poll([.event(thawRequest)], milliseconds: Self.longest)
+            thaw()
+        } catch {
+            onFrozen(error.sentence)
+        }
+        isEnded.store(true, ordering: .releasing)
+    }
+
+    /// Has the file system thawed, at once when it is frozen.
+    func thaw() { thawRequest.signal() }
+
+    /// Whether the file system is thawed.
+    var isOver: Bool { isEnded.load(ordering: .acquiring) }
+
+    /// Has the file system thawed, and waits until it is, but not longer than it may be frozen.
+    func end() {
+        thaw()
+        let deadline = MonotonicTime.now().adding(milliseconds: Self.longest)
+        while !isOver, .now() < deadline { Thread.sleep(milliseconds: 5) }
+    }
+}
