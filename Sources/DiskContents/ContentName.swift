@@ -1,6 +1,6 @@
 internal import Observability
 
-/// The names that people give to snapshots and checkpoints.
+/// The names that people give to snapshots, clones and checkpoints.
 enum ContentName {
     /// Throws unless a name has 1 to 128 letters, digits and `-._` of ASCII, and begins with a letter or digit.
     ///
@@ -17,7 +17,7 @@ enum ContentName {
         }
     }
 
-    /// Returns the parameter of a command that names a snapshot or checkpoint.
+    /// Returns the parameter of a command that names a snapshot, clone or checkpoint.
     static func parameter(of command: ControlCommand, _ kind: String) throws(ControlError) -> String
     {
         guard let name = command.parameters["name"] else {

@@ -13,12 +13,17 @@ package final class ServedContents: Sendable {
     private let snapshots: SnapshotCatalog
     private let checkpoints: CheckpointCatalog
 
-    package init(of server: Server, saved: [SavedDisk], logger: Logger) {
+    /// - Parameter locksMemory: whether the process locks the memory that it maps from now on.
+    package init(
+        of server: Server, saved: [SavedDisk], locksMemory: Bool = false, logger: Logger
+    ) {
         self.saved = saved
         snapshots = SnapshotCatalog(server: server, logger: logger)
         checkpoints = CheckpointCatalog(server: server, logger: logger)
         let clones = CloneCatalog(
-            server: server, snapshots: snapshots, checkpoints: checkpoints, logger: logger)
+            server: server, snapshots: snapshots, checkpoints: checkpoints,
+            locksMemory: locksMemory,
+            logger: logger)
         commands = ContentCommands([
             SnapshotCommands(catalog: snapshots), CloneCommands(catalog: clones),
             CheckpointCommands(catalog: checkpoints),

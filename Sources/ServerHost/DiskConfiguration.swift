@@ -87,8 +87,8 @@ package struct DiskConfiguration: Sendable {
     /// ``NBDServer/RamDisk/publish()``. Memory that cannot be locked causes a warning only with `wantsLock`: an
     /// ordinary user may lock hardly any.
     package func makeExport(logger: Logger, wantsLock: Bool = true) throws(Failure) -> MadeDisk {
-        // First: an image that is in use or damaged costs the least time then.
         if let template { return try makeClone(of: template.template()) }
+        // First: an image that is in use or damaged costs the least time then.
         let saved = try image.map { (image) throws(Failure) in
             try SavedDisk(path: image.path, every: image.interval, logger: logger)
         }

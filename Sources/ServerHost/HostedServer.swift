@@ -74,7 +74,8 @@ package final class HostedServer: Sendable {
             let log = EventLog(logger: logger, isQuiet: configuration.isQuiet)
             let server = try Self.serve(made, listeners, options, log, onEvent)
             contents = ServedContents(
-                of: server, saved: disks.compactMap(\.saved), logger: logger)
+                of: server, saved: disks.compactMap(\.saved),
+                locksMemory: configuration.protection != .none, logger: logger)
             started = (server, contents)
             isEncrypted = configuration.encryption != nil
             control = try ControlEndpoint(

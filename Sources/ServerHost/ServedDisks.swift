@@ -24,9 +24,10 @@ package final class ServedDisks: Sendable {
         for export in exports.withLock({ $0 }) { Self.log(export, to: logger) }
     }
 
-    /// Logs the line for one disk; for clones, that of their template.
+    /// Logs the line for one disk; for clones, that of all of them and their template.
     package static func log(_ export: Export, to logger: Logger) {
-        let resident = export.ramDisk?.residentBytes ?? export.template?.dataBytes ?? 0
+        let clones = export.template.map { $0.dataBytes + $0.clonedBytes }
+        let resident = export.ramDisk?.residentBytes ?? clones ?? 0
         logger.notice(
             "disk",
             metadata: [

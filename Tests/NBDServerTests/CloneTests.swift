@@ -119,6 +119,26 @@ struct CloneTests {
         #expect(before != bytes)
     }
 
+    @Test("cannot take more memory than all clones of the template may take together")
+    func budget() throws {
+        let (template, bytes) = try makeTemplate()
+        var clones: [RamDisk] = try (0..<2).map { _ in try RamDisk(cloning: template) }
+        template.budget.setRoom(4 << 12)
+        try clones[0].write([UInt8](repeating: 1, count: 3 << 12), at: 0)
+        try clones[1].write([1], at: 0)
+        #expect(template.budget.used == 4 << 12)
+        #expect(throws: RamDisk.AccessError.self) { try clones[1].write([1], at: 4096) }
+        // Nothing has changed by that, and pages that have memory can be written.
+        #expect(try clones[1].read(at: 4096, count: 4096) == Array(bytes[4096..<8192]))
+        try clones[1].write([2], at: 0)
+        clones[0].pages.trim(at: 0, count: 4096)
+        try clones[1].write([1], at: 4096)
+        #expect(throws: RamDisk.AccessError.self) { try clones[1].write([1], at: 1 << 20) }
+        clones.remove(at: 0)
+        #expect(template.budget.used == 2 << 12)
+        try clones[0].write([1], at: 1 << 20)
+    }
+
     @Test("of a snapshot is a copy, which does not change with the disk nor need the snapshot")
     func ofSnapshot() throws {
         let disk = try RamDisk(size: UInt64(Self.size))

@@ -46,20 +46,42 @@ extension ProgramSuite {
                 let needed = try await run("clone", "delete", "run2", "--force", of: server)
                 #expect(needed.status == .exited(69))
                 #expect(needed.errors.contains("delete them first: run2@mine"), "\(needed)")
+
+                // A new snapshot of an old name is not taken for the old one, whose clone is still there.
+                for byte in 20..<24 as Range<UInt8> {
+                    try client.write([byte], at: 4096)
+                    _ = try await run("snapshot", "create", "db@ready", of: server)
+                    _ = try await run("clone", "db@ready", "again\(byte)", of: server)
+                    _ = try await run("snapshot", "delete", "db@ready", of: server)
+                    let again = try RawClient(unix: server.socketPath)
+                    try again.enter("again\(byte)")
+                    #expect(try again.read(at: 4096, count: 1) == [byte])
+                }
             }
         }
 
         @Test(
             "say what is wrong",
             arguments: [
-                ("", "db"), ("", "a b"), ("nodisk", "x"), ("@nosnapshot", "x"),
-                ("db@nosnapshot", "x"),
+                ("", "db", "there is an export db already"),
+                ("", "a b", "\"a b\" is no name for a clone"),
+                ("nodisk", "x", "there is no disk \"nodisk\"; the disks are \"db\""),
+                ("@nosnapshot", "x", "there is no snapshot db@nosnapshot"),
+                ("db@nosnapshot", "x", "there is no snapshot db@nosnapshot"),
             ])
-        func mistakes(source: String, name: String) async throws {
+        func mistakes(source: String, name: String, sentence: String) async throws {
             try await withServer("--export", "db=4M") { server in
                 let result = try await run("clone", "--", source, name, of: server)
-                #expect([.exited(64), .exited(69)].contains(result.status), "\(result)")
-                #expect(result.errors.hasPrefix("ramdisk-nbd: error: "), "\(result.errors)")
+                #expect(result.errors.contains(sentence), "\(result)")
+            }
+        }
+
+        @Test("are refused by a server that locks its memory")
+        func locked() async throws {
+            try await withServer("--size", "4M", "--swap") { server in
+                let result = try await run("clone", "", "x", of: server)
+                #expect(result.status == .exited(69))
+                #expect(result.errors.contains("this server locks its memory"), "\(result)")
             }
         }
 

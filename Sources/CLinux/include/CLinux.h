@@ -99,6 +99,20 @@ static inline void clinux_touch(void *base, size_t length) {
     for (size_t i = 0; i < length; i += 4096) bytes[i] = bytes[i];
 }
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+/// madvise(2), MADV_HUGEPAGE and MADV_COLLAPSE (Linux 6.1): replaces the pages of a range by huge pages, if there are some.
+static inline int clinux_collapse(void *base, size_t length) {
+    if (madvise(base, length, MADV_HUGEPAGE) < 0) return -errno;
+    return madvise(base, length, MADV_COLLAPSE) < 0 ? -errno : 0;
+}
+
+/// madvise(2), MADV_NOHUGEPAGE: declines transparent huge pages.
+static inline int clinux_avoid_huge_pages(void *base, size_t length) {
+    return madvise(base, length, MADV_NOHUGEPAGE) < 0 ? -errno : 0;
+}
+
 /// madvise(2), MADV_HUGEPAGE: requests transparent huge pages.
 static inline int clinux_prefer_huge_pages(void *base, size_t length) {
     return madvise(base, length, MADV_HUGEPAGE) < 0 ? -errno : 0;

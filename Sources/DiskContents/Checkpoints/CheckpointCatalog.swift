@@ -127,8 +127,8 @@ package final class CheckpointCatalog: SnapshotKeeper {
     /// Drops the checkpoints of disks that are not served any more, and so those disks. To be called when an export
     /// of a disk is removed.
     package func dropDeleted() {
-        let exports = server.exports
         let dropped = chains.withLock { chains in
+            let exports = server.exports
             let dropped = chains.filter { chain in
                 !exports.contains { $0.name == chain.export && $0.ramDisk === chain.disk }
             }

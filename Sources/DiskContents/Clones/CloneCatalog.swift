@@ -18,24 +18,28 @@ final class CloneCatalog: Sendable {
 
     /// The template of a snapshot's clones, for as long as there is one.
     private struct Copy {
-        let snapshot: ObjectIdentifier
+        weak var snapshot: DiskSnapshot?
         weak var template: DiskTemplate?
     }
 
     private let server: Server
     private let snapshots: SnapshotCatalog
     private let checkpoints: CheckpointCatalog
+    /// Whether memory that the process maps is allocated and locked as a whole.
+    private let locksMemory: Bool
     private let logger: Logger
     private let entries = Mutex<[Entry]>([])
     /// Held while a snapshot is copied, so that no second thread copies it too.
     private let copies = Mutex<[Copy]>([])
 
     init(
-        server: Server, snapshots: SnapshotCatalog, checkpoints: CheckpointCatalog, logger: Logger
+        server: Server, snapshots: SnapshotCatalog, checkpoints: CheckpointCatalog,
+        locksMemory: Bool, logger: Logger
     ) {
         self.server = server
         self.snapshots = snapshots
         self.checkpoints = checkpoints
+        self.locksMemory = locksMemory
         self.logger = logger
     }
 
@@ -50,12 +54,19 @@ final class CloneCatalog: Sendable {
     func create(
         name: String, disk: String?, snapshot: String?
     ) throws(ControlError) -> CloneStatus {
+        guard !locksMemory else {
+            throw ControlError(
+                .conflict,
+                "this server locks its memory, so a clone would take memory for its whole size at once: save the "
+                    + "disk with `ramdisk-nbd save PATH`, and clone that with `ramdisk-nbd serve --template PATH`"
+            )
+        }
         try ContentName.check(name, of: "clone")
         guard !server.exports.contains(where: { $0.name == name }) else {
             throw ControlError(
                 .conflict, "there is an export \(name) already; choose another name")
         }
-        let (source, template) = try template(of: disk, snapshot)
+        let (source, template, snapshotMemory) = try template(of: disk, snapshot)
         let entry: Entry
         do throws(RamDiskError) {
             entry = Entry(
@@ -64,6 +75,7 @@ final class CloneCatalog: Sendable {
         } catch {
             throw ControlError(.conflict, "\(error)")
         }
+        entry.disk.snapshotMemoryLimit = snapshotMemory
         do throws(ServerError) {
             try server.add(Export(name: name, description: "clone of \(source)", disk: entry.disk))
         } catch {
@@ -122,20 +134,22 @@ final class CloneCatalog: Sendable {
 
     // MARK: - Templates
 
-    /// Finds or makes the template for a clone, and returns it with the name of what it is a copy of.
+    /// Finds or makes the template for a clone, and returns it with the name of what it is a copy of, and the limit of
+    /// the memory for its snapshots.
     private func template(
         of disk: String?, _ snapshot: String?
-    ) throws(ControlError) -> (source: String, template: DiskTemplate) {
+    ) throws(ControlError) -> (source: String, template: DiskTemplate, snapshotMemory: UInt64?) {
         if snapshot == nil, let export = server.clonesExport(disk), let template = export.template {
-            return (export.name, template)
+            return (export.name, template, nil)
         }
         let (export, ramDisk) = try server.disk(disk)
         if let snapshot {
             let found = try snapshots.find(disk: export, name: snapshot)
-            return (found.export, try copy(of: found.snapshot))
+            return (found.export, try copy(of: found.snapshot), ramDisk.snapshotMemoryLimit)
         }
         do throws(SnapshotError) {
-            return (export, try DiskTemplate.copying(try ramDisk.makeSnapshot()))
+            let template = try DiskTemplate.copying(try ramDisk.makeSnapshot())
+            return (export, template, ramDisk.snapshotMemoryLimit)
         } catch {
             throw ControlError(.conflict, "cannot clone the disk: \(error)")
         }
@@ -143,14 +157,13 @@ final class CloneCatalog: Sendable {
 
     private func copy(of snapshot: DiskSnapshot) throws(ControlError) -> DiskTemplate {
         try copies.withLock { (copies) throws(ControlError) in
-            copies.removeAll { $0.template == nil }
-            let identifier = ObjectIdentifier(snapshot)
-            if let template = copies.first(where: { $0.snapshot == identifier })?.template {
+            copies.removeAll { $0.template == nil || $0.snapshot == nil }
+            if let template = copies.first(where: { $0.snapshot === snapshot })?.template {
                 return template
             }
             do throws(SnapshotError) {
                 let template = try DiskTemplate.copying(snapshot)
-                copies.append(Copy(snapshot: identifier, template: template))
+                copies.append(Copy(snapshot: snapshot, template: template))
                 return template
             } catch {
                 throw ControlError(.conflict, "cannot clone the snapshot: \(error)")

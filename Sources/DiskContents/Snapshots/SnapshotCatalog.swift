@@ -76,7 +76,8 @@ package final class SnapshotCatalog: SnapshotKeeper {
 
     /// Deletes a snapshot. Refuses while clients read it, unless `isForced`; they keep it until they disconnect.
     package func delete(disk: String?, name: String, isForced: Bool) throws(ControlError) {
-        let (export, _) = try server.disk(disk)
+        // By its name alone: a disk may have been deleted in the moment in which its snapshot was taken.
+        let export = if let disk { disk } else { try server.disk(nil).export }
         let removed = try entries.withLock { (entries) throws(ControlError) -> Entry in
             let index = try Self.index(of: name, export, entries)
             let readers = server.statistics().openConnections(to: entries[index].export)
@@ -200,7 +201,9 @@ extension Server {
         else {
             let names = disks.map { "\"\($0.name)\"" }.joined(separator: ", ")
             throw ControlError(
-                .missing, "there is no disk \"\(name ?? "")\"; the disks are \(names)")
+                .missing,
+                "there is no disk \"\(name ?? "")\"; "
+                    + (names.isEmpty ? "no export is a disk of its own" : "the disks are \(names)"))
         }
         return (export.name, ramDisk)
     }

@@ -60,6 +60,12 @@ public struct MemoryMapping: ~Copyable, Sendable {
         _ = unsafe clinux_prefer_huge_pages(region.base, region.count)
     }
 
+    /// Declines transparent huge pages, of which each takes all of its 2 MiB at the first touch. madvise(2),
+    /// `MADV_NOHUGEPAGE`
+    package func avoidHugePages() {
+        _ = unsafe clinux_avoid_huge_pages(region.base, region.count)
+    }
+
     /// Whether the kernel can allocate the pages of a range and report that there are too few. On a kernel
     /// before Linux 5.14, the touch of such a page raises SIGBUS instead.
     public static var canPopulate: Bool { clinux_populate(nil, 0) == 0 }
@@ -71,6 +77,10 @@ public struct MemoryMapping: ~Copyable, Sendable {
 }
 
 extension MemoryRegion {
+    /// Replaces pages that are in use by transparent huge pages, as far as the kernel has some. The bytes stay, and may be
+    /// read meanwhile. madvise(2), `MADV_COLLAPSE` (Linux 6.1)
+    package func collapseToHugePages() { _ = unsafe clinux_collapse(base, count) }
+
     /// Allocates every page of mapped memory now, so that no first touch faults; contents stay. madvise(2),
     /// `MADV_POPULATE_WRITE`, or a touch of each page where the kernel does not know that
     ///

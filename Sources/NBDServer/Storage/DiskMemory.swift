@@ -14,7 +14,7 @@ struct DiskMemory: ~Copyable, Sendable {
     /// Maps private memory, for a plain disk. The kernel provides it in pages of 2 MiB, which
     /// shared memory seldom has.
     ///
-    /// - Parameter data: bytes of it that will be used; nil for all.
+    /// - Parameter data: bytes of it that will be used; nil for all. Pages of 2 MiB would take more than that.
     init(privateFor size: UInt64, data: UInt64? = nil) throws(RamDiskError) {
         let byteCount = try Self.byteCount(size)
         try Self.checkAvailable(size: size, needed: data.map { Int($0) } ?? byteCount)
@@ -23,7 +23,7 @@ struct DiskMemory: ~Copyable, Sendable {
         } catch {
             throw .cannotAllocate(size: size, error)
         }
-        mapping.preferHugePages()
+        if data == nil { mapping.preferHugePages() } else { mapping.avoidHugePages() }
         shared = nil
         backing = nil
     }
@@ -103,8 +103,14 @@ struct DiskMemory: ~Copyable, Sendable {
     /// available now except for a reserve. Without this limit the kernel would not refuse memory,
     /// but kill processes (OOM killer).
     var sparseLimit: Int {
+        let room = Self.sparseRoom
+        return room == .max ? .max : residentBytes + room
+    }
+
+    /// Bytes that sparse disks may take at present: what the machine has available except for a reserve.
+    static var sparseRoom: Int {
         guard let available = AvailableMemory.bytes else { return .max }
-        return residentBytes + available - min(available / 8, Self.reserve)
+        return available - min(available / 8, reserve)
     }
 
     /// Most bytes that sparse disks leave to the rest of the machine: 512 MiB.

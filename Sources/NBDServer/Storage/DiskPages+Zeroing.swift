@@ -40,7 +40,8 @@ extension DiskPages {
     /// inside it. Pages in a run that another thread has pinned are zeroed, and keep their memory.
     ///
     /// Returns soon after `stop` is set, however long the range is. Returns `noMemory` only if the
-    /// kernel refuses to punch a hole, and also has no memory for the pages that have none.
+    /// kernel refuses to punch a hole, and also has no memory for the pages that have none, or if a clone has no memory
+    /// for the page at an end of the range.
     @discardableResult
     func trim(at offset: UInt64, count: UInt64, stop: StopSignal? = nil) -> ZeroingResult {
         let touched = pages(touchedAt: offset, count: count)
@@ -48,6 +49,7 @@ extension DiskPages {
             return zeroMarked(
                 at: offset, count: count, clearing: pages(inside: offset, count: count), stop: stop)
         }
+        defer { countMemory(shared) }
         let end = offset + count == size ? bytes(map.pageCount) : offset + count
         var page = firstWithData(from: touched.lowerBound, limit: touched.upperBound)
         while page < touched.upperBound {

@@ -185,12 +185,12 @@ struct DiskPages: Sendable, BitwiseCopyable {
         page = map.first(marked: false, from: page, limit: pages.upperBound)
         while page < pages.upperBound {
             let end = map.first(marked: true, from: page + 1, limit: pages.upperBound)
-            guard shared.residentBytes <= memoryLimit &- (end - page) * pageSize else {
-                return false
-            }
+            let resident = shared.residentBytes &+ (end - page) * pageSize
+            guard resident <= memoryLimit, template?.count(resident) ?? true else { return false }
             do throws(Errno) {
                 try shared.provision(offset: page * pageSize, count: (end - page) * pageSize)
             } catch {
+                _ = template?.count(shared.residentBytes)
                 return false
             }
             template?.copy(page..<end, to: region)

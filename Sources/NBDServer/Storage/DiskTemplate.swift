@@ -12,28 +12,35 @@ internal import SystemPackage
 /// let clone = try RamDisk(cloning: template)
 /// ```
 ///
-/// A template takes memory only for its data. The kernel provides that in pages of 2 MiB where it can, which makes
-/// reading faster than from a sparse disk.
+/// A template takes memory only for its data. Where 2 MiB are full of data, the kernel provides one page for them if it
+/// can, which makes reading faster than from a sparse disk.
 public final class DiskTemplate: Sendable {
     /// The size in bytes, of the template and of each clone.
     public var size: UInt64 { disk.size }
     /// Bytes of the pages that hold data.
-    public var dataBytes: UInt64 {
-        let map = disk.pages.map
-        let words = 0..<(map.pageCount + 63) / 64
-        return UInt64(words.reduce(0) { $0 + map.word($1).nonzeroBitCount } * DiskPages.pageSize)
-    }
+    public var dataBytes: UInt64 { disk.pages.dataBytes }
+    /// Bytes of memory that the clones take together.
+    public var clonedBytes: UInt64 { budget.used }
     /// The contents. Nothing writes to this disk any more.
     let disk: RamDisk
+    /// What the clones take.
+    let budget: CloneBudget
+    private let budgetMemory: MemoryMapping
 
     /// Makes an empty template, to be filled before it is cloned.
     private init(size: UInt64, data: UInt64) throws(RamDiskError) {
+        do throws(Errno) {
+            budgetMemory = try MemoryMapping(privateBytes: CloneBudget.byteCount)
+        } catch {
+            throw .cannotAllocate(size: size, error)
+        }
+        budget = CloneBudget(memory: budgetMemory.region)
         disk = try RamDisk(
             DiskMemory(privateFor: size, data: data), size: size, isSparse: false,
             isFrozenSoon: true)
     }
 
-    /// Reads a regular file. The template has its size, rounded up to whole pages. Holes of the file take no memory.
+    /// Reads a regular file, whose size is known. The template has its size, rounded up to whole pages. Holes of the file take no memory.
     public convenience init(path: String) throws(RamDisk.LoadError) {
         let length: UInt64
         let data: UInt64
@@ -55,6 +62,7 @@ public final class DiskTemplate: Sendable {
             throw .noDisk(path: path, error)
         }
         try disk.load(path: path)
+        disk.pages.collapse()
     }
 
     /// Copies a snapshot. The copy does not need the snapshot any more. If the disk is a clone to which nothing was
@@ -66,13 +74,14 @@ public final class DiskTemplate: Sendable {
         }
         let copy: DiskTemplate
         do throws(RamDiskError) {
-            let data = source.residentBytes + (source.template?.dataBytes ?? 0)
+            let data = source.pages.dataBytes + source.preservedBytes
             copy = try DiskTemplate(size: source.size, data: min(data, source.size))
         } catch {
             throw .noMemoryForCopy(error)
         }
         do throws(BlockStoreError) {
             try copy.disk.fill(from: snapshot)
+            copy.disk.pages.collapse()
         } catch {
             throw .outOfMemory(limit: source.snapshotMemoryLimit ?? source.preservedBytes)
         }
@@ -81,12 +90,38 @@ public final class DiskTemplate: Sendable {
 }
 
 extension RamDisk {
-    /// Makes a clone of a template.
+    /// Makes a clone of a template. It may take the memory that is available now, together with all other clones of the
+    /// template.
     ///
     /// - Throws: ``RamDiskError`` when the kernel refuses an address range or a descriptor for it.
     public convenience init(cloning template: DiskTemplate) throws(RamDiskError) {
+        template.budget.setRoom(min(DiskMemory.sparseRoom, .max / 2))
         try self.init(
             DiskMemory(sharedFor: template.size), size: template.size, isSparse: true,
             template: template)
+    }
+}
+
+extension DiskPages {
+    /// Bytes of the pages that may hold data; for a clone, of its own and of those that show its template.
+    var dataBytes: UInt64 {
+        let pages = (0..<(map.pageCount + 63) / 64).reduce(0) { sum, index in
+            let shown = template?.pages(.template, word: index, of: map) ?? 0
+            return sum + (map.word(index) | shown).nonzeroBitCount
+        }
+        return UInt64(pages * Self.pageSize)
+    }
+
+    /// Has the kernel provide pages of 2 MiB where all of it is data.
+    fileprivate func collapse() {
+        let length = MemoryMapping.largePageSize / Self.pageSize
+        var page = 0
+        while page + length <= map.pageCount {
+            if map.first(marked: false, from: page, limit: page + length) == page + length {
+                region.slice(at: page * Self.pageSize, count: MemoryMapping.largePageSize)
+                    .collapseToHugePages()
+            }
+            page += length
+        }
     }
 }

@@ -65,6 +65,9 @@ extension RamDisk: BlockStore {
     public func firstExtent(
         of range: Range<UInt64>, in context: MetadataContext
     ) throws(BlockStoreError) -> Extent {
+        guard context == .allocationDepth else {
+            throw .notSupported("a RAM disk does not know \(context.name)")
+        }
         guard range.upperBound <= size, !range.isEmpty else {
             throw .invalid("the range is empty, or not inside the disk")
         }

@@ -28,7 +28,7 @@ public final class RamDisk: Sendable {
     let versionMemory: VersionMemory
     /// The template that the disk is a clone of; nil for any other disk.
     public let template: DiskTemplate?
-    /// The allocation map and, for a clone, the map of the pages that no longer show the template.
+    /// The allocation map and, for a clone, what ``TemplatePages`` needs.
     private let mapMemory: MemoryMapping
     private let pinMemory: MemoryMapping
     private let zeroingMemory: MemoryMapping
@@ -79,7 +79,8 @@ public final class RamDisk: Sendable {
         let isProvisioned = !isSparse && !isFrozenSoon
         if isProvisioned { try memory.populate(size: size) }
         do throws(Errno) {
-            mapMemory = try MemoryMapping(privateBytes: mapBytes * (template == nil ? 1 : 2))
+            let more = template == nil ? 0 : TemplatePages.byteCount(of: pageCount)
+            mapMemory = try MemoryMapping(privateBytes: mapBytes + more)
             pinMemory = try MemoryMapping(privateBytes: PagePins.byteCount(of: pageCount))
             zeroingMemory = try MemoryMapping(privateBytes: ZeroingRanges.byteCount)
             zeroes = try MemoryMapping(privateBytes: Self.zeroRunLength, writable: false)
@@ -89,14 +90,14 @@ public final class RamDisk: Sendable {
         }
         let map = AllocationMap(pageCount: pageCount, memory: mapMemory.region)
         memory.backing?.rebuild(map, over: region, isSparse: isSparse)
-        let hidden = mapMemory.region.suffix(from: mapBytes)
+        let rest = mapMemory.region.suffix(from: mapBytes)
         pages = DiskPages(
             size: size, shared: isSparse ? memory.handle : nil, region: region,
             zeroes: zeroes.region, map: map,
             pins: PagePins(pageCount: pageCount, memory: pinMemory.region),
             zeroing: ZeroingRanges(memory: zeroingMemory.region),
             memoryLimit: isSparse ? memory.sparseLimit : .max, versions: versionMemory.versions,
-            template: template.map { TemplatePages($0.disk.pages, hidden: hidden) })
+            template: template.map { TemplatePages($0, memory: rest) })
         self.template = template
         lockFailure = isProvisioned ? Self.lock(memory.mapping, mapMemory) : nil
         self.size = size
@@ -104,6 +105,8 @@ public final class RamDisk: Sendable {
         identity = memory.backing?.identity ?? .random()
         self.memory = memory
     }
+
+    deinit { pages.template?.uncount() }
 
     /// Locks memory, so that it is not swapped out. Returns the error if the process may not
     /// (`ulimit -l`); the disk works without the lock.

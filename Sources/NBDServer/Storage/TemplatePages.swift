@@ -28,13 +28,25 @@ struct TemplatePages: Sendable, BitwiseCopyable {
     private let map: AllocationMap
     /// The clone's pages that no longer show the template.
     private let hidden: AllocationMap
+    /// One word: the bytes that are counted for this clone.
+    private let counted: AtomicWords
+    /// What all clones of the template take.
+    private let budget: CloneBudget
 
-    /// Shows all of a template in a clone with the memory for a map that is zero.
-    init(_ template: DiskPages, hidden memory: MemoryRegion) {
-        region = template.region
-        map = template.map
-        hidden = AllocationMap(pageCount: template.map.pageCount, memory: memory)
+    /// Shows all of a template in a clone.
+    ///
+    /// - Parameter memory: ``byteCount(of:)`` bytes that are zero.
+    init(_ template: DiskTemplate, memory: MemoryRegion) {
+        let pages = template.disk.pages
+        region = pages.region
+        map = pages.map
+        budget = template.budget
+        counted = AtomicWords(memory.slice(at: 0, count: 8))
+        hidden = AllocationMap(pageCount: map.pageCount, memory: memory.suffix(from: 8))
     }
+
+    /// Bytes of memory that a clone with `pageCount` pages needs for this.
+    static func byteCount(of pageCount: Int) -> Int { 8 + AllocationMap.byteCount(of: pageCount) }
 
     /// Whether no page was hidden yet.
     var isShownWhole: Bool {
@@ -70,6 +82,45 @@ struct TemplatePages: Sendable, BitwiseCopyable {
 
     /// Hides pages. The caller holds the lock for provisioning.
     func hide(_ pages: Range<Int>) { hidden.mark(pages) }
+
+    /// Counts that the clone takes a number of bytes, and returns true, unless that is more than its template's clones
+    /// may take. The caller holds the lock for provisioning.
+    func count(_ bytes: Int) -> Bool {
+        let old = counted.load(0)
+        guard budget.replace(old, with: UInt64(bytes)) else { return false }
+        counted.store(0, UInt64(bytes))
+        return true
+    }
+
+    /// Ends the counting. No other thread uses the clone any more.
+    func uncount() { _ = budget.replace(counted.exchange(0, 0), with: 0) }
+}
+
+/// The memory that all clones of one template take. Each clone alone may take what is available when it is made, but a
+/// thousand of them together may not.
+struct CloneBudget: Sendable, BitwiseCopyable {
+    /// The bytes that are taken, and the most that may be.
+    private let words: AtomicWords
+
+    /// Bytes of memory that it needs.
+    static var byteCount: Int { 16 }
+
+    /// A budget in memory that is zero, without room for anything.
+    init(memory: MemoryRegion) { words = AtomicWords(memory) }
+
+    /// Bytes that the clones take.
+    var used: UInt64 { words.load(0) }
+
+    /// Sets how many bytes the clones may take besides those that they have.
+    func setRoom(_ bytes: Int) { words.store(1, used + UInt64(max(0, bytes))) }
+
+    /// Replaces a clone's bytes, and returns true, unless they are more than before and too many.
+    fileprivate func replace(_ old: UInt64, with new: UInt64) -> Bool {
+        let total = words.add(0, new &- old) &+ new &- old
+        guard new > old, total > words.load(1) else { return true }
+        words.add(0, old &- new)
+        return false
+    }
 }
 
 // MARK: - Clones
@@ -88,7 +139,7 @@ extension DiskPages {
         let pages = pages(touchedAt: offset, count: count)
         let source = source(of: pages.lowerBound)
         let end = first(
-            source, false, from: pages.lowerBound + 1, limit: pages.upperBound)
+            where: source, is: false, from: pages.lowerBound + 1, limit: pages.upperBound)
         return DiskExtent(count: min(count, bytes(end) - offset), source: source)
     }
 
@@ -98,7 +149,7 @@ extension DiskPages {
         let pages = pages(touchedAt: offset, count: count)
         let source = source(of: pages.lowerBound)
         let end = first(
-            .none, source != .none, from: pages.lowerBound + 1, limit: pages.upperBound)
+            where: .none, is: source != .none, from: pages.lowerBound + 1, limit: pages.upperBound)
         return DiskExtent(count: min(count, bytes(end) - offset), source: source)
     }
 
@@ -111,14 +162,14 @@ extension DiskPages {
 
     /// Returns the first page in `page..<limit` that may hold data; `limit` if there is none.
     func firstWithData(from page: Int, limit: Int) -> Int {
-        if template != nil { return first(.none, false, from: page, limit: limit) }
+        if template != nil { return first(where: .none, is: false, from: page, limit: limit) }
         return map.first(marked: true, from: page, limit: limit)
     }
 
     /// Returns the first page of a clone in `page..<limit` whose bytes are in a source, or are not; `limit` if there is
     /// none.
     private func first(
-        _ source: DiskExtent.Source, _ isThere: Bool, from page: Int, limit: Int
+        where source: DiskExtent.Source, is isThere: Bool, from page: Int, limit: Int
     ) -> Int {
         guard let template else { preconditionFailure("only a clone has a template") }
         var page = page
@@ -131,8 +182,9 @@ extension DiskPages {
         return limit
     }
 
-    /// Hides the template's data in pages that are about to be zeroed, and copies the others at the ends of the
-    /// range. Returns false when there is no memory for these. Does nothing unless the disk is a clone.
+    /// Hides the template's data in `inside`, whose pages are about to be zeroed. First gives the other touched pages
+    /// memory with the template's bytes, since a part of each remains; returns false when there is none. Does nothing
+    /// unless the disk is a clone.
     func hideTemplate(
         _ touched: Range<Int>, inside: Range<Int>, _ shared: SharedMemoryHandle
     ) -> Bool {
@@ -146,5 +198,13 @@ extension DiskPages {
         defer { pins.endProvisioning() }
         template.hide(inside)
         return true
+    }
+
+    /// Counts what a clone takes after it has released memory. Does nothing unless the disk is a clone.
+    func countMemory(_ shared: SharedMemoryHandle) {
+        guard let template else { return }
+        pins.beginProvisioning()
+        defer { pins.endProvisioning() }
+        _ = template.count(shared.residentBytes)
     }
 }

@@ -27,7 +27,8 @@ final class VersionMemory: Sendable {
     /// Reserves memory for a disk of `pageCount` pages. A clone, of which there may be thousands, gets less, so that the
     /// address space of the process does not run out.
     convenience init(pageCount: Int, isClone: Bool) throws(Errno) {
-        // More than the machine has is never needed, and a snapshot has at most all pages of the disk.
+        // Enough for 64 snapshots all of whose pages have changed, or 16 of a clone. More than the machine has is never
+        // needed.
         let available = (AvailableMemory.bytes ?? .max / 2) / DiskPages.pageSize
         let wanted = min(
             available, PageVersions.largestArena,

@@ -60,11 +60,14 @@ package struct MonitoredServer: Sendable {
 }
 
 extension DiskStats {
-    /// The statistics of a RAM disk, or of clones, for which the memory is that of the template; nil for an export of
-    /// another store, such as a snapshot.
+    /// The statistics of a RAM disk, or of clones, for which the memory is that of the template and all its clones; nil
+    /// for an export of another store, such as a snapshot.
     package init?(_ export: Export, _ statistics: ExportStatistics) {
         let disk = export.ramDisk
-        guard let residentBytes = disk?.residentBytes ?? export.template?.dataBytes else {
+        guard
+            let residentBytes = disk?.residentBytes
+                ?? export.template.map({ $0.dataBytes + $0.clonedBytes })
+        else {
             return nil
         }
         self.init(

@@ -58,12 +58,10 @@ struct CloneCreate: ParsableCommand {
 
     func run() throws {
         var parameters: [String: String?] = ["name": name]
-        if let at = source.lastIndex(of: "@") {
-            parameters["disk"] = String(source[..<at])
-            parameters["snapshot"] = String(source[source.index(after: at)...])
-        } else if !source.isEmpty {
-            parameters["disk"] = source
-        }
+        let parts = source.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
+        // An empty name is the first disk, whatever its name is.
+        if let disk = parts.first, !disk.isEmpty { parameters["disk"] = String(disk) }
+        if parts.count > 1 { parameters["snapshot"] = String(parts[1]) }
         let status = try server.client().perform(
             "POST", "/clones", parameters, as: CloneStatus.self)
         standardOutput(status.export + "\n")

@@ -108,6 +108,11 @@ struct Serve: ParsableCommand {
 
     func validate() throws {
         try admission.validate(for: addresses)
+        guard !swap || !disks.clonePerConnection else {
+            throw ValidationError(
+                "--swap and --clone-per-connection: give only one of them. --swap locks memory, so each "
+                    + "connection would take memory for the whole template.")
+        }
     }
 
     func run() throws {
