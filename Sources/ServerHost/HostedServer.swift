@@ -73,9 +73,7 @@ package final class HostedServer: Sendable {
             configuration.protection.apply(to: &options)
             let log = EventLog(logger: logger, isQuiet: configuration.isQuiet)
             let server = try Self.serve(made, listeners, options, log, onEvent)
-            contents = ServedContents(
-                of: server, saved: disks.compactMap(\.saved),
-                locksMemory: configuration.protection != .none, logger: logger)
+            contents = Self.contents(of: server, disks, configuration, logger)
             started = (server, contents)
             isEncrypted = configuration.encryption != nil
             control = try ControlEndpoint(
@@ -95,6 +93,14 @@ package final class HostedServer: Sendable {
             cleanup.remove()
             throw error
         }
+    }
+
+    private static func contents(
+        of server: Server, _ disks: [MadeDisk], _ configuration: Configuration, _ logger: Logger
+    ) -> ServedContents {
+        ServedContents(
+            of: server, saved: disks.compactMap(\.saved),
+            locksMemory: configuration.protection != .none, logger: logger)
     }
 
     /// Returns the server as its control socket sees it.
