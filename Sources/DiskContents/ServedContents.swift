@@ -34,8 +34,8 @@ package final class ServedContents: Sendable {
     /// What is known of the saves.
     package var saves: [SaveStats] { saved.map(\.stats) }
 
-    /// The snapshots, oldest first.
-    package var allSnapshots: [SnapshotStatus] { snapshots.all }
+    /// The snapshots, oldest first, then those of open and lost checkpoints.
+    package var allSnapshots: [SnapshotStatus] { snapshots.all + checkpoints.openSnapshots }
 
     /// Starts to save at intervals the disks for which that is wanted.
     package func begin() throws(Failure) {

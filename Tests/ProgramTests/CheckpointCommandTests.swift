@@ -145,6 +145,10 @@ extension ProgramSuite {
                 // What was preserved before can still be read, but nothing behind it.
                 #expect(throws: (any Error).self) { try reader.read(at: 1 << 19, count: 1) }
                 #expect(try await list(server).map(\.state) == ["committed", "lost"])
+                // Statistics and metrics, and so alerts, count it among the snapshots.
+                let statistics = try await Program.ramdiskNBD.run(
+                    ["stats", "--json", "--control", server.controlPath])
+                #expect(statistics.output.contains(#""isLost":true"#), "\(statistics)")
                 for arguments in [["commit", "two"], ["create", "two"], ["create", "three"]] {
                     let ending = try await run(arguments, server)
                     #expect(ending.isOneSentence(naming: "@two is lost", "abort it"))

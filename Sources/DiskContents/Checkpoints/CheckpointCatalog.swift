@@ -152,6 +152,21 @@ package final class CheckpointCatalog: SnapshotKeeper {
         }
     }
 
+    /// The open and the lost checkpoints, as the snapshots that they are: they take memory, and may be lost.
+    var openSnapshots: [SnapshotStatus] {
+        let statistics = server.statistics()
+        return chains.withLock { $0 }.compactMap { chain in
+            chain.open.map { open in
+                SnapshotStatus(
+                    disk: chain.export, name: open.name, export: open.export,
+                    createdUnixSeconds: open.created, sizeBytes: chain.disk.size,
+                    isLost: open.isLost,
+                    openConnections: open.isLost ? 0 : statistics.openConnections(to: open.export),
+                    preservedBytes: chain.disk.preservedBytes)
+            }
+        }
+    }
+
     private func status(
         of checkpoint: CheckpointChain.Committed, _ chain: CheckpointChain
     ) -> CheckpointStatus {
