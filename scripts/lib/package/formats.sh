@@ -14,7 +14,7 @@ debian_sources() {
     cat >"$folder/debian/changelog" <<END
 ramdisk-nbd ($version-1) unstable; urgency=medium
 
-  * This version; /usr/share/doc/ramdisk-nbd/changelog.gz says what is new.
+  * This version; /usr/share/doc/ramdisk-nbd/CHANGELOG.md says what is new.
 
  -- $(sed -n 's/^Maintainer: //p' "$folder/debian/control")  $(date -u -R -d "@$SOURCE_DATE_EPOCH")
 END
