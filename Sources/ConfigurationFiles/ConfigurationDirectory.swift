@@ -16,9 +16,12 @@ package struct ConfigurationDirectory: Sendable {
     }
 
     /// The paths of all files, sorted; none when the directory is missing.
-    package var files: [String] {
+    package var files: [String] { names.map { "\(path)/\($0)\(Self.suffix)" } }
+
+    /// The names of all files, without the suffix, sorted.
+    package var names: [String] {
         Directory.names(in: path).filter { $0.hasSuffix(Self.suffix) && !$0.hasPrefix(".") }
-            .map { "\(path)/\($0)" }
+            .map { String($0.dropLast(Self.suffix.count)) }
     }
 
     /// Returns the path of the file with this name. A text with a slash is a path already.

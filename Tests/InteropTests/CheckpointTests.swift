@@ -106,6 +106,34 @@ extension Interop {
             }
         }
 
+        /// libnbd's module with a server that agrees to the bitmap alone.
+        private static let bitmapAlone = """
+            class NBD:
+                def __getattr__(self, name):
+                    return lambda *arguments: None
+                def get_size(self):
+                    return 4096
+                def opt_list_meta_context(self, found):
+                    found("qemu:dirty-bitmap:one")
+                def block_status(self, count, offset, found):
+                    found("qemu:dirty-bitmap:one", offset, [count, 1], 0)
+            """
+
+        @Test("are not copied, and not waited for, from a server that does not report allocation")
+        func noAllocation() async throws {
+            let directory = try TemporaryDirectory()
+            try Self.bitmapAlone.write(
+                toFile: directory.file("nbd.py"), atomically: false, encoding: .utf8)
+            let ending = try await Program("env", package: "coreutils").run(
+                [
+                    "PYTHONPATH=\(directory.path)", pullChanges.name, "nbd://localhost/@one",
+                    directory.file("image"),
+                ], within: .seconds(20))
+            #expect(ending.status == .exited(1))
+            #expect(ending.errors.contains("does not report base:allocation"))
+            #expect(!FileManager.default.fileExists(atPath: directory.file("image")))
+        }
+
         /// Writes until it is cancelled.
         private func write(to server: ServerProcess, trims: Bool) async throws {
             _ = try await fio.run(

@@ -71,6 +71,23 @@ struct ListenerTests {
         }
     }
 
+    @Test(
+        "a client of a Unix socket that accepts no more connections waits for its timeout, and no longer"
+    )
+    func full() throws {
+        let address = try #require(SocketAddress.unix(path: path))
+        defer { unsafe unlink(path) }
+        let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        #expect(unsafe address.withAddress { unsafe bind(descriptor, $0, $1) } == 0)
+        #expect(listen(descriptor, 0) == 0)
+        let first = try StreamSocket.connect(to: address, milliseconds: 50)
+        #expect(throws: Errno.timedOut) {
+            _ = try StreamSocket.connect(to: address, milliseconds: 50)
+        }
+        extendLifetime(first)
+    }
+
     @Test("a socket that cannot have its path leaves no file behind, and the existing file stays")
     func refused() throws {
         let directory = "/tmp/ramdisk-nbd-taken-\(UInt64.random(in: 0...(.max)))"

@@ -1,5 +1,7 @@
 // Completions: what bash, zsh and fish offer at the Tab key.
 
+import Foundation
+import Glibc
 import Harness
 import Testing
 
@@ -48,9 +50,46 @@ extension ProgramSuite {
                     (["trace", "--export", "tabb"], ["tabbed"]),
                     (["snapshot", "create", "tabb"], ["tabbed@"]),
                     (["snapshot", "delete", "tabb"], ["tabbed@monday", "tabbed@second"]),
+                    // bash replaces the @ and what follows it.
+                    (["snapshot", "delete", "tabbed@"], ["@monday", "@second"]),
+                    (["snapshot", "delete", "tabbed@mo"], ["@monday"]),
+                    (["snapshot", "delete", "tabbed@monday", "--f"], ["--force"]),
                 ] {
                     #expect(try await offered(words, in: runtime) == offers)
                 }
+            }
+        }
+
+        @Test("offers configuration files, by their names and by paths")
+        func configurations() async throws {
+            let directory = try TemporaryDirectory()
+            for name in ["tabbed.toml", "other.toml", "notes"] {
+                try Data().write(to: URL(filePath: directory.file(name)))
+            }
+            let path = directory.file("")
+            for command in ["run", "show", "check"] {
+                for (typed, offers) in [
+                    ("", ["other", "tabbed"]), ("ta", ["tabbed"]),
+                    ("\(path)t", ["\(path)tabbed.toml"]),
+                ] {
+                    #expect(
+                        try await offered(
+                            ["config", command, typed], configuration: directory.path) == offers)
+                }
+            }
+        }
+
+        @Test("does not wait for a server that does not respond", .timeLimit(.minutes(1)))
+        func stuck() async throws {
+            try await withServer("--export", "tabbed=4K") { server in
+                server.signal(SIGSTOP)
+                defer { server.signal(SIGCONT) }
+                let began = ContinuousClock.now
+                let runtime = server.directory.file("ramdisk-nbd")
+                let offers = try await offered(["save", "--disk", "tab"], in: runtime)
+                #expect(offers.isEmpty)
+                let duration = ContinuousClock.now - began
+                #expect(duration < .seconds(4))
             }
         }
 
@@ -66,24 +105,42 @@ extension ProgramSuite {
         /// Returns what bash offers for the last word, sorted. The program searches the runtime directory, besides
         /// the usual ones, for control sockets.
         private func offered(
-            _ words: [String], in runtime: String = "/nowhere"
+            _ words: [String], in runtime: String = "/nowhere",
+            configuration: String = "/nowhere"
         ) async throws -> [String] {
-            let script = try await program("--generate-completion-script", "bash")
+            // The packages install both in one file.
+            let script =
+                try await program("--generate-completion-script", "bash")
+                + text(
+                    of: URL(filePath: #filePath).deletingLastPathComponent()
+                        .appending(path: "../../scripts/lib/package/completion.bash")
+                        .standardized.path)
             let path = try requires(program.name, package: program.package)
             let line = ([path] + words).joined(separator: " ")
             let output = try await Program("bash", package: "bash")(
-                ["-c", script + Self.pressTab, line, runtime, path] + words)
+                ["-c", script + Self.pressTab, line, runtime, configuration, path] + words)
             return output.split(separator: "\n").map(String.init).sorted()
         }
 
-        /// Calls the completion as bash does. `$0` is the line; the arguments are the runtime directory and the
+        /// Calls the completion as bash does, which splits words at @, = and :, and passes the last part, with an @
+        /// before it. `$0` is the line; the arguments are the runtime directory, that of configuration files, and the
         /// words.
         private static let pressTab = #"""
 
-            export RUNTIME_DIRECTORY=$1
-            shift
-            COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE=$0 COMP_POINT=${#0}
-            _ramdisk-nbd ramdisk-nbd "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+            export RUNTIME_DIRECTORY=$1 CONFIGURATION_DIRECTORY=$2
+            shift 2
+            for word; do
+                [[ -n $word ]] || COMP_WORDS+=("")
+                while [[ $word =~ ^([@=:]+|[^@=:]+)(.*)$ ]]; do
+                    COMP_WORDS+=("${BASH_REMATCH[1]}") word=${BASH_REMATCH[2]}
+                done
+            done
+            COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMP_LINE=$0 COMP_POINT=${#0}
+            current=${COMP_WORDS[COMP_CWORD]}
+            [[ ${!#} != *@* ]] || current=@${current#@}
+            # Exists only while bash completes.
+            compopt() { :; }
+            $(complete -p ramdisk-nbd | sed 's/.* -F //') "$current" "${COMP_WORDS[COMP_CWORD - 1]}"
             ((${#COMPREPLY[@]} == 0)) || printf '%s\n' "${COMPREPLY[@]}"
             """#
     }

@@ -1,5 +1,6 @@
 // The control socket: its responses, its clients, and its cost.
 
+import Foundation
 internal import Glibc
 import Harness
 import Testing
@@ -125,8 +126,8 @@ extension ProgramSuite {
             try await withServer("--size", "4K", start: killed) { server in
                 try await server.end(with: SIGKILL)
                 #expect(exists(server.controlPath))
-                let ending = try await stats(in: server)
-                #expect(ending.status == .exited(69))
+                // Servers of other tests may be listed.
+                #expect(try await !list(in: server).contains(server.socketPath))
                 #expect(!exists(server.controlPath))
             }
         }
@@ -151,6 +152,36 @@ extension ProgramSuite {
                     }
                 }
             }
+        }
+
+        @Test("that does not respond has its server in the list, with the reason")
+        func stuck() async throws {
+            try await withServer("--size", "4K") { server in
+                server.signal(SIGSTOP)
+                defer { server.signal(SIGCONT) }
+                async let objects = list("--json", in: server)
+                let table = try await list(in: server)
+                #expect(table.contains("the server at \(server.controlPath) does not respond"))
+                struct Disk: Decodable {
+                    var pid: Int32?
+                    var state: String
+                    var size: UInt64?
+                }
+                let disks = try JSONDecoder().decode(
+                    [Disk].self, from: Data(try await objects.utf8))
+                let disk = try #require(disks.first { $0.pid == server.pid })
+                #expect(disk.state == "served")
+                #expect(disk.size == nil)
+            }
+        }
+
+        /// What `list` prints of servers in this server's directory, besides others.
+        private func list(_ options: String..., in server: ServerProcess) async throws -> String {
+            try await Program("env", package: "coreutils")(
+                [
+                    "RUNTIME_DIRECTORY=\(server.directory.file("ramdisk-nbd"))",
+                    Program.ramdiskNBD.name, "list",
+                ] + options)
         }
 
         /// The statistics of the only server whose control socket is in this server's directory.

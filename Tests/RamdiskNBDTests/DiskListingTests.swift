@@ -58,5 +58,9 @@ struct DiskListingTests {
         let cells = List.table([disk]).split(separator: "\n").last?.split(separator: " ")
         #expect(cells == ["/dev/nbd0", "1.5G", "-", "-", "-", "nbd://host", "watched"])
         #expect(List.table([]).hasPrefix("No disk is up"))
+        let silent = List.table([ListedDisk(state: .served, silence: "it is stuck")])
+        let lines = silent.split(separator: "\n")
+        #expect(lines[1].split(separator: " ") == ["-", "-", "-", "-", "-", "-", "served"])
+        #expect(lines[2] == "it is stuck")
     }
 }

@@ -28,8 +28,8 @@ package struct ListedDisk: Sendable, Equatable {
 
     /// The path of the device; nil when there is none.
     package var device: String?
-    /// The size in bytes.
-    package var size: UInt64
+    /// The size in bytes; nil when the disk's server does not say it.
+    package var size: UInt64?
     /// Bytes in use: in the mounted file system, or of the memory of a served disk. Nil when unknown.
     package var used: UInt64?
     /// The type of the file system, as mount(8) names it.
@@ -47,17 +47,22 @@ package struct ListedDisk: Sendable, Equatable {
     var worker: Int32?
     /// The image that the disk is saved to; nil when it has none.
     package var image: ListedImage?
+    /// Why the server did not say what it serves, in a sentence; nil when it did.
+    package var silence: String?
 }
 
 // MARK: - Finding
 
 extension ListedDisk {
     /// All kernel disks and attached devices, by the index of the device, then all served disks.
-    package static var all: [ListedDisk] {
+    ///
+    /// - Parameter timeoutMilliseconds: how long each server may take to respond. The disks of one that takes longer are
+    ///   listed as one, of which little is known.
+    package static func all(
+        timeoutMilliseconds: Int = ControlClient.usualTimeoutMilliseconds
+    ) -> [ListedDisk] {
         let records = RuntimeDirectory()?.records ?? []
-        let servers = ControlSearch().sockets.compactMap {
-            try? ControlClient(path: $0).get("/stats", as: Stats.self)
-        }
+        let (servers, silent) = servers(timeoutMilliseconds)
         let ours = records.map { ListedDisk(record: $0, servers: servers) }
         let devices = Set(ours.compactMap(\.device))
         let others = NBDDevice.all.filter {
@@ -73,6 +78,30 @@ extension ListedDisk {
             + servers.filter { !known.contains($0.server.pid) }.flatMap { stats in
                 stats.disks.map { ListedDisk(disk: $0, of: stats) }
             }
+            + silent.filter { !known.contains($0.process ?? 0) }
+    }
+
+    /// Returns the statistics of the servers that respond, and a disk for each server that listens and does not.
+    private static func servers(
+        _ timeoutMilliseconds: Int
+    ) -> (responding: [Stats], silent: [ListedDisk]) {
+        let search = ControlSearch(timeoutMilliseconds: timeoutMilliseconds)
+        var responding: [Stats] = []
+        var silent: [ListedDisk] = []
+        for socket in search.sockets {
+            let client = ControlClient(path: socket, timeoutMilliseconds: timeoutMilliseconds)
+            do {
+                responding.append(try client.get("/stats", as: Stats.self))
+            } catch {
+                // It may have stopped in the meantime.
+                guard search.hasListener(socket) else { continue }
+                silent.append(
+                    ListedDisk(
+                        state: .served, process: ControlSearch.process(of: socket),
+                        silence: (error as? Failure)?.sentence ?? "\(error)"))
+            }
+        }
+        return (responding, silent)
     }
 
     private init(disk: DiskStats, of stats: Stats) {

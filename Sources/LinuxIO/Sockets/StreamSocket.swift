@@ -61,7 +61,11 @@ public struct StreamSocket: ~Copyable, Sendable {
         do throws(Errno) {
             try checkedErrno(unsafe address.withAddress { unsafe Glibc.connect(rawValue, $0, $1) })
         } catch {
-            throw error == .nowInProgress ? .timedOut : error
+            // connect(2) returns EAGAIN for a Unix socket whose backlog stays full.
+            let isOver =
+                error == .nowInProgress
+                || (error == .resourceTemporarilyUnavailable && address.family == AF_UNIX)
+            throw isOver ? .timedOut : error
         }
         socket.handle.setSendTimeout(milliseconds: 0)
         return socket

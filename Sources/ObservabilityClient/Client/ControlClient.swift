@@ -8,18 +8,22 @@ internal import SystemPackage
 package struct ControlClient: Sendable {
     /// The control socket's path.
     let path: String
+    /// Time in milliseconds that a server may take to accept a connection, and to respond to a `GET` with anything but a
+    /// stream.
+    private let timeoutMilliseconds: Int
 
-    package init(path: String) {
+    package init(path: String, timeoutMilliseconds: Int = Self.usualTimeoutMilliseconds) {
         self.path = path
+        self.timeoutMilliseconds = timeoutMilliseconds
     }
 
-    /// Time in milliseconds that a server may take to respond with anything but a stream.
-    static let responseTimeoutMilliseconds = 5_000
+    /// The timeout for users that wait for a response.
+    package static let usualTimeoutMilliseconds = 5_000
 
     /// Sends a `GET`, blocks until the response is complete, and decodes its JSON.
     package func get<Value: Decodable>(_ target: String, as: Value.Type) throws -> Value {
         let stream = try open(target)
-        stream.setReceiveTimeout(milliseconds: Self.responseTimeoutMilliseconds)
+        stream.setReceiveTimeout(milliseconds: timeoutMilliseconds)
         return try decode(stream, of: target)
     }
 
@@ -66,7 +70,8 @@ package struct ControlClient: Sendable {
         }
         let socket: StreamSocket
         do throws(Errno) {
-            socket = try StreamSocket.connect(to: address)
+            socket = try StreamSocket.connect(
+                to: address, milliseconds: timeoutMilliseconds)
         } catch {
             throw Self.failure(error, path)
         }
@@ -94,6 +99,10 @@ package struct ControlClient: Sendable {
             .notPermitted(
                 "the control socket \(path) belongs to another user: only the user who runs the "
                     + "server, and root, can connect")
+        case .timedOut:
+            .unavailable(
+                "the server at \(path) does not accept connections; check whether it is stuck or stopped"
+            )
         default:
             .unavailable("cannot connect to the control socket \(path): \(error)")
         }

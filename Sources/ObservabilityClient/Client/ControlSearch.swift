@@ -9,12 +9,16 @@ package struct ControlSearch {
     var directories = RuntimeDirectories()
     /// Returns the device that the disk of a process is attached to; nil when there is none.
     private let device: (Int32) -> String?
+    private let timeoutMilliseconds: Int
 
+    /// - Parameter timeoutMilliseconds: how long a server may take to accept a connection.
     package init(
         directories: RuntimeDirectories = RuntimeDirectories(),
+        timeoutMilliseconds: Int = ControlClient.usualTimeoutMilliseconds,
         device: @escaping (Int32) -> String? = { _ in nil }
     ) {
         self.directories = directories
+        self.timeoutMilliseconds = timeoutMilliseconds
         self.device = device
     }
 
@@ -65,17 +69,28 @@ package struct ControlSearch {
         return stats.disks.map { "export \"\($0.export)\"" }.joined(separator: ", ")
     }
 
-    /// Returns whether a server listens on a socket. A server that was killed leaves its socket
+    /// Returns whether a server listens on a socket, also when it accepts no connection in time. A server that was killed leaves its socket
     /// file behind; this function removes such a file.
-    private func hasListener(_ path: String) -> Bool {
+    package func hasListener(_ path: String) -> Bool {
         guard let address = SocketAddress.unix(path: path) else { return false }
         do throws(Errno) {
-            _ = try StreamSocket.connect(to: address)
+            _ = try StreamSocket.connect(to: address, milliseconds: timeoutMilliseconds)
             return true
         } catch {
+            // The server accepts no more connections: it is stuck.
+            if error == .timedOut { return true }
             if error == .connectionRefused { removeLeftover(path) }
             return false
         }
+    }
+
+    /// Returns the pid that names a control socket; nil when it has another name.
+    package static func process(of socket: String) -> Int32? {
+        guard let slash = socket.lastIndex(of: "/"), socket.hasSuffix(".control"),
+            let pid = Int32(socket[socket.index(after: slash)...].dropLast(".control".count)),
+            pid > 0
+        else { return nil }
+        return pid
     }
 
     /// Removes the socket file of a process that no longer exists. Leaves files alone in
@@ -83,8 +98,7 @@ package struct ControlSearch {
     /// a process that refuses connections may be about to listen.
     private func removeLeftover(_ path: String) {
         guard let slash = path.lastIndex(of: "/"), directories.isOurs(String(path[..<slash])),
-            let pid = Int32(path[path.index(after: slash)...].dropLast(".control".count)), pid > 0,
-            ProcessIdentity(running: pid) == nil
+            let pid = Self.process(of: path), ProcessIdentity(running: pid) == nil
         else { return }
         Directory.removeFile(path)
     }

@@ -77,7 +77,7 @@ package struct StatsText {
         table(
             [
                 .left("IMAGE OF"), .left("SAVED"), .right("TOOK"), .right("WROTE"),
-                .right("CHANGED SINCE"), .right("FAILURES"), .left("PATH"),
+                .right("CHANGED"), .right("FAILURES"), .left("PATH"),
             ],
             saves.map { save in
                 [

@@ -8,7 +8,8 @@ internal import ProgramSupport
 struct CheckpointCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "checkpoint",
-        abstract: "Freeze a served disk with a bitmap of what has changed, for backups.",
+        abstract:
+            "Take a snapshot of a served disk with a bitmap of what has changed, for backups.",
         discussion: """
             A checkpoint is the disk as it was at one instant, like a snapshot, with a dirty bitmap: \
             what has changed since the checkpoint that was committed last. Backup programs read it as \

@@ -10,7 +10,7 @@ internal import ProgramSupport
 struct ConfigCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "config",
-        abstract: "Run, check and show disks that are described in files.",
+        abstract: "Run, check and show configuration files of disks.",
         discussion: """
             A file /etc/ramdisk-nbd/NAME.toml says what a command line says: its keys are the long names \
             of the options of `up` or `serve`. ramdisk-nbd.toml(5) describes the format. The unit \
@@ -55,7 +55,7 @@ struct ConfigurationArgument: ParsableArguments {
     @Argument(
         help: ArgumentHelp(
             "The file: NAME for /etc/ramdisk-nbd/NAME.toml, or a path with a slash.",
-            valueName: "name|path"), completion: .file(extensions: ["toml"]))
+            valueName: "name|path"), completion: .configuration)
     var name: String
 
     /// Reads and checks it. A problem ends the program.
@@ -89,7 +89,7 @@ struct ConfigCheck: ParsableCommand {
             """
             The files: NAME for /etc/ramdisk-nbd/NAME.toml, or a path with a slash. (default: all files \
             in /etc/ramdisk-nbd)
-            """, valueName: "name|path"), completion: .file(extensions: ["toml"]))
+            """, valueName: "name|path"), completion: .configuration)
     var names: [String] = []
 
     @Flag(name: .long, help: "Print an array of JSON objects, one for each file.")

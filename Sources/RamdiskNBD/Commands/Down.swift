@@ -12,8 +12,9 @@ struct Down: ParsableCommand {
         usage: "ramdisk-nbd down (<disk> | --all) [<options>]",
         discussion: """
             The kernel first writes what it has not written yet. A disk in use stays up, and so does one \
-            that cannot be saved to its image, unless --force is given. If the server of a disk is dead but its memory still \
-            exists (--backing), `down` serves the disk again to take it down gracefully.
+            that cannot be saved to its image, unless --force is given. If the server of a disk is dead \
+            but its memory still exists (--backing), `down` serves the disk again to take it down \
+            gracefully.
 
             EXAMPLES
               By mount point or device:

@@ -11,8 +11,9 @@ struct List: ParsableCommand {
             A disk of `up` is "starting", "up", "detaching" while a process that has the device open \
             still holds it, or "orphaned" when its supervisor is dead. A device of `attach --stay` is \
             "watched", any other device is "attached". A disk of `serve` is "served"; it is listed if \
-            its server has a control socket. USED is the space in use in a mounted file system, and the \
-            memory in use for a served disk.
+            its server has a control socket, and a line below the table says so if that server does not \
+            respond. USED is the space in use in a mounted file system, and the memory in use for a \
+            served disk.
 
             Disks that have an image (--image) have two more columns. SAVED is how long ago the last \
             save was and how long it took; CHANGED is what has changed since. If the last save has \
@@ -28,12 +29,13 @@ struct List: ParsableCommand {
     var json = false
 
     func run() throws {
-        let disks = ListedDisk.all
+        let disks = ListedDisk.all()
         standardOutput(json ? try jsonLine(disks) : Self.table(disks))
     }
 
     /// Returns a table with a header row. It has the columns about saving if a disk has an image; below it is a line
-    /// for each disk whose last save has failed.
+    /// for each disk whose last save has failed, and for each server that
+    /// does not respond.
     ///
     /// - Parameter now: the time in seconds since 1970.
     static func table(
@@ -46,7 +48,7 @@ struct List: ParsableCommand {
             + (hasImages ? ["SAVED", "CHANGED"] : [])
         let rows = disks.map { disk in
             [
-                disk.device ?? "-", Units.roundedDownBytes(disk.size),
+                disk.device ?? "-", disk.size.map(Units.roundedDownBytes) ?? "-",
                 disk.used.map(Units.roundedDownBytes) ?? "-", disk.fileSystem ?? "-",
                 disk.mountPoint ?? "-", disk.backing ?? disk.server ?? "-", disk.state.rawValue,
             ] + (hasImages ? saveCells(disk.image, now: now) : [])
@@ -56,7 +58,9 @@ struct List: ParsableCommand {
                 image.error.map { "not saved to \(image.path): \($0)\n" }
             }
         }
-        return TextTable(titles.map { .left($0) }, rows: rows).text + failures.joined()
+        let silences = disks.compactMap { $0.silence.map { "\($0)\n" } }
+        return TextTable(titles.map { .left($0) }, rows: rows).text
+            + (failures + silences).joined()
     }
 
     /// Returns the cells of SAVED and CHANGED.

@@ -1,6 +1,8 @@
 internal import ArgumentParser
+internal import ConfigurationFiles
 internal import DiskContents
 internal import KernelDisks
+internal import LinuxHost
 internal import NBDKernel
 internal import Observability
 internal import ObservabilityClient
@@ -24,13 +26,13 @@ extension CompletionKind {
 
     /// Devices to which a server is attached.
     static var attachedDevice: CompletionKind {
-        .custom { _, _, _ in ListedDisk.all.compactMap(\.device) }
+        .custom { _, _, _ in disks.compactMap(\.device) }
     }
 
     /// What `down` finds a kernel disk by: mount points, devices and backings.
     static var kernelDisk: CompletionKind {
         .custom { _, _, _ in
-            let disks = ListedDisk.all.filter { $0.state != .served }
+            let disks = disks.filter { $0.state != .served }
             return disks.compactMap { $0.mountPoint?.hasPrefix("/") == true ? $0.mountPoint : nil }
                 + disks.compactMap(\.device) + disks.compactMap(\.backing)
         }
@@ -74,8 +76,31 @@ extension CompletionKind {
             .map(\.export).filter { !$0.isEmpty }
     }
 
+    /// Time in milliseconds that each server may take: a person waits after the Tab key.
+    private static let timeoutMilliseconds = 300
+
+    private static var disks: [ListedDisk] {
+        ListedDisk.all(timeoutMilliseconds: timeoutMilliseconds)
+    }
+
     private static var servers: [ControlClient] {
-        ControlSearch().sockets.map(ControlClient.init(path:))
+        ControlSearch(timeoutMilliseconds: timeoutMilliseconds).sockets.map {
+            ControlClient(path: $0, timeoutMilliseconds: timeoutMilliseconds)
+        }
+    }
+
+    /// Configuration files: their names; or, after a slash, the paths in that directory.
+    static var configuration: CompletionKind {
+        .custom { _, _, typed in
+            guard let slash = typed.lastIndex(of: "/") else {
+                return ConfigurationDirectory().names
+            }
+            let parent = String(typed[...slash])
+            return Directory.names(in: parent).filter {
+                $0.hasSuffix(".toml") || Directory.exists(parent + $0)
+            }
+            .map { parent + $0 }
+        }
     }
 
     /// Accounts of this machine. getent(1)

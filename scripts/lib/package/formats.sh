@@ -14,7 +14,7 @@ debian_sources() {
     cat >"$folder/debian/changelog" <<END
 ramdisk-nbd ($version-1) unstable; urgency=medium
 
-  * This version; /usr/share/doc/ramdisk-nbd/changelog.gz says what is new.
+  * This version; /usr/share/doc/ramdisk-nbd/CHANGELOG.md says what is new.
 
  -- $(sed -n 's/^Maintainer: //p' "$folder/debian/control")  $(date -u -R -d "@$SOURCE_DATE_EPOCH")
 END
@@ -23,6 +23,7 @@ END
 
 make_deb() {
     local folder log=$work/deb.log
+    remove_older "ramdisk-nbd_*_*.deb"
     require_packages debhelper dpkg-dev python3 man-db
     folder=$(debian_sources deb)
     mkdir "$folder/.build"
@@ -39,6 +40,7 @@ make_deb() {
 
 make_source() {
     local folder
+    remove_older "ramdisk-nbd_*.dsc" "ramdisk-nbd_*.tar.xz"
     require_packages debhelper dpkg-dev
     folder=$(debian_sources source)
     archive "${folder%/*}" "${folder##*/}" --exclude="${folder##*/}/debian" | xz >"$work/source/ramdisk-nbd_$version.orig.tar.xz"
@@ -49,6 +51,7 @@ make_source() {
 # The tree of /usr/local, to be unpacked there or anywhere else; the configuration is among the documents.
 make_tarball() {
     local name=ramdisk-nbd-$version-linux-$architecture tree=$work/tarball
+    remove_older "ramdisk-nbd-*-linux-$architecture.tar.gz"
     DESTDIR=$tree install_tree "$program" /usr/local
     strip_program "$tree/usr/local/bin/ramdisk-nbd"
     mv "$tree/usr/local" "$tree/$name"
@@ -89,6 +92,16 @@ archive() {
 # Removes the symbols, and leaves the notes of the probes.
 strip_program() {
     strip --remove-section=.comment "$1"
+}
+
+# remove_older PATTERN...: removes packages of other commits from the default output, so that the commands of the documents,
+# which have a pattern in place of the version, mean one file.
+remove_older() {
+    [[ $output == "$default_output" ]] || return 0
+    local pattern
+    for pattern in "$@"; do
+        find "$output" -maxdepth 1 -type f -name "$pattern" -delete
+    done
 }
 
 # keep FILE...: moves files to the output, and prints where they are.

@@ -11,6 +11,7 @@ make_image() {
         echo "package: an image has files of root: run this as root" >&2
         return 1
     fi
+    remove_older "ramdisk-nbd-*-oci.tar"
     require_packages buildah binutils
     image_root "$root"
     buildah --root "$store/root" --runroot "$store/run" --storage-driver vfs build --quiet --isolation chroot \
@@ -37,7 +38,8 @@ image_root() {
     install -m 755 "$program" "$root/usr/bin/ramdisk-nbd"
     strip_program "$root/usr/bin/ramdisk-nbd"
     install_documents "$root/usr/share/doc/ramdisk-nbd"
-    rm -r "$root"/usr/share/doc/ramdisk-nbd/{guide,reference,images,bpftrace}
+    rm -r "$root"/usr/share/doc/ramdisk-nbd/{docs,examples,contrib}
+    mend_links "$root/usr/share/doc/ramdisk-nbd"
     while read -r file; do
         install -D -m 755 "$file" "$root/usr/${file#/usr/}"
         # dpkg knows a file by the path that is in the package, with or without /usr.

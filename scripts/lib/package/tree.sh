@@ -13,6 +13,7 @@ install_tree() {
     install_units "$prefix"
     install_configuration "${DESTDIR-}/etc/ramdisk-nbd"
     install_documents "$root/share/doc/ramdisk-nbd"
+    mend_links "$root/share/doc/ramdisk-nbd" "$prefix/lib/systemd/system"
 }
 
 install_completions() {
@@ -26,7 +27,10 @@ install_completions() {
 
 # Shells read these files; the first line of bash's one says that it is a program.
 completion() {
-    install -D -m 644 <("$1" --generate-completion-script "$2" | sed '1{/^#!/d}') "$3"
+    install -D -m 644 <(
+        "$1" --generate-completion-script "$2" | sed '1{/^#!/d}'
+        [[ $2 != bash ]] || cat "$library/completion.bash"
+    ) "$3"
 }
 
 # The units with the program's place.
@@ -52,11 +56,20 @@ without_copying() {
 }
 
 install_documents() {
-    install -d -m 755 "$1"
+    install -d -m 755 "$1/docs" "$1/examples"
     install -m 644 "$repository"/{README.md,CHANGELOG.md,SECURITY.md,Package.resolved,debian/copyright} "$1/"
-    cp -r --no-preserve=mode "$repository"/docs/{guide,reference,images} "$repository/contrib/bpftrace" "$1/"
+    # The documents' paths, such as contrib/backup, are valid here too. Debian's tools leave the modes of files below
+    # "examples" alone.
+    cp -r "$repository"/docs/{guide,reference,images} "$1/docs/"
+    cp -r "$repository"/contrib/{README.md,backup,bpftrace,config,container,grafana,prometheus} "$1/examples/"
+    ln -sfn examples "$1/contrib"
     third_party_notices >"$1/NOTICE"
     chmod -R u=rwX,go=rX "$1"
+}
+
+# mend_links FOLDER [UNITS]: makes links in documents to what is not installed, or elsewhere, text.
+mend_links() {
+    python3 -B "$library/mend_links.py" "$@"
 }
 
 # Prints the notices of the packages that are linked into the program, as their licence asks. debian/copyright has the
