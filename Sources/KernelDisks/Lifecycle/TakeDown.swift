@@ -241,6 +241,9 @@ package struct TakeDown {
             try disk.takeDown()
         } catch {
             if disk.takenOver == nil { disk.takeDownEventually() } else { disk.leaveAsFound() }
+            // A server has later mappings populated. `down --force` opens the memory once more, to remove it, and would
+            // allocate all of a sparse disk.
+            try? MemoryPressure.lockProcess()
             throw error
         }
         if disk.isLost {
