@@ -232,6 +232,13 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "DiskContentsTests",
+            dependencies: [
+                "DiskContents", "NBDServer", "Observability", "ProgramSupport", "LinuxIO",
+                "LinuxHost", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "NBDKernelTests",
             dependencies: [
                 "NBDKernel", "NBDProtocol", "LinuxIO", "LinuxHost",

@@ -52,6 +52,9 @@ package struct DiskConfiguration: Sendable {
     /// Whether each connection gets a clone of its own.
     package var clonesPerConnection = false
 
+    /// Whether a new disk is filled, which takes long for a large one.
+    package var isFilled: Bool { load != nil || image != nil || template != nil }
+
     /// The path of the backing; nil when there is none.
     package var backingPath: String? { backing?.path(usesReservedPages) }
 

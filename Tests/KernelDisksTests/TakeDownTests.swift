@@ -23,6 +23,10 @@ struct TakeDownTests {
         #expect(TakeDown.OrphanMethod(for: record, isWorkerRunning: false) == .serveAgain)
         record.backing?.isKept = true
         #expect(TakeDown.OrphanMethod(for: record, isWorkerRunning: false) == .serveAgain)
+        // Only a supervisor has a disk saved, so the worker is ended first.
+        record.image = "/var/lib/a.img"
+        #expect(TakeDown.OrphanMethod(for: record, isWorkerRunning: true) == .serveAgain)
+        #expect(TakeDown.OrphanMethod(for: record, isWorkerRunning: false) == .serveAgain)
         record = DiskRecord(supervisor: dead)
         record.remote = "nbd://host"
         #expect(TakeDown.OrphanMethod(for: record, isWorkerRunning: false) == .disconnect)
@@ -42,6 +46,41 @@ struct TakeDownTests {
         try TakeDown(directory: directory, logger: logger, isForced: false)(record)
         #expect(try worker.wait() == .killed(SIGTERM))
         #expect(!Directory.exists(path))
+    }
+
+    @Test("removes every record of the disk, and none of another disk or of a process that lives")
+    func records() throws {
+        let path = try temporaryDirectory()
+        defer { removeDirectory(path) }
+        let directory = RuntimeDirectory(path: path)
+        let supervisor = try ChildProcess("sleep", ["60"], streams: [.null, .null, .null])
+        defer {
+            supervisor.signal(SIGKILL)
+            _ = try? supervisor.wait()
+        }
+        func write(_ process: ProcessIdentity, _ identifier: String) throws -> DiskRecord {
+            var record = DiskRecord(supervisor: process)
+            record.identifier = identifier
+            try directory.write(record)
+            return record
+        }
+        let disk = "ramdisk-nbd:memory=test-\(path)"
+        let record = try write(dead, disk)
+        // As this process writes when it serves the disk again.
+        _ = try write(.current, disk)
+        let living = try write(try #require(ProcessIdentity(running: supervisor.pid)), disk)
+        let other = try write(dead, disk + "-other")
+        try TakeDown(directory: directory, logger: logger, isForced: true)(record)
+        #expect(Set(directory.records.map(\.token)) == [living.token, other.token])
+    }
+
+    @Test("may be told that a disk is lost only by the process that could not save it")
+    func unsaved() {
+        let certain = Failure.unsaved("a.img", "full")
+        let uncertain = Failure.unsaved("a.img", "full", isCertain: false)
+        #expect(certain.sentence.hasSuffix("after the last save to a.img is lost: full"))
+        #expect(uncertain.sentence.hasSuffix("after the last save to a.img may be lost: full"))
+        #expect(uncertain.kind == .inputOutput)
     }
 
     private func configuration(_ directory: String) -> KernelDiskConfiguration {

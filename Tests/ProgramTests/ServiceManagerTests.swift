@@ -39,6 +39,7 @@ extension ProgramSuite {
                     ["-c", shell + passing(path), "sh", Program.ramdiskNBD.name, "serve"],
                     within: .seconds(20))
             }
+            #expect(try notify.next() == "EXTEND_TIMEOUT_USEC=30000000")
             #expect(try notify.next() == "READY=1")
             try RawClient(unix: path).enter()
             server.cancel()
@@ -101,7 +102,9 @@ extension ProgramSuite {
             #expect(ending.lastLine.contains(named))
         }
 
-        @Test("notifies when it is ready and when it stops", arguments: [false, true])
+        @Test(
+            "asks for time to make its disk, and notifies when it is ready and when it stops",
+            arguments: [false, true])
         func notified(isAbstract: Bool) async throws {
             let directory = try TemporaryDirectory()
             let name =
@@ -111,6 +114,7 @@ extension ProgramSuite {
             try await withServer(
                 start: .init(shell: #"export NOTIFY_SOCKET="\#(name)"; exec "$@""#)
             ) { server in
+                #expect(try socket.next() == "EXTEND_TIMEOUT_USEC=30000000")
                 #expect(try socket.next() == "READY=1")
                 server.signal(SIGTERM)
                 #expect(try socket.next() == "STOPPING=1")

@@ -22,6 +22,9 @@ package final class SavedDisk: Sendable {
     private let state = Mutex(State())
     /// Held by the thread that saves.
     private let saving = Mutex<Void>(())
+    /// Held by the thread that takes a frozen snapshot: if two threads did, the first one would thaw what the second one
+    /// was told is frozen.
+    private let freezing = Mutex<Void>(())
     private let wakeUp: EventFD
 
     private struct State {
@@ -184,9 +187,11 @@ package final class SavedDisk: Sendable {
 
     /// Takes a snapshot while the file system on the disk, if there is one of ours, is frozen.
     private func frozenSnapshot(of disk: RamDisk) throws(Failure) -> DiskSnapshot {
-        let thaw = try state.withLock { $0.freeze }?()
-        defer { thaw?() }
-        return try Self.snapshot(of: disk)
+        try freezing.withLock { (_) throws(Failure) in
+            let thaw = try state.withLock { $0.freeze }?()
+            defer { thaw?() }
+            return try Self.snapshot(of: disk)
+        }
     }
 
     private static func snapshot(of disk: RamDisk) throws(Failure) -> DiskSnapshot {

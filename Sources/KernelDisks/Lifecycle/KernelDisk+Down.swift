@@ -8,9 +8,12 @@ internal import SystemPackage
 
 extension Failure {
     /// A disk was taken down although it could not be saved to its image.
-    static func unsaved(_ image: String, _ reason: String) -> Failure {
-        .inputOutput(
-            "the disk is down, and what was written to it after the last save to \(image) is lost: \(reason)"
+    ///
+    /// - Parameter isCertain: false when another process took it down, and may have saved it after all.
+    static func unsaved(_ image: String, _ reason: String, isCertain: Bool = true) -> Failure {
+        let isLost = isCertain ? "is lost" : "may be lost"
+        return .inputOutput(
+            "the disk is down, and what was written to it after the last save to \(image) \(isLost): \(reason)"
         )
     }
 }
@@ -73,7 +76,8 @@ extension KernelDisk {
         let hasImage = plan.disk.image != nil
         let logger = logger
         // A disk that could not be saved stays mounted until it can be: programs go on using it meanwhile.
-        if failedSaves != nil { try save(whileMounted: true) }
+        // With --force it need not stay, and what counts is the save after it is unmounted.
+        if failedSaves != nil, !stop.isUnsavedTakeDownRequested { try save(whileMounted: true) }
         let claim = try runWhilePolling { () throws(Failure) in
             try DeviceTeardown.prepareToDetach(
                 device, mountedAt: point, hasImage: hasImage, logger)
@@ -84,6 +88,7 @@ extension KernelDisk {
             try DeviceTeardown.disconnect(device, &driver)
         } catch {
             try? runWhilePolling { () throws(Failure) in DeviceTeardown.restore(claim, logger) }
+            server?.setMountPoint(record.mountPoint)
             throw error
         }
         // From here on the disk is down, even if a process has the device open. The record says so before the
@@ -97,11 +102,11 @@ extension KernelDisk {
         awaitClosing(device)
     }
 
-    /// Saves the disk to its image, if it has one, while this thread goes on looking after the disk. Does nothing when
-    /// that has failed, and `down --force` has asked to take the disk down all the same.
+    /// Saves the disk to its image, if it has one, while this thread goes on looking after the disk. Returns also when
+    /// that fails, if `down --force` has asked to take the disk down all the same.
     private func save(whileMounted isMounted: Bool) throws(Failure) {
         // A start that has failed may have left half a file system, and nobody has used the disk.
-        guard let server, plan.disk.image != nil, isUp, unsaved == nil else { return }
+        guard let server, plan.disk.image != nil, isUp else { return }
         server.setMountPoint(isMounted ? record.mountPoint : nil)
         let deadline = TimeoutExtension()
         defer { deadline.end() }
@@ -115,7 +120,6 @@ extension KernelDisk {
             failedSaves = nil
             return
         }
-        server.setMountPoint(record.mountPoint)
         try note(error)
     }
 

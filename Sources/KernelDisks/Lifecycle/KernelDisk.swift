@@ -166,8 +166,14 @@ package final class KernelDisk {
 
     private func makeServer() throws(Failure) -> any DiskServer {
         if let remote = plan.remote { return try RemoteDiskServer(remote) }
+        // Much memory takes long to be made, and longer to be filled from a file or an image. After a request to stop,
+        // the service manager need not wait for that.
+        let deadline = TimeoutExtension(while: { [stop] in !stop.isStopRequested })
+        defer { deadline.end() }
         if let command = plan.worker {
-            return try SupervisedDiskServer(command, logger: logger)
+            return try SupervisedDiskServer(
+                command, limits: SupervisedDiskServer.Limits(for: plan.disk), logger: logger,
+                stop: stop)
         }
         return try LocalDiskServer(plan.disk, plan.serving, logger: logger, stop: stop)
     }

@@ -25,7 +25,7 @@ package struct TakeDown {
     /// Milliseconds that the supervisor gets to take its disk down. It may have much to write.
     private static let supervisorTimeLimit = 60_000
     /// Milliseconds that it gets when it also saves its disk to an image.
-    private static let savingTimeLimit = 3_600_000
+    static let savingTimeLimit = 3_600_000
     /// Milliseconds to wait for processes that have a detached device open.
     private static let closingTimeLimit = 2_000
     /// Milliseconds that a worker gets to notice that its supervisor is gone.
@@ -101,7 +101,8 @@ package struct TakeDown {
                     + "without a save")
         }
         record.supervisor.signal(SupervisorMailbox.unsavedTakeDown)
-        return .unsaved(record.image ?? "its image", failure.sentence)
+        // The supervisor tries once more. It removes its record at the end, so this process cannot know how that went.
+        return .unsaved(record.image ?? "its image", failure.sentence, isCertain: false)
     }
 
     /// Unmounts a disk and has its dirty pages written, or throws the reason why it is in use. Returns what restores
@@ -147,7 +148,8 @@ package struct TakeDown {
         let method = OrphanMethod(for: record, isWorkerRunning: record.worker?.isRunning == true)
         if method != .disconnect {
             do throws(Failure) {
-                return method == .detach ? try detach(device, record) : try serveAgain(record)
+                return method == .detach
+                    ? try detach(device, record) : try serveAgain(device, record)
             } catch {
                 guard isForced else {
                     throw Failure(
@@ -177,7 +179,8 @@ package struct TakeDown {
     enum OrphanMethod: Equatable {
         /// The worker still serves: the kernel writes everything to it, then the device is detached.
         case detach
-        /// The memory is still there as a backing: it is served once more, so that the kernel can write to it.
+        /// The memory is still there as a backing: it is served once more, so that the kernel can write to it, and so
+        /// that it can be saved to its image. A worker that still serves is ended first.
         case serveAgain
         /// The memory is gone or on another machine: the device is disconnected.
         case disconnect
@@ -187,7 +190,8 @@ package struct TakeDown {
                 self = .disconnect
                 return
             }
-            self = isWorkerRunning ? .detach : .serveAgain
+            // Nobody can ask an orphaned worker for a save: only its supervisor has the channel.
+            self = isWorkerRunning && record.image == nil ? .detach : .serveAgain
         }
     }
 
@@ -195,7 +199,7 @@ package struct TakeDown {
     /// detached.
     private func detach(_ device: NBDDevice, _ record: DiskRecord) throws(Failure) {
         let claim = try DeviceTeardown.prepareToDetach(
-            device, mountedAt: record.mountPoint, hasImage: record.image != nil, logger)
+            device, mountedAt: record.mountPoint, hasImage: false, logger)
         var driver = try openDriver()
         do throws(Failure) {
             try DeviceTeardown.disconnect(device, &driver)
@@ -209,7 +213,13 @@ package struct TakeDown {
 
     /// Serves the disk from its backing once more and takes it down from there, since the kernel may have
     /// more data to write to it.
-    private func serveAgain(_ record: DiskRecord) throws(Failure) {
+    private func serveAgain(_ device: NBDDevice, _ record: DiskRecord) throws(Failure) {
+        if record.worker?.isRunning == true {
+            // First: a disk in use keeps its worker. Afterwards the memory has everything, even if taking over fails.
+            try DeviceTeardown.prepareToDetach(
+                device, mountedAt: record.mountPoint, hasImage: record.image != nil, logger
+            ).release()
+        }
         let timeouts = KernelDiskConfiguration.timeouts(outlivesServer: true)
         let plan = KernelDiskConfiguration(
             disk: DiskConfiguration(
@@ -231,6 +241,9 @@ package struct TakeDown {
             try disk.takeDown()
         } catch {
             if disk.takenOver == nil { disk.takeDownEventually() } else { disk.leaveAsFound() }
+            // A server has later mappings populated. `down --force` opens the memory once more, to remove it, and would
+            // allocate all of a sparse disk.
+            try? MemoryPressure.lockProcess()
             throw error
         }
         if disk.isLost {
@@ -239,14 +252,28 @@ package struct TakeDown {
         }
     }
 
-    /// Removes what is left when the device is gone: the worker, the backing, the mount point and the record.
+    /// Removes what is left when the device is gone: the worker, the backing, the mount point and the records.
     private func remove(_ record: DiskRecord) throws(Failure) {
         try OrphanedDisk.endWorker(of: record)
         if let backing = record.backing, !backing.isKept { try free(backing, record) }
         if let point = record.mountPoint {
             Directory.removeEmpty(point, levels: record.madeDirectories)
         }
+        for other in directory.records where isOfSameDisk(other, record) {
+            directory.remove(other)
+        }
         directory.remove(record)
+    }
+
+    /// Whether a record describes the disk of `record` too, and no other process looks after that disk: this process
+    /// writes such a record when it serves the disk again, and leaves it when the disk cannot be saved.
+    private func isOfSameDisk(_ other: DiskRecord, _ record: DiskRecord) -> Bool {
+        guard let identifier = record.identifier, other.identifier == identifier else {
+            return false
+        }
+        // A remote server's export may be attached to several devices, each with a record.
+        return (record.remote == nil || other.device == record.device)
+            && (other.supervisor == .current || !other.supervisor.isRunning)
     }
 
     /// Removes the backing. When a supervisor is killed before it has written its new worker to the record,

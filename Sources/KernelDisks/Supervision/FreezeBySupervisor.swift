@@ -9,6 +9,9 @@ internal import SystemPackage
 final class FreezeBySupervisor: Sendable {
     /// Milliseconds to wait for the supervisor. Freezing writes the file system's dirty pages.
     static var answerTimeLimit: Int { 30_000 }
+    /// Milliseconds after the supervisor's answer for which the file system may be frozen: as long as the supervisor keeps
+    /// it frozen in any case, and the same again, several times, for a machine that is busy.
+    static var longestFreeze: Int { 5 * FreezeForWorker.longest }
 
     /// A thread that waits for the supervisor's answer.
     private final class Waiter: Sendable {
@@ -30,15 +33,27 @@ final class FreezeBySupervisor: Sendable {
         var mountPoint: String?
         var lastNumber: UInt64 = 0
         var waiters: [UInt64: Waiter] = [:]
+        /// The requests that the supervisor has not answered. It may carry them out later than a thread waits.
+        var unanswered: Set<UInt64> = []
+        /// When the supervisor last said that the file system is frozen.
+        var lastFrozen: MonotonicTime?
     }
 
     private let state = Mutex(State())
     private let send: @Sendable (WorkerMessage) -> Void
+    private let thaw: @Sendable (_ point: String) -> Void
     private let logger: Logger
 
-    /// - Parameter send: sends a message to the supervisor; called on any thread.
-    init(logger: Logger, send: @escaping @Sendable (WorkerMessage) -> Void) {
+    /// - Parameters:
+    ///   - thaw: thaws the file system at a mount point.
+    ///   - send: sends a message to the supervisor; called on any thread.
+    init(
+        logger: Logger,
+        thaw: @escaping @Sendable (_ point: String) -> Void = FrozenFileSystem.thaw(at:),
+        send: @escaping @Sendable (WorkerMessage) -> Void
+    ) {
         self.logger = logger
+        self.thaw = thaw
         self.send = send
     }
 
@@ -60,6 +75,7 @@ final class FreezeBySupervisor: Sendable {
             guard state.mountPoint != nil else { return nil }
             state.lastNumber += 1
             state.waiters[state.lastNumber] = waiter
+            state.unanswered.insert(state.lastNumber)
             return state.lastNumber
         }
         guard let number else { return {} }
@@ -76,7 +92,11 @@ final class FreezeBySupervisor: Sendable {
 
     /// Passes on the supervisor's answer to a request.
     func answered(_ number: UInt64, failure: String?) {
-        state.withLock { $0.waiters[number] }?.wake(with: Answer(failure: failure))
+        let waiter = state.withLock { state in
+            if state.unanswered.remove(number) != nil, failure == nil { state.lastFrozen = .now() }
+            return state.waiters[number]
+        }
+        waiter?.wake(with: Answer(failure: failure))
     }
 
     /// Freezes nothing any more, and wakes the threads that wait. Returns the last mount point.
@@ -91,9 +111,14 @@ final class FreezeBySupervisor: Sendable {
         return point
     }
 
-    /// Thaws the file system in place of a supervisor that is gone and may have frozen it.
-    func supervisorIsGone() {
-        guard let point = end() else { return }
-        FrozenFileSystem.thaw(at: point)
+    /// Thaws the file system in place of a supervisor that is gone, if that may have frozen it for a save of this worker. A
+    /// file system that someone else has frozen stays frozen.
+    func supervisorIsGone(at now: MonotonicTime = .now()) {
+        let mayBeFrozen = state.withLock { state in
+            let end = state.lastFrozen?.adding(milliseconds: Self.longestFreeze)
+            return !state.unanswered.isEmpty || end.map { now < $0 } ?? false
+        }
+        guard let point = end(), mayBeFrozen else { return }
+        thaw(point)
     }
 }

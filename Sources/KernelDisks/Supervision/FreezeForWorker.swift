@@ -1,6 +1,6 @@
+internal import LinuxHost
 internal import LinuxIO
 internal import ProgramSupport
-internal import Synchronization
 internal import SystemPackage
 
 /// A file system that the supervisor freezes for its worker, which saves the disk. The supervisor does it, and not the
@@ -10,6 +10,9 @@ internal import SystemPackage
 /// A thread of its own freezes and thaws: both may wait for the device, and the supervisor's thread must look after the
 /// device meanwhile.
 final class FreezeForWorker: Sendable {
+    /// Freezes the file system that is mounted at a directory, and returns what thaws it.
+    typealias Freeze = @Sendable (_ point: String) throws(Failure) -> @Sendable () -> Void
+
     /// Milliseconds after which the file system is thawed in any case: far longer than a snapshot takes, and shorter
     /// than the time for which `down` tries to unmount a file system that is in use.
     static var longest: Int { 2_000 }
@@ -17,46 +20,53 @@ final class FreezeForWorker: Sendable {
     /// The worker's number for the request.
     let number: UInt64
     private let thawRequest: EventFD
-    private let isEnded = Atomic<Bool>(false)
+    /// Happens when the file system is thawed.
+    private let over: OneShotEvent
 
     private init(number: UInt64) throws(Errno) {
         self.number = number
         thawRequest = try EventFD()
+        over = try OneShotEvent()
     }
 
     /// Begins to freeze the file system that is mounted at a directory. Calls `onFrozen` on another thread when it is
     /// frozen, as far as it can be, or with the reason why not.
+    ///
+    /// - Parameter previous: a freeze that must be over first: the end of it would thaw the file system.
     static func begin(
-        _ number: UInt64, at point: String,
+        _ number: UInt64, at point: String, after previous: FreezeForWorker?,
+        _ body: @escaping Freeze,
         onFrozen: @escaping @Sendable (_ failure: String?) -> Void
     ) throws(Errno) -> FreezeForWorker {
         let freeze = try FreezeForWorker(number: number)
-        try Thread(name: "freeze") { freeze.run(at: point, onFrozen) }.detach()
+        try Thread(name: "freeze") {
+            previous?.over.wait()
+            freeze.run(at: point, body, onFrozen)
+        }.detach()
         return freeze
     }
 
-    private func run(at point: String, _ onFrozen: (_ failure: String?) -> Void) {
+    private func run(at point: String, _ body: Freeze, _ onFrozen: (_ failure: String?) -> Void) {
         do throws(Failure) {
-            let thaw = try FrozenFileSystem.freeze(at: point)
+            let thaw = try body(point)
             onFrozen(nil)
             _ = try? PollSource.poll([.event(thawRequest)], milliseconds: Self.longest)
             thaw()
         } catch {
             onFrozen(error.sentence)
         }
-        isEnded.store(true, ordering: .releasing)
+        over.signal()
     }
 
     /// Has the file system thawed, at once when it is frozen.
     func thaw() { thawRequest.signal() }
 
     /// Whether the file system is thawed.
-    var isOver: Bool { isEnded.load(ordering: .acquiring) }
+    var isOver: Bool { over.wait(milliseconds: 0) }
 
     /// Has the file system thawed, and waits until it is, but not longer than it may be frozen.
     func end() {
         thaw()
-        let deadline = MonotonicTime.now().adding(milliseconds: Self.longest)
-        while !isOver, .now() < deadline { Thread.sleep(milliseconds: 5) }
+        _ = over.wait(milliseconds: Self.longest)
     }
 }

@@ -1,5 +1,6 @@
 internal import NBDProtocol
 internal import ProgramSupport
+internal import ServerHost
 internal import Glibc
 internal import LinuxHost
 internal import LinuxIO
@@ -30,16 +31,32 @@ package final class SupervisedDiskServer: DiskServer {
         }
     }
 
-    /// Milliseconds within which a worker must be ready, however large the disk is.
-    private static var startTimeLimit: Int { 120_000 }
+    /// How many milliseconds a worker gets.
+    struct Limits {
+        /// From the start of the first worker until it is ready.
+        var start = SupervisedDiskServer.restartTimeLimit
+        /// To stop.
+        var stop = 30_000
+
+        init() {}
+
+        /// The limits for a disk: filling one takes as long as saving it.
+        init(for disk: DiskConfiguration) {
+            if disk.isFilled { start = TakeDown.savingTimeLimit }
+        }
+    }
+
+    /// Milliseconds within which a worker must be ready that makes no more than the memory, however large the disk is.
+    private static var restartTimeLimit: Int { 120_000 }
     /// The least number of milliseconds between the starts of two workers. A worker that dies sooner is
     /// replaced only after this time.
     private static var restartInterval: Int { 1_000 }
-    /// Milliseconds that a worker gets to stop.
-    private static var stopTimeLimit: Int { 30_000 }
 
     private let command: Command
+    private let limits: Limits
     private let logger: Logger
+    private let stop: SupervisorMailbox
+    private let freezeFileSystem: FreezeForWorker.Freeze
     private var running: RunningWorker?
     private var generation = 0
     private(set) var saveOutcome: Result<Void, Failure>?
@@ -50,10 +67,18 @@ package final class SupervisedDiskServer: DiskServer {
     /// The state of the disk before the first worker. Later workers find what the first one has left.
     private(set) var start = InitialDiskState(isBlank: false, wasFound: false)
 
-    /// Starts the first worker, and waits until it is ready.
-    init(_ command: Command, logger: Logger) throws(Failure) {
+    /// Starts the first worker, and waits until it is ready, or until `stop` has a request to stop.
+    ///
+    /// - Parameter freeze: freezes the file system at a mount point.
+    init(
+        _ command: Command, limits: Limits = Limits(), logger: Logger, stop: SupervisorMailbox,
+        freeze: @escaping FreezeForWorker.Freeze = FrozenFileSystem.freeze(at:)
+    ) throws(Failure) {
         self.command = command
+        self.limits = limits
         self.logger = logger
+        self.stop = stop
+        freezeFileSystem = freeze
         try startWorker()
     }
 
@@ -116,9 +141,9 @@ package final class SupervisedDiskServer: DiskServer {
     private func reap(_ running: RunningWorker) {
         let ending = try? running.process.wait()
         let how = ending.map { "\($0)" } ?? "?"
-        logger.warning(
-            "the worker is gone; starting another",
-            metadata: ["pid": "\(running.process.pid)", "ending": "\(how)"])
+        var metadata: Logger.Metadata = ["pid": "\(running.process.pid)", "ending": "\(how)"]
+        if let mountPoint, currentFreeze?.isOver == false { metadata["frozen"] = "\(mountPoint)" }
+        logger.warning("the worker is gone; starting another", metadata: metadata)
         notBefore = running.began.adding(milliseconds: Self.restartInterval)
         self.running = nil
         currentFreeze?.thaw()
@@ -171,15 +196,17 @@ package final class SupervisedDiskServer: DiskServer {
         try? running?.channel.socket.send(WorkerMessage.mounted(path).encoded)
     }
 
-    /// Freezes the file system for a worker. While one request is carried out, or when nothing is mounted, another one is
-    /// answered at once: two saves at a time share what they can.
+    /// Freezes the file system for a worker, after the freeze before is over: a dead worker may have asked for that one.
+    /// When nothing is mounted, the request is answered at once.
     private func freeze(for number: UInt64, _ channel: SharedDescriptorChannel) {
         let answer: @Sendable (String?) -> Void = { failure in
             try? channel.socket.send(WorkerMessage.frozen(number, failure: failure).encoded)
         }
-        guard let mountPoint, currentFreeze?.isOver != false else { return answer(nil) }
+        guard let mountPoint else { return answer(nil) }
         do throws(Errno) {
-            currentFreeze = try FreezeForWorker.begin(number, at: mountPoint, onFrozen: answer)
+            currentFreeze = try FreezeForWorker.begin(
+                number, at: mountPoint, after: currentFreeze, freezeFileSystem,
+                onFrozen: answer)
         } catch {
             answer("cannot freeze the file system at \(mountPoint) to save it: \(error)")
         }
@@ -239,14 +266,20 @@ package final class SupervisedDiskServer: DiskServer {
     }
 
     private func awaitReady(_ running: RunningWorker) throws(Failure) {
-        let deadline = MonotonicTime.now().adding(milliseconds: Self.startTimeLimit)
-        let pollSources = [PollSource.input(running.channel.socket.handle)]
+        let isFirst = generation == 0
+        let limit = isFirst ? limits.start : Self.restartTimeLimit
+        let deadline = MonotonicTime.now().adding(milliseconds: limit)
+        var pollSources = [PollSource.input(running.channel.socket.handle)]
+        // A later worker is needed to take the disk down.
+        if isFirst { pollSources.append(stop.pollSource) }
         while deadline > .now() {
             let milliseconds = deadline.milliseconds(from: .now())
-            guard (try? PollSource.poll(pollSources, milliseconds: milliseconds))?[0] == true
-            else {
-                continue
+            let ready = try? PollSource.poll(pollSources, milliseconds: milliseconds)
+            if isFirst {
+                stop.clear()
+                if stop.isStopRequested { throw .interrupted(by: stop.signal) }
             }
+            guard ready?[0] == true else { continue }
             guard let message = try? running.channel.socket.receive() else {
                 _ = try? PollSource.poll([.exit(running.process)], milliseconds: 5_000)
                 throw .system("the worker ended before it was ready")
@@ -258,7 +291,7 @@ package final class SupervisedDiskServer: DiskServer {
             default: break
             }
         }
-        throw .system("the worker was not ready in 120 seconds")
+        throw .system("the worker was not ready in \(limit / 1_000) seconds")
     }
 
     /// Checks that a worker that replaces another one serves the same memory. An empty disk under a mounted
@@ -270,7 +303,7 @@ package final class SupervisedDiskServer: DiskServer {
         // Memory that it has found belongs to another disk.
         let message = start.wasFound ? WorkerMessage.stopAndKeep : .stopAndRemove
         try? running.channel.socket.send(message.encoded)
-        _ = try? PollSource.poll([.exit(running.process)], milliseconds: Self.stopTimeLimit)
+        _ = try? PollSource.poll([.exit(running.process)], milliseconds: limits.stop)
         throw .unavailable(
             start.wasFound
                 ? "another disk has replaced the disk's memory"
@@ -287,16 +320,27 @@ package final class SupervisedDiskServer: DiskServer {
             _ = try? running?.process.wait()
             running = nil
         }
-        // Only a process that has the memory open can release it, so a dead worker is replaced for this.
-        if running == nil, !isKept { try? startWorker() }
-        guard let running else { return }
+        let hasStopped = running.map { askToStop($0, isKept: isKept) } ?? false
+        // Only a process that has the memory open can release it. So a worker that is dead is replaced for this, and so is
+        // one that was killed since it did not stop in time: it may have been saving the disk to another file.
+        guard !hasStopped, !isKept, (try? startWorker()) != nil, let running else { return }
+        _ = askToStop(running, isKept: false)
+    }
+
+    /// Asks a worker to stop, and kills it when it does not in time. Returns whether it has done what it was asked to.
+    private func askToStop(_ running: RunningWorker, isKept: Bool) -> Bool {
         let message = isKept ? WorkerMessage.stopAndKeep : .stopAndRemove
         try? running.channel.socket.send(message.encoded)
         let pollSources = [PollSource.exit(running.process)]
-        let hasEnded = try? PollSource.poll(pollSources, milliseconds: Self.stopTimeLimit)
-        if hasEnded?[0] != true { running.process.signal(SIGKILL) }
-        _ = try? running.process.wait()
+        let hasEnded = try? PollSource.poll(pollSources, milliseconds: limits.stop)
+        if hasEnded?[0] != true {
+            logger.warning(
+                "the worker does not stop; killing it", metadata: ["pid": "\(running.process.pid)"])
+            running.process.signal(SIGKILL)
+        }
+        let ending = try? running.process.wait()
         self.running = nil
+        return ending == .exited(0)
     }
 }
 

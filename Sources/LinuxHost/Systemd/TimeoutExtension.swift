@@ -1,8 +1,8 @@
 internal import LinuxIO
 internal import SystemPackage
 
-/// Keeps the service manager from ending this process while it does long work after a request to stop.
-/// sd_notify(3), `EXTEND_TIMEOUT_USEC`
+/// Keeps the service manager from ending this process while it does long work before it is ready, or after a request to
+/// stop. sd_notify(3), `EXTEND_TIMEOUT_USEC`
 package final class TimeoutExtension: Sendable {
     private let over: OneShotEvent?
     /// Milliseconds for which each message extends the timeout, and after which the next one is sent.
@@ -10,14 +10,21 @@ package final class TimeoutExtension: Sendable {
     private static let interval = 10_000
 
     /// Extends the timeout until ``end()`` is called. Without a service manager it does nothing.
-    package init() {
+    ///
+    /// - Parameter isWanted: asked before each further message, on another thread. Once it returns false, the timeout is
+    ///   extended no more.
+    package init(while isWanted: @escaping @Sendable () -> Bool = { true }) {
         over = NotifySocket.isThere ? try? OneShotEvent() : nil
         guard let over else { return }
+        // On this thread: the message comes before those that follow it, such as `READY=1`.
+        Self.extend()
         try? Thread(name: "extend-timeout") {
-            repeat {
-                NotifySocket.send("EXTEND_TIMEOUT_USEC=\(Self.extended * 1_000)")
-            } while !over.wait(milliseconds: Self.interval)
+            while !over.wait(milliseconds: Self.interval), isWanted() { Self.extend() }
         }.detach()
+    }
+
+    private static func extend() {
+        NotifySocket.send("EXTEND_TIMEOUT_USEC=\(extended * 1_000)")
     }
 
     /// Extends the timeout no more.

@@ -42,11 +42,15 @@ for ((turn = 0; turn < kills; turn++)); do
     kill -KILL "$(worker_pid)"
     expect_writes
 done
+echo "  $(grep -c "the worker is gone.* frozen=" "$up_log" || true) of them hit a freeze"
 kill -0 "$load_pid" || { cat "$scratch/load.out" >&2; fail "fio does not write any more"; }
 kill "$load_pid"
 expect_end "$load_pid"
 
 checking "kill -9 of the supervisor in the instant of a save, when the file system is frozen: the worker thaws it"
+# The worker thaws what it may have asked for itself.
+begin=$(saves)
+wait_until 60 has_saved $((begin + 1)) || fail "it is not saved any more"
 kill_up frozen
 expect_writes
 up "${options[@]}"
@@ -54,6 +58,23 @@ expect_writes
 expect_files
 down "$mount_point"
 up_ends 0
+expect_clean ext4 "$image"
+up --sparse --image "$image" --mount "$mount_point"
+expect_files
+down "$mount_point"
+up_ends 0
+
+checking "down saves a disk whose supervisor is dead and whose worker serves"
+up "${options[@]}"
+write_files 5M
+kill_up running
+expect_writes
+exec 7<"$mount_point/a/7"
+refused 69 "is in use" down "$mount_point"
+# The worker serves on.
+expect_writes
+exec 7<&-
+down "$mount_point"
 expect_clean ext4 "$image"
 up --sparse --image "$image" --mount "$mount_point"
 expect_files

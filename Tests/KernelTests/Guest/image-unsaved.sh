@@ -86,15 +86,64 @@ for supervise in "" --supervise; do
     head -c 120M /dev/zero >"$store/filler" 2>/dev/null || true
     refused 74 "--force takes the disk down without a save" down "$mount_point"
     ramdisk list | grep -qF "not saved to $image: " || fail "list says: $(ramdisk list)"
-    refused 74 "after the last save to $image is lost" down --force "$mount_point"
+    refused 74 "after the last save to $image may be lost" down --force "$mount_point"
     grep -qF "No space left on device" "$scratch/said" || fail "down said: $(<"$scratch/said")"
     up_ends 74
+    grep -qF "after the last save to $image is lost" "$up_log" || fail "up did not say it"
     rm "$store/filler"
     up --sparse --image "$image" --mount "$mount_point"
     cp "$scratch/saved-sums" "$scratch/sums"
     expect_files
     [[ ! -e $mount_point/more ]] || fail "it is not the last save"
     down --force "$mount_point"
+    up_ends 0
+    drop_store
+    nothing_left
+done
+
+checking "down --force, with --supervise, when the supervisor is dead: no record is left"
+new_store 96M
+up --sparse --size 64M --image "$image" --mount "$mount_point" --supervise
+write_files 1M
+quietly "save did not work" ramdisk save --control "$up_pid"
+cp "$scratch/sums" "$scratch/saved-sums"
+head -c 30M /dev/urandom >"$mount_point/more"
+sync
+head -c 120M /dev/zero >"$store/filler" 2>/dev/null || true
+kill_up running
+refused 74 "No space left on device" down "$mount_point"
+refused 74 "after the last save to $image is lost" down --force "$mount_point"
+[[ -z $(ls /run/ramdisk-nbd 2>/dev/null) ]] || fail "records are left: $(ls /run/ramdisk-nbd)"
+rm "$store/filler"
+up --sparse --image "$image" --mount "$mount_point"
+cp "$scratch/saved-sums" "$scratch/sums"
+expect_files
+down "$mount_point"
+up_ends 0
+drop_store
+nothing_left
+
+failed_again() { [[ $(record failed-save) != "$failure" ]]; }
+
+for supervise in "" --supervise; do
+    checking "SIGUSR2${supervise:+, with $supervise}, takes a disk down with a save if that works by then"
+    new_store 96M
+    up --sparse --size 64M --image "$image" --mount "$mount_point" $supervise
+    write_files 20M
+    head -c 120M /dev/zero >"$store/filler" 2>/dev/null || true
+    refused 74 "the disk is not saved, so it stays up" down "$mount_point"
+    # Between two attempts: the next one then begins after the signal.
+    failure=$(record failed-save)
+    wait_until 10 failed_again || fail "it is not tried again"
+    kill -STOP "$up_pid"
+    rm "$store/filler"
+    kill -USR2 "$up_pid"
+    kill -CONT "$up_pid"
+    up_ends 0
+    expect_clean ext4 "$image"
+    up --sparse --image "$image" --mount "$mount_point"
+    expect_files
+    down "$mount_point"
     up_ends 0
     drop_store
     nothing_left
