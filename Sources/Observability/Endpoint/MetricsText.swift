@@ -58,7 +58,9 @@ struct MetricsText {
                 line(name, value(snapshots.filter { $0.disk == disk.export }), disk.labels)
             }
         }
-        series("snapshots", "Snapshots and open checkpoints of the disk, lost ones included.") { Double($0.count) }
+        series("snapshots", "Snapshots and open checkpoints of the disk, lost ones included.") {
+            Double($0.count)
+        }
         series("snapshots_lost", "Snapshots and checkpoints whose memory was used up.") {
             Double($0.count(where: \.isLost))
         }
