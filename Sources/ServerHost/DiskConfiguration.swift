@@ -134,7 +134,7 @@ package struct DiskConfiguration: Sendable {
     }
 
     private func makeDisk(imageSize: UInt64?, logger: Logger) throws(Failure) -> RamDisk {
-        let newSize = imageSize.map(Self.wholePages) ?? newSize
+        let newSize = imageSize.map(RamDisk.size(for:)) ?? newSize
         if let backing {
             return try backing.makeDisk(
                 size: size, newSize: newSize, isSparse: isSparse,
@@ -153,13 +153,7 @@ package struct DiskConfiguration: Sendable {
     /// read, or has no length, causes an error when it is loaded.
     private var newSize: UInt64 {
         guard let load, let length = Self.length(of: load) else { return Self.standardSize }
-        return Self.wholePages(length)
-    }
-
-    private static func wholePages(_ length: UInt64) -> UInt64 {
-        let page = RamDisk.smallestSize
-        guard length < RamDisk.largestSize else { return length }
-        return max(page, (length + page - 1) / page * page)
+        return RamDisk.size(for: length)
     }
 
     /// Returns the bytes in a file or block device; nil for a pipe or a missing file. Opens only block devices:

@@ -68,6 +68,7 @@ extension ProgramSuite {
                 ("nodisk", "x", "there is no disk \"nodisk\"; the disks are \"db\""),
                 ("@nosnapshot", "x", "there is no snapshot db@nosnapshot"),
                 ("db@nosnapshot", "x", "there is no snapshot db@nosnapshot"),
+                ("a@b@snapshot", "x", "there is no disk \"a@b\""),
             ])
         func mistakes(source: String, name: String, sentence: String) async throws {
             try await withServer("--export", "db=4M") { server in

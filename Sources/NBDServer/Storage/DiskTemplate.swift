@@ -54,8 +54,7 @@ public final class DiskTemplate: Sendable {
         } catch {
             throw .unreadable(path: path, error)
         }
-        let page = RamDisk.smallestSize
-        let size = max(page, (length + page - 1) / page * page)
+        let size = RamDisk.size(for: length)
         do throws(RamDiskError) {
             try self.init(size: size, data: min(data, size))
         } catch {

@@ -53,9 +53,7 @@ extension RamDisk: BlockStore {
 
     /// Returns how far a range, from its start on, is either empty or may hold data.
     public func firstExtent(of range: Range<UInt64>) throws(BlockStoreError) -> Extent {
-        guard range.upperBound <= size, !range.isEmpty else {
-            throw .invalid("the range is empty, or not inside the disk")
-        }
+        try check(range)
         let extent = pages.allocation(
             at: range.lowerBound, count: range.upperBound - range.lowerBound)
         return Extent(length: extent.count, status: extent.isEmpty ? .empty : .data)
@@ -68,11 +66,15 @@ extension RamDisk: BlockStore {
         guard context == .allocationDepth else {
             throw .notSupported("a RAM disk does not know \(context.name)")
         }
+        try check(range)
+        return pages.depthExtent(
+            at: range.lowerBound, count: range.upperBound - range.lowerBound)
+    }
+
+    private func check(_ range: Range<UInt64>) throws(BlockStoreError) {
         guard range.upperBound <= size, !range.isEmpty else {
             throw .invalid("the range is empty, or not inside the disk")
         }
-        return pages.depthExtent(
-            at: range.lowerBound, count: range.upperBound - range.lowerBound)
     }
 
     private func check(_ offset: UInt64, _ count: Int) throws(BlockStoreError) {

@@ -41,6 +41,12 @@ public final class RamDisk: Sendable {
     /// Largest size that the NBD protocol can express, in bytes. The machine's memory usually ends
     /// sooner.
     public static var largestSize: UInt64 { 1 << 63 - 4096 }
+    /// Returns the size of a disk for a number of bytes: whole pages, and one at least. A number that is too large for any
+    /// disk stays as it is.
+    package static func size(for bytes: UInt64) -> UInt64 {
+        guard bytes < largestSize else { return bytes }
+        return max(smallestSize, (bytes + smallestSize - 1) / smallestSize * smallestSize)
+    }
     /// Longest run of zeroes that is read from an empty range at once, in bytes.
     private static var zeroRunLength: Int { 1 << 20 }
 

@@ -134,23 +134,24 @@ extension DiskPages {
         return map.isMarked(page) ? .disk : shows ? .template : .none
     }
 
-    /// Returns the extent at the start of a range of a clone.
-    func extentOfClone(at offset: UInt64, count: UInt64) -> DiskExtent {
+    /// Returns the extent at the start of a range of a clone. With `joinsData`, it goes on where the data is in the other
+    /// source; its own source is then that of its first page.
+    func extentOfClone(
+        at offset: UInt64, count: UInt64, joinsData: Bool = false
+    ) -> DiskExtent {
         let pages = pages(touchedAt: offset, count: count)
         let source = source(of: pages.lowerBound)
+        let isJoined = joinsData && source != .none
         let end = first(
-            where: source, is: false, from: pages.lowerBound + 1, limit: pages.upperBound)
+            where: isJoined ? .none : source, is: isJoined, from: pages.lowerBound + 1,
+            limit: pages.upperBound)
         return DiskExtent(count: min(count, bytes(end) - offset), source: source)
     }
 
     /// Returns how far a range, from its start on, either is empty or may hold data, wherever that is.
     func allocation(at offset: UInt64, count: UInt64) -> DiskExtent {
         guard template != nil else { return extent(at: offset, count: count) }
-        let pages = pages(touchedAt: offset, count: count)
-        let source = source(of: pages.lowerBound)
-        let end = first(
-            where: .none, is: source != .none, from: pages.lowerBound + 1, limit: pages.upperBound)
-        return DiskExtent(count: min(count, bytes(end) - offset), source: source)
+        return extentOfClone(at: offset, count: count, joinsData: true)
     }
 
     /// Returns bytes of the template.

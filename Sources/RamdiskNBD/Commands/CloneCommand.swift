@@ -38,7 +38,7 @@ struct CloneCommand: ParsableCommand {
 struct CloneCreate: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create",
-        abstract: "Make a clone, and print the name of its export. The default.",
+        abstract: "Make a clone, and print the name of its export.",
         usage: "ramdisk-nbd clone [create] <disk>[@<snapshot>] <new> [<options>]")
 
     @Argument(
@@ -58,10 +58,11 @@ struct CloneCreate: ParsableCommand {
 
     func run() throws {
         var parameters: [String: String?] = ["name": name]
-        let parts = source.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
+        let parts = ContentArgument.split(source)
+        let disk = parts?.disk ?? source
         // An empty name is the first disk, whatever its name is.
-        if let disk = parts.first, !disk.isEmpty { parameters["disk"] = String(disk) }
-        if parts.count > 1 { parameters["snapshot"] = String(parts[1]) }
+        if !disk.isEmpty { parameters["disk"] = disk }
+        if let parts { parameters["snapshot"] = parts.name }
         let status = try server.client().perform(
             "POST", "/clones", parameters, as: CloneStatus.self)
         standardOutput(status.export + "\n")

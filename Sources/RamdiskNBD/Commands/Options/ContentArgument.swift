@@ -10,9 +10,15 @@ struct ContentArgument: ParsableArguments {
 
     /// The parameters for the server.
     var parameters: [String: String?] {
-        guard let at = name.lastIndex(of: "@") else { return ["name": name] }
         // "@NAME", as those of the first disk are exported, means a disk without a name.
-        return ["disk": String(name[..<at]), "name": String(name[name.index(after: at)...])]
+        guard let (disk, name) = Self.split(name) else { return ["name": name] }
+        return ["disk": disk, "name": name]
+    }
+
+    /// Splits DISK@NAME at the last "@", which only a disk's name can contain. Returns nil when there is none.
+    static func split(_ text: String) -> (disk: String, name: String)? {
+        guard let at = text.lastIndex(of: "@") else { return nil }
+        return (String(text[..<at]), String(text[text.index(after: at)...]))
     }
 }
 
