@@ -13,14 +13,16 @@ package final class OneShotEvent: Sendable {
     /// Makes the event happen; returns false when it had happened before. Any thread may call it.
     @discardableResult
     package func signal() -> Bool {
+        // Before the thread that waits is woken: it then reads whether the event has happened.
+        let isFirst = !hasHappened.exchange(true, ordering: .releasing)
         event.signal()
-        return !hasHappened.exchange(true, ordering: .relaxed)
+        return isFirst
     }
 
     /// Waits until the event has happened, or for a number of milliseconds. Returns whether it has happened.
     package func wait(milliseconds: Int) -> Bool {
         _ = try? PollSource.poll([.event(event)], milliseconds: milliseconds)
-        return hasHappened.load(ordering: .relaxed)
+        return hasHappened.load(ordering: .acquiring)
     }
 
     /// Waits until the event has happened.
