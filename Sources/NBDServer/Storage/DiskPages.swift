@@ -55,6 +55,8 @@ struct DiskPages: Sendable, BitwiseCopyable {
     let versions: PageVersions
     /// What a clone, which is a sparse disk, shows of its template; nil for any other disk.
     var template: TemplatePages?
+    /// The bitmaps in a backing that tell the next server which pages have changed; nil without a backing.
+    var bitmaps: DirtyBitmaps?
     /// The slot in which the connection that uses this value announces its changes; -1 outside of connections,
     /// where each change takes one.
     var slot = -1
