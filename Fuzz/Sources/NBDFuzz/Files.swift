@@ -157,7 +157,11 @@ private func damageFiles(_ script: inout Script) {
             continue
         }
         Scratch.write(bytes, to: name)
-        if shape & 0x40 != 0 { Scratch.setLength(number(&script) % (1 << 40), of: name) }
+        guard shape & 0x40 != 0 else { continue }
+        var length = number(&script) % (1 << 40)
+        // A long file that is still read as a whole takes seconds, and shows nothing more.
+        if file != .image, length <= ImageState.longest { length %= 1 << 20 }
+        Scratch.setLength(length, of: name)
     }
 }
 
