@@ -4,7 +4,7 @@ import socket
 import struct
 
 # Seconds after which a server that does not answer counts as silent.
-PATIENCE = 20
+PATIENCE = 60
 READ, WRITE, DISC, FLUSH, TRIM, CACHE, ZEROES, STATUS = range(8)
 NAMES = ["READ", "WRITE", "DISC", "FLUSH", "TRIM", "CACHE", "WRITE_ZEROES", "BLOCK_STATUS"]
 FUA, NO_HOLE, DF, REQ_ONE, FAST_ZERO = 1, 2, 4, 8, 16
