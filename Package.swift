@@ -333,8 +333,11 @@ if Context.environment["RAMDISK_NBD_FUZZ"] != nil {
         .executableTarget(
             name: "NBDFuzz",
             dependencies: [
-                "NBDServer", "NBDProtocol", "LinuxIO",
+                "KernelDisks", "ServerHost", "DiskContents", "DiskImages", "Observability",
+                "ObservabilityClient", "ConfigurationFiles", "ProgramSupport", "NBDServer",
+                "NBDKernel", "NBDProtocol", "LinuxIO", "LinuxHost", "CGnuTLS",
                 .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             path: "Fuzz/Sources/NBDFuzz", swiftSettings: settings))
 }

@@ -75,6 +75,8 @@ extension ImageFiles {
 
     /// Reads a state; nil when there is no such file.
     func state(in file: ImageFile) throws(DiskImageError) -> ImageState? {
+        guard let length = try status(of: file)?.size else { return nil }
+        guard length <= ImageState.longest else { throw .damagedState(path: path) }
         guard let bytes = try contents(of: file) else { return nil }
         do throws(ImageState.DecodingError) {
             return try ImageState(decoding: bytes)

@@ -25,6 +25,9 @@ struct ImageState: Equatable, Sendable {
 
     /// The version that this program writes, and the only one that it reads; also of the journal.
     static let version: UInt64 = 1
+    /// The most bytes of a file that are read as a state: those of a full disk of 64 TiB. A file that is damaged may have
+    /// any length, also one for which there is no memory.
+    static let longest: UInt64 = 1 << 30
     private static let magic = Array("RDNBDIMG".utf8)
     private static let headCount = 56
 
@@ -74,7 +77,9 @@ struct ImageState: Equatable, Sendable {
         savedAt = words.littleEndian(at: 32)
         let count: UInt64 = words.littleEndian(at: 48)
         guard words.littleEndian(at: 40) == UInt64(ChunkBuffer.byteCount), size < 1 << 63,
-            generation > 0, end - Self.headCount == Int(clamping: count).multipliedClamped(by: 16)
+            // The next save needs a number too.
+            (1..<UInt64.max).contains(generation),
+            end - Self.headCount == Int(clamping: count).multipliedClamped(by: 16)
         else { throw .damaged }
         checksums = Dictionary(minimumCapacity: Int(count))
         for offset in stride(from: Self.headCount, to: end, by: 16) {

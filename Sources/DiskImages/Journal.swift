@@ -107,9 +107,9 @@ struct Journal: ~Copyable {
             position += UInt64(Self.recordHeadCount)
             guard let record = Record(decoding: head.span) else { return nil }
             if record.kind == .commit {
-                guard record.offset == recordCount, record.length == length - position else {
-                    return nil
-                }
+                guard record.offset == recordCount, record.length == length - position,
+                    record.length <= ImageState.longest
+                else { return nil }
                 return try readState(record, at: position, chain: chain)
             }
             guard record.offset <= size, record.length <= size - record.offset else { return nil }

@@ -101,6 +101,30 @@ struct DamageTests {
         }
     }
 
+    @Test("whose state leaves no number for the next save is refused")
+    func lastGeneration() throws {
+        let fixture = try Fixture()
+        try save(to: fixture)
+        try edit(fixture.path + ".state") { bytes in
+            for index in 24..<32 { bytes[index] = 0xff }
+            bytes.removeLast(8)
+            bytes.append(littleEndian: Checksum.of(bytes))
+        }
+        #expect(throws: DiskImageError.damagedState(path: fixture.path)) {
+            try DiskImage(path: fixture.path)
+        }
+    }
+
+    @Test("whose state is longer than memory is refused")
+    func longState() throws {
+        let fixture = try Fixture()
+        try save(to: fixture)
+        #expect(unsafe truncate(fixture.path + ".state", 1 << 40) == 0)
+        #expect(throws: DiskImageError.damagedState(path: fixture.path)) {
+            try DiskImage(path: fixture.path)
+        }
+    }
+
     @Test("whose state is of another version is refused")
     func otherVersion() throws {
         let fixture = try Fixture()

@@ -32,6 +32,33 @@ struct DiskRecordTests {
         #expect(DiskRecord(text: record.text, token: record.token) == record)
     }
 
+    @Test(
+        "a record is read as it was written, whatever bytes a path ends with",
+        arguments: [
+            "/mnt/a\r", "/mnt/\r\n", "/mnt/\r\nsize 1", "/mnt/\\", "/mnt/\n", "/mnt/\u{301}",
+        ])
+    func pathEnd(path: String) {
+        var record = DiskRecord(supervisor: ProcessIdentity(pid: 7, start: 123))
+        record.identifier = "ramdisk-nbd:memory=00"
+        record.mountPoint = path
+        record.image = path
+        let read = DiskRecord(text: record.text, token: record.token)
+        // Swift's strings are equal when they are canonically equivalent; paths are bytes.
+        #expect(read?.mountPoint.map { Array($0.utf8) } == Array(path.utf8))
+        #expect(read == record)
+    }
+
+    @Test("a record names no group of processes, and no count below zero")
+    func numbers() throws {
+        #expect(DiskRecord(text: "supervisor -1 5\n", token: "") == nil)
+        #expect(DiskRecord(text: "supervisor 0 5\n", token: "") == nil)
+        let text = "supervisor 7 5\nworker -1 5\nqueues -3\nmade-directories -3\n"
+        let record = try #require(DiskRecord(text: text, token: ""))
+        #expect(record.worker == nil)
+        #expect(record.queues == 1)
+        #expect(record.madeDirectories == 0)
+    }
+
     @Test("a backing has one path, however its directory is spelled")
     func backingPath() throws {
         let directory = try temporaryDirectory()

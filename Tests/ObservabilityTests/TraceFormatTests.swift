@@ -21,6 +21,24 @@ import Testing
                 """)
     }
 
+    @Test(
+        "is written and summed up with any numbers that a server sends", arguments: [0, UInt64.max])
+    func extremes(number: UInt64) {
+        let event = TraceEvent.some(
+            at: number, offset: number, length: number, connection: number, duration: number)
+        var formats: [any TraceFormat] = [TraceText(), ChromeTrace(), FioLog(hasTimes: true)]
+        for index in formats.indices {
+            #expect(formats[index].all([event, event]).contains("read"))
+        }
+        var summary = TraceSummary(disks: [("", number)])
+        for _ in 0..<2 {
+            summary.add(event)
+            summary.addDropped(number)
+        }
+        #expect(summary.requests == 2)
+        #expect(!SummaryText(summary: summary, width: 80).lines.isEmpty)
+    }
+
     @Test("is fio's log, with or without times")
     func fio() {
         let events: [TraceEvent] = [

@@ -63,6 +63,18 @@ extension ProgramSuite {
             }
         }
 
+        @Test("does not perform a request that is malformed behind its head")
+        func malformed() async throws {
+            try await withServer("--size", "1M") { server in
+                let asker = try RawClient(unix: server.controlPath)
+                let head = "POST /snapshots?name=a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+                try asker.send(Array((head + "this is no length\r\n").utf8))
+                let status = "HTTP/1.1 400 Bad Request\r\n"
+                #expect(try asker.receive(status.utf8.count) == Array(status.utf8))
+                #expect(try server.ask("/snapshots").text == "[]\n")
+            }
+        }
+
         @Test("has the mode 0600, and is removed when its server ends")
         func file() async throws {
             let path = try await withServer("--size", "1M") { server in

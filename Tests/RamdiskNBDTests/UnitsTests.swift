@@ -45,6 +45,17 @@ import Testing
         #expect(Units.age(seconds: value) == text)
     }
 
+    @Test("of other programs are shown, however large they are")
+    func extremes() {
+        let most = "9223372036854775807"
+        #expect(Units.bytes(1e300) == most + " PiB")
+        #expect(Units.duration(nanoseconds: 1e300) == most + " s")
+        #expect(Units.duration(nanoseconds: -1e300) == "-9223372036854775808 ns")
+        #expect(Units.fixed(1e300, decimals: 0) == most)
+        #expect(Units.threeDigits(.nan) == "-")
+        #expect(Units.age(seconds: 1e300) == "106751991167300 d 15:30")
+    }
+
     @Test("that must be exact are short only if that loses nothing")
     func exact() {
         #expect(Units.exactBytes(0) == "0")

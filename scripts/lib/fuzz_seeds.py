@@ -136,8 +136,208 @@ def connections():
     write("connection", "flags", b"\xff" + bytes([0x20, 0, 0, 0, 7]))
 
 
+def tls():
+    page = [at(n) for n in range(4)]
+    write_and_read = bytes([4]) + order(1, page[0], page[2], payload=True) + bytes([4]) \
+        + order(0, page[0], page[2])
+    steps = {
+        "requests": write_and_read,
+        "record": bytes([3, 5]) + b"hello" + write_and_read,
+        "plain": bytes([0, 5]) + b"hello",
+        "unencrypted": bytes([1 | 3 << 3, 5]) + b"hello",
+        "alert": bytes([1 | 1 << 3, 2, 1, 0]),
+        "long-record": bytes([0x81 | 3 << 3, 0]) + bytes(6) + b"\xff\xff",
+        "damaged": bytes([4 | 29 << 3]) + order(0, page[0], page[1]) + bytes([0, 9, 1]),
+        "repeated": bytes([4 | 30 << 3]) + order(0, page[0], page[1]),
+        "cut": bytes([4 | 31 << 3]) + order(0, page[0], page[1]) + bytes([0, 9]),
+    }
+    for kind in range(7):
+        steps[f"control-{kind}"] = write_and_read + bytes([2 | kind << 3]) + write_and_read
+    for shape, (name, data) in itertools.product(range(2), steps.items()):
+        write("tls", f"{name}-{shape}", bytes([shape]) + data)
+
+
+GET, POST, DELETE = 2, 2 | 1 << 3, 2 | 3 << 3
+PATHS = ["/healthz", "/metrics", "/stats", "/disks", "/connections", "/trace", "/snapshots", None,
+         "/snapshots/rollback", "/clones", None, "/checkpoints", "/checkpoints/commit",
+         "/checkpoints/abort", "/saves"]
+NAMES = ["disk", "name", None, "force", "full", "snapshot", "path", "command", "export", "count",
+         "connection", "offset", "min_latency"]
+VALUES = ["disk", "other", "a", "b", "c", "true", "false", "disk%40a", "read,write", "1", "0-4095",
+          "100us", "/image", "/other.img"]
+
+
+def request(method, resource, headers=0, **parameters):
+    """A request as fuzzControl takes it."""
+    data = bytes([method, PATHS.index(resource) | len(parameters) << 4])
+    for name, value in parameters.items():
+        data += bytes([NAMES.index(name), VALUES.index(value)])
+    return data + bytes([headers])
+
+
+def control():
+    change = bytes([1, 3]) + bytes([1, 9])
+    snapshot = request(POST, "/snapshots", name="a")
+    stories = {
+        "reads": b"".join(request(GET, path) for path in PATHS[:5]),
+        "trace": request(GET, "/trace", command="read,write", count="1", offset="0-4095",
+                         min_latency="100us", connection="1", export="disk"),
+        "snapshot": snapshot + change + request(POST, "/snapshots/rollback", name="a")
+        + request(DELETE, "/snapshots", name="a"),
+        "clone": request(POST, "/clones", name="b") + request(GET, "/clones")
+        + request(DELETE, "/clones", name="b", force="true"),
+        "clone-of-snapshot": snapshot + request(POST, "/clones", name="b", snapshot="a")
+        + request(POST, "/snapshots", disk="b", name="c"),
+        "checkpoint": request(POST, "/checkpoints", name="a") + change
+        + request(POST, "/checkpoints/commit", name="a")
+        + request(POST, "/checkpoints", name="b", full="true")
+        + request(POST, "/checkpoints/abort", name="b") + request(GET, "/checkpoints"),
+        "save": change + request(POST, "/saves") + change
+        + request(POST, "/saves", disk="other", path="/other.img") + request(GET, "/saves"),
+        "missing": request(DELETE, "/snapshots", name="c") + request(DELETE, "/clones", name="c"),
+        "lost": snapshot + b"".join(bytes([1, page]) for page in range(80))
+        + request(GET, "/snapshots") + request(POST, "/clones", name="b", snapshot="a"),
+        "other-methods": b"".join(
+            request(2 | method << 3, "/snapshots") for method in (5, 6, 7)),
+        "old": request(GET | 0x40, "/stats") + request(GET, "/stats", 2),
+        "not-http": bytes([0, 6]) + b"hello\n",
+    }
+    for kind in range(1, 8):
+        stories[f"body-{kind}"] = request(POST, "/snapshots", kind << 5, name="a") + bytes(8)
+    for shape, (name, data) in itertools.product([0, 0x0f, 0x30], stories.items()):
+        write("control", f"{name}-{shape:02x}", bytes([shape]) + data)
+
+
+def http_responses():
+    body = b'{"a": 1}\n'
+    length = b"Content-Length: %d\r\n" % len(body)
+    responses = {
+        "length": b"HTTP/1.1 200 OK\r\n" + length + b"\r\n" + body,
+        "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9;x=1\r\n" + body
+        + b"\r\n0\r\nX: y\r\n\r\n",
+        "to-end": b"HTTP/1.0 200 OK\r\n\r\n" + body,
+        "error": b"HTTP/1.1 409 Conflict\r\nExit-Code: 69\r\n" + length + b"\r\n" + body,
+        "nothing": b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+        "huge": b"HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n" + body,
+        "huge-chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7fffffffffffffff\r\n",
+    }
+    for name, data in responses.items():
+        for piece in (0, 15):
+            write("http-response", f"{name}-{piece:02}", bytes([piece]) + data)
+
+
+def samples():
+    """Numbers to replace in the samples of Fuzz/Sources/NBDFuzz/Samples.swift, and texts in their place."""
+    for target in ("statistics", "trace"):
+        write(target, "plain", bytes([0x70]))
+        for extreme in range(8):
+            for first in range(0, 64, 16):
+                pairs = b"".join(bytes([index, extreme]) for index in range(first, first + 16))
+                write(target, f"numbers-{extreme}-{first:02}", bytes([0x70]) + pairs)
+    write("statistics", "text", b"\x78[]")
+    write("trace", "text", b'\x08{"type": "end", "timeNanoseconds": 1, "toldRequests": 1, '
+          b'"droppedRequests": 0}\n')
+
+
+def netlink():
+    def attribute(kind, payload):
+        padding = bytes(-len(payload) % 4)
+        return (4 + len(payload)).to_bytes(2, "little") + kind.to_bytes(2, "little") + payload \
+            + padding
+
+    def message(kind, payload, sequence=1):
+        head = (16 + len(payload)).to_bytes(4, "little") + kind.to_bytes(2, "little") + bytes(2)
+        return head + sequence.to_bytes(4, "little") + bytes(4) + payload
+
+    def device(index, connected):
+        parts = attribute(1, index.to_bytes(4, "little")) + attribute(2, bytes([connected]))
+        return attribute(0x8001, parts)
+
+    devices = attribute(0x8009, device(0, 1) + device(1, 0))
+    success = message(2, bytes(4))
+    datagrams = {
+        "family": message(16, bytes([1, 2, 0, 0]) + attribute(2, b"nbd\0")
+                          + attribute(1, (30).to_bytes(2, "little"))) + success,
+        "status": message(30, bytes([5, 0, 0, 0]) + devices) + success,
+        "connect": message(30, bytes([1, 0, 0, 0]) + attribute(1, (3).to_bytes(4, "little"))),
+        "error": message(2, (-2).to_bytes(4, "little", signed=True) + bytes(16)),
+        "done": message(3, b""), "late": message(2, bytes(4), sequence=9),
+        "short": message(30, bytes([5]))[:18],
+    }
+    for name, data in datagrams.items():
+        write("netlink", name, bytes([1, len(data)]) + data)
+    write("netlink", "made", bytes([0, 2, 0x0f, 2, 0x29, 2, 0x21, 1, 1, 1, 9, 0x12, 1]))
+
+
+def files():
+    text = "supervisor 7 123\nsize 65536\nqueues 2\nidentifier ramdisk-nbd:memory=00\n" \
+        "worker 8 124\ndevice /dev/nbd3\nmount /mnt/a\\n\\\\b\nmade-directories 2\n" \
+        "detaching yes\nfilesystem ext4\nbacking a\nbacking-directory /dev/shm\nkeep yes\n" \
+        "huge-pages yes\nimage /srv/a.img\nfailed-save 2 no space\nlog /run/log\n"
+    write("record", "text", b"\x01" + text.encode())
+    changes = {"supervisor": ("7 123", "-1 0"), "worker": ("8 124", "0 0"),
+               "queues": ("queues 2", "queues -2"), "directories": ("directories 2", "directories -2"),
+               "end": ("/a\\n", "/a\r"), "line": ("size", "\r\nsize")}
+    for name, (old, new) in changes.items():
+        assert old in text
+        write("record", f"text-{name}", b"\x01" + text.replace(old, new, 1).encode())
+    for index, part in enumerate((b"a b", b"a\r", b"\n\r\n", b"\\n\\", "\u0301a".encode(), b"\xff")):
+        piece = bytes([len(part)]) + part
+        write("record", f"made-{index}", bytes([0, 5]) + bytes(7) + b"\x01\xff" + piece * 9)
+
+    lines = ['command = "serve"', 'size = "1G"', "size = 4096", 'listen = ["a", \'b\', 3,]  # c',
+             'image = "/srv/\\u00e9\\t.img"', "daemon = true", "daemon = 1", "[table]", "a.b = 1",
+             'size = """a"""', "list = [", "size = 1_0", "size = 0x1", 'size = "a', "\x01", "zise = 1"]
+    for index, line in enumerate(lines):
+        write("configuration", f"{index:02}", f"{lines[0]}\n{line}\r\n# end\n".encode())
+    write("configuration", "all", "\n".join(lines).encode())
+
+    word = (5).to_bytes(8, "little")
+    for letter, payload in {b"S": b"", b"K": b"", b"R": b"", b"V": b"", b"M": b"/mnt", b"F": word,
+                            b"f": word + b"why", b"T": word, b"v": b"why", b"r": bytes(19),
+                            b"e": word}.items():
+        write("worker-message", letter.hex(), letter + bytes([len(payload)]) + payload)
+
+
+def backings():
+    # Style bytes for numbers: a power of two, less a byte, more a byte.
+    powers = {"size": 1, "offset": 2, "page": 4}
+    write("backing", "good", bytes([0]) + bytes(8) + b"\x60")
+    write("backing", "other-size", bytes([32]) + bytes(8) + b"\x60")
+    write("backing", "killed", bytes([128]) + bytes(2) + b"\x00\x01\x00\x00\x00\x07" + b"\x60")
+    write("backing", "damaged", bytes([8]) + bytes(8) + bytes([20, 1]) + b"\x60")
+    write("backing", "length", bytes([16]) + bytes(8) + b"\x60" + bytes([21]))
+    for name, bit in powers.items():
+        for style in (12, 21, 40, 62, 63, 0x40 | 12, 0x80 | 21):
+            write("backing", f"{name}-{style}", bytes([bit | 64, style, 1]) + bytes(8) + b"\x60")
+
+
+def images():
+    nothing = bytes(5)
+    page = bytes([7, 0x55])
+    saved = bytes([1, 0, 2]) + page * 2
+    use = bytes([2])
+    stories = {
+        "new": bytes([0, 1, 0]) + nothing + use,
+        "saved": saved + bytes([0]) + nothing + use,
+        "journal": saved + bytes([0x19, 0x33, 3, 0, 9, 0, 2, 1, 12]) + bytes(8) + bytes([1])
+        + bytes(8) + nothing + use,
+        "cut-journal": saved + bytes([0x59, 0x33, 3, 0, 9, 0]) + nothing + use,
+        "stray-journal": saved + bytes([0x1d, 9, 0x33, 3, 0, 9, 0, 9]) + bytes(9) + nothing + use,
+        "bad-image": saved + bytes([0, 4, 0x10, 0, 9, 0, 0, 0, 0]) + use,
+        "no-state": saved + bytes([0, 0, 0, 0x30, 0, 0]) + use,
+        "short": saved + bytes([0, 0x40, 0, 0, 0, 0]) + use,
+        "state": saved + bytes([0, 0, 0, 2, 20, 62, 2, 1]) + bytes(12) + use,
+        "last-generation": saved + bytes([0, 0, 0, 2, 20, 0xff]) + b"\xff" * 8 + bytes(4) + use,
+        "sealed": saved + bytes([0, 0, 0, 12, 0, 30, 1, 0, 0]) + use,
+    }
+    for name, data in stories.items():
+        write("image", name, data)
+
+
 def main():
-    for make in (server_handshake, client_handshake, uris, transmissions, connections):
+    for make in (server_handshake, client_handshake, uris, transmissions, connections, tls, control,
+                 http_responses, samples, netlink, files, backings, images):
         make()
 
 

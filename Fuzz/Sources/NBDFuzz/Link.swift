@@ -39,21 +39,48 @@ final class Link {
 
     private let socket: StreamSocket
     private let buffer: MemoryMapping
-    private var received: [UInt8] = []
+    /// What has arrived.
+    private(set) var received: [UInt8] = []
     private var read = 0
     /// Whether the server has closed the connection.
     private(set) var isClosed = false
 
-    init() {
+    /// A connection to the server of all targets that need no other.
+    convenience init() { self.init(to: Self.server) }
+
+    /// A connection to a server.
+    convenience init(to server: Server) {
         do {
             let pair = try StreamSocket.pair()
-            buffer = try MemoryMapping(privateBytes: 1 << 20)
-            Self.server.serve(pair.second)
-            socket = pair.first
+            server.serve(pair.second)
+            self.init(pair.first)
         } catch {
             fatalError("cannot create a connection: \(error)")
         }
     }
+
+    /// The client's end of a connection.
+    init(_ socket: consuming StreamSocket) {
+        self.socket = socket
+        do {
+            buffer = try MemoryMapping(privateBytes: 1 << 20)
+        } catch {
+            fatalError("cannot map memory: \(error)")
+        }
+    }
+
+    /// Has every call return at once, also those of others that use the descriptor.
+    func stopBlocking() { socket.handle.setBlocking(false) }
+
+    /// Waits until there is something to receive, and leaves it there.
+    func awaitInput() {
+        guard (try? socket.handle.waitReadable(milliseconds: Self.timeout)) == true else {
+            fatalError("the server hangs")
+        }
+    }
+
+    /// The number of the socket's descriptor.
+    var descriptor: CInt { socket.handle.withDescriptor { $0 } }
 
     /// Sends all bytes, and receives what arrives meanwhile.
     func send(_ bytes: [UInt8]) {
@@ -85,13 +112,20 @@ final class Link {
     /// Receives what has arrived, without waiting.
     func poll() { take() }
 
+    /// Receives what arrives within this time, if anything does.
+    func poll(milliseconds: Int) {
+        guard (try? socket.handle.waitReadable(milliseconds: milliseconds)) == true else { return }
+        take()
+    }
+
     /// Shuts down sending, and receives the rest of what the server sends.
     func finish() {
         socket.handle.shutdownSending()
         drain()
     }
 
-    private func drain() {
+    /// Receives until the server closes the connection.
+    func drain() {
         while !isClosed {
             wait()
             take()

@@ -13,6 +13,19 @@ enum Target: String, CaseIterable {
     case simple, structured, extended
     /// Whole connections to a running server.
     case connection
+    /// What follows the handshake of TLS.
+    case tls
+    /// Requests to the control socket of a running server.
+    case control
+    /// Responses of a control socket, to our clients.
+    case httpResponse = "http-response"
+    case statistics, trace
+    /// Messages of the kernel.
+    case netlink
+    /// Files that an earlier process has left, or a person has written.
+    case backing, image, record, configuration
+    /// Messages between supervisor and worker.
+    case workerMessage = "worker-message"
 
     /// The target of this process, from the environment variable `NBD_FUZZ_TARGET`.
     static let chosen: Target = {
@@ -34,6 +47,17 @@ enum Target: String, CaseIterable {
         case .structured: fuzzTransmission(input, .structured)
         case .extended: fuzzTransmission(input, .extended)
         case .connection: fuzzConnection(input)
+        case .tls: fuzzTLS(input)
+        case .control: fuzzControl(input)
+        case .httpResponse: fuzzHTTPResponse(input)
+        case .statistics: fuzzStatistics(input)
+        case .trace: fuzzTrace(input)
+        case .netlink: fuzzNetlink(input)
+        case .backing: fuzzBacking(input)
+        case .image: fuzzImage(input)
+        case .record: fuzzRecord(input)
+        case .configuration: fuzzConfiguration(input)
+        case .workerMessage: fuzzWorkerMessage(input)
         }
     }
 }

@@ -112,9 +112,12 @@ extension DiskRecord {
     /// record.
     init?(text: String, token: String) {
         var values: [String: String] = [:]
-        for line in text.split(separator: "\n") {
-            let parts = line.split(separator: " ", maxSplits: 1)
-            if parts.count == 2 { values[String(parts[0])] = Self.unescaped(parts[1]) }
+        // As bytes: to Swift, a carriage return and the line feed behind it are one character.
+        for line in text.utf8.split(separator: UInt8(ascii: "\n")) {
+            let parts = line.split(separator: UInt8(ascii: " "), maxSplits: 1)
+            if parts.count == 2 {
+                values[String(Substring(parts[0]))] = Self.unescaped(Substring(parts[1]))
+            }
         }
         guard let supervisor = values["supervisor"].flatMap(Self.process) else { return nil }
         self.init(supervisor: supervisor, token: token)
@@ -124,7 +127,7 @@ extension DiskRecord {
         device = values["device"].flatMap(NBDDevice.init(path:))
         size = values["size"].flatMap { UInt64($0) } ?? 0
         mountPoint = values["mount"]
-        madeDirectories = values["made-directories"].flatMap { Int($0) } ?? 0
+        madeDirectories = max(0, values["made-directories"].flatMap { Int($0) } ?? 0)
         isDetaching = values["detaching"] == "yes"
         fileSystem = values["filesystem"]
         backing = values["backing"].map { name in
@@ -133,7 +136,7 @@ extension DiskRecord {
                 isKept: values["keep"] == "yes")
         }
         usesReservedPages = values["huge-pages"] == "yes"
-        queues = values["queues"].flatMap { Int($0) } ?? 1
+        queues = max(1, values["queues"].flatMap { Int($0) } ?? 1)
         image = values["image"]
         failedSave = values["failed-save"].flatMap(Self.failedSave)
         log = values["log"]
@@ -147,34 +150,36 @@ extension DiskRecord {
 
     private static func process(_ text: String) -> ProcessIdentity? {
         let words = text.split(separator: " ")
-        guard words.count == 2, let pid = Int32(words[0]), let start = UInt64(words[1]) else {
-            return nil
-        }
+        // To kill(2), other numbers are several processes.
+        guard words.count == 2, let pid = Int32(words[0]), pid > 0, let start = UInt64(words[1])
+        else { return nil }
         return ProcessIdentity(pid: pid, start: start)
     }
 
     /// A path may contain a newline.
     private static func escaped(_ text: String) -> String {
-        text.flatMap { character -> [Character] in
-            switch character {
-            case "\\": ["\\", "\\"]
-            case "\n": ["\\", "n"]
-            default: [character]
+        var result = ""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            default: result.unicodeScalars.append(scalar)
             }
-        }.reduce(into: "") { $0.append($1) }
+        }
+        return result
     }
 
     private static func unescaped(_ text: Substring) -> String {
         var result = ""
         var isEscaped = false
-        for character in text {
+        for scalar in text.unicodeScalars {
             if isEscaped {
-                result.append(character == "n" ? "\n" : character)
+                result.unicodeScalars.append(scalar == "n" ? "\n" : scalar)
                 isEscaped = false
-            } else if character == "\\" {
+            } else if scalar == "\\" {
                 isEscaped = true
             } else {
-                result.append(character)
+                result.unicodeScalars.append(scalar)
             }
         }
         return result

@@ -33,8 +33,11 @@ struct HTTPConnection: Sendable {
                 }
             }
             try await client.executeThenClose { requests, output in
+                var latest: HTTPRequestHead?
                 for try await part in requests {
-                    guard case .head(let head) = part else { continue }
+                    if case .head(let head) = part { latest = head }
+                    // A request that turns out to be malformed behind its head must not be performed.
+                    guard case .end = part, let head = latest else { continue }
                     try await respond(to: head, client.channel, output)
                     if !head.isKeepAlive { break }
                 }

@@ -18,7 +18,7 @@ package struct Activity: Codable, Sendable, Equatable {
     }
 
     /// Number of requests of all commands.
-    package var requests: UInt64 { commands.reduce(0) { $0 + $1.requests } }
+    package var requests: UInt64 { commands.reduce(0) { $0 &+ $1.requests } }
 
     /// Returns the entry of a command; an empty one if it was never received.
     package func command(_ name: CommandName) -> CommandActivity {
@@ -108,6 +108,6 @@ package struct Polling: Codable, Sendable, Equatable {
 
     /// Fraction of the waits that needed no sleep, 0 to 1; nil without waits.
     package var hitRate: Double? {
-        hits + sleeps == 0 ? nil : Double(hits) / Double(hits + sleeps)
+        hits == 0 && sleeps == 0 ? nil : Double(hits) / (Double(hits) + Double(sleeps))
     }
 }

@@ -31,11 +31,13 @@ package struct LatencyHistogram: Sendable, Equatable {
     /// up to the bound of a bucket: at most one eighth too long. Nil when the histogram is empty.
     package func percentile(_ percent: Double) -> UInt64? {
         guard count > 0 else { return nil }
-        let wanted = max(1, UInt64((Double(count) * percent / 100).rounded(.up)))
-        var seen: UInt64 = 0
+        let rank = (Double(count) * percent / 100).rounded(.up)
+        // As a Double, the largest count is one more than it is.
+        let wanted = max(1, UInt64(exactly: rank) ?? count)
+        var rest = wanted
         for (bucket, bucketCount) in counts.enumerated() {
-            seen += bucketCount
-            if seen >= wanted { return LatencyScale.upperBound(of: bucket) }
+            if bucketCount >= rest { return LatencyScale.upperBound(of: bucket) }
+            rest -= bucketCount
         }
         return LatencyScale.upperBound(of: max(0, counts.count - 1))
     }
@@ -62,9 +64,10 @@ package struct LatencyHistogram: Sendable, Equatable {
     package mutating func add(_ other: LatencyHistogram) {
         let length = max(counts.count, other.counts.count)
         counts += [UInt64](repeating: 0, count: length - counts.count)
-        for (bucket, otherCount) in other.counts.enumerated() { counts[bucket] += otherCount }
-        count += other.count
-        sumNanoseconds += other.sumNanoseconds
+        // A server could send counts whose sum is too large.
+        for (bucket, otherCount) in other.counts.enumerated() { counts[bucket] &+= otherCount }
+        count &+= other.count
+        sumNanoseconds &+= other.sumNanoseconds
     }
 }
 

@@ -17,6 +17,9 @@ package struct ControlClient: Sendable {
         self.timeoutMilliseconds = timeoutMilliseconds
     }
 
+    /// The most bytes of a response that is no stream: hundreds of times those of a server with all of its connections.
+    private static let bodyLimit = 64 << 20
+
     /// The timeout for users that wait for a response.
     package static let usualTimeoutMilliseconds = 5_000
 
@@ -50,7 +53,15 @@ package struct ControlClient: Sendable {
         _ stream: ControlStream, of target: String
     ) throws -> Value {
         var body: [UInt8] = []
-        while let piece = try stream.nextPiece() { body += piece }
+        while let piece = try stream.nextPiece() {
+            body += piece
+            guard body.count <= Self.bodyLimit else {
+                throw Failure.protocolError(
+                    "the response of the server at \(path) to \(target) is longer than "
+                        + "\(Self.bodyLimit >> 20) MiB; give a server's control socket with --control"
+                )
+            }
+        }
         do {
             return try JSONDecoder().decode(Value.self, from: Data(body))
         } catch {

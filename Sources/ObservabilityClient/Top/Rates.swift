@@ -58,7 +58,7 @@ struct Rates: Sendable, Equatable {
         for name in [CommandName.disconnect, .cache, .blockStatus, .unknown] {
             otherRequests += rate(name).requests
         }
-        let failed = { (activity: Activity) in activity.errors.reduce(0) { $0 + $1.requests } }
+        let failed = { (activity: Activity) in activity.errors.reduce(0) { $0 &+ $1.requests } }
         errors = Self.difference(failed(earlier), failed(later)) / seconds
         let batches = Self.difference(earlier.batches.count, later.batches.count)
         let batched = Self.difference(earlier.batches.requests, later.batches.requests)

@@ -55,7 +55,7 @@ struct ChromeTrace: TraceFormat {
         var ends = lanes[event.connection, default: []]
         let free = ends.firstIndex { $0 <= event.timeNanoseconds }
         let index = free ?? min(ends.count, Self.laneLimit - 1)
-        let number = event.connection * UInt64(Self.laneLimit) + UInt64(index)
+        let number = event.connection &* UInt64(Self.laneLimit) &+ UInt64(index)
         if index == ends.count {
             ends.append(end)
             let disk = event.export.isEmpty ? "" : " [\(event.export)]"

@@ -54,7 +54,7 @@ struct TraceSummary: Sendable {
     }
 
     /// Adds requests that were overwritten before this client could receive them.
-    mutating func addDropped(_ count: UInt64) { dropped += count }
+    mutating func addDropped(_ count: UInt64) { dropped &+= count }
 
     private mutating func mark(_ event: TraceEvent) {
         guard let index = disks.firstIndex(where: { $0.export == event.export }) else { return }

@@ -4,7 +4,7 @@ package enum Units {
     package static func threeDigits(_ value: Double) -> String {
         guard value.isFinite else { return "-" }
         let rounded = value.rounded()
-        if value == rounded, rounded < 1000 { return "\(Int(rounded))" }
+        if value == rounded, rounded < 1000 { return "\(whole(rounded))" }
         // The limits are where rounding would add a digit.
         let decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0
         return fixed(value, decimals: decimals)
@@ -14,7 +14,7 @@ package enum Units {
     package static func fixed(_ value: Double, decimals: Int) -> String {
         var scale = 1
         for _ in 0..<decimals { scale *= 10 }
-        let scaled = Int((abs(value) * Double(scale)).rounded())
+        let scaled = whole((abs(value) * Double(scale)).rounded())
         let sign = value < 0 && scaled > 0 ? "-" : ""
         guard decimals > 0 else { return "\(sign)\(scaled)" }
         let fraction = String(scaled % scale)
@@ -69,12 +69,18 @@ package enum Units {
 
     /// Returns an age: `42 s`, `3:07`, `5:03:07`, `2 d 5:03`.
     package static func age(seconds: Double) -> String {
-        let whole = Int(max(0, seconds))
-        let (days, hours) = (whole / 86400, whole / 3600 % 24)
-        let (minutes, left) = (twoDigits(whole / 60 % 60), twoDigits(whole % 60))
+        let total = whole(max(0, seconds))
+        let (days, hours) = (total / 86400, total / 3600 % 24)
+        let (minutes, left) = (twoDigits(total / 60 % 60), twoDigits(total % 60))
         if days > 0 { return "\(days) d \(hours):\(minutes)" }
         if hours > 0 { return "\(hours):\(minutes):\(left)" }
-        return whole < 60 ? "\(whole) s" : "\(whole / 60):\(left)"
+        return total < 60 ? "\(total) s" : "\(total / 60):\(left)"
+    }
+
+    /// Returns a number without its fraction, or the closest one there is: numbers come from other programs.
+    private static func whole(_ value: Double) -> Int {
+        guard !value.isNaN else { return 0 }
+        return Int(exactly: value.rounded(.towardZero)) ?? (value < 0 ? .min : .max)
     }
 
     private static func twoDigits(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
