@@ -81,6 +81,9 @@ struct Serve: ParsableCommand {
     @OptionGroup(title: "Encryption")
     var encryption: TLSOptions
 
+    @OptionGroup(title: "Confinement")
+    var sandbox: SandboxOptions
+
     @OptionGroup(title: "Connections")
     var connections: ConnectionOptions
 
@@ -125,7 +128,7 @@ struct Serve: ParsableCommand {
                 encryption: encryption.configuration, control: observability.plan,
                 pidFile: pidFile?.path,
                 purpose: addresses.stdio ? .standardStreams : .clients,
-                protection: swap ? .swap : .none),
+                protection: swap ? .swap : .none, sandbox: sandbox.mode),
             logger: log.logger)
         try service.runObeyingSignals()
     }
