@@ -2,7 +2,9 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 #include <dirent.h>
+#include <grp.h>
 #include <linux/capability.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -213,4 +215,34 @@ int clinux_pipe(int *reading, int *writing) {
     if (flags >= 0) fcntl(ends[1], F_SETFL, flags | O_NONBLOCK);
     *reading = ends[0], *writing = ends[1];
     return 0;
+}
+
+// MARK: - Another user
+
+int clinux_become(uint32_t uid, uint32_t gid) {
+    char text[16384];
+    struct passwd record, *found = NULL;
+    getpwuid_r(uid, &record, text, sizeof text, &found);
+    // The C library does the same in every thread.
+    int result = found != NULL ? initgroups(found->pw_name, gid) : setgroups(0, NULL);
+    if (result < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0) return -errno;
+    // Never to go on as root by mistake.
+    return setuid(0) == 0 ? -EPERM : 0;
+}
+
+int clinux_become_in_thread(uint32_t uid, uint32_t gid) {
+    static gid_t groups[65536];
+    char text[16384];
+    struct passwd record, *found = NULL;
+    int count = sizeof groups / sizeof *groups;
+    getpwuid_r(uid, &record, text, sizeof text, &found);
+    if (found == NULL || getgrouplist(found->pw_name, gid, groups, &count) < 0) count = 0;
+    // The C library's functions would change every thread.
+    if (syscall(SYS_setgroups, (size_t)count, groups) < 0 || syscall(SYS_setresgid, gid, gid, gid) < 0 ||
+        syscall(SYS_setresuid, uid, uid, uid) < 0) return -errno;
+    return 0;
+}
+
+void clinux_hide_process(void) {
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }

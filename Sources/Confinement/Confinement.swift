@@ -11,6 +11,10 @@ package struct Confinement: Sendable {
     package var mode: SandboxMode
     /// The files that it may still reach. Descriptors that are open stay what they are.
     package var files: [FileAccess]
+    /// The user as whom it goes on; nil for the one that has started it.
+    package var user: ServerUser?
+    /// What that user must be able to use.
+    package var neededFiles: [NeededFile] = []
     /// Whether it thaws a file system when its supervisor is gone.
     package var thaws: Bool
     /// Returns the pid of the command that it sends signals to; nil when there is none.

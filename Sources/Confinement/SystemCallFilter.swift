@@ -57,11 +57,14 @@ internal import SystemPackage
         try addFiles(opensForWriting: opensForWriting)
         try addRequests(thaws: thaws)
         guard !isLogging else { return }
-        // swift-nio asks whether there are options for UDP, and does without them. Without a line in the log.
-        try add(
-            cseccomp_errno(UInt16(EPERM)), "socket",
-            Argument(index: 0, mask: Self.int, value: UInt64(AF_INET)),
-            Argument(index: 1, mask: Self.int, value: UInt64(SOCK_DGRAM.rawValue)))
+        // Without a line in the log: swift-nio asks whether there are options for UDP, and libdispatch reports to syslog(3)
+        // that an ordinary user may not raise priorities. Both do without.
+        for family in [AF_INET, AF_UNIX] {
+            try add(
+                cseccomp_errno(UInt16(EPERM)), "socket",
+                Argument(index: 0, mask: Self.int, value: UInt64(family)),
+                Argument(index: 1, mask: 0xf, value: UInt64(SOCK_DGRAM.rawValue)))
+        }
     }
 
     /// Threads and signals of this process, and signals to a command.

@@ -26,6 +26,8 @@ package struct DiskService: Sendable {
         /// How this machine uses the disks. It says whether the server may wait for memory.
         var protection = Protection.none
         var sandbox: SandboxMode
+        /// The user as whom a server of root goes on.
+        package var user: ServerUser?
 
         package init(
             disks: [DiskConfiguration], addresses: ListenConfiguration, options: ServerOptions,
@@ -145,6 +147,7 @@ package struct DiskService: Sendable {
         let command = configuration.purpose.command
         var confinement = Confinement(
             configuration.sandbox, disks: configuration.disks, command: { command?.pid })
+        confinement.user = configuration.user
         if let path = configuration.pidFile { confinement.add(pidFile: path) }
         if command != nil, let path = configuration.addresses.unix.first {
             confinement.addCommand(socketPath: path)

@@ -75,7 +75,7 @@ package final class HostedServer: Sendable {
             cleanup.note(endpoints.control.map { [$0] } ?? [])
             try prepare(made, listeners)
             try Self.publish(made)
-            let sandbox = Self.confine(configuration, listeners, endpoints.control, logger)
+            let sandbox = try Self.confine(configuration, listeners, endpoints.control, logger)
             let log = EventLog(logger: logger, isQuiet: configuration.isQuiet)
             let server = try Self.serve(made, listeners, options, log, onEvent)
             contents = Self.contents(of: server, disks, configuration, logger)
@@ -141,13 +141,18 @@ package final class HostedServer: Sendable {
     private static func confine(
         _ configuration: Configuration, _ listeners: [Listener], _ control: Listener?,
         _ logger: Logger
-    ) -> String {
+    ) throws(Failure) -> String {
         var confinement = configuration.confinement
         confinement.add(listeners + (control.map { [$0] } ?? []))
-        if let encryption = configuration.encryption { confinement.add(encryption) }
+        if let encryption = configuration.encryption {
+            confinement.add(encryption)
+            // The memory has keys.
+            ProcessSecrecy.begin()
+        }
         confinement.add(configuration.protection)
         // Later it could not: that takes a socket.
         if confinement.mode == .on { NotifySocket.connect() }
+        try confinement.changeUser()
         let inForce = confinement.apply(logger: logger)
         logger.log(
             level: configuration.isQuiet || confinement.mode == .off ? .debug : .info, "ready",

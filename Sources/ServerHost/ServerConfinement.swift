@@ -1,6 +1,7 @@
 package import Confinement
 internal import LinuxIO
 internal import NBDServer
+internal import ProgramSupport
 internal import SystemPackage
 
 // What servers still need of the file system once they are ready. Code that makes a server open or remove another file later
@@ -14,8 +15,34 @@ extension Confinement {
     ) {
         self.init(mode: mode, command: command)
         for disk in disks {
-            if let image = disk.image { files.append(.replacing(in: directory(of: image.path))) }
+            if let path = disk.image?.path {
+                files.append(.replacing(in: directory(of: path)))
+                neededFiles += [directory(of: path), path, path + ".state"].map { .written($0) }
+            }
             if let path = disk.backingPath { files.append(.removing(in: directory(of: path))) }
+        }
+    }
+
+    /// Has a server of root go on as another user, if that is wanted.
+    ///
+    /// - Throws: a ``Failure`` when that user could not save the disks.
+    func changeUser() throws(Failure) {
+        guard let user else { return }
+        guard CurrentProcess.uid == 0 else {
+            throw .notPermitted("--user needs root: only root can go on as another user")
+        }
+        let unusable: NeededFile?
+        do throws(Errno) {
+            unusable = try user.unusable(neededFiles)
+            // Not before it is known to be possible: the files of a start that fails are root's to remove.
+            if unusable == nil { try user.become() }
+        } catch {
+            throw .system("cannot go on as the user with the uid \(user.uid): \(error)")
+        }
+        if let unusable {
+            throw .notPermitted(
+                "--user: the user with the uid \(user.uid) may not use \(unusable.path); change its owner or its "
+                    + "permissions")
         }
     }
 
@@ -32,7 +59,9 @@ extension Confinement {
 
     /// Adds what GnuTLS reads for each client: the file of keys. An editor may replace that by a new file of its name.
     mutating func add(_ encryption: TLSConfiguration) {
-        if let keys = encryption.keys { files.append(.reading(directory(of: keys))) }
+        guard let keys = encryption.keys else { return }
+        files.append(.reading(directory(of: keys)))
+        neededFiles.append(.read(keys))
     }
 
     /// Adds the settings of the machine that the end of the server restores.

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -47,6 +48,8 @@ static long try(char command) {
     case 'e': return execv("/bin/true", arguments);
     // Something harmless that no server needs, as a future C library might call.
     case 'n': return syscall(SYS_get_mempolicy, NULL, NULL, 0, NULL, 0);
+    // Whether the process can be dumped.
+    case 'd': errno = EEXIST; return prctl(PR_GET_DUMPABLE) == 0 ? 0 : -1;
     // What a server does, so that the probe itself is known to work.
     case 'g': return open("/proc/meminfo", O_RDONLY);
     default: errno = EINVAL; return -1;

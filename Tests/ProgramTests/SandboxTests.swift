@@ -90,6 +90,104 @@ extension ProgramSuite {
             #expect(exists(inside.file("disk.img")))
         }
 
+        // MARK: - Users and secrets
+
+        @Test(
+            "of root goes on as another user in all of its threads, with nothing left of root",
+            .enabled(if: geteuid() == 0, "only root can change its user"))
+        func user() async throws {
+            try await withServer("--user", "nobody") { server in
+                try RawClient(unix: server.socketPath).enter()
+                #expect(try server.ask("/healthz").status == 200)
+                for task in try server.entries("task") {
+                    let status = text(of: "/proc/\(server.pid)/task/\(task)/status")
+                    #expect(status.contains("Uid:\t65534\t65534\t65534\t65534\n"))
+                    #expect(status.contains("Gid:\t65534\t65534\t65534\t65534\n"))
+                    #expect(
+                        status.contains(/CapPrm:\t0+\n/) && status.contains(/Groups:\t(65534 )?\n/))
+                }
+            }
+        }
+
+        @Test(
+            "does not start as a user that could not save the disk",
+            .enabled(if: geteuid() == 0, "only root can change its user"))
+        func userWithImage() async throws {
+            let directory = try TemporaryDirectory()
+            let ending = try await Program.ramdiskNBD.run([
+                "serve", "--unix", directory.file("s"), "--no-control", "--user", "nobody",
+                "--image",
+                directory.file("disk.img"),
+            ])
+            #expect(ending.status == .exited(77))
+            #expect(ending.isOneSentence(naming: directory.path))
+            #expect(!exists(directory.file("s")) && !exists(directory.file("disk.img")))
+        }
+
+        @Test("with keys for TLS cannot be dumped, nor read by another process of its user")
+        func secret() async throws {
+            let probe = try await Probe()
+            let keys = probe.directory.file("keys")
+            try "alice:00112233445566778899aabbccddeeff\n".write(
+                toFile: keys, atomically: false, encoding: .utf8)
+            #expect(unsafe chmod(keys, 0o600) == 0)
+            for (options, result) in [(["--tls-psk", keys], "0"), ([], "\(EEXIST)")] {
+                try await withServer(options, start: .init(shell: probe.shell)) { server in
+                    try probe.send("d")
+                    try await eventually("the probe has a result") {
+                        probe.results.hasSuffix("d \(result)\n")
+                    }
+                }
+            }
+        }
+
+        @Test("leaves its disk out of core dumps with --no-dump, and only then")
+        func noDump() async throws {
+            for (options, isLeftOut) in [(["--no-dump"], true), ([], false)] {
+                for kind in [[], ["--sparse"]] {
+                    try await withServer(["--size", "77M"] + options + kind) { server in
+                        // smaps(5): the mapping of the disk, and its flags, of which dd is MADV_DONTDUMP.
+                        let maps = text(of: "/proc/\(server.pid)/smaps")
+                        let disk = try #require(maps.firstMatch(of: /\nSize: +78848 kB\n/))
+                        let flags = try #require(
+                            maps[disk.range.upperBound...].split(separator: "\n").first {
+                                $0.hasPrefix("VmFlags:")
+                            })
+                        #expect(flags.contains(" dd") == isLeftOut)
+                    }
+                }
+            }
+        }
+
+        @Test(
+            "shows no data of one disk in another: memory is zero when a disk or a clone gets it",
+            arguments: [[], ["--sparse"]])
+        func freedMemory(options: [String]) async throws {
+            let exports = ["--export", "a=1M", "--export", "b=1M"]
+            try await withServer(exports + options) { server in
+                let a = try RawClient(unix: server.socketPath)
+                try a.enter("a")
+                let control = ["--control", server.controlPath]
+                for round in 0..<3 {
+                    try a.write([UInt8](repeating: 0xaa, count: 1 << 19), at: 0)
+                    try await Program.ramdiskNBD(["clone", "create", "a", "c\(round)"] + control)
+                    try a.send(
+                        RawClient.request(.writeZeroes, cookie: 1, offset: 0, length: 1 << 19))
+                    #expect(try a.receiveReply().error == 0)
+                    let b = try RawClient(unix: server.socketPath)
+                    try b.enter("b")
+                    try b.write([7], at: UInt64(round) * 65_536)
+                    let all = try b.read(at: 0, count: 1 << 20)
+                    #expect(all.allSatisfy { $0 == 0 || $0 == 7 })
+                    #expect(all.count { $0 == 7 } == round + 1)
+                    #expect(try a.read(at: 0, count: 1 << 20).allSatisfy { $0 == 0 })
+                    try await Program.ramdiskNBD(["clone", "delete", "c\(round)"] + control)
+                }
+            }
+        }
+
+        // MARK: - What it says, and saves
+
         @Test("says what is in force, in its log and in its statistics")
         func told() async throws {
             try await withServer { server in

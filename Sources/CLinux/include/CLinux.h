@@ -113,6 +113,11 @@ static inline int clinux_avoid_huge_pages(void *base, size_t length) {
     return madvise(base, length, MADV_NOHUGEPAGE) < 0 ? -errno : 0;
 }
 
+/// madvise(2), MADV_DONTDUMP: leaves a range out of core dumps.
+static inline int clinux_leave_out_of_dumps(void *base, size_t length) {
+    return madvise(base, length, MADV_DONTDUMP) < 0 ? -errno : 0;
+}
+
 /// madvise(2), MADV_HUGEPAGE: requests transparent huge pages.
 static inline int clinux_prefer_huge_pages(void *base, size_t length) {
     return madvise(base, length, MADV_HUGEPAGE) < 0 ? -errno : 0;
@@ -360,6 +365,16 @@ int clinux_landlock_allow(int ruleset, const char *path, uint64_t rights);
 /// thread has, and prctl(2), PR_SET_NO_NEW_PRIVS, for every thread of the process. The others get clinux_restrict_signal,
 /// which clinux_thread_start blocks in none of them. -ETIMEDOUT when one does not react.
 int clinux_restrict_threads(int ruleset, uint64_t capabilities);
+
+/// initgroups(3), setresgid(2) and setresuid(2): makes every thread one of another user than root, with the groups of that
+/// user if there is an entry for it.
+int clinux_become(uint32_t uid, uint32_t gid);
+
+/// The same for the calling thread alone, which must end soon: threads of several users are what no one expects.
+int clinux_become_in_thread(uint32_t uid, uint32_t gid);
+
+/// prctl(2), PR_SET_DUMPABLE: no core dump, and no access to the memory by other processes but those of root.
+void clinux_hide_process(void);
 
 /// The signal of clinux_restrict_threads.
 int clinux_restrict_signal(void);
