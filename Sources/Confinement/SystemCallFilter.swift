@@ -150,8 +150,6 @@ internal import SystemPackage
         _ = unsafe seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2)
         try check(unsafe seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS))
         try check(unsafe seccomp_attr_set(context, SCMP_FLTATR_CTL_TSYNC, 1))
-        // The kernel's log has refused calls, too. Linux 4.14
-        _ = unsafe seccomp_attr_set(context, SCMP_FLTATR_CTL_LOG, 1)
         try check(unsafe seccomp_load(context))
     }
 
