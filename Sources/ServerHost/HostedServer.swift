@@ -148,6 +148,7 @@ package final class HostedServer: Sendable {
             confinement.add(encryption)
             // The memory has keys.
             ProcessSecrecy.begin()
+            KernelTLS.loadModule()
         }
         confinement.add(configuration.protection)
         // Later it could not: that takes a socket.
