@@ -13,6 +13,13 @@ package struct ContentCommands: ControlCommands {
         }
         return nil
     }
+
+    package func stream(_ command: ControlCommand) throws(ControlError) -> ControlPieces? {
+        for kind in kinds {
+            if let pieces = try kind.stream(command) { return pieces }
+        }
+        return nil
+    }
 }
 
 extension ControlCommands {

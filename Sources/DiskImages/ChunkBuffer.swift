@@ -125,10 +125,13 @@ struct ChunkBuffer: ~Copyable {
 /// A store whose bytes do not change while they are saved.
 struct FrozenSource: ByteSource {
     private let store: any BlockStore
+    /// How many bytes may hold data; nil when that is not known without asking.
+    fileprivate let dataBytes: UInt64?
     let size: UInt64
 
-    init(_ store: any BlockStore) {
+    init(_ store: any BlockStore, dataBytes: UInt64? = nil) {
         self.store = store
+        self.dataBytes = dataBytes
         size = store.size
     }
 
@@ -190,6 +193,7 @@ struct DataChunks<Source: ByteSource> {
 extension FrozenSource {
     /// Returns the number of bytes that may hold data.
     func allocatedBytes() throws(DiskImageError) -> UInt64 {
+        if let dataBytes { return dataBytes }
         var count: UInt64 = 0
         var offset: UInt64 = 0
         while offset < size, let data = try firstData(in: offset..<size) {

@@ -7,7 +7,7 @@ internal import SystemPackage
 package struct ListenConfiguration: Sendable {
     var tcp: [ListenAddress] = []
     /// Paths of Unix sockets.
-    var unix: [String] = []
+    package private(set) var unix: [String] = []
     /// The owner and mode of their files.
     var unixAccess = Listener.FileAccess()
 

@@ -17,6 +17,9 @@ package final class CommandRun: Sendable {
     /// The exit code as a shell has it: the command's exit status, or 128 plus the signal that killed it.
     package var exitCode: Int32 { status.withLock { $0 } }
 
+    /// The pid of the command; nil before its start.
+    var pid: Int32? { child.withLock { $0?.pid } }
+
     /// Starts the command, with the address of the disk in its environment. Fulfils `done` when it has ended.
     func start(socketPath: String, uri: String, done: OneShotEvent) throws(Failure) {
         let started: ChildProcess

@@ -52,6 +52,9 @@ package struct DiskConfiguration: Sendable {
     /// Whether each connection gets a clone of its own.
     package var clonesPerConnection = false
 
+    /// Whether the contents are left out of core dumps.
+    package var isLeftOutOfDumps = false
+
     /// Whether a new disk is filled, which takes long for a large one.
     package var isFilled: Bool { load != nil || image != nil || template != nil }
 
@@ -96,6 +99,7 @@ package struct DiskConfiguration: Sendable {
             try SavedDisk(path: image.path, every: image.interval, logger: logger)
         }
         let disk = try makeDisk(imageSize: saved?.size, logger: logger)
+        if isLeftOutOfDumps { disk.leaveOutOfDumps() }
         disk.snapshotMemoryLimit = snapshotMemory
         if let failure = disk.lockFailure {
             logger.log(
@@ -127,6 +131,7 @@ package struct DiskConfiguration: Sendable {
         } catch {
             throw .system(error.withAdvice)
         }
+        if isLeftOutOfDumps { disk.leaveOutOfDumps() }
         disk.snapshotMemoryLimit = snapshotMemory
         let export = Export(
             name: name, description: description, disk: disk, isReadOnly: isReadOnly)

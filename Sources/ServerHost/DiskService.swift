@@ -1,6 +1,8 @@
+package import Confinement
 internal import DiskContents
 package import Observability
 package import ProgramSupport
+internal import Glibc
 internal import LinuxHost
 internal import LinuxIO
 package import Logging
@@ -23,12 +25,15 @@ package struct DiskService: Sendable {
         var purpose = ServingMode.clients
         /// How this machine uses the disks. It says whether the server may wait for memory.
         var protection = Protection.none
+        var sandbox: SandboxMode
+        /// The user as whom a server of root goes on.
+        package var user: ServerUser?
 
         package init(
             disks: [DiskConfiguration], addresses: ListenConfiguration, options: ServerOptions,
             encryption: TLSConfiguration? = nil, control: ControlConfiguration,
             pidFile: String? = nil, purpose: ServingMode = ServingMode.clients,
-            protection: Protection = Protection.none
+            protection: Protection = Protection.none, sandbox: SandboxMode
         ) {
             self.disks = disks
             self.addresses = addresses
@@ -38,6 +43,7 @@ package struct DiskService: Sendable {
             self.pidFile = pidFile
             self.purpose = purpose
             self.protection = protection
+            self.sandbox = sandbox
         }
     }
 
@@ -67,7 +73,13 @@ package struct DiskService: Sendable {
     /// Starts the server, waits for its end, and stops it.
     func run() throws {
         LogHold.begin(logger)
-        let running = try start()
+        let running: Running
+        do throws(Failure) {
+            running = try start()
+        } catch {
+            _ = configuration.purpose.command?.forward(SIGTERM)
+            throw error
+        }
         defer { stop(running) }
         try begin(running)
         // Not sooner: a start that fails or is interrupted must not remove a disk that it has found.
@@ -107,14 +119,17 @@ package struct DiskService: Sendable {
         let hosted = try HostedServer(
             HostedServer.Configuration(
                 options: configuration.options, encryption: configuration.encryption,
-                control: configuration.control, protection: configuration.protection),
+                control: configuration.control, protection: configuration.protection,
+                confinement: confinement),
             logger: logger, cleanup: leftovers,
             makeDisks: { () throws(Failure) in try makeExports() },
             listen: { () throws(Failure) in try openListeners() },
-            prepare: { (exports) throws(Failure) in
+            prepare: { (exports, listeners) throws(Failure) in
                 if let path = configuration.pidFile { leftovers.note(try PidFile(path: path)) }
                 // Before the first client: from here on, a signal stops the server gracefully.
                 servedDisks.show(exports)
+                // Before the server confines itself: a command is not confined. It waits until the server accepts it.
+                try startCommand(with: listeners)
             },
             onEvent: { [configuration, clientIsDone] event in
                 if configuration.purpose.isDone(by: event) { clientIsDone.signal() }
@@ -125,6 +140,27 @@ package struct DiskService: Sendable {
             hosted.server.serve(client.socket)
         }
         return running
+    }
+
+    /// What the server may do once it is ready.
+    private var confinement: Confinement {
+        let command = configuration.purpose.command
+        var confinement = Confinement(
+            configuration.sandbox, disks: configuration.disks, command: { command?.pid })
+        confinement.user = configuration.user
+        if let path = configuration.pidFile { confinement.add(pidFile: path) }
+        if command != nil, let path = configuration.addresses.unix.first {
+            confinement.addCommand(socketPath: path)
+        }
+        return confinement
+    }
+
+    private func startCommand(with listeners: [Listener]) throws(Failure) {
+        guard let command = configuration.purpose.command,
+            let address = listeners.first(where: { !$0.isPassed })?.address
+        else { return }
+        try command.start(
+            socketPath: address.path ?? "", uri: address.uri(isEncrypted: false), done: over)
     }
 
     /// Makes or finds the disks. Until the server serves, an interrupted start removes only disks that it has
@@ -178,21 +214,17 @@ package struct DiskService: Sendable {
 
     // MARK: - Ready, and stop
 
-    /// Announces that the server is ready: prints the addresses, notifies systemd, or starts the command.
+    /// Announces that the server is ready: prints the addresses, and notifies systemd.
     private func begin(_ running: Running) throws(Failure) {
-        let uris = running.hosted.uris
         switch configuration.purpose {
         case .clients:
             LogHold.end()
-            announce(uris)
+            announce(running.hosted.uris)
             NotifySocket.send("READY=1")
         case .standardStreams:
             try endAfterLastReplies(running.relay)
             LogHold.end()
-        case .command(let command):
-            try command.start(
-                socketPath: running.hosted.addresses[0].path ?? "", uri: uris[0], done: over)
-            LogHold.end()
+        case .command: LogHold.end()
         }
     }
 

@@ -1,3 +1,4 @@
+package import Confinement
 package import DiskContents
 package import Observability
 package import ProgramSupport
@@ -16,17 +17,21 @@ package final class HostedServer: Sendable {
         var encryption: TLSConfiguration?
         var control: ControlConfiguration
         var protection: Protection
+        /// What the server may do once it is ready, apart from what this configuration implies.
+        var confinement: Confinement
         /// Whether normal events are logged at debug level only.
         var isQuiet: Bool
 
         package init(
             options: ServerOptions, encryption: TLSConfiguration? = nil,
-            control: ControlConfiguration, protection: Protection, isQuiet: Bool = false
+            control: ControlConfiguration, protection: Protection, confinement: Confinement,
+            isQuiet: Bool = false
         ) {
             self.options = options
             self.encryption = encryption
             self.control = control
             self.protection = protection
+            self.confinement = confinement
             self.isQuiet = isQuiet
         }
     }
@@ -48,19 +53,19 @@ package final class HostedServer: Sendable {
     ///   - cleanup: takes the files that the start creates. A signal's thread may remove them at any time.
     ///   - makeDisks: makes or finds the disks.
     ///   - listen: opens the listeners. An error here, after the disks are made, is one about addresses.
-    ///   - prepare: called with the disks just before they are published and served.
+    ///   - prepare: called with the disks and the listeners just before the disks are published and served.
     ///   - onEvent: called on the server's threads.
     package init(
         _ configuration: Configuration, logger: Logger, cleanup: CleanupStack,
         makeDisks: () throws(Failure) -> [MadeDisk],
         listen: () throws(Failure) -> [Listener] = { () throws(Failure) in [] },
-        prepare: ([Export]) throws(Failure) -> Void,
+        prepare: ([Export], [Listener]) throws(Failure) -> Void,
         onEvent: @escaping @Sendable (ServerEvent) -> Void
     ) throws(Failure) {
         var made: [Export] = []
         var started: (server: Server, contents: ServedContents)?
         do throws(Failure) {
-            var options = try Self.begin(configuration, logger: logger)
+            let options = try Self.begin(configuration, logger: logger)
             let disks = try makeDisks()
             made = disks.map(\.export)
             configuration.protection.disksAreThere(logger: logger)
@@ -68,9 +73,9 @@ package final class HostedServer: Sendable {
             cleanup.note(listeners)
             let endpoints = try configuration.control.open(logger: logger)
             cleanup.note(endpoints.control.map { [$0] } ?? [])
-            try prepare(made)
+            try prepare(made, listeners)
             try Self.publish(made)
-            configuration.protection.apply(to: &options)
+            let sandbox = try Self.confine(configuration, listeners, endpoints.control, logger)
             let log = EventLog(logger: logger, isQuiet: configuration.isQuiet)
             let server = try Self.serve(made, listeners, options, log, onEvent)
             contents = Self.contents(of: server, disks, configuration, logger)
@@ -78,7 +83,8 @@ package final class HostedServer: Sendable {
             isEncrypted = configuration.encryption != nil
             control = try ControlEndpoint(
                 control: endpoints.control, metrics: endpoints.metrics,
-                monitored: Self.monitored(server, contents, listeners, options), logger: logger)
+                monitored: Self.monitored(server, contents, listeners, options, sandbox),
+                logger: logger)
             if configuration.protection == .none { ResidentMemory.releaseStartupPages() }
             try control.start()
             try contents.begin()
@@ -106,10 +112,10 @@ package final class HostedServer: Sendable {
     /// Returns the server as its control socket sees it.
     private static func monitored(
         _ server: Server, _ contents: ServedContents, _ listeners: [Listener],
-        _ options: ServerOptions
+        _ options: ServerOptions, _ sandbox: String
     ) -> MonitoredServer {
         MonitoredServer(
-            server: server,
+            server: server, sandbox: sandbox,
             addresses: uris(of: listeners.map(\.address), isEncrypted: options.tls != nil),
             maximumConnections: options.maximumConnections, saves: { contents.saves },
             snapshots: { contents.allSnapshots }, commands: contents.commands)
@@ -126,8 +132,33 @@ package final class HostedServer: Sendable {
             options.tls = try TLSContext.make(encryption, logger: logger)
         }
         configuration.protection.begin(logger: logger)
+        configuration.protection.apply(to: &options)
         try Placement.begin(on: options.processors)
         return options
+    }
+
+    /// Confines the process, before the first client. Returns what is in force.
+    private static func confine(
+        _ configuration: Configuration, _ listeners: [Listener], _ control: Listener?,
+        _ logger: Logger
+    ) throws(Failure) -> String {
+        var confinement = configuration.confinement
+        confinement.add(listeners + (control.map { [$0] } ?? []))
+        if let encryption = configuration.encryption {
+            confinement.add(encryption)
+            // The memory has keys.
+            ProcessSecrecy.begin()
+            KernelTLS.loadModule()
+        }
+        confinement.add(configuration.protection)
+        // Later it could not: that takes a socket.
+        if confinement.mode == .on { NotifySocket.connect() }
+        try confinement.changeUser()
+        let inForce = confinement.apply(logger: logger)
+        logger.log(
+            level: configuration.isQuiet || confinement.mode == .off ? .debug : .info, "ready",
+            metadata: ["sandbox": "\(inForce)"])
+        return inForce
     }
 
     /// Lets backings outlive the process, just before clients can write to them.

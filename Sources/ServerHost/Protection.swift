@@ -51,7 +51,9 @@ package enum Protection: Sendable, Equatable {
 
     private static let boost = Mutex<WatermarkBoost?>(nil)
     /// Where all processes of the machine coordinate its settings, whatever their runtime directories.
-    private static let directory = "/run/ramdisk-nbd-machine"
+    static let directory = "/run/ramdisk-nbd-machine"
+    /// The setting that a server of swap changes, and restores when it ends.
+    static let setting = "/proc/sys/vm/watermark_boost_factor"
 
     /// Locks future memory. Call it after the disks are made and before they are served. Before that, it would
     /// allocate all of a sparse disk at once, and the memory of others in small pages.

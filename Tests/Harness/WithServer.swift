@@ -18,6 +18,7 @@ public struct ServerStart: Sendable {
     let shell: String
     let isSilent: Bool
     let ending: Exit
+    let mayRefuseCalls: Bool
 
     /// By default: on a Unix socket, without a shell's redirections, and with exit status 0.
     ///
@@ -26,10 +27,12 @@ public struct ServerStart: Sendable {
     ///   - shell: a shell command that replaces the shell with the server, which is `"$@"`.
     ///   - isSilent: whether its ready lines cannot be seen, so that it counts as ready when it accepts a client.
     ///   - ending: how the process must end.
+    ///   - mayRefuseCalls: whether the server's sandbox may refuse system calls. In any other test that is a mistake.
     public init(
         _ address: Address = .unix, shell: String = #"exec "$@""#, isSilent: Bool = false,
-        ending: Exit = .exited(0)
+        ending: Exit = .exited(0), mayRefuseCalls: Bool = false
     ) {
+        self.mayRefuseCalls = mayRefuseCalls
         self.address = address
         self.shell = shell
         self.isSilent = isSilent
@@ -79,6 +82,10 @@ public func withServer<Result: Sendable>(
         throw TestError(
             "the server ended with \(ending), not \(start.ending); its log:\n"
                 + text(of: directory.file("log")))
+    }
+    let lines = text(of: directory.file("log"))
+    guard start.mayRefuseCalls || !lines.contains("the sandbox has refused") else {
+        throw TestError("the server's sandbox has refused a system call; its log:\n" + lines)
     }
     return run.closureResult
 }

@@ -266,7 +266,7 @@ extension ProgramSuite {
                 }
                 let names = try server.threadNames()
                 // The first is the program's own; nothing of Swift's tasks, nor of the HTTP library.
-                let plain = ["ramdisk-nbd", "signals", "control"]
+                let plain = ["ramdisk-nbd", "signals", "control", "refused-calls"]
                 #expect(names.allSatisfy { plain.contains($0) || $0.hasPrefix("nbd-") })
                 _ = try server.ask("/healthz")
                 #expect(try server.threadNames().contains { $0.hasPrefix("NIO") })

@@ -46,7 +46,7 @@ extension ProgramSuite {
                 "--allow-network", "--allow-user", "--allow-group", "--unix-mode", "--unix-owner",
                 "--stdio",
                 "--max-connections-per-address", "--handshake-timeout", "--stall-timeout",
-                "--max-handshakes", "--description",
+                "--max-handshakes", "--description", "--sandbox", "--user", "--no-dump",
             ]
             for option in options { #expect(said.contains(option)) }
             #expect(said.contains("default: 40M"))
@@ -189,6 +189,11 @@ extension WrongLine {
         WrongLine("--allow-group", "-1", "--unix", "/tmp/x", names: "--allow-group"),
         WrongLine("--allow-group", "root", names: "--unix"),
         WrongLine("--allow-user", "0", "--stdio", names: "--stdio"),
+        WrongLine("--user", "nobody-of-this-name", names: "of-this-name'"),
+        WrongLine("--user", "root", names: "--user root is root"),
+        WrongLine("--user", "nobody", "--swap", names: "--user and --swap"),
+        WrongLine("--user", "nobody", "--backing", "x", names: "--user and --backing"),
+        WrongLine("--sandbox", "perhaps", names: "perhaps"),
         WrongLine("--stdio", "--listen", "localhost", names: "--stdio"),
         WrongLine("--unix-mode", "660", names: "--unix-mode"),
         WrongLine("--unix-mode", "1777", "--unix", "/tmp/x", names: "'1777'"),

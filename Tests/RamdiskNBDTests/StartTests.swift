@@ -3,6 +3,7 @@
 @testable import Observability
 @testable import ProgramSupport
 @testable import ServerHost
+import Confinement
 import LinuxHost
 import LinuxIO
 import Logging
@@ -25,7 +26,7 @@ import Testing
                         backing: BackingConfiguration(
                             name: name, directory: directory, isKept: false))
                 }, addresses: ListenConfiguration(), options: ServerOptions(),
-                control: ControlConfiguration(socket: .none)),
+                control: ControlConfiguration(socket: .none), sandbox: .off),
             logger: logger)
     }
 
@@ -69,10 +70,10 @@ import Testing
             try HostedServer(
                 HostedServer.Configuration(
                     options: ServerOptions(), control: ControlConfiguration(socket: .at(socket)),
-                    protection: .none),
+                    protection: .none, confinement: Confinement(mode: .off)),
                 logger: logger, cleanup: CleanupStack(),
                 makeDisks: { () throws(Failure) in try service("found", "new").makeExports() },
-                prepare: { (_) throws(Failure) in
+                prepare: { (_, _) throws(Failure) in
                     wasThere = names.contains("control")
                     throw .system("the last step failed")
                 },

@@ -4,7 +4,7 @@
 
 # What a build uses if it is installed. Every script that builds installs all of it first, so that every build is the
 # same. systemtap-sdt-dev has sys/sdt.h, which the probes need.
-build_packages=(libgnutls28-dev pkg-config systemtap-sdt-dev)
+build_packages=(libgnutls28-dev libseccomp-dev pkg-config systemtap-sdt-dev)
 
 # Whether apt-get update has run: once per script is enough.
 packages_updated=""

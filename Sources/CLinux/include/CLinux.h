@@ -113,6 +113,11 @@ static inline int clinux_avoid_huge_pages(void *base, size_t length) {
     return madvise(base, length, MADV_NOHUGEPAGE) < 0 ? -errno : 0;
 }
 
+/// madvise(2), MADV_DONTDUMP: leaves a range out of core dumps.
+static inline int clinux_leave_out_of_dumps(void *base, size_t length) {
+    return madvise(base, length, MADV_DONTDUMP) < 0 ? -errno : 0;
+}
+
 /// madvise(2), MADV_HUGEPAGE: requests transparent huge pages.
 static inline int clinux_prefer_huge_pages(void *base, size_t length) {
     return madvise(base, length, MADV_HUGEPAGE) < 0 ? -errno : 0;
@@ -339,6 +344,48 @@ int clinux_wait_process(int pid);
 /// run, and what the dynamic linker has read there; some MiB.
 void clinux_release_startup_pages(void);
 
+// MARK: - Confinement
+
+/// landlock_create_ruleset(2), LANDLOCK_CREATE_RULESET_VERSION: the version of Landlock's interface, 0 when the kernel has
+/// none.
+int clinux_landlock_abi(void);
+
+/// landlock_create_ruleset(2), LANDLOCK_CREATE_RULESET_ERRATA: a bit for each mistake of that version that the kernel has
+/// not any more.
+unsigned clinux_landlock_errata(void);
+
+/// landlock_create_ruleset(2): a descriptor of rules that deny these rights, as linux/landlock.h has them.
+int clinux_landlock_create(uint64_t files, uint64_t network, uint64_t scopes);
+
+/// landlock_add_rule(2): allows rights to a file, or to a directory and all that is below it. Returns a descriptor of it
+/// (O_PATH).
+int clinux_landlock_allow(int ruleset, const char *path, uint64_t rights);
+
+/// landlock_restrict_self(2) with a ruleset, unless that is -1, capset(2), which keeps some of the capabilities that the
+/// thread has, and prctl(2), PR_SET_NO_NEW_PRIVS, for every thread of the process. The others get clinux_restrict_signal,
+/// which clinux_thread_start blocks in none of them. -ETIMEDOUT when one does not react.
+int clinux_restrict_threads(int ruleset, uint64_t capabilities);
+
+/// initgroups(3), setresgid(2) and setresuid(2): makes every thread one of another user than root, with the groups of that
+/// user if there is an entry for it.
+int clinux_become(uint32_t uid, uint32_t gid);
+
+/// The same for the calling thread alone, which must end soon: threads of several users are what no one expects.
+int clinux_become_in_thread(uint32_t uid, uint32_t gid);
+
+/// prctl(2), PR_SET_DUMPABLE: no core dump, and no access to the memory by other processes but those of root.
+void clinux_hide_process(void);
+
+/// The signal of clinux_restrict_threads.
+int clinux_restrict_signal(void);
+
+/// sigaction(2), SIGSYS: has a refused system call fail, with EPERM if known[number] is not 0 and with ENOSYS otherwise,
+/// and its number, 4 bytes, written to a pipe. The table must stay for as long as the process lives.
+int clinux_report_refusals(int pipe, const uint8_t *known, size_t count);
+
+/// pipe2(2), closed on exec; writing never blocks.
+int clinux_pipe(int *reading, int *writing);
+
 // MARK: - Probes
 
 // Each probe is one no-op instruction, until a tracer puts a breakpoint in its place; a note in the binary says where
@@ -381,7 +428,7 @@ int clinux_window_size(int fd, int *columns, int *rows);
 
 // MARK: - Threads and signals
 
-/// pthread_create(3) with a stack of this size and every signal blocked: signals are for the thread that waits for
+/// pthread_create(3) with a stack of this size and every signal of others blocked: signals are for the thread that waits for
 /// them, never for one that transfers data.
 static inline int clinux_thread_start(
     pthread_t *thread, size_t stack, void *(*body)(void *), void *context
@@ -392,6 +439,9 @@ static inline int clinux_thread_start(
     pthread_attr_setstacksize(&attributes, stack);
     sigset_t all, before;
     sigfillset(&all);
+    // Two signals are for the thread itself: see "Confinement".
+    sigdelset(&all, SIGSYS);
+    sigdelset(&all, clinux_restrict_signal());
     pthread_sigmask(SIG_SETMASK, &all, &before);
     error = pthread_create(thread, &attributes, body, context);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -8,8 +8,9 @@ internal import ProgramSupport
 /// | --- | --- | --- |
 /// | `GET /saves` | | returns what is known of the saves of each disk that has an image |
 /// | `POST /saves` | `disk`, `path` | saves a disk, to its image if there is no path |
+/// | `GET /contents` | `disk` | returns a disk as it is at one instant, as ``SentDisk`` has it, for a client that saves it |
 ///
-/// Without `disk`, it is the first one. `path` is absolute.
+/// Without `disk`, it is the first one. `path` is absolute. A server that confines itself can write only beside its images.
 package struct SaveCommands: ControlCommands {
     private let server: Server
     private let saved: [SavedDisk]
@@ -26,6 +27,19 @@ package struct SaveCommands: ControlCommands {
             return try json(
                 try save(command.parameters["disk"], to: command.parameters["path"]))
         default: return nil
+        }
+    }
+
+    package func stream(_ command: ControlCommand) throws(ControlError) -> ControlPieces? {
+        guard (command.method, command.path) == ("GET", "/contents") else { return nil }
+        let (export, disk) = try server.disk(command.parameters["disk"])
+        do throws(Failure) {
+            guard let own = saved.first(where: { $0.export == export }) else {
+                return SentDisk(try SavedDisk.snapshot(of: disk)).next
+            }
+            return SentDisk(try own.frozenSnapshot(of: disk)).next
+        } catch {
+            throw ControlError(error)
         }
     }
 

@@ -172,11 +172,13 @@ package final class SavedDisk: Sendable {
     }
 
     /// Saves a frozen disk to a file that is not the image of a running server.
-    private static func save(
-        _ frozen: DiskSnapshot, to path: String, export: String
+    ///
+    /// - Parameter dataBytes: how many bytes may hold data; nil when the disk is to be asked.
+    static func save(
+        _ frozen: any BlockStore, dataBytes: UInt64? = nil, to path: String, export: String
     ) throws(Failure) -> SaveStats {
         do throws(DiskImageError) {
-            let result = try DiskImage(path: path).save(frozen)
+            let result = try DiskImage(path: path).save(frozen, dataBytes: dataBytes)
             var stats = SaveStats(export: export, image: path)
             stats.note(result)
             return stats
@@ -186,7 +188,7 @@ package final class SavedDisk: Sendable {
     }
 
     /// Takes a snapshot while the file system on the disk, if there is one of ours, is frozen.
-    private func frozenSnapshot(of disk: RamDisk) throws(Failure) -> DiskSnapshot {
+    func frozenSnapshot(of disk: RamDisk) throws(Failure) -> DiskSnapshot {
         try freezing.withLock { (_) throws(Failure) in
             let thaw = try state.withLock { $0.freeze }?()
             defer { thaw?() }
@@ -194,7 +196,7 @@ package final class SavedDisk: Sendable {
         }
     }
 
-    private static func snapshot(of disk: RamDisk) throws(Failure) -> DiskSnapshot {
+    static func snapshot(of disk: RamDisk) throws(Failure) -> DiskSnapshot {
         do throws(SnapshotError) {
             return try disk.makeSnapshot()
         } catch {

@@ -1,3 +1,4 @@
+package import Confinement
 internal import DiskContents
 internal import ProgramSupport
 package import ServerHost
@@ -15,6 +16,8 @@ package struct ServingConfiguration: Sendable {
     /// How the server is protected when memory is short. A kernel disk is attached to the kernel that writes
     /// pages to it to free memory.
     package var protection = Protection.writeBack
+    /// Whether a worker confines itself. A supervisor that serves itself does not: it mounts, and starts programs.
+    package var sandbox = SandboxMode.off
 
     package init() {}
 }
@@ -32,18 +35,18 @@ final class EmbeddedServer: Sendable {
     /// Creates the disk and starts the server. `onEnd` is called on a thread of the server with the number of
     /// each connection that has ended.
     init(
-        _ plan: DiskConfiguration, _ serving: ServingConfiguration, logger: Logger,
-        onEnd: @escaping @Sendable (UInt64) -> Void
+        _ plan: DiskConfiguration, _ serving: ServingConfiguration, _ confinement: Confinement,
+        logger: Logger, onEnd: @escaping @Sendable (UInt64) -> Void
     ) throws(Failure) {
         var start: InitialDiskState?
         var group: ConnectionGroup?
         hosted = try HostedServer(
             HostedServer.Configuration(
                 options: serving.options, control: serving.control,
-                protection: serving.protection, isQuiet: true),
+                protection: serving.protection, confinement: confinement, isQuiet: true),
             logger: logger, cleanup: files,
             makeDisks: { () throws(Failure) in [try plan.makeExport(logger: logger)] },
-            prepare: { (exports) throws(Failure) in
+            prepare: { (exports, _) throws(Failure) in
                 start = InitialDiskState(exports[0].disk, plan)
                 group = try Self.makeGroup()
             },

@@ -1,3 +1,4 @@
+internal import Confinement
 internal import ServerHost
 internal import ProgramSupport
 internal import LinuxHost
@@ -22,7 +23,9 @@ final class LocalDiskServer: DiskServer {
     ) throws(Failure) {
         self.stop = stop
         let ended = ended
-        server = try EmbeddedServer(plan, serving, logger: logger) { number in
+        server = try EmbeddedServer(
+            plan, serving, Confinement(mode: .off), logger: logger
+        ) { number in
             ended.insert(number)
             stop.nudge()
         }

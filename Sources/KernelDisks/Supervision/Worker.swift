@@ -1,3 +1,4 @@
+internal import Confinement
 package import ServerHost
 package import ProgramSupport
 internal import Glibc
@@ -37,7 +38,9 @@ package struct Worker {
         CurrentProcess.markAsRootStorageDaemon()
         let socket = DescriptorChannel(Descriptor(adopting: Self.channelDescriptor))
         let channel = WorkerChannel(socket, stop)
-        let server = try EmbeddedServer(plan, serving, logger: logger) { number in
+        var confinement = Confinement(serving.sandbox, disks: [plan])
+        confinement.addThawing()
+        let server = try EmbeddedServer(plan, serving, confinement, logger: logger) { number in
             channel.connectionEnded(number)
         }
         let freezes = FreezeBySupervisor(logger: logger) { channel.send($0) }

@@ -21,7 +21,14 @@ package final class OneShotEvent: Sendable {
 
     /// Waits until the event has happened, or for a number of milliseconds. Returns whether it has happened.
     package func wait(milliseconds: Int) -> Bool {
-        _ = try? PollSource.poll([.event(event)], milliseconds: milliseconds)
+        let end = MonotonicTime.now().adding(milliseconds: milliseconds)
+        while !hasHappened.load(ordering: .acquiring) {
+            let rest = end.milliseconds(from: .now())
+            // Again after a signal, such as that with which a server confines its threads.
+            guard (try? PollSource.poll([.event(event)], milliseconds: max(0, rest))) != nil,
+                rest > 0
+            else { break }
+        }
         return hasHappened.load(ordering: .acquiring)
     }
 

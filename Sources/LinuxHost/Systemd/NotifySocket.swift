@@ -1,22 +1,46 @@
 internal import CLinux
 internal import Glibc
 internal import LinuxIO
+internal import Synchronization
 
 /// The socket on which a service manager receives the state of the process that it has started. sd_notify(3)
 package enum NotifySocket {
     /// Whether a service manager listens.
     package static var isThere: Bool { unsafe getenv("NOTIFY_SOCKET") != nil }
 
+    /// The socket of ``connect()``.
+    private static let connected = Mutex<Descriptor?>(nil)
+
+    /// Connects a socket for all messages that follow: those of a process that may not create a socket any more.
+    package static func connect() {
+        guard let address, let made = makeSocket(), address.connect(made) else { return }
+        var socket = Optional(made)
+        connected.withLock { $0 = socket.take() }
+    }
+
     /// Sends lines such as `READY=1` to the socket that `NOTIFY_SOCKET` names. Does nothing without such a
     /// socket.
     package static func send(_ lines: String) {
-        guard let name = unsafe getenv("NOTIFY_SOCKET").map({ unsafe String(cString: $0) }),
-            let address = SocketAddress.unix(name: name)
-        else { return }
+        let bytes = Array(lines.utf8)
+        let isSent = connected.withLock { socket in
+            guard let descriptor = socket?.rawValue else { return false }
+            _ = unsafe Glibc.send(descriptor, bytes, bytes.count, CInt(MSG_NOSIGNAL))
+            return true
+        }
+        guard !isSent, let address, let socket = makeSocket() else { return }
+        address.sendDatagram(bytes, on: socket)
+    }
+
+    /// The address that `NOTIFY_SOCKET` names.
+    private static var address: SocketAddress? {
+        unsafe getenv("NOTIFY_SOCKET").map { unsafe String(cString: $0) }.flatMap(
+            SocketAddress.unix(name:))
+    }
+
+    private static func makeSocket() -> Descriptor? {
         let type = CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
         let descriptor = Glibc.socket(AF_UNIX, type, 0)
-        guard descriptor >= 0 else { return }
-        address.sendDatagram(Array(lines.utf8), on: Descriptor(adopting: descriptor))
+        return descriptor < 0 ? nil : Descriptor(adopting: descriptor)
     }
 }
 

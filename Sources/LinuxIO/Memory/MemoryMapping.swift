@@ -83,6 +83,11 @@ public struct MemoryMapping: ~Copyable, Sendable {
         _ = unsafe clinux_avoid_huge_pages(region.base, region.count)
     }
 
+    /// Leaves the memory out of core dumps. madvise(2), `MADV_DONTDUMP`
+    package func leaveOutOfDumps() {
+        _ = unsafe clinux_leave_out_of_dumps(region.base, region.count)
+    }
+
     /// Whether the kernel can allocate the pages of a range and report that there are too few. On a kernel
     /// before Linux 5.14, the touch of such a page raises SIGBUS instead.
     public static var canPopulate: Bool { clinux_populate(nil, 0) == 0 }

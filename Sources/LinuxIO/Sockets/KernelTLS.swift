@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Glibc
 public import SystemPackage
 
 /// A direction of a connection, each of which has its own keys.
@@ -24,6 +25,17 @@ public import SystemPackage
         case 22: self = .handshake
         default: self = .other(type)
         }
+    }
+}
+
+/// TLS in the kernel.
+package enum KernelTLS {
+    /// Has the kernel load its module for TLS, which takes a capability: for a server that is about to give that up.
+    package static func loadModule() {
+        guard let socket = try? Descriptor.streamSocket(AF_INET) else { return }
+        // It fails, as the socket is not connected. The module is there then.
+        try? SocketHandle(rawValue: socket.rawValue).attachKernelTLS()
+        extendLifetime(socket)
     }
 }
 

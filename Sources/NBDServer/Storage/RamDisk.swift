@@ -131,6 +131,12 @@ public final class RamDisk: Sendable {
         }
     }
 
+    /// Leaves the contents of the disk and of its snapshots out of core dumps. madvise(2), `MADV_DONTDUMP`
+    package func leaveOutOfDumps() {
+        memory.mapping.leaveOutOfDumps()
+        versionMemory.leaveOutOfDumps()
+    }
+
     /// Returns some of the zeroes that empty pages are read from, at most a mebibyte.
     func zeroes(_ count: Int) -> MemoryRegion { zeroes.region.slice(at: 0, count: count) }
 

@@ -86,6 +86,9 @@ final class VersionMemory: Sendable {
     /// Pages of the arena where address space is short: 64 MiB.
     private static var smallArena: Int { 16_384 }
 
+    /// Leaves the versions out of core dumps.
+    func leaveOutOfDumps() { arena.leaveOutOfDumps() }
+
     /// Bytes of versions at present.
     var usedBytes: UInt64 { UInt64(versions.used * DiskPages.pageSize) }
 

@@ -22,7 +22,18 @@ package protocol ControlCommands: Sendable {
     /// Performs a command, and returns the response's body as JSON, without the line feed; nil when there is no such
     /// resource. Called on a thread of its own, so it may take long.
     func perform(_ command: ControlCommand) throws(ControlError) -> String?
+
+    /// Performs a command whose response is a stream of bytes; nil when there is no such resource. Called as ``perform(_:)``
+    /// is, and before it. The default knows none.
+    func stream(_ command: ControlCommand) throws(ControlError) -> ControlPieces?
 }
+
+extension ControlCommands {
+    package func stream(_ command: ControlCommand) throws(ControlError) -> ControlPieces? { nil }
+}
+
+/// Returns the next piece of a stream of bytes; nil behind the last.
+package typealias ControlPieces = @Sendable () -> [UInt8]?
 
 /// Why a command was not performed.
 package struct ControlError: Error, Equatable {

@@ -10,6 +10,8 @@ struct ControlResponse: Sendable {
         case text(String)
         /// A stream of requests, sent in chunks.
         case trace(TraceSelection)
+        /// A stream of bytes, sent in chunks.
+        case pieces(ControlPieces)
         /// The result of a command, which may take long.
         case command(ControlCommand, any ControlCommands)
     }
@@ -104,6 +106,10 @@ extension ControlResponse {
         -> ControlResponse
     {
         do throws(ControlError) {
+            if let pieces = try commands.stream(command) {
+                return ControlResponse(
+                    contentType: "application/octet-stream", body: .pieces(pieces))
+            }
             guard let json = try commands.perform(command) else {
                 return .error(.notFound, "there is no resource \(command.path)")
             }

@@ -38,8 +38,10 @@ struct HTTPConnection: Sendable {
                     if case .head(let head) = part { latest = head }
                     // A request that turns out to be malformed behind its head must not be performed.
                     guard case .end = part, let head = latest else { continue }
-                    try await respond(to: head, client.channel, output)
-                    if !head.isKeepAlive { break }
+                    let isStream = try await respond(to: head, client.channel, output)
+                    // To close the connection drops what the client has not received yet, which of a stream may be much. The
+                    // client knows its end, and closes the connection.
+                    if !head.isKeepAlive, !isStream { break }
                 }
             }
         } catch {
@@ -48,36 +50,58 @@ struct HTTPConnection: Sendable {
         }
     }
 
+    /// Responds to a request. Returns whether the response is a stream.
     private func respond(
         to head: HTTPRequestHead, _ channel: any Channel, _ output: Output
-    ) async throws {
+    ) async throws -> Bool {
         let response = ControlResponse(to: head, from: monitored, isMetricsOnly: isMetricsOnly)
         switch response.body {
         case .text(let text): try await send(text, response, head, output)
         case .command(let command, let commands):
             // The client waits for as long as the command takes.
-            try await channel.pipeline.removeHandler(name: Self.idleHandlerName)
-            let result = await Self.perform(command, commands)
-            guard case .text(let text) = result.body else { return }
-            try await send(text, result, head, output)
-            try await channel.eventLoop.submit {
-                try channel.pipeline.syncOperations.addHandler(
-                    IdleStateHandler(readTimeout: Self.idleTimeout), name: Self.idleHandlerName,
-                    position: .first)
-            }.get()
+            return try await withoutTimeout(channel) {
+                let result = await Self.perform(command, commands)
+                switch result.body {
+                case .text(let text): try await send(text, result, head, output)
+                case .pieces(let next):
+                    try await send({ next() }, result, head, output)
+                    return true
+                case .command, .trace: break
+                }
+                return false
+            }
         case .trace(let selection):
             guard let follower = monitored.server.trace() else {
                 let failure = ControlResponse.error(
                     .serviceUnavailable,
                     "too many clients are reading traces, or the server runs with --no-stats")
-                guard case .text(let text) = failure.body else { return }
-                return try await send(text, failure, head, output)
+                guard case .text(let text) = failure.body else { return false }
+                try await send(text, failure, head, output)
+                return false
             }
+            var stream = TraceStream(follower, selection)
             // The reader of a trace sends nothing while the trace goes on, which may be for hours.
-            try await channel.pipeline.removeHandler(name: Self.idleHandlerName)
-            let stream = TraceStream(follower, selection)
-            try await send(stream, response, head, output)
+            return try await withoutTimeout(channel) {
+                try await send({ try await stream.next() }, response, head, output)
+                return true
+            }
+        case .pieces: break
         }
+        return false
+    }
+
+    /// Does something for which the client may wait longer than the idle timeout.
+    private func withoutTimeout(
+        _ channel: any Channel, _ body: () async throws -> Bool
+    ) async throws -> Bool {
+        try await channel.pipeline.removeHandler(name: Self.idleHandlerName)
+        let result = try await body()
+        try await channel.eventLoop.submit {
+            try channel.pipeline.syncOperations.addHandler(
+                IdleStateHandler(readTimeout: Self.idleTimeout), name: Self.idleHandlerName,
+                position: .first)
+        }.get()
+        return result
     }
 
     /// Performs a command on a thread of its own: the tasks' threads are few.
@@ -109,13 +133,12 @@ struct HTTPConnection: Sendable {
     /// Writes one piece after another. Each write suspends until the socket has accepted the
     /// earlier ones, so a slow client slows the stream down and does not fill memory.
     private func send(
-        _ stream: consuming TraceStream, _ response: ControlResponse, _ head: HTTPRequestHead,
+        _ next: () async throws -> [UInt8]?, _ response: ControlResponse, _ head: HTTPRequestHead,
         _ output: Output
     ) async throws {
-        var stream = stream
         try await output.write(
             .head(responseHead(response, head, ("transfer-encoding", "chunked"))))
-        while let piece = try await stream.next() {
+        while let piece = try await next() {
             try await output.write(.body(.byteBuffer(ByteBuffer(bytes: piece))))
         }
         try await output.write(.end(nil))

@@ -8,6 +8,8 @@ package import NBDServer
 /// The server that a control socket reports on.
 package struct MonitoredServer: Sendable {
     package let server: Server
+    /// What confines the server's process, such as `seccomp,landlock:7`; `off` for nothing.
+    package let sandbox: String
     /// The addresses the server listens on, as NBD URIs.
     package let addresses: [String]
     package let maximumConnections: Int
@@ -19,7 +21,7 @@ package struct MonitoredServer: Sendable {
     package let commands: (any ControlCommands)?
 
     package init(
-        server: Server, addresses: [String], maximumConnections: Int,
+        server: Server, sandbox: String, addresses: [String], maximumConnections: Int,
         saves: @escaping @Sendable () -> [SaveStats] = { [] },
         snapshots: @escaping @Sendable () -> [SnapshotStatus] = { [] },
         commands: (any ControlCommands)? = nil
@@ -28,6 +30,7 @@ package struct MonitoredServer: Sendable {
         self.snapshots = snapshots
         self.commands = commands
         self.server = server
+        self.sandbox = sandbox
         self.addresses = addresses
         self.maximumConnections = maximumConnections
     }
@@ -47,7 +50,7 @@ package struct MonitoredServer: Sendable {
 
     private func serverStats(_ statistics: ServerStatistics) -> ServerStats {
         ServerStats(
-            version: Version.current, pid: getpid(),
+            version: Version.current, pid: getpid(), sandbox: sandbox,
             uptimeSeconds: Double(statistics.uptimeNanoseconds) / 1e9,
             monotonicNanoseconds: statistics.monotonicNanoseconds,
             isCounting: statistics.isCounting,

@@ -29,6 +29,8 @@ package struct ServerStats: Codable, Sendable, Equatable {
     package var version: String
     /// The pid of the server.
     package var pid: Int32
+    /// What confines the server's process, such as `seccomp,landlock:7`; `off` for nothing. Nil of an older server.
+    package var sandbox: String?
     /// Time since the server started to serve.
     package var uptimeSeconds: Double
     /// The time of this copy on `CLOCK_MONOTONIC`, to compute rates between two copies.

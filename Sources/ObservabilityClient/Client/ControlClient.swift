@@ -39,13 +39,18 @@ package struct ControlClient: Sendable {
     package func perform<Value: Decodable>(
         _ method: String, _ path: String, _ parameters: [String: String?] = [:], as: Value.Type
     ) throws -> Value {
+        try decode(open(Self.target(path, parameters), method: method), of: path)
+    }
+
+    /// Returns the target of a request for a resource. Parameters that are nil are left out.
+    package static func target(_ path: String, _ parameters: [String: String?]) -> String {
         var target = URLComponents()
         target.path = path
         let items = parameters.compactMap { name, value in
             value.map { URLQueryItem(name: name, value: $0) }
         }
         if !items.isEmpty { target.queryItems = items }
-        return try decode(open(target.string ?? path, method: method), of: path)
+        return target.string ?? path
     }
 
     /// Blocks until the response to a request is complete, and decodes its JSON.

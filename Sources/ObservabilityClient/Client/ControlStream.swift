@@ -1,4 +1,4 @@
-internal import ProgramSupport
+package import ProgramSupport
 internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage
@@ -53,7 +53,7 @@ package final class ControlStream: Sendable {
     }
 
     /// Waits for the next bytes of the body and returns at least one, or nil at its end.
-    func nextPiece() throws(Failure) -> [UInt8]? {
+    package func nextPiece() throws(Failure) -> [UInt8]? {
         var body: [UInt8] = []
         while body.isEmpty, !reader.withLock({ $0.isComplete }) {
             switch socket.handle.receive(into: buffer.region, blocking: true) {

@@ -27,6 +27,9 @@ struct Run: ParsableCommand {
     @OptionGroup(title: "Connections")
     var connections: ConnectionOptions
 
+    @OptionGroup(title: "Confinement")
+    var sandbox: SandboxOptions
+
     @OptionGroup(title: "Observability")
     var observability: ObservabilityOptions
 
@@ -57,7 +60,8 @@ struct Run: ParsableCommand {
         let service = try DiskService(
             configuration: DiskService.Configuration(
                 disks: disks.plans, addresses: ListenConfiguration(unix: [directory.socketPath]),
-                options: options, control: observability.plan, purpose: .command(command)),
+                options: options, control: observability.plan, purpose: .command(command),
+                sandbox: sandbox.mode),
             logger: log)
         service.removeLater(directory)
         try service.runObeyingSignals()

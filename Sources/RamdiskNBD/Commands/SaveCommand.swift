@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import DiskContents
 internal import ObservabilityClient
 internal import Observability
 internal import ProgramSupport
@@ -41,9 +42,20 @@ struct SaveCommand: ParsableCommand {
     var server: MonitoredServerOptions
 
     func run() throws {
-        let stats = try server.client().perform(
-            "POST", "/saves", ["disk": disk, "path": path?.path], as: SaveStats.self)
+        let stats = try save(server.client())
         standardOutput(json ? try jsonLine(stats) : sentence(stats))
+    }
+
+    private func save(_ client: ControlClient) throws -> SaveStats {
+        let images = try client.perform("GET", "/saves", as: [SaveStats].self).map(\.image)
+        guard let path = path?.path, !images.contains(path) else {
+            return try client.perform(
+                "POST", "/saves", ["disk": disk, "path": path?.path], as: SaveStats.self)
+        }
+        // This process writes the file: the server is confined, and may be another user's.
+        let stream = try client.open(ControlClient.target("/contents", ["disk": disk]))
+        let received = try ReceivedDisk { () throws(Failure) in try stream.nextPiece() }
+        return try received.save(to: path, export: disk ?? "")
     }
 
     private func sentence(_ stats: SaveStats) -> String {

@@ -1,5 +1,7 @@
 internal import ServerHost
 internal import ArgumentParser
+internal import Confinement
+internal import LinuxHost
 internal import NBDServer
 
 /// `ramdisk-nbd serve`.
@@ -81,6 +83,20 @@ struct Serve: ParsableCommand {
     @OptionGroup(title: "Encryption")
     var encryption: TLSOptions
 
+    @OptionGroup(title: "Confinement")
+    var sandbox: SandboxOptions
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            """
+            Go on as this user, a name or a uid, once the server has its sockets and its memory. Needs \
+            root. The control socket stays root's; files in directories in which the user may not write \
+            stay at the end. (default: the user who starts the server)
+            """, valueName: "user"),
+        completion: .user, transform: ServerUser.init(parsing:))
+    var user: ServerUser?
+
     @OptionGroup(title: "Connections")
     var connections: ConnectionOptions
 
@@ -108,6 +124,7 @@ struct Serve: ParsableCommand {
 
     func validate() throws {
         try admission.validate(for: addresses)
+        try validateUser()
         guard !swap || !disks.clonePerConnection else {
             throw ValidationError(
                 "--swap and --clone-per-connection: give only one of them. --swap locks memory, so each "
@@ -115,18 +132,43 @@ struct Serve: ParsableCommand {
         }
     }
 
+    /// Rejects what only root can do at the end of the server.
+    private func validateUser() throws {
+        let others: [(isGiven: Bool, name: String, reason: String)] = [
+            (swap, "--swap", "the end restores settings of the machine"),
+            (disks.disk.backing.backing != nil, "--backing", "a backing is its user's own"),
+        ]
+        guard user != nil, let other = others.first(where: \.isGiven) else { return }
+        throw ValidationError(
+            "--user and \(other.name): give only one of them. With \(other.name), \(other.reason): start the "
+                + "server as that user instead, for example with runuser.")
+    }
+
     func run() throws {
         var options = connections.serverOptions(isProtected: swap)
         options.isCounting = !observability.noStats
         options.admission = admission.policy
-        let service = try DiskService(
-            configuration: DiskService.Configuration(
-                disks: disks.plans, addresses: addresses.plan, options: options,
-                encryption: encryption.configuration, control: observability.plan,
-                pidFile: pidFile?.path,
-                purpose: addresses.stdio ? .standardStreams : .clients,
-                protection: swap ? .swap : .none),
-            logger: log.logger)
+        var configuration = DiskService.Configuration(
+            disks: disks.plans, addresses: addresses.plan, options: options,
+            encryption: encryption.configuration, control: observability.plan,
+            pidFile: pidFile?.path,
+            purpose: addresses.stdio ? .standardStreams : .clients,
+            protection: swap ? .swap : .none, sandbox: sandbox.mode)
+        configuration.user = user
+        let service = try DiskService(configuration: configuration, logger: log.logger)
         try service.runObeyingSignals()
+    }
+}
+
+extension ServerUser {
+    /// Parses a name or a uid. A user without an entry gets a group of the same number.
+    fileprivate init(parsing text: String) throws {
+        guard let user = Account.user(text) else {
+            throw ValidationError("There is no user '\(text)'.")
+        }
+        guard user.uid != 0 else {
+            throw ValidationError("--user \(text) is root: give a user with fewer rights.")
+        }
+        self.init(uid: user.uid, gid: user.gid ?? user.uid)
     }
 }

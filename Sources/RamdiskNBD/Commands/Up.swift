@@ -104,6 +104,9 @@ struct Up: ParsableCommand {
     @Flag(name: .long, help: "Go to the background when the disk is ready.")
     var daemon = false
 
+    @OptionGroup(title: "Confinement")
+    var sandbox: SandboxOptions
+
     @OptionGroup(title: "Observability")
     var observability: ObservabilityOptions
 
@@ -188,6 +191,7 @@ struct Up: ParsableCommand {
         plan.control.process = process
         if let directory = RuntimeDirectory() { plan.control.directory = directory.path }
         plan.protection = swap ? .swap : .writeBack
+        plan.sandbox = sandbox.mode
         return plan
     }
 

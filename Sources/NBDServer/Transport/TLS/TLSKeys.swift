@@ -33,14 +33,22 @@ internal import SystemPackage
     /// Throws unless there is at least one client, and every line is one.
     private static func check(_ path: String) throws(TLSFailure) {
         try TLSFile.checkReadable(path)
-        let bytes: [UInt8]
+        var bytes: [UInt8]
         do throws(Errno) {
             let memory = try MemoryMapping(privateBytes: checkedLength)
+            // The memory holds keys: not to be swapped out, as far as the process may lock it, and wiped.
+            try? memory.lock()
+            defer { memory.region.zero() }
             let count = try InputFile(path: path).read(into: memory.region)
             bytes = memory.region.slice(at: 0, count: count).bytes
         } catch {
             throw TLSFailure("cannot read \(path): \(error)")
         }
+        defer { for index in bytes.indices { bytes[index] = 0 } }
+        try check(bytes, of: path)
+    }
+
+    private static func check(_ bytes: [UInt8], of path: String) throws(TLSFailure) {
         let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         var clients = 0
         for (number, line) in lines.enumerated() where !line.isEmpty {

@@ -71,6 +71,14 @@ struct DiskOptions: ParsableArguments {
             """, valueName: "size"), completion: .size, transform: ByteCount.init(parsing:))
     var snapshotMemory: ByteCount?
 
+    @Flag(
+        name: .long,
+        help: """
+            Leave the contents of the disk out of core dumps. (Those of clones that --clone-per-connection \
+            and `clone` make are not.)
+            """)
+    var noDump = false
+
     @OptionGroup
     var backing: BackingOptions
 
@@ -140,11 +148,13 @@ struct DiskOptions: ParsableArguments {
     func plan(
         name: String, size own: ByteCount?, backing part: String?, template: TemplateFile?
     ) -> DiskConfiguration {
-        DiskConfiguration(
+        var plan = DiskConfiguration(
             name: name, size: (own ?? size)?.bytes, isSparse: sparse, isReadOnly: readOnly,
             load: load?.path, usesReservedPages: backing.hugePages,
             backing: backing.plan(for: part), snapshotMemory: snapshotMemory?.bytes,
             image: image.map { ImageConfiguration(path: $0.path, interval: saveEvery) },
             template: template)
+        plan.isLeftOutOfDumps = noDump
+        return plan
     }
 }

@@ -1,0 +1,138 @@
+internal import DiskImages
+internal import LinuxIO
+package import NBDServer
+package import Observability
+package import ProgramSupport
+internal import Synchronization
+
+/// A disk that a server sends, as ``SentDisk`` has it. It can be read once, from its start to its end.
+package final class ReceivedDisk: BlockStore {
+    package let size: UInt64
+    /// The bytes that may hold data.
+    let allocatedBytes: UInt64
+    private let state: Mutex<State>
+
+    private struct State {
+        let source: () throws(Failure) -> [UInt8]?
+        /// What has arrived and is not read yet begins at `start`.
+        var pending: [UInt8] = []
+        var start = 0
+        /// What is left of the present run.
+        var run: Range<UInt64> = 0..<0
+        var failure: Failure?
+
+        /// Returns the next bytes, at most so many; empty at the end of the stream.
+        mutating func take(atMost count: Int) throws(Failure) -> ArraySlice<UInt8> {
+            if start == pending.count {
+                pending = try source() ?? []
+                start = 0
+            }
+            let end = min(pending.count, start + count)
+            defer { start = end }
+            return pending[start..<end]
+        }
+
+        mutating func word() throws(Failure) -> UInt64 {
+            var word: UInt64 = 0
+            for shift in 0..<8 {
+                guard let byte = try take(atMost: 1).first else {
+                    throw .unavailable("the server has not sent all of the disk; its log says why")
+                }
+                word |= UInt64(byte) << UInt64(shift * 8)
+            }
+            return word
+        }
+
+        /// Has `run` be the part of the present or the next run that is not read.
+        mutating func advance(size: UInt64) throws(Failure) {
+            guard run.isEmpty, run.lowerBound < size else { return }
+            let offset = try word()
+            let count = try word()
+            guard offset >= run.upperBound, offset <= size, count <= size - offset,
+                count > 0 || offset == size
+            else {
+                throw .protocolError("the server has sent a run of data that is not on the disk")
+            }
+            run = offset..<offset + count
+        }
+    }
+
+    /// Receives the beginning of the stream.
+    ///
+    /// - Parameter source: returns the next bytes of it; nil at its end.
+    package init(from source: sending @escaping () throws(Failure) -> [UInt8]?) throws(Failure) {
+        var state = State(source: source)
+        size = try state.word()
+        allocatedBytes = try state.word()
+        guard size < 1 << 63 else {
+            throw .protocolError("the server has sent a disk of \(size) bytes")
+        }
+        self.state = Mutex(state)
+    }
+
+    package func firstExtent(of range: Range<UInt64>) throws(BlockStoreError) -> Extent {
+        try withState { (state) throws(Failure) in
+            try state.advance(size: size)
+            let isData = state.run.contains(range.lowerBound)
+            let end = isData ? state.run.upperBound : state.run.lowerBound
+            let length = min(range.upperBound, max(end, range.lowerBound + 1)) - range.lowerBound
+            return Extent(length: length, status: isData ? .data : [.hole, .zero])
+        }
+    }
+
+    package func read(
+        at offset: UInt64, into buffer: inout MutableSpan<UInt8>
+    ) throws(BlockStoreError) {
+        var done = 0
+        while done < buffer.count {
+            let wanted = buffer.count - done
+            let piece = try withState { (state) throws(Failure) in
+                try state.advance(size: size)
+                guard state.run.lowerBound == offset + UInt64(done), !state.run.isEmpty else {
+                    throw .protocolError("the disk that the server sends is read out of its order")
+                }
+                let piece = try state.take(atMost: min(wanted, state.run.count))
+                guard !piece.isEmpty else {
+                    throw .unavailable("the server has not sent all of the disk; its log says why")
+                }
+                state.run = state.run.lowerBound + UInt64(piece.count)..<state.run.upperBound
+                return piece
+            }
+            for byte in piece {
+                buffer[done] = byte
+                done += 1
+            }
+        }
+    }
+
+    package func write(_ bytes: Span<UInt8>, at offset: UInt64) throws(BlockStoreError) {
+        throw .notPermitted()
+    }
+
+    private func withState<Value: Sendable>(
+        _ body: (inout State) throws(Failure) -> Value
+    ) throws(BlockStoreError) -> Value {
+        let result = state.withLock { state -> Result<Value, Failure> in
+            do throws(Failure) {
+                return .success(try body(&state))
+            } catch {
+                state.failure = error
+                return .failure(error)
+            }
+        }
+        switch result {
+        case .success(let value): return value
+        case .failure(let failure): throw .inputOutput(failure.sentence)
+        }
+    }
+
+    /// Saves the disk to a file that is not the image of a running server.
+    package func save(to path: String, export: String) throws(Failure) -> SaveStats {
+        do throws(Failure) {
+            return try SavedDisk.save(self, dataBytes: allocatedBytes, to: path, export: export)
+        } catch {
+            // The reason of the connection, and not that the disk cannot be read.
+            throw state.withLock(\.failure) ?? error
+        }
+    }
+}
