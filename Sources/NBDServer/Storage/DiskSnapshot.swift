@@ -20,6 +20,7 @@ public final class DiskSnapshot: BlockStore {
     public let epoch: UInt64
 
     fileprivate init(of disk: RamDisk) throws(SnapshotError) {
+        guard !disk.isPending else { throw .contentsMissing }
         self.disk = disk
         size = disk.size
         epoch = try disk.versionMemory.begin(isSnapshot: true, disk.pages)
