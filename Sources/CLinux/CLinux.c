@@ -107,6 +107,10 @@ int clinux_lock_process(void) {
     return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0 ? -errno : 0;
 }
 
+int clinux_lock_on_fault(const void *start, size_t count) {
+    return mlock2(start, count, MLOCK_ONFAULT) < 0 ? -errno : 0;
+}
+
 int clinux_lock_future_mappings(void) {
     // The default stack of a library's thread would lock 8 MiB.
     pthread_attr_t attributes;

@@ -4,10 +4,24 @@ internal import ProgramSupport
 /// Commands of several kinds. The first kind that knows a command performs it.
 package struct ContentCommands: ControlCommands {
     private let kinds: [any ControlCommands]
+    private let saved: [SavedDisk]
 
-    package init(_ kinds: [any ControlCommands]) { self.kinds = kinds }
+    /// - Parameter saved: disks that may be served before they are restored. A command that makes something of a disk
+    ///   waits until they are.
+    init(_ kinds: [any ControlCommands], saved: [SavedDisk]) {
+        self.kinds = kinds
+        self.saved = saved
+    }
 
     package func perform(_ command: ControlCommand) throws(ControlError) -> String? {
+        if command.method == "POST" {
+            do throws(Failure) {
+                // Here, where no lock is held that others need.
+                for disk in saved { try disk.awaitRestore() }
+            } catch {
+                throw ControlError(error)
+            }
+        }
         for kind in kinds {
             if let result = try kind.perform(command) { return result }
         }

@@ -24,11 +24,12 @@ package final class ServedContents: Sendable {
             server: server, snapshots: snapshots, checkpoints: checkpoints,
             locksMemory: locksMemory,
             logger: logger)
-        commands = ContentCommands([
-            SnapshotCommands(catalog: snapshots), CloneCommands(catalog: clones),
-            CheckpointCommands(catalog: checkpoints),
-            SaveCommands(server: server, saved: saved),
-        ])
+        commands = ContentCommands(
+            [
+                SnapshotCommands(catalog: snapshots), CloneCommands(catalog: clones),
+                CheckpointCommands(catalog: checkpoints),
+                SaveCommands(server: server, saved: saved),
+            ], saved: saved)
     }
 
     /// What is known of the saves.
@@ -42,9 +43,9 @@ package final class ServedContents: Sendable {
         for disk in saved { try disk.begin() }
     }
 
-    /// Saves the disks that have images.
+    /// Saves the disks that have images, as the server stops.
     package func save() throws(Failure) {
-        for disk in saved { try disk.save() }
+        for disk in saved { try disk.saveAtEnd() }
     }
 
     /// Ends saving at intervals. Returns when no save is running.

@@ -61,6 +61,25 @@ package final class DiskImage: Sendable {
         }
     }
 
+    /// Bytes of the image that hold data, more or less; nil when there is none. It takes no time to find out.
+    package var dataBytes: UInt64? { core.withLock { $0.dataBytes } }
+
+    /// Begins to copy the image to a disk that is served meanwhile, and checks each piece before it is used. Returns
+    /// nil, and does nothing, when there is no image.
+    ///
+    /// The image must not be saved before the restore is complete: a save may replace what it still has to read.
+    ///
+    /// - Parameters:
+    ///   - disk: a blank disk with ``NBDServer/RamDisk/lateContents``, at least as large as the image.
+    ///   - onEvent: is called on threads of the restore.
+    package func beginRestore(
+        to disk: RamDisk, onEvent: @escaping @Sendable (Restoration.Event) -> Void
+    ) throws(DiskImageError) -> Restoration? {
+        try core.withLock { (core) throws(DiskImageError) in
+            try core.beginRestore(to: disk, onEvent: onEvent)
+        }
+    }
+
     /// Copies the image to a disk, and checks it. Returns nil, and does nothing, when there is no image.
     ///
     /// Only pages that are not zero are written. A few threads read at the same time.

@@ -23,6 +23,10 @@ package enum DiskImageError: Error, Sendable, Equatable, CustomStringConvertible
     case wrongLength(path: String, found: UInt64, expected: UInt64)
     /// A piece of the image does not have the checksum that its state file requires. Offset of the piece in bytes.
     case changedContents(path: String, offset: UInt64)
+    /// The image was written to while it was restored, and there are no checksums to tell what is right.
+    case changedDuringRestore(path: String)
+    /// The image is not all on the disk yet, because a piece of it cannot be read or is damaged.
+    case notRestored(path: String, reason: String)
     /// The image is larger than the disk. In bytes.
     case tooLarge(path: String, size: UInt64, diskSize: UInt64)
     /// A sparse disk has no memory for the image's contents. Size of the disk in bytes.
@@ -53,6 +57,8 @@ package enum DiskImageError: Error, Sendable, Equatable, CustomStringConvertible
         case .noMemory(let path, let diskSize):
             "there is no memory for the contents of \(path) on a disk of \(diskSize.bytesText); free "
                 + "memory, and start again"
+        case .notRestored(let path, let reason):
+            "the disk is not restored from \(path) yet: \(reason)"
         case .unreadableDisk(let reason):
             "the disk cannot be read, so it was not saved: \(reason)"
         case .unfinished(let path, let reason):
@@ -87,6 +93,9 @@ package enum DiskImageError: Error, Sendable, Equatable, CustomStringConvertible
             "\(path) is not as it was saved: the checksum of the piece at offset \(offset) is wrong, "
                 + "because the file is damaged or another program has written to it (mount -o loop, "
                 + "say); put back a copy, or delete \(path).state to accept the image as it is"
+        case .changedDuringRestore(let path):
+            "another program has written to \(path) while it was restored, and without \(path).state nothing "
+                + "tells what is right; stop that program, and start again"
         default: ""
         }
     }

@@ -8,12 +8,7 @@ extension ImageCore {
     mutating func restore(
         into disk: RamDisk, monitor: TransferMonitor
     ) throws(DiskImageError) -> ImageInfo? {
-        precondition(disk.isBlank)
-        state = try files.recover()
-        guard let status = try Self.checkedImage(of: files, state) else { return nil }
-        guard status.size <= disk.size else {
-            throw .tooLarge(path: files.path, size: status.size, diskSize: disk.size)
-        }
+        guard let status = try prepareRestore(to: disk) else { return nil }
         let image = try ImageSource(files)
         let chunks = try image.chunks(mentionedIn: state)
         let work = RestoreWork(files, state: state, disk: disk, chunks: chunks)
@@ -31,10 +26,65 @@ extension ImageCore {
         baseline = status
         return info
     }
+
+    /// Begins to copy the image to a disk; see ``DiskImage/beginRestore(to:onEvent:)``.
+    mutating func beginRestore(
+        to disk: RamDisk, onEvent: @escaping @Sendable (Restoration.Event) -> Void
+    ) throws(DiskImageError) -> Restoration? {
+        guard let status = try prepareRestore(to: disk) else { return nil }
+        let dataBytes = dataBytes ?? status.size
+        guard disk.hasRoom(for: dataBytes) else {
+            throw .noMemory(path: files.path, diskSize: disk.size)
+        }
+        let source = try ImageFetcher(files, state: state, status: status, dataBytes: dataBytes)
+        baseline = status
+        return try Restoration(source, of: files.path, to: disk, onEvent: onEvent)
+    }
+
+    /// Finishes or removes what a save has left, checks what can be checked without reading the image, and returns its
+    /// status; nil when there is none.
+    private mutating func prepareRestore(to disk: RamDisk) throws(DiskImageError) -> FileStatus? {
+        precondition(disk.isBlank)
+        state = try files.recover()
+        guard let status = try Self.checkedImage(of: files, state) else { return nil }
+        guard status.size <= disk.size else {
+            throw .tooLarge(path: files.path, size: status.size, diskSize: disk.size)
+        }
+        return status
+    }
+
+    /// Bytes of the image that hold data: those of chunks that are not zero, but not more than have storage. Nil when
+    /// there is no image.
+    var dataBytes: UInt64? {
+        guard let size = info?.size else { return nil }
+        let chunks = (state?.checksums.count).map { UInt64($0 * ChunkBuffer.byteCount) }
+        let stored = (try? InputFile(path: files.path).storedBytes) ?? nil
+        return min(size, chunks ?? size, stored ?? size)
+    }
+}
+
+extension ChunkBuffer {
+    /// Checks the chunk that the last load has read, and copies its data to a disk.
+    ///
+    /// - Parameter checksums: those of all chunks that are not zero; nil when they are not known.
+    func restore(
+        to disk: RamDisk, checkedBy checksums: [UInt64: UInt64]?, path: String
+    ) throws(DiskImageError) {
+        let chunk = range.lowerBound / UInt64(Self.byteCount)
+        if let checksums, checksum != checksums[chunk] ?? 0 {
+            throw .changedContents(path: path, offset: range.lowerBound)
+        }
+        try forEachRun(of: pages) { (pages, holdsData) throws(DiskImageError) in
+            guard holdsData else { return }
+            guard disk.fill(region(of: pages), at: bytes(of: pages).lowerBound) else {
+                throw DiskImageError.noMemory(path: path, diskSize: disk.size)
+            }
+        }
+    }
 }
 
 /// An image as a source of bytes.
-private struct ImageSource: ByteSource, ~Copyable {
+struct ImageSource: ByteSource, ~Copyable {
     private let files: ImageFiles
     private let file: DurableFile
     let size: UInt64
@@ -63,6 +113,15 @@ private struct ImageSource: ByteSource, ~Copyable {
         let count = try files.read(file, .image, at: offset, into: region)
         guard count == region.count else {
             throw .wrongLength(path: files.path, found: offset + UInt64(count), expected: size)
+        }
+    }
+
+    /// Returns whether the file has the contents that it had at another moment, as far as its time of the last write tells.
+    func hasContents(of other: FileStatus) throws(DiskImageError) -> Bool {
+        do throws(Errno) {
+            return try file.status.hasContents(of: other)
+        } catch {
+            throw files.failure("look at", .image, error)
         }
     }
 
@@ -132,15 +191,7 @@ private final class RestoreWork: Sendable {
         _ chunk: UInt64, from image: borrowing ImageSource, through buffer: inout ChunkBuffer
     ) throws(DiskImageError) {
         try buffer.load(chunk, from: image)
-        if let checksums, buffer.checksum != checksums[chunk] ?? 0 {
-            throw .changedContents(path: files.path, offset: buffer.range.lowerBound)
-        }
-        try buffer.forEachRun(of: buffer.pages) { (pages, holdsData) throws(DiskImageError) in
-            guard holdsData else { return }
-            guard disk.fill(buffer.region(of: pages), at: buffer.bytes(of: pages).lowerBound) else {
-                throw DiskImageError.noMemory(path: files.path, diskSize: disk.size)
-            }
-        }
+        try buffer.restore(to: disk, checkedBy: checksums, path: files.path)
     }
 
     /// Throws the first error.

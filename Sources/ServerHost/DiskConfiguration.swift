@@ -12,10 +12,13 @@ package struct ImageConfiguration: Sendable, Equatable {
     package var path: String
     /// How often the disk is saved besides when it is stopped; nil for never.
     package var interval: Duration?
+    /// Whether all of it is restored before the disk is served, however long that takes.
+    package var isRestoredFirst: Bool
 
-    package init(path: String, interval: Duration? = nil) {
+    package init(path: String, interval: Duration? = nil, isRestoredFirst: Bool = false) {
         self.path = path
         self.interval = interval
+        self.isRestoredFirst = isRestoredFirst
     }
 }
 
@@ -90,20 +93,25 @@ package struct DiskConfiguration: Sendable {
     package static let standardDescription = "ramdisk"
 
     /// Makes the disk, fills it, and names it. Other processes cannot find a new backing until
-    /// ``NBDServer/RamDisk/publish()``. Memory that cannot be locked causes a warning only with `wantsLock`: an
+    /// ``NBDServer/RamDisk/publish()``. Memory that cannot be locked causes a warning only with a protection: an
     /// ordinary user may lock hardly any.
-    package func makeExport(logger: Logger, wantsLock: Bool = true) throws(Failure) -> MadeDisk {
+    ///
+    /// - Parameter showsProgress: whether a terminal shows the progress of a restore also when the disk is served.
+    package func makeExport(
+        logger: Logger, protection: Protection = .none, showsProgress: Bool = true
+    ) throws(Failure) -> MadeDisk {
         if let template { return try makeClone(of: template.template()) }
         // First: an image that is in use or damaged costs the least time then.
         let saved = try image.map { (image) throws(Failure) in
             try SavedDisk(path: image.path, every: image.interval, logger: logger)
         }
-        let disk = try makeDisk(imageSize: saved?.size, logger: logger)
+        let isLate = saved.map { isRestoredLate($0, protection) } ?? false
+        let disk = try makeDisk(imageSize: saved?.size, isFilledLate: isLate, logger: logger)
         if isLeftOutOfDumps { disk.leaveOutOfDumps() }
         disk.snapshotMemoryLimit = snapshotMemory
         if let failure = disk.lockFailure {
             logger.log(
-                level: wantsLock ? .warning : .debug,
+                level: protection != .none ? .warning : .debug,
                 "the disk's memory is not locked, so the kernel may swap it out: raise the limit with ulimit -l, or run as root",
                 metadata: ["error": "\(failure)"])
         }
@@ -114,7 +122,7 @@ package struct DiskConfiguration: Sendable {
                 logger.notice("the backing has content already, so --load is ignored")
             }
         }
-        try saved?.restore(disk, export: name)
+        try saved?.restore(disk, export: name, showsProgress: showsProgress)
         let export = Export(
             name: name, description: description, disk: disk, isReadOnly: isReadOnly)
         return MadeDisk(export: export, saved: saved)
@@ -138,7 +146,16 @@ package struct DiskConfiguration: Sendable {
         return MadeDisk(export: export, saved: nil)
     }
 
-    private func makeDisk(imageSize: UInt64?, logger: Logger) throws(Failure) -> RamDisk {
+    /// Whether the disk is served while it is restored. A backing is not: the next server must find all of it. Nor is a
+    /// disk that the machine swaps to, as reading the image needs memory.
+    private func isRestoredLate(_ saved: SavedDisk, _ protection: Protection) -> Bool {
+        image?.isRestoredFirst == false && backing == nil && !usesReservedPages
+            && protection != .swap && saved.isRestoredLate
+    }
+
+    private func makeDisk(
+        imageSize: UInt64?, isFilledLate: Bool, logger: Logger
+    ) throws(Failure) -> RamDisk {
         let newSize = imageSize.map(RamDisk.size(for:)) ?? newSize
         if let backing {
             return try backing.makeDisk(
@@ -147,6 +164,7 @@ package struct DiskConfiguration: Sendable {
         }
         let size = size ?? newSize
         do throws(RamDiskError) {
+            if isFilledLate { return try RamDisk(filledLate: size, isSparse: isSparse) }
             return try usesReservedPages
                 ? RamDisk(reservedPagesOf: size) : RamDisk(size: size, isSparse: isSparse)
         } catch {

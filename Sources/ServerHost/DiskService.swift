@@ -167,9 +167,13 @@ package struct DiskService: Sendable {
     /// made: a disk that it has found may hold the only copy of the data.
     func makeExports() throws(Failure) -> [MadeDisk] {
         var exports: [MadeDisk] = []
-        let wantsLock = configuration.protection != .none
+        var ownsTerminal = false
+        if case .clients = configuration.purpose { ownsTerminal = true }
         for plan in configuration.disks {
-            exports.append(try plan.makeExport(logger: logger, wantsLock: wantsLock))
+            exports.append(
+                try plan.makeExport(
+                    logger: logger, protection: configuration.protection,
+                    showsProgress: ownsTerminal))
         }
         noteForRemoval(exports.map(\.export)) { $0.inheritance == .none }
         return exports

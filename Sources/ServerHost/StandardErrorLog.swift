@@ -1,6 +1,7 @@
 internal import Glibc
 internal import LinuxIO
 package import Logging
+internal import ProgramSupport
 internal import Synchronization
 
 /// A log handler that writes each line to standard error with one system call.
@@ -27,6 +28,7 @@ package struct StandardErrorLog: LogHandler {
     }
 
     fileprivate static func write(_ bytes: [UInt8]) {
+        ProgressLine.clear()
         try? writeAll(bytes, to: STDERR_FILENO)
     }
 

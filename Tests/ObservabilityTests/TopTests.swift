@@ -113,6 +113,11 @@ import Testing
         var model = TopModel()
         model.add(stats)
         #expect(self.text(model, columns: 100)[0].contains("save failed"))
+        saved.restore = RestoreStats(bytesDone: 1, bytesTotal: 8, error: "it is damaged")
+        stats.saves = [saved]
+        #expect(StatsText(stats).text.contains("restoring 12 %; it is damaged"))
+        model.add(stats)
+        #expect(self.text(model, columns: 100)[0].contains("restoring 12 %"))
     }
 
     @Test("fits into 80 by 24")

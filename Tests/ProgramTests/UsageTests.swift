@@ -175,6 +175,7 @@ extension WrongLine {
         WrongLine("--image", "", names: "--image"),
         WrongLine("--image", "x", "--load", "y", names: "--load and --image"),
         WrongLine("--image", "x", "--export", "a", "--export", "b", names: "2 --export options"),
+        WrongLine("--restore-first", names: "--restore-first needs --image"),
         WrongLine("--save-every", "1s", names: "--save-every needs --image"),
         WrongLine("--save-every", "1s", "--load", "x", names: "--save-every needs --image"),
         WrongLine("--save-every", "999ms", "--image", "x", names: "at least 1s"),

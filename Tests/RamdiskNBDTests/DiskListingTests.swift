@@ -1,4 +1,5 @@
 @testable import KernelDisks
+import Observability
 import ProgramSupport
 import Testing
 
@@ -24,7 +25,8 @@ struct DiskListingTests {
         #expect(
             try jsonLine(image)
                 == "{\"dirtyBytes\":null,\"error\":null,\"failures\":null,\"path\":\"/a.img\","
-                + "\"savedUnixSeconds\":null,\"seconds\":null,\"writtenBytes\":null}\n")
+                + "\"restore\":null,\"savedUnixSeconds\":null,\"seconds\":null,\"writtenBytes\":null}\n"
+        )
         image.dirtyBytes = 4096
         let disk = ListedDisk(size: 4096, state: .served, image: image)
         #expect(try jsonLine(disk).contains("\"image\":{\"dirtyBytes\":4096,"))
@@ -49,6 +51,11 @@ struct DiskListingTests {
         #expect(cells(image).contains(" s, then failed|"))
         #expect(cells(image).hasSuffix("not saved to /a: no space\n"))
         #expect(!List.table([ListedDisk(size: 4096, state: .served)]).contains("SAVED"))
+        image.error = nil
+        image.restore = RestoreStats(bytesDone: 437, bytesTotal: 1000, error: nil)
+        #expect(cells(image).contains("|restoring 43 %|2:00 ago"), "\(cells(image))")
+        image.restore?.error = "it is damaged"
+        #expect(cells(image).hasSuffix("not all restored from /a: it is damaged\n"))
     }
 
     @Test("is a table with a dash for a missing value, or a sentence when it is empty")

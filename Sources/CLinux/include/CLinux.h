@@ -138,6 +138,9 @@ int clinux_barrier_everywhere(void);
 /// it may not exceed.
 int clinux_lock_process(void);
 
+/// mlock2(2), MLOCK_ONFAULT.
+int clinux_lock_on_fault(const void *start, size_t count);
+
 /// mlockall(2), MCL_FUTURE: populates and locks later mappings. Threads that choose no stack size get 1 MiB.
 int clinux_lock_future_mappings(void);
 

@@ -1,4 +1,4 @@
-internal import Observability
+package import Observability
 
 /// The image of a disk, and what is known of its saves. All but the path is nil when no server says it: the disk's server
 /// is dead, or has no control socket.
@@ -15,6 +15,8 @@ package struct ListedImage: Sendable, Equatable {
     var failures: Int?
     /// Why the last save failed; nil also when it did not.
     package var error: String?
+    /// How far the image is on the disk; nil also when all of it is.
+    package var restore: RestoreStats?
 }
 
 extension ListedImage {
@@ -22,14 +24,14 @@ extension ListedImage {
         self.init(
             path: saves.image, savedUnixSeconds: saves.savedUnixSeconds, seconds: saves.seconds,
             writtenBytes: saves.writtenBytes, dirtyBytes: saves.dirtyBytes,
-            failures: saves.failures, error: saves.error)
+            failures: saves.failures, error: saves.error, restore: saves.restore)
     }
 }
 
 /// A missing value is null. The keys are those of `GET /saves`, but for the path.
 extension ListedImage: Encodable {
     private enum CodingKeys: CodingKey {
-        case path, savedUnixSeconds, seconds, writtenBytes, dirtyBytes, failures, error
+        case path, savedUnixSeconds, seconds, writtenBytes, dirtyBytes, failures, error, restore
     }
 
     package func encode(to encoder: any Encoder) throws {
@@ -41,5 +43,6 @@ extension ListedImage: Encodable {
         try object.encode(dirtyBytes, forKey: .dirtyBytes)
         try object.encode(failures, forKey: .failures)
         try object.encode(error, forKey: .error)
+        try object.encode(restore, forKey: .restore)
     }
 }

@@ -45,7 +45,9 @@ final class EmbeddedServer: Sendable {
                 options: serving.options, control: serving.control,
                 protection: serving.protection, confinement: confinement, isQuiet: true),
             logger: logger, cleanup: files,
-            makeDisks: { () throws(Failure) in [try plan.makeExport(logger: logger)] },
+            makeDisks: { () throws(Failure) in
+                [try plan.makeExport(logger: logger, protection: serving.protection)]
+            },
             prepare: { (exports, _) throws(Failure) in
                 start = InitialDiskState(exports[0].disk, plan)
                 group = try Self.makeGroup()

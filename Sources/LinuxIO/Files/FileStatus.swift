@@ -48,6 +48,13 @@ package struct FileStatus: Sendable, Equatable {
         ]
     }
 
+    /// Whether this is the same file with the same size, and nothing has been written to it in between, as far as the file
+    /// system's clock can tell.
+    package func hasContents(of other: FileStatus) -> Bool {
+        device == other.device && inode == other.inode && size == other.size
+            && changes.prefix(2) == other.changes.prefix(2)
+    }
+
     /// Returns what is at a path; nil when there is nothing. fstatat(2)
     package static func of(
         _ path: String, followingLinks: Bool = false

@@ -96,6 +96,11 @@ public struct MemoryMapping: ~Copyable, Sendable {
     public func lock() throws(Errno) {
         try checkedErrno(unsafe mlock(region.base, region.count))
     }
+
+    /// Keeps each page from being swapped out from the moment on in which it gets memory. mlock2(2), `MLOCK_ONFAULT`
+    public func lockOnFault() throws(Errno) {
+        try checked(unsafe clinux_lock_on_fault(region.base, region.count))
+    }
 }
 
 extension MemoryRegion {

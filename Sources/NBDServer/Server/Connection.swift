@@ -166,7 +166,12 @@ final class Connection: Sendable {
         do throws(Errno) {
             let pages: DiskPages
             switch export.storage {
-            case .ram(let disk): pages = disk.pages
+            case .ram(let disk):
+                pages = disk.pages
+                if disk.isPending {
+                    session = try StoreSession(
+                        disk, contexts: export.contexts, until: disk.lateContents)
+                }
             case .clones(let template):
                 let disk = try makeClone(of: template)
                 pages = disk.pages

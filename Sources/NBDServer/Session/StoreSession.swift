@@ -17,6 +17,8 @@ final class StoreSession {
     let store: any BlockStore
     /// The contexts of the export, `base:allocation` first.
     private let contexts: [MetadataContext]
+    /// What is missing of a RAM disk that is used as a store until all of it is there; nil for any other store.
+    private let lateContents: LateContents?
     private let memory: MemoryMapping
     /// The bytes of the buffer that replies are to be sent from.
     private var used = 0
@@ -24,11 +26,18 @@ final class StoreSession {
     private var large: MemoryMapping?
 
     /// A session with a buffer of its own. Throws when there is no memory for it.
-    init(_ store: any BlockStore, contexts: [MetadataContext]) throws(Errno) {
+    init(
+        _ store: any BlockStore, contexts: [MetadataContext],
+        until lateContents: LateContents? = nil
+    ) throws(Errno) {
         self.store = store
+        self.lateContents = lateContents
         self.contexts = contexts
         memory = try MemoryMapping(privateBytes: Self.capacity)
     }
+
+    /// Whether the store is a RAM disk that can be served from its memory from now on.
+    var isOver: Bool { lateContents.map { !$0.isPending } ?? false }
 
     /// What ``Transmission`` has in place of a RAM disk's pages, and does not touch.
     var noPages: DiskPages {

@@ -5,12 +5,14 @@ internal import SystemPackage
 /// Requests to a custom store. All of this is outside the hot loop and outside its proof: a store may
 /// allocate, lock and wait as it likes.
 extension Transmission {
-    /// Serves a request that the rules allow.
+    /// Serves a request that the rules allow. Returns false, and serves nothing, when the disk can be served from its
+    /// memory from now on.
     @_semantics("no_performance_analysis") @inline(never)
     mutating func serve(
         _ request: Request, from handle: StoreHandle
-    ) throws(DisconnectReason) {
+    ) throws(DisconnectReason) -> Bool {
         let session = handle.session
+        if session.isOver { return false }
         if replies.isEmpty { session.startOver() }
         switch request.command {
         case .read: try read(request, session)
@@ -21,13 +23,15 @@ extension Transmission {
             do throws(BlockStoreError) {
                 try session.store.flush()
             } catch {
-                return try fail(request, error)
+                try fail(request, error)
+                return true
             }
             replies.append(doneWith: request)
         default:
             // CACHE: a store is not asked to read ahead.
             replies.append(doneWith: request)
         }
+        return true
     }
 
     // MARK: - Reading

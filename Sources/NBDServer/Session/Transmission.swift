@@ -10,8 +10,9 @@ internal import SystemPackage
 struct Transmission: ~Copyable {
     let channel: Channel
     private let disk: DiskPages
-    /// What serves in place of the disk; nil for a RAM disk. See Transmission+CustomStore.swift.
-    private let store: StoreHandle?
+    /// What serves in place of the disk; nil for a RAM disk, once all of its contents are there. See
+    /// Transmission+CustomStore.swift.
+    private var store: StoreHandle?
     private let rules: RequestRules
     /// The contexts that a BLOCK_STATUS reports: all that were negotiated, unless its payload selects some.
     var contexts: ContextSet
@@ -21,7 +22,7 @@ struct Transmission: ~Copyable {
     var replies: ReplyBatch
     /// Pins on the pages that the replies are sent from.
     private var pins: ReadPins
-    /// Where this connection announces changes of the disk; nil for a custom store.
+    /// Where this connection announces changes of the disk; nil for a custom store, which has no pages.
     private let changes: ChangeSlot?
     private var polling: AdaptivePolling
     var meter: Meter
@@ -43,7 +44,7 @@ struct Transmission: ~Copyable {
         let replies = try ReplyBatch(format: format, hasExtents: !rules.contexts.isEmpty)
         let pins = try ReadPins(disk.pins)
         var disk = disk
-        if store == nil {
+        if disk.size > 0 {
             let slot = try ChangeSlot(disk.versions)
             disk.slot = slot.index
             changes = consume slot
@@ -119,8 +120,11 @@ struct Transmission: ~Copyable {
         if let fault = isStopping ? .shuttingDown : rules.validate(request) {
             return try refuse(request, fault)
         }
-        // One branch, the same way for as long as the connection lives.
-        if let store { return try serve(request, from: store) }
+        // One branch, the same way for as long as the connection lives, or until the disk's contents are there.
+        if let store {
+            if try serve(request, from: store) { return }
+            self.store = nil
+        }
         switch request.command {
         case .read: try read(request)
         case .write: try write(request)

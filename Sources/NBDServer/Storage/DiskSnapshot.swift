@@ -21,6 +21,7 @@ public final class DiskSnapshot: BlockStore {
 
     /// - Parameter isCheckpoint: whether it may be committed (``RamDisk/makeCheckpoint()``).
     init(of disk: RamDisk, isCheckpoint: Bool = false) throws(SnapshotError) {
+        guard !disk.isPending else { throw .contentsMissing }
         self.disk = disk
         size = disk.size
         epoch = try disk.versionMemory.begin(isCheckpoint: isCheckpoint, disk.pages)

@@ -10,6 +10,7 @@ extension RamDisk: BlockStore {
         at offset: UInt64, into buffer: inout MutableSpan<UInt8>
     ) throws(BlockStoreError) {
         try check(offset, buffer.count)
+        try awaitContents(at: offset, count: UInt64(buffer.count))
         var pins: ReadPins
         do throws(Errno) {
             pins = try ReadPins(pages.pins)
@@ -31,6 +32,7 @@ extension RamDisk: BlockStore {
         try check(offset, bytes.count)
         guard bytes.count > 0 else { return }
         let count = UInt64(bytes.count)
+        try awaitContents(at: offset, count: count)
         guard let target = pages.beginWrite(at: offset, count: count) else { throw .noSpace() }
         target.copy(from: bytes)
         pages.endWrite(at: offset, count: count)
@@ -46,6 +48,7 @@ extension RamDisk: BlockStore {
         let count = range.upperBound - range.lowerBound
         guard range.upperBound <= size else { throw .invalid("the range is not inside the disk") }
         guard count > 0 else { return }
+        try awaitContents(at: range.lowerBound, count: count)
         let result = pages.writeZeroes(
             at: range.lowerBound, count: count, keepSpace: options.contains(.keepsSpace))
         if result == .noMemory { throw .noSpace() }
@@ -54,8 +57,11 @@ extension RamDisk: BlockStore {
     /// Returns how far a range, from its start on, is either empty or may hold data.
     public func firstExtent(of range: Range<UInt64>) throws(BlockStoreError) -> Extent {
         try check(range)
-        let extent = pages.allocation(
-            at: range.lowerBound, count: range.upperBound - range.lowerBound)
+        let (part, isPresent) = firstPart(of: range)
+        let count = part.upperBound - part.lowerBound
+        // To ask where its holes are would be to fetch it.
+        guard isPresent else { return Extent(length: count, status: .data) }
+        let extent = pages.allocation(at: part.lowerBound, count: count)
         return Extent(length: extent.count, status: extent.isEmpty ? .empty : .data)
     }
 
@@ -67,8 +73,11 @@ extension RamDisk: BlockStore {
             throw .notSupported("a RAM disk does not know \(context.name)")
         }
         try check(range)
-        return pages.depthExtent(
-            at: range.lowerBound, count: range.upperBound - range.lowerBound)
+        let (part, isPresent) = firstPart(of: range)
+        let count = part.upperBound - part.lowerBound
+        return isPresent
+            ? pages.depthExtent(at: part.lowerBound, count: count)
+            : Extent(length: count, flags: 1)
     }
 
     private func check(_ range: Range<UInt64>) throws(BlockStoreError) {

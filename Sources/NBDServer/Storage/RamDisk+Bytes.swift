@@ -10,6 +10,8 @@ extension RamDisk {
         case beyondEnd(offset: UInt64, count: Int, size: UInt64)
         /// There is no memory for the range. In bytes.
         case noMemory(offset: UInt64, count: Int)
+        /// The disk is served before all of its contents are there, and these could not be fetched. Why not.
+        case unavailable(String)
 
         /// The range, and what is wrong with it.
         public var description: String {
@@ -18,6 +20,7 @@ extension RamDisk {
                 "\(count) bytes at offset \(offset) are not inside a disk of \(size) bytes"
             case .noMemory(let offset, let count):
                 "there is no memory left for \(count) bytes at offset \(offset)"
+            case .unavailable(let reason): reason
             }
         }
     }
@@ -62,6 +65,11 @@ extension RamDisk {
     private func check(_ offset: UInt64, _ count: Int) throws(AccessError) {
         guard count >= 0, offset <= size, UInt64(count) <= size - offset else {
             throw .beyondEnd(offset: offset, count: count, size: size)
+        }
+        do throws(BlockStoreError) {
+            try awaitContents(at: offset, count: UInt64(count))
+        } catch {
+            throw .unavailable(error.message)
         }
     }
 }

@@ -26,6 +26,8 @@ public final class RamDisk: Sendable {
     let memory: DiskMemory
     /// What snapshots need.
     let versionMemory: VersionMemory
+    /// What is known of the contents of a disk that is served before all of them are there; nil for any other disk.
+    package let lateContents: LateContents?
     /// The template that the disk is a clone of; nil for any other disk.
     public let template: DiskTemplate?
     /// The allocation map and, for a clone, what ``TemplatePages`` needs.
@@ -75,14 +77,16 @@ public final class RamDisk: Sendable {
     ///   - template: makes the disk a clone.
     ///   - isFrozenSoon: leaves it to the first write of a page to take memory, for a disk that is filled once and
     ///     then only read.
+    ///   - isFilledLate: makes ``lateContents``, and takes memory with each piece of them.
     init(
         _ memory: consuming DiskMemory, size: UInt64, isSparse: Bool,
-        template: DiskTemplate? = nil, isFrozenSoon: Bool = false
+        template: DiskTemplate? = nil, isFrozenSoon: Bool = false,
+        isFilledLate: Bool = false
     ) throws(RamDiskError) {
         let pageCount = DiskPages.count(of: size)
         let region = memory.mapping.region.slice(at: 0, count: pageCount * DiskPages.pageSize)
         let mapBytes = AllocationMap.byteCount(of: pageCount)
-        let isProvisioned = !isSparse && !isFrozenSoon
+        let isProvisioned = !isSparse && !isFrozenSoon && !isFilledLate
         if isProvisioned { try memory.populate(size: size) }
         do throws(Errno) {
             let more = template == nil ? 0 : TemplatePages.byteCount(of: pageCount)
@@ -93,6 +97,7 @@ public final class RamDisk: Sendable {
             versionMemory = try VersionMemory(
                 pageCount: pageCount, isClone: template != nil,
                 checkpoints: memory.backing?.checkpoints)
+            lateContents = try isFilledLate ? LateContents(size: size) : nil
         } catch {
             throw .cannotAllocate(size: size, error)
         }
@@ -108,7 +113,9 @@ public final class RamDisk: Sendable {
             template: template.map { TemplatePages($0, memory: rest) },
             bitmaps: memory.backing?.checkpoints?.bitmaps)
         self.template = template
-        lockFailure = isProvisioned ? Self.lock(memory.mapping, mapMemory) : nil
+        let isLocked = isProvisioned || isFilledLate && !isSparse
+        lockFailure =
+            isLocked ? Self.lock(memory.mapping, mapMemory, onFault: isFilledLate) : nil
         self.size = size
         self.isSparse = isSparse
         identity = memory.backing?.identity ?? .random()
@@ -119,11 +126,13 @@ public final class RamDisk: Sendable {
 
     /// Locks memory, so that it is not swapped out. Returns the error if the process may not
     /// (`ulimit -l`); the disk works without the lock.
+    ///
+    /// - Parameter onFault: locks each page when it gets memory.
     private static func lock(
-        _ mapping: borrowing MemoryMapping, _ mapMemory: borrowing MemoryMapping
+        _ mapping: borrowing MemoryMapping, _ mapMemory: borrowing MemoryMapping, onFault: Bool
     ) -> Errno? {
         do throws(Errno) {
-            try mapping.lock()
+            if onFault { try mapping.lockOnFault() } else { try mapping.lock() }
             try mapMemory.lock()
             return nil
         } catch {
@@ -149,6 +158,7 @@ public final class RamDisk: Sendable {
 extension RamDisk {
     /// Whether every byte is certainly zero: nothing was ever written, or all of it was trimmed.
     public var isBlank: Bool {
+        guard !isPending else { return false }
         let count = pages.map.pageCount
         return pages.firstWithData(from: 0, limit: count) == count
     }

@@ -253,6 +253,8 @@ public enum SnapshotError: Error, Sendable, Equatable, CustomStringConvertible {
     case noMoreEpochs
     /// The memory for preserved pages was used up. In bytes.
     case outOfMemory(limit: UInt64)
+    /// The disk is served before all of its contents are there, and some are missing.
+    case contentsMissing
     /// The snapshot is of another disk.
     case otherDisk
     /// There is no memory for a copy of the snapshot.
@@ -268,6 +270,8 @@ public enum SnapshotError: Error, Sendable, Equatable, CustomStringConvertible {
         case .outOfMemory(let limit):
             "the snapshot is lost, since the memory for preserved pages (\(limit.bytesText)) was used up; "
                 + "allow more with --snapshot-memory, or delete snapshots sooner"
+        case .contentsMissing:
+            "the contents of the disk are not all there yet; try again when they are"
         case .otherDisk: "the snapshot is of another disk"
         case .noMemoryForCopy(let error): "cannot copy the snapshot: \(error)"
         }

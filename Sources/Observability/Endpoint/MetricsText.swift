@@ -46,6 +46,14 @@ struct MetricsText {
         {
             Double($0.dirtyBytes)
         }
+        series(
+            "restore_missing_bytes", .gauge, "Bytes of the image that are not on the disk yet."
+        ) {
+            $0.restore.map { Double($0.bytesTotal - $0.bytesDone) } ?? 0
+        }
+        series("restore_failed", .gauge, "Whether a part of the image cannot be restored.") {
+            $0.restore?.error == nil ? 0 : 1
+        }
         series("saves_total", .counter, "Saves that have succeeded.") { Double($0.saves) }
         series("save_failures_total", .counter, "Saves that have failed.") { Double($0.failures) }
     }

@@ -4,6 +4,8 @@ package struct SaveStats: Codable, Sendable, Equatable {
     package var export: String
     /// The path of the image.
     package var image: String
+    /// How far the image is on the disk; nil when all of it is.
+    package var restore: RestoreStats?
     /// How often the disk is saved; nil for only when the server stops or a command asks for it.
     package var intervalSeconds: Double?
     /// The number of the save that the image holds; 0 when this program has not saved it yet.
@@ -29,5 +31,27 @@ package struct SaveStats: Codable, Sendable, Equatable {
         dirtyBytes = 0
         saves = 0
         failures = 0
+    }
+}
+
+/// How far the restore of a disk has come that is served meanwhile.
+package struct RestoreStats: Codable, Sendable, Equatable {
+    /// Bytes of the image that have been read.
+    package var bytesDone: UInt64
+    /// Bytes to read; an estimate for an image that another program made.
+    package var bytesTotal: UInt64
+    /// Why a part cannot be restored; nil when all has gone well so far.
+    package var error: String?
+
+    package init(bytesDone: UInt64, bytesTotal: UInt64, error: String?) {
+        self.bytesDone = bytesDone
+        self.bytesTotal = bytesTotal
+        self.error = error
+    }
+
+    /// How far it has come, in words: "restoring 43 %".
+    package var text: String {
+        let part = bytesTotal == 0 ? 0 : Double(bytesDone) / Double(bytesTotal)
+        return "restoring \(Int(part * 100)) %"
     }
 }

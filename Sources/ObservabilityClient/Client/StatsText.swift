@@ -88,6 +88,11 @@ package struct StatsText {
                 ]
             })
         for save in saves {
+            if let restore = save.restore {
+                line(
+                    "restore",
+                    [restore.text, restore.error].compactMap { $0 }.joined(separator: "; "))
+            }
             if let error = save.error { line("not saved", error) }
         }
     }

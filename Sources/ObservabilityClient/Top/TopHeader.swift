@@ -18,7 +18,9 @@ struct TopHeader {
         if server.violations > 0 { line.add("  \(server.violations) violations", .red) }
         if server.traceReaders > 0 { line.add("  traced", .yellow) }
         for save in stats.saves {
-            if save.error != nil {
+            if let restore = save.restore {
+                line.add("  \(restore.text)", restore.error == nil ? .yellow : .red)
+            } else if save.error != nil {
                 line.add("  save failed", .red)
             } else {
                 line.add("  saved \(save.age.map { "\($0) ago" } ?? "never")")

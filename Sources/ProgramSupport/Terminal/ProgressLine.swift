@@ -5,25 +5,26 @@ internal import Synchronization
 /// A line on a terminal that shows how far long work has come. On anything but a terminal it shows nothing.
 package final class ProgressLine: Sendable {
     private let title: String
-    private let isShown: Bool
-    private let state = Mutex<(next: MonotonicTime, isWritten: Bool)>((.now(), false))
+    /// Whether a line is on the terminal.
+    private static let isVisible = Atomic<Bool>(false)
+    private let next = Mutex<MonotonicTime>(.now())
     /// Milliseconds before the first line, as short work needs none, and between two.
     private static let interval = 200
 
     /// - Parameter title: what is being done: "restoring disk.img".
     package init(_ title: String) {
         self.title = title
-        isShown = isatty(STDERR_FILENO) == 1
-        state.withLock { $0.next = .now().adding(milliseconds: Self.interval) }
+        next.withLock { $0 = .now().adding(milliseconds: Self.interval) }
     }
 
     /// Shows how much is done. Any thread may call it, as often as it likes.
     package func show(_ done: UInt64, of total: UInt64) {
-        guard isShown else { return }
-        state.withLock { state in
-            guard state.next < .now() else { return }
-            state.next = .now().adding(milliseconds: Self.interval)
-            state.isWritten = true
+        next.withLock { next in
+            guard next < .now() else { return }
+            next = .now().adding(milliseconds: Self.interval)
+            // Each time: a process that becomes a daemon loses its terminal.
+            guard isatty(STDERR_FILENO) == 1 else { return }
+            Self.isVisible.store(true, ordering: .relaxed)
             let percent = total == 0 ? 100 : Int(Double(done) / Double(total) * 100)
             let text =
                 "\(title): \(percent) % (\(Units.bytes(Double(done))) of \(Units.bytes(Double(total))))"
@@ -32,10 +33,11 @@ package final class ProgressLine: Sendable {
     }
 
     /// Removes the line.
-    package func end() {
-        state.withLock { state in
-            if state.isWritten { try? writeAll("\r\u{1b}[K", to: STDERR_FILENO) }
-            state.isWritten = false
-        }
+    package func end() { Self.clear() }
+
+    /// Removes the line that is on the terminal, if there is one, so that other text can follow.
+    package static func clear() {
+        guard isVisible.exchange(false, ordering: .relaxed) else { return }
+        try? writeAll("\r\u{1b}[K", to: STDERR_FILENO)
     }
 }

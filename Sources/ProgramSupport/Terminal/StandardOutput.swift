@@ -9,6 +9,7 @@ package enum StandardOutput {
 
     /// Writes a text at once. Returns the error, if there is one. write(2)
     package static func write(_ text: String) -> Errno? {
+        ProgressLine.clear()
         do throws(Errno) {
             try writeAll(text, to: STDOUT_FILENO)
             return nil

@@ -1,5 +1,6 @@
 internal import FoundationEssentials
 internal import KernelDisks
+internal import Observability
 internal import ProgramSupport
 internal import ArgumentParser
 
@@ -17,7 +18,8 @@ struct List: ParsableCommand {
 
             Disks that have an image (--image) have two more columns. SAVED is how long ago the last \
             save was and how long it took; CHANGED is what has changed since. If the last save has \
-            failed, a line below says why.
+            failed, a line below says why. A disk that is served while it is restored is "restoring \
+            43 %" in place of its state.
 
             EXAMPLES
               A table for people, and JSON for programs:
@@ -34,7 +36,7 @@ struct List: ParsableCommand {
     }
 
     /// Returns a table with a header row. It has the columns about saving if a disk has an image; below it is a line
-    /// for each disk whose last save has failed, and for each server that
+    /// for each disk whose last save or restore has failed, and for each server that
     /// does not respond.
     ///
     /// - Parameter now: the time in seconds since 1970.
@@ -50,13 +52,15 @@ struct List: ParsableCommand {
             [
                 disk.device ?? "-", disk.size.map(Units.roundedDownBytes) ?? "-",
                 disk.used.map(Units.roundedDownBytes) ?? "-", disk.fileSystem ?? "-",
-                disk.mountPoint ?? "-", disk.backing ?? disk.server ?? "-", disk.state.rawValue,
+                disk.mountPoint ?? "-", disk.backing ?? disk.server ?? "-",
+                disk.image?.restore?.text ?? disk.state.rawValue,
             ] + (hasImages ? saveCells(disk.image, now: now) : [])
         }
-        let failures = disks.compactMap { disk in
-            disk.image.flatMap { image in
-                image.error.map { "not saved to \(image.path): \($0)\n" }
-            }
+        let failures = disks.compactMap(\.image).flatMap { image in
+            [
+                image.restore?.error.map { "not all restored from \(image.path): \($0)\n" },
+                image.error.map { "not saved to \(image.path): \($0)\n" },
+            ].compactMap { $0 }
         }
         let silences = disks.compactMap { $0.silence.map { "\($0)\n" } }
         return TextTable(titles.map { .left($0) }, rows: rows).text

@@ -44,7 +44,7 @@ struct DiskOptions: ParsableArguments {
             """
             Restore the disk from this file at the start, if it exists, and save the disk to it at the \
             end. It is an ordinary raw image; PATH.state beside it holds checksums. A save that was cut \
-            off is never what is restored.
+            off is never what is restored. A large image is restored while the disk is served already.
             """, valueName: "path"),
         completion: .file())
     var image: PathArgument?
@@ -55,6 +55,14 @@ struct DiskOptions: ParsableArguments {
             "Save the disk to its image at this interval too: what has changed since, at one instant.",
             valueName: "time"), transform: Duration.init(parsing:))
     var saveEvery: Duration?
+
+    @Flag(
+        name: .long,
+        help: """
+            Restore all of the image before the disk is served. A damaged image is then refused at the \
+            start, and not when a client reads the damaged part.
+            """)
+    var restoreFirst = false
 
     @Flag(
         name: .long,
@@ -95,6 +103,9 @@ struct DiskOptions: ParsableArguments {
                     + "writes to the file.")
         }
         if template != nil { try validateTemplate() }
+        guard image != nil || !restoreFirst else {
+            throw ValidationError("--restore-first needs --image: the file to restore.")
+        }
         if let saveEvery {
             guard image != nil else {
                 throw ValidationError("--save-every needs --image: the file to save to.")
@@ -152,7 +163,10 @@ struct DiskOptions: ParsableArguments {
             name: name, size: (own ?? size)?.bytes, isSparse: sparse, isReadOnly: readOnly,
             load: load?.path, usesReservedPages: backing.hugePages,
             backing: backing.plan(for: part), snapshotMemory: snapshotMemory?.bytes,
-            image: image.map { ImageConfiguration(path: $0.path, interval: saveEvery) },
+            image: image.map {
+                ImageConfiguration(
+                    path: $0.path, interval: saveEvery, isRestoredFirst: restoreFirst)
+            },
             template: template)
         plan.isLeftOutOfDumps = noDump
         return plan

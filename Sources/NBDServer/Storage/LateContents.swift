@@ -1,0 +1,164 @@
+internal import LinuxIO
+internal import Synchronization
+internal import SystemPackage
+
+/// Where the contents of a disk come from that is served before all of them are there.
+package protocol LateSource: Sendable {
+    /// Copies a piece of the contents to a disk, with ``RamDisk/fill(_:at:)``. Throws unless all of it is certain to be
+    /// right.
+    ///
+    /// The disk has zeroes there, or bytes of an attempt that has failed. Any thread calls this, but only one at a time
+    /// for a piece, and none again once it has succeeded.
+    func fetch(_ range: Range<UInt64>, to disk: RamDisk) throws(BlockStoreError)
+}
+
+/// The contents of a disk that is served before all of them are there.
+///
+/// They come in pieces. Whichever thread needs a missing piece first fetches it, while other threads that need it
+/// wait: the threads of connections for their requests, and others for the rest. An attempt that fails is an error
+/// for the request, and the next request tries again.
+///
+/// As long as a piece is missing, connections use the disk through its methods as a ``BlockStore``, which fetch what
+/// they need. The hot loop knows nothing of this: a connection comes there with its first request after the last
+/// piece (``StoreSession/isOver``).
+///
+/// What a fetch copies is not a change of the disk: snapshots and markers do not record it. So there are no
+/// snapshots before everything is there.
+package final class LateContents: Sendable {
+    /// Bytes in a piece; the last one of a disk may be shorter. It is fetched as a whole, so a small one would
+    /// delay a small request less, and cost more calls: 1 MiB takes about 0.3 ms from the page cache.
+    package static var pieceLength: UInt64 { 1 << 20 }
+
+    private let size: UInt64
+    private let memory: MemoryMapping
+    /// The pieces that are there.
+    private let present: AllocationMap
+    /// A lock for each piece, which the thread holds that fetches it.
+    private let locks: AtomicWords
+    /// How many pieces are missing; 0 also before ``begin(with:)``.
+    private let missing = Atomic<Int>(0)
+    /// The source, until everything is there.
+    private let source = Mutex<(any LateSource)?>(nil)
+
+    /// - Parameter size: that of the disk in bytes.
+    init(size: UInt64) throws(Errno) {
+        self.size = size
+        let count = Self.pieceCount(of: size)
+        let mapBytes = AllocationMap.byteCount(of: count)
+        memory = try MemoryMapping(privateBytes: mapBytes + count * 8)
+        present = AllocationMap(pageCount: count, memory: memory.region)
+        locks = AtomicWords(memory.region.suffix(from: mapBytes))
+    }
+
+    private static func pieceCount(of size: UInt64) -> Int {
+        Int((size + pieceLength - 1) / pieceLength)
+    }
+
+    /// The number of pieces.
+    package var pieceCount: Int { present.pageCount }
+
+    /// Whether a piece is missing.
+    package var isPending: Bool { missing.load(ordering: .acquiring) > 0 }
+
+    /// Whether this piece is there.
+    package func isPresent(_ piece: Int) -> Bool { present.isMarked(piece) }
+
+    /// Sets where the contents come from; to be called once, before the disk is served, while it is blank.
+    package func begin(with source: any LateSource) {
+        self.source.withLock { $0 = source }
+        missing.store(pieceCount, ordering: .releasing)
+    }
+
+    /// Fetches a piece unless it is there.
+    package func fetch(_ piece: Int, to disk: RamDisk) throws(BlockStoreError) {
+        if present.isMarked(piece) { return }
+        locks.lock(piece)
+        defer { locks.unlock(piece) }
+        // Another thread may have fetched it while this one waited for the lock.
+        if present.isMarked(piece) { return }
+        guard let source = source.withLock({ $0 }) else {
+            preconditionFailure("a piece is fetched before the contents have a source")
+        }
+        let start = UInt64(piece) * Self.pieceLength
+        let range = start..<min(size, start + Self.pieceLength)
+        try disk.takeMemory(of: range)
+        try source.fetch(range, to: disk)
+        present.mark(piece..<piece + 1)
+        if missing.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 {
+            self.source.withLock { $0 = nil }
+        }
+    }
+
+    /// Fetches the missing pieces of a range.
+    fileprivate func fetch(_ range: Range<UInt64>, to disk: RamDisk) throws(BlockStoreError) {
+        for piece in pieces(of: range) { try fetch(piece, to: disk) }
+    }
+
+    /// Returns how far a range, from its start on, either is all there or is all missing, and which of the two.
+    fileprivate func firstPart(
+        of range: Range<UInt64>
+    ) -> (range: Range<UInt64>, isPresent: Bool) {
+        let pieces = pieces(of: range)
+        let isPresent = present.isMarked(pieces.lowerBound)
+        let end = present.first(
+            marked: !isPresent, from: pieces.lowerBound + 1, limit: pieces.upperBound)
+        let part = range.lowerBound..<min(range.upperBound, UInt64(end) * Self.pieceLength)
+        return (part, isPresent)
+    }
+
+    private func pieces(of range: Range<UInt64>) -> Range<Int> {
+        Int(range.lowerBound / Self.pieceLength)..<Int((range.upperBound - 1) / Self.pieceLength)
+            + 1
+    }
+}
+
+extension RamDisk {
+    /// Makes an empty disk that is served before its contents are there: ``lateContents`` gets a source first.
+    ///
+    /// A plain one takes and locks its memory with each piece, since all of it at once takes long: 0.3 s for 4 GiB.
+    package convenience init(
+        filledLate size: UInt64, isSparse: Bool
+    ) throws(RamDiskError) {
+        let memory = try isSparse ? DiskMemory(sharedFor: size) : DiskMemory(privateFor: size)
+        try self.init(memory, size: size, isSparse: isSparse, isFilledLate: true)
+    }
+
+    /// Whether the contents are not all there yet.
+    package var isPending: Bool { lateContents?.isPending ?? false }
+
+    /// Whether a sparse disk may take as many bytes of memory more; true for any other disk.
+    package func hasRoom(for count: UInt64) -> Bool {
+        guard isSparse, pages.memoryLimit < .max else { return true }
+        return residentBytes + count <= UInt64(max(0, pages.memoryLimit))
+    }
+
+    /// Fetches what is missing in a range; to be called before bytes in it are read or changed.
+    @inline(__always)
+    func awaitContents(at offset: UInt64, count: UInt64) throws(BlockStoreError) {
+        guard let lateContents, lateContents.isPending, count > 0 else { return }
+        try lateContents.fetch(offset..<offset + count, to: self)
+    }
+
+    /// Returns how far a range, from its start on, either is all there or is all missing, and which of the two.
+    func firstPart(
+        of range: Range<UInt64>
+    ) -> (range: Range<UInt64>, isPresent: Bool) {
+        guard let lateContents, lateContents.isPending else { return (range, true) }
+        return lateContents.firstPart(of: range)
+    }
+
+    /// Has a plain disk take the memory of a range.
+    fileprivate func takeMemory(of range: Range<UInt64>) throws(BlockStoreError) {
+        guard pages.shared == nil else { return }
+        let touched = pages.pages(
+            touchedAt: range.lowerBound, count: range.upperBound - range.lowerBound)
+        do throws(Errno) {
+            try pages.slice(
+                at: pages.bytes(touched.lowerBound),
+                count: UInt64(touched.count * DiskPages.pageSize)
+            ).populate()
+        } catch {
+            throw BlockStoreError(error)
+        }
+    }
+}
