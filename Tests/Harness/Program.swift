@@ -124,7 +124,14 @@ public enum User: Sendable {
 
 /// Returns the path of a program that a test needs. The test fails if it is missing, so that nothing untested
 /// looks tested.
+///
+/// `RAMDISK_NBD_PEERS` names a folder whose programs are used in place of this machine's, such as the one that
+/// `scripts/lib/newest-peers` makes.
 public func requires(_ name: String, package: String) throws(TestError) -> String {
+    if let peers = unsafe getenv("RAMDISK_NBD_PEERS"), let file = name.split(separator: "/").last {
+        let path = unsafe "\(String(cString: peers))/\(file)"
+        if unsafe access(path, X_OK) == 0 { return path }
+    }
     guard !name.contains("/") else {
         guard unsafe access(name, X_OK) == 0 else {
             throw TestError("\(name) is missing; install Debian's package \(package)")

@@ -93,8 +93,9 @@ extension Interop {
                     server.log.contains("the client presented no certificate")
                         && server.log.contains("the client's certificate is not accepted")
                 }
-                let said = try await nbdinfo("--size", uri(server, x509: credentials.pki))
-                #expect(said == "41943040\n")
+                // Without --size, for which libnbd 1.24 ends in the handshake and is not served.
+                let said = try await nbdinfo(uri(server, x509: credentials.pki))
+                #expect(said.contains("export-size: 41943040"))
                 #expect(server.log.contains("client=\"CN=alice\""))
             }
         }

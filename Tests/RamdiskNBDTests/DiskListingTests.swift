@@ -1,4 +1,5 @@
 @testable import KernelDisks
+import NBDKernel
 import Observability
 import ProgramSupport
 import Testing
@@ -13,8 +14,8 @@ struct DiskListingTests {
             device: "/dev/nbd0", size: 4096, mountPoint: "/a\"b\\c\n\u{1}ü", state: .up, process: 7)
         let object =
             "{\"backing\":null,\"device\":\"/dev/nbd0\",\"filesystem\":null,\"image\":null,"
-            + "\"mount\":\"/a\\\"b\\\\c\\n\\u0001ü\",\"pid\":7,\"server\":null,\"size\":4096,"
-            + "\"state\":\"up\",\"used\":null,\"worker\":null}"
+            + "\"mount\":\"/a\\\"b\\\\c\\n\\u0001ü\",\"pid\":7,\"server\":null,\"settings\":null,"
+            + "\"size\":4096,\"state\":\"up\",\"used\":null,\"worker\":null}"
         #expect(try jsonLine([disk, disk]) == "[\(object),\(object)]\n")
         #expect(try jsonLine([ListedDisk]()) == "[]\n")
     }
@@ -69,5 +70,23 @@ struct DiskListingTests {
         let lines = silent.split(separator: "\n")
         #expect(lines[1].split(separator: " ") == ["-", "-", "-", "-", "-", "-", "served"])
         #expect(lines[2] == "it is stuck")
+    }
+
+    @Test("shows the kernel's settings of each device if it is asked to")
+    func settings() throws {
+        let settings = ListedSettings(queues: 2, blockLayer: .ofMemory(mostPayload: nil))
+        let disks = [
+            ListedDisk(device: "/dev/nbd0", state: .up, settings: settings),
+            ListedDisk(size: 4096, state: .served),
+        ]
+        #expect(!List.table(disks).contains("SCHEDULER"))
+        let lines = List.table(disks, isVerbose: true).split(separator: "\n")
+        #expect(lines[0].hasSuffix("RQ_AFFINITY"))
+        let cells = lines[1...].map { Array($0.split(separator: " ").dropFirst(6)) }
+        #expect(cells[0] == ["up", "2", "none", "1024K", "-", "-", "-"])
+        #expect(cells[1] == ["served", "-", "-", "-", "-", "-", "-"])
+        let object = try jsonLine(settings)
+        #expect(object.hasPrefix("{\"blockLayer\":{\"max_sectors_kb\":1024,"), "\(object)")
+        #expect(object.contains("\"scheduler\":\"none\"},\"queues\":2"), "\(object)")
     }
 }

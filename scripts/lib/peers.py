@@ -2,7 +2,42 @@
 
 An address is the path of a Unix socket, or a TCP port of this machine.
 """
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+
+# What --peers of the benchmark and of the conformance suite can be.
+CHOICES = ["debian", "newest", "both"]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The programs of other projects in one release of Debian: this machine's, or the newest."""
+
+    name: str
+    # The folder of commands that scripts/lib/newest-peers prints; None for this machine's programs.
+    folder: Path | None = None
+
+    def command(self, command):
+        """The same command with this generation's program, if it has that program."""
+        program = self.folder / command[0] if self.folder else None
+        return [str(program), *command[1:]] if program and program.exists() else command
+
+
+DEBIAN = Generation("debian")
+
+
+def generations(choice):
+    """The generations that --peers asks for. Unpacks the newest programs the first time; exits if it cannot."""
+    chosen = [DEBIAN] if choice in ("debian", "both") else []
+    if choice in ("newest", "both"):
+        script = Path(__file__).with_name("newest-peers")
+        result = subprocess.run([script], stdout=subprocess.PIPE, text=True)
+        if result.returncode != 0:
+            sys.exit(result.returncode)
+        chosen.append(Generation("newest", Path(result.stdout.strip())))
+    return chosen
 
 
 def nbdkit(address, size, *options, plugin_options=()):

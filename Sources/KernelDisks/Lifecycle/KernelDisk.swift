@@ -223,6 +223,9 @@ package final class KernelDisk {
         } else {
             device = try attachNew(serverConnections, options)
             if serverConnections.count > 1 { try prove(device) }
+            if plan.setsUpBlockLayer {
+                setUpBlockLayer(for: device, serverConnections[0].connection.export)
+            }
         }
         let microseconds = (MonotonicTime.now().nanoseconds - began.nanoseconds) / 1000
         CurrentProcess.markAsRootStorageDaemon()
@@ -260,6 +263,20 @@ package final class KernelDisk {
             )
         }
         return device
+    }
+
+    /// Gives the device the settings that suit memory. A device that was attached before this start keeps those that
+    /// it has, which the user may have changed.
+    private func setUpBlockLayer(for device: NBDDevice, _ export: RemoteExport) {
+        let settings = DeviceSettings.ofMemory(mostPayload: export.blockSizes?.maximumPayload)
+        for refusal in settings.apply(to: device) {
+            logger.warning(
+                "cannot change a setting of the device, which may be slower without it",
+                metadata: [
+                    "device": "\(device)", "setting": "\(refusal.setting.rawValue)",
+                    "value": "\(refusal.value)", "error": "\(refusal.error)",
+                ])
+        }
     }
 
     /// Offers new connections to a device that is attached already. The kernel adopts them as soon as it has

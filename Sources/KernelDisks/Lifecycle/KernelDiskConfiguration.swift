@@ -21,6 +21,8 @@ package struct KernelDiskConfiguration: Sendable {
     var remote: NBDURI?
     /// Whether a device is taken over although no record says that its supervisor is gone.
     var isForced = false
+    /// Whether a new device gets the settings of the block layer that suit memory.
+    var setsUpBlockLayer: Bool
     /// Milliseconds that the kernel gets to adopt connections for a device that is attached already.
     var takeOverMilliseconds = 10_000
     /// The path of this process's log, if it is a daemon.
@@ -31,7 +33,7 @@ package struct KernelDiskConfiguration: Sendable {
         fileSystem: FileSystemConfiguration, device: NBDDevice? = nil, queues: Int,
         requestTimeout: UInt64, deadConnectionTimeout: UInt64,
         worker: SupervisedDiskServer.Command? = nil, remote: NBDURI? = nil, isForced: Bool = false,
-        takeOverMilliseconds: Int = 10_000, log: String? = nil
+        setsUpBlockLayer: Bool = true, takeOverMilliseconds: Int = 10_000, log: String? = nil
     ) {
         self.disk = disk
         self.serving = serving
@@ -43,6 +45,7 @@ package struct KernelDiskConfiguration: Sendable {
         self.worker = worker
         self.remote = remote
         self.isForced = isForced
+        self.setsUpBlockLayer = setsUpBlockLayer
         self.takeOverMilliseconds = takeOverMilliseconds
         self.log = log
     }

@@ -47,6 +47,9 @@ package struct ListedDisk: Sendable, Equatable {
     var worker: Int32?
     /// The image that the disk is saved to; nil when it has none.
     package var image: ListedImage?
+    /// The number of queues of the device, and what the kernel's block layer does with requests for it; nil without a
+    /// device.
+    package var settings: ListedSettings?
     /// Why the server did not say what it serves, in a sentence; nil when it did.
     package var silence: String?
 }
@@ -139,6 +142,7 @@ extension ListedDisk {
     private init(device: NBDDevice?, size: UInt64) {
         self.init(device: device?.path, size: size, state: .attached)
         guard let device else { return }
+        settings = ListedSettings(device)
         let mount = Mount.all(of: device.path).first
         fileSystem = mount?.type
         mountPoint = BlockDeviceUse.isSwap(device.path) ? "[SWAP]" : mount?.point
@@ -156,7 +160,7 @@ extension ListedDisk: Encodable {
         case fileSystem = "filesystem"
         case mountPoint = "mount"
         case process = "pid"
-        case image
+        case image, settings
     }
 
     package func encode(to encoder: any Encoder) throws {
@@ -172,5 +176,6 @@ extension ListedDisk: Encodable {
         try object.encode(process, forKey: .process)
         try object.encode(worker, forKey: .worker)
         try object.encode(image, forKey: .image)
+        try object.encode(settings, forKey: .settings)
     }
 }

@@ -57,6 +57,9 @@ struct Attach: ParsableCommand {
             "Number of connections, each with a queue, 1 to 32.", valueName: "count"))
     var connections = 1
 
+    @OptionGroup
+    var deviceSettings: DeviceSettingsOptions
+
     @Flag(name: .long, help: "Keep running, and replace connections that die.")
     var stay = false
 
@@ -102,7 +105,8 @@ struct Attach: ParsableCommand {
             requestTimeout: timeouts.timeout?.driverSeconds ?? usual.request,
             deadConnectionTimeout: timeouts.deadConnectionTimeout?.driverSeconds
                 ?? usual.deadConnection,
-            remote: server, takeOverMilliseconds: 1_000)
+            remote: server, setsUpBlockLayer: !deviceSettings.keepDeviceSettings,
+            takeOverMilliseconds: 1_000)
     }
 }
 

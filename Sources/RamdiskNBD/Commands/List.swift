@@ -21,6 +21,10 @@ struct List: ParsableCommand {
             failed, a line below says why. A disk that is served while it is restored is "restoring \
             43 %" in place of its state.
 
+            --verbose adds, for each device, its number of queues and what the kernel's block layer \
+            does with its requests: the I/O scheduler, the largest request, the read-ahead, and the \
+            values of nomerges and rq_affinity in /sys/block/nbdN/queue.
+
             EXAMPLES
               A table for people, and JSON for programs:
                 ramdisk-nbd list
@@ -30,24 +34,28 @@ struct List: ParsableCommand {
     @Flag(name: .long, help: "Print an array of JSON objects, with sizes in bytes.")
     var json = false
 
+    @Flag(name: .shortAndLong, help: "Show the settings of each device in the kernel, too.")
+    var verbose = false
+
     func run() throws {
         let disks = ListedDisk.all()
-        standardOutput(json ? try jsonLine(disks) : Self.table(disks))
+        standardOutput(json ? try jsonLine(disks) : Self.table(disks, isVerbose: verbose))
     }
 
     /// Returns a table with a header row. It has the columns about saving if a disk has an image; below it is a line
-    /// for each disk whose last save or restore has failed, and for each server that
-    /// does not respond.
+    /// for each disk whose last save or restore has failed, and for each server that does not respond. It has the columns
+    /// about the kernel's settings if `isVerbose` is set.
     ///
     /// - Parameter now: the time in seconds since 1970.
     static func table(
-        _ disks: [ListedDisk], now: Double = Date().timeIntervalSince1970
+        _ disks: [ListedDisk], isVerbose: Bool = false,
+        now: Double = Date().timeIntervalSince1970
     ) -> String {
         guard !disks.isEmpty else { return "No disk is up, and no device is attached.\n" }
         let hasImages = disks.contains { $0.image != nil }
         let titles =
             ["DEVICE", "SIZE", "USED", "FILESYSTEM", "MOUNTED AT", "BACKING OR SERVER", "STATE"]
-            + (hasImages ? ["SAVED", "CHANGED"] : [])
+            + (hasImages ? ["SAVED", "CHANGED"] : []) + (isVerbose ? ListedSettings.titles : [])
         let rows = disks.map { disk in
             [
                 disk.device ?? "-", disk.size.map(Units.roundedDownBytes) ?? "-",
@@ -55,6 +63,7 @@ struct List: ParsableCommand {
                 disk.mountPoint ?? "-", disk.backing ?? disk.server ?? "-",
                 disk.image?.restore?.text ?? disk.state.rawValue,
             ] + (hasImages ? saveCells(disk.image, now: now) : [])
+                + (isVerbose ? disk.settings?.cells ?? ListedSettings.titles.map { _ in "-" } : [])
         }
         let failures = disks.compactMap(\.image).flatMap { image in
             [

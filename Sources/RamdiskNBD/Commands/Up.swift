@@ -71,6 +71,9 @@ struct Up: ParsableCommand {
             """, valueName: "count"))
     var queues: Int?
 
+    @OptionGroup
+    var deviceSettings: DeviceSettingsOptions
+
     @Flag(name: .long, help: "Serve in a worker process, and replace it when it dies.")
     var supervise = false
 
@@ -220,7 +223,9 @@ struct Up: ParsableCommand {
             requestTimeout: timeouts.timeout?.driverSeconds ?? usual.request,
             deadConnectionTimeout: timeouts.deadConnectionTimeout?.driverSeconds
                 ?? usual.deadConnection,
-            worker: worker, isForced: force, log: role == .daemon ? Daemon.ownLogPath : nil)
+            worker: worker, isForced: force,
+            setsUpBlockLayer: !deviceSettings.keepDeviceSettings,
+            log: role == .daemon ? Daemon.ownLogPath : nil)
     }
 }
 

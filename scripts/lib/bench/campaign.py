@@ -35,7 +35,8 @@ class Campaign:
         # Client and server have a processor each, if there are two.
         self.server_processors = processors[:1]
         self.clients = Clients(
-            release / "nbd-load", processes, processors[1] if len(processors) > 1 else None)
+            release / "nbd-load", processes, processors[1] if len(processors) > 1 else None,
+            options.generations[-1])
 
     def run(self, keep):
         """Measures everything. Passes the results so far to `keep` after each row."""
@@ -43,7 +44,8 @@ class Campaign:
         sweeps = self.chosen_sweeps()
         self.plan(rows, sweeps)
         results = {
-            "settings": {"rounds": self.rounds, "seconds": self.seconds, "size": contenders.SIZE},
+            "settings": {"rounds": self.rounds, "seconds": self.seconds, "size": contenders.SIZE,
+                         "clients": self.clients.versions()},
             "complete": False, "rows": [], "sweeps": {name: [] for name in sweeps},
             "contenders": {}}
 
@@ -123,7 +125,7 @@ class Campaign:
         """Returns whether a contender can take a row. A plain stream goes one way and needs nbd-load."""
         if contender.rows is not None and row.name not in contender.rows:
             return False
-        if row.replies == "extended" and not isinstance(contender, contenders.RamdiskNBD):
+        if row.replies not in contender.replies:
             return False
         if row.socket == "tls":
             return contender.speaks_tls

@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from . import loads
+from .machine import first_line
 
 WARM_UP_SHARE = 0.2
 
@@ -13,11 +14,17 @@ class LoadFailed(Exception):
 
 
 class Clients:
-    def __init__(self, load_program, processes, processor):
+    def __init__(self, load_program, processes, processor, generation):
         self.load_program = str(load_program)
+        # The release of fio and nbdcopy, the same for every contender.
+        self.generation = generation
         self.processes = processes
         # The processor of a bound client; None if there is only one.
         self.processor = processor
+
+    def versions(self):
+        """Returns the versions of the clients of other projects."""
+        return [first_line(self.generation.command([name, "--version"])) for name in ("fio", "nbdcopy")]
 
     def run(self, server, row, seconds):
         """Puts a row's load on a server, and returns the measurements."""
@@ -86,7 +93,7 @@ class Clients:
 
     def output(self, command, seconds):
         process = self.processes.start(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.generation.command(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             output, errors = process.communicate(timeout=seconds * 2 + 60)
         except subprocess.TimeoutExpired:

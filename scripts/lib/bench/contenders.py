@@ -1,13 +1,12 @@
 """The servers that are compared, each configured for speed."""
 import os
-import re
 import shutil
 import socket
-import subprocess
 from pathlib import Path
 
 import peers
 
+from .machine import first_line
 from .processes import is_alive, wait_for
 
 SIZE = 40 << 20
@@ -29,6 +28,10 @@ class Contender:
     speaks_tls = False
     # The names of the only rows for this contender; None for all.
     rows = None
+    # The kinds of messages that it speaks in Debian 12, and in the newest release.
+    replies = newest_replies = ("simple", "structured")
+    # Which of the machine's programs it runs.
+    generation = peers.DEBIAN
 
     def __init__(self, name, title):
         self.name = name
@@ -41,7 +44,24 @@ class Contender:
 
     def version(self):
         """Returns one line, or an empty one."""
-        return ""
+        command = self.version_command()
+        return first_line(self.generation.command(command)) if command else ""
+
+    def version_command(self):
+        """Returns the command that prints the version, or an empty list."""
+        return []
+
+    def of(self, generation, is_named):
+        """Returns this peer with the programs of a generation, and with its name if another generation is measured
+        too."""
+        self.generation = generation
+        if generation is peers.DEBIAN:
+            return self
+        self.replies = self.newest_replies
+        if is_named:
+            self.name = f"{self.name}-{generation.name}"
+            self.title = f"{self.title}, {generation.name}"
+        return self
 
     def start(self, processes, kind, name=None, environment=None, size=None):
         """Starts the server on a socket of this kind, and returns it. Another name gives it files of
@@ -52,6 +72,7 @@ class Contender:
         if not self.example:
             self.example = " ".join(str(part) for part in command).replace(
                 str(processes.directory), "DIR")
+        command = self.generation.command(command)
         if shutil.which(command[0]) is None:
             raise Unavailable(f"{command[0]} is not installed")
         log = place.directory / "log"
@@ -119,9 +140,11 @@ class Server:
     def bind(self, processors):
         """Binds all of its threads to these processors."""
         if processors != self.processors:
-            subprocess.run(
-                ["taskset", "-a", "-p", "-c", ",".join(map(str, processors)), str(self.pid)],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+            for thread in Path(f"/proc/{self.pid}/task").iterdir():
+                try:
+                    os.sched_setaffinity(int(thread.name), processors)
+                except ProcessLookupError:
+                    pass  # The thread of a connection that has just ended.
             self.processors = processors
 
     def is_alive(self):
@@ -133,6 +156,7 @@ class Server:
 
 class RamdiskNBD(Contender):
     speaks_tls = True
+    replies = ("simple", "structured", "extended")
 
     def __init__(self, program, options, name="ramdisk-nbd", title="ramdisk-nbd", rows=None):
         super().__init__(name, title)
@@ -146,8 +170,8 @@ class RamdiskNBD(Contender):
         tls = ["--tls-certificates", str(place.certificates)] if place.certificates else []
         return [self.program, "serve", "--size", str(place.size), *listen, *tls, *self.options]
 
-    def version(self):
-        return first_line([self.program, "--version"])
+    def version_command(self):
+        return [self.program, "--version"]
 
 
 class Nbdkit(Contender):
@@ -162,12 +186,14 @@ class Nbdkit(Contender):
                if place.certificates else [])
         return peers.nbdkit(place.address, place.size, *tls, plugin_options=self.plugin_options)
 
-    def version(self):
-        return first_line(["nbdkit", "--version"])
+    def version_command(self):
+        return ["nbdkit", "--version"]
 
 
 class QemuNbd(Contender):
     speaks_tls = True
+    # QEMU has extended headers since 8.2.
+    newest_replies = ("simple", "structured", "extended")
 
     def command(self, place):
         tls = (["--object", "tls-creds-x509,id=tls,endpoint=server,verify-peer=no,"
@@ -175,8 +201,8 @@ class QemuNbd(Contender):
         # On a file in memory, io_uring is faster than qemu-nbd's threads and than O_DIRECT.
         return peers.qemu_nbd(place.address, place.image(), "--cache=writeback", "--aio=io_uring", *tls)
 
-    def version(self):
-        return first_line(["qemu-nbd", "--version"])
+    def version_command(self):
+        return ["qemu-nbd", "--version"]
 
 
 class NbdServer(Contender):
@@ -197,8 +223,8 @@ class NbdServer(Contender):
         processes.adopt(pid, process)
         return pid
 
-    def version(self):
-        return first_line(["nbd-server", "-V"])
+    def version_command(self):
+        return ["nbd-server", "-V"]
 
 
 class PlainStream(Contender):
@@ -216,35 +242,27 @@ class PlainStream(Contender):
 
 def all_of(release, options):
     """Returns every selected contender, ramdisk-nbd first."""
-    chosen = options.peers or PEERS
+    chosen = options.against or PEERS
     extra = options.server_options.split()
-    peers = {
-        "nbdkit": Nbdkit("nbdkit", "nbdkit memory"),
-        "nbdkit-malloc": Nbdkit("nbdkit-malloc", "nbdkit memory, malloc", "allocator=malloc"),
-        "qemu-nbd": QemuNbd("qemu-nbd", "qemu-nbd, tmpfs"),
-        "nbd-server": NbdServer("nbd-server", "nbd-server, tmpfs"),
-        "stream": PlainStream(release / "nbd-load"),
-    }
     also = [RamdiskNBD(Path(path).resolve(), extra, name, f"ramdisk-nbd, {name}")
             for name, _, path in (entry.partition("=") for entry in options.also)]
     # Shows what counting costs, with the load where it costs most.
     uncounted = RamdiskNBD(release / "ramdisk-nbd", [*extra, "--no-stats"], "no-stats",
                            "ramdisk-nbd --no-stats", ["read-4k"])
     return [RamdiskNBD(release / "ramdisk-nbd", extra), *also, uncounted,
-            *(peers[name] for name in PEERS if name in chosen)]
+            *(peer.of(generation, len(options.generations) > 1) for generation in options.generations
+              for peer in servers_of_others() if peer.name in chosen),
+            *([PlainStream(release / "nbd-load")] if "stream" in chosen else [])]
+
+
+def servers_of_others():
+    return [Nbdkit("nbdkit", "nbdkit memory"),
+            Nbdkit("nbdkit-malloc", "nbdkit memory, malloc", "allocator=malloc"),
+            QemuNbd("qemu-nbd", "qemu-nbd, tmpfs"),
+            NbdServer("nbd-server", "nbd-server, tmpfs")]
 
 
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def first_line(command):
-    """Returns the first line that a program prints about its version."""
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except OSError:
-        return ""
-    line = (result.stdout + result.stderr).strip().partition("\n")[0]
-    return re.sub(r"^This is ", "", line)

@@ -114,7 +114,7 @@ class LatencyCampaign:
                 for name, _, path in (entry.partition("=") for entry in self.options.also)]
         return [ours(self.release / "ramdisk-nbd", "ramdisk-nbd", "ramdisk-nbd"), *also,
                 *(peer for peer in contenders.all_of(self.release, self.options)
-                  if peer.name in (self.options.peers or PEERS))]
+                  if peer.name in (self.options.against or PEERS))]
 
     def control(self, name):
         return self.processes.directory / f"{name}.control"

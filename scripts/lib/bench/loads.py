@@ -16,7 +16,7 @@ class Row:
     bound: bool = True
     client: str = "nbd-load"
     quick: bool = False
-    # The messages of the transmission phase; in Debian 12 no other server has extended headers.
+    # The messages of the transmission phase; Contender.replies says which server speaks which.
     replies: str = "simple"
 
     def arguments(self):

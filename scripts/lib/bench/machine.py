@@ -2,6 +2,7 @@
 import datetime
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 
@@ -55,3 +56,13 @@ def output(command):
         return subprocess.run(command, capture_output=True, text=True).stdout.strip()
     except OSError:
         return ""
+
+
+def first_line(command):
+    """Returns the first line that a program prints about its version."""
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except OSError:
+        return ""
+    line = (result.stdout + result.stderr).strip().partition("\n")[0]
+    return re.sub(r"^(This is |/usr/bin/)", "", line)

@@ -104,7 +104,8 @@ def about(results):
     return (
         f"{text} {settings['rounds']} rounds of {settings['seconds']:g} seconds for each load, the "
         f"contenders taking turns; disks of {settings['size'] >> 20} MiB, written once beforehand. "
-        f"{bound} The client is `nbd-load`, which batches, unless fio or nbdcopy is named. "
+        f"{bound} The client is `nbd-load`, which batches, unless fio or nbdcopy is named "
+        f"({', '.join(settings['clients'])}). "
         + disturbance(results))
 
 

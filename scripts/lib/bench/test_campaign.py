@@ -25,7 +25,8 @@ class SummaryTests(unittest.TestCase):
 class ReportTests(unittest.TestCase):
     def test_a_run_that_has_just_begun_can_be_written(self):
         results = {
-            "settings": {"rounds": 1, "seconds": 1, "size": 1 << 20}, "complete": False,
+            "settings": {"rounds": 1, "seconds": 1, "size": 1 << 20, "clients": []},
+            "complete": False,
             "rows": [], "sweeps": {}, "contenders": {},
             "machine": {"date": "", "commit": "", "processors": 1, "processor": "", "virtual": "",
                         "memory_gib": 1, "kernel": "", "system": ""}}

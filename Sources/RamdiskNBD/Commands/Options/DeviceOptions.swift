@@ -12,6 +12,17 @@ struct DevicePath: ExpressibleByArgument, Equatable {
     }
 }
 
+/// What the kernel's block layer does with requests for the device.
+struct DeviceSettingsOptions: ParsableArguments {
+    @Flag(
+        name: .long,
+        help: """
+            Leave the I/O scheduler and the largest request of the device as they are, instead of \
+            setting them for memory. `list --verbose` shows them.
+            """)
+    var keepDeviceSettings = false
+}
+
 /// Timeouts of the device of a disk that `up` makes.
 struct DiskTimeouts: ParsableArguments {
     private static let lasting = KernelDiskConfiguration.timeouts(outlivesServer: true)
