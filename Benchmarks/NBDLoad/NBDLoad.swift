@@ -22,6 +22,8 @@ struct NBDLoad: ParsableCommand {
 
             See `nbd-load help run` for the options of a load.
             """,
-        subcommands: [Run.self, List.self, Idle.self, Stream.self, StreamServer.self],
+        subcommands: [
+            Run.self, List.self, Idle.self, Connect.self, Stream.self, StreamServer.self,
+        ],
         defaultSubcommand: Run.self)
 }

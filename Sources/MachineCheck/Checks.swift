@@ -9,7 +9,7 @@ extension Machine {
         [
             kernel, driver, permission, fileSystems, memory, lockedMemory, backings, hugePages,
             kernelTLS, tracing, serviceManager,
-        ]
+        ] + [scheduler].compactMap(\.self)
     }
 
     // MARK: - What up and attach cannot do without

@@ -75,6 +75,10 @@ package struct BackingConfiguration: Sendable, Equatable {
                 "backing": "\(name)", "size": "\(disk.size)", "resident": "\(disk.residentBytes)",
                 "milliseconds": "\(milliseconds)",
             ])
+        guard !disk.checkpointsSurvive else { return }
+        logger.notice(
+            "an earlier version made the backing, so the checkpoints of its disk end with this server",
+            metadata: ["backing": "\(name)"])
     }
 }
 

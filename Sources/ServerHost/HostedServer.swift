@@ -160,9 +160,13 @@ package final class HostedServer: Sendable {
     var uris: [String] { Self.uris(of: addresses, isEncrypted: isEncrypted) }
 
     private static func uris(of addresses: [SocketAddress], isEncrypted: Bool) -> [String] {
+        addresses.map { address in
+            // A client may have another working directory.
+            let endpoint = address.path.map { .unix(fromRoot($0)) } ?? Endpoint(address)
+            return endpoint.uri(isEncrypted: isEncrypted) ?? "\(address)"
+        }
         // The wildcard addresses of IPv4 and IPv6 have the same URI.
-        addresses.map { $0.uri(isEncrypted: isEncrypted) }
-            .reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+        .reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     }
 
     /// Finishes the requests that have been received, and stops. The disks and the files remain.

@@ -25,6 +25,25 @@ struct MemoryTests {
         #expect(memory.residentBytes == 1 << 16 - 8192)
     }
 
+    @Test("memory is unmapped in pieces of 16 MiB, or in 1024 pieces")
+    func unmapping() throws {
+        #expect(MemoryMapping.unmappedAtOnce(of: 4096) == 16 << 20)
+        #expect(MemoryMapping.unmappedAtOnce(of: 16 << 30) == 16 << 20)
+        #expect(MemoryMapping.unmappedAtOnce(of: 16 << 30 + 4096) == 18 << 20)
+        #expect(MemoryMapping.unmappedAtOnce(of: 1 << 44) == 1 << 34)
+        // A mapping whose last piece is short.
+        let base: UInt
+        do {
+            let mapping = try MemoryMapping(privateBytes: 48 << 20 + 4096)
+            base = unsafe UInt(bitPattern: mapping.region.base)
+        }
+        for offset in [0, 16 << 20, 48 << 20] as [UInt] {
+            var state: UInt8 = 0
+            let page = unsafe UnsafeMutableRawPointer(bitPattern: base + offset)
+            #expect(unsafe mincore(page, 4096, &state) == -1)
+        }
+    }
+
     @Test("meminfo and a control group's limits are read as the kernel writes them")
     func availableMemory() {
         let text =

@@ -51,6 +51,25 @@ struct ReportTests {
         #expect(lines.contains("small         0.040"))
     }
 
+    @Test(
+        "Jain's index is 1 for equal connections, and 1/n when one has everything",
+        arguments: [([5, 5, 5], 1), ([7, 0, 0, 0], 0.25), ([1, 3], 0.8)] as [([Double], Double)])
+    func fairness(rates: [Double], index: Double) {
+        var total = LoadFigures()
+        for rate in rates {
+            var connection = LoadFigures()
+            connection.requests = Int(rate)
+            connection.endMeasuring(nanoseconds: 1_000_000_000)
+            total.add(connection)
+        }
+        #expect(total.fairness == index)
+    }
+
+    @Test("connections without a request have no fairness")
+    func noFairness() {
+        #expect(LoadFigures().fairness == nil)
+    }
+
     @Test("random numbers stay below their bound, and reach every value")
     func random() {
         var numbers = RandomNumbers(seed: 1)

@@ -22,13 +22,13 @@ struct BackingTests {
     @Test("has a header whose bytes are as documented")
     func header() throws {
         let header = BackingHeader(
-            size: 0x0102_0304_0000, dataOffset: 2 << 20, pageSize: 4096,
+            size: 0x0102_0304_0000, dataOffset: 128 << 20, pageSize: 4096,
             identity: DiskIdentity(high: 0x0102, low: 0x0304))
         let bytes = header.encoded
         #expect(bytes[0..<8] == [0x52, 0x44, 0x4e, 0x42, 0x44, 0x49, 0x53, 0x4b])
-        #expect(bytes[8..<16] == [2, 0, 0, 0, 0, 0, 0, 0])
+        #expect(bytes[8..<16] == [3, 0, 0, 0, 0, 0, 0, 0])
         #expect(bytes[16..<24] == [0, 0, 4, 3, 2, 1, 0, 0])
-        #expect(bytes[24..<32] == [0, 0, 0x20, 0, 0, 0, 0, 0])
+        #expect(bytes[24..<32] == [0, 0, 0, 8, 0, 0, 0, 0])
         #expect(bytes[32..<40] == [0, 0x10, 0, 0, 0, 0, 0, 0])
         #expect(bytes[40..<56] == [2, 1, 0, 0, 0, 0, 0, 0, 4, 3, 0, 0, 0, 0, 0, 0])
         #expect(bytes.count == 64)

@@ -212,9 +212,10 @@ struct Damage: Sendable, CustomTestStringConvertible {
 
     static let all = [
         Damage(testDescription: "magic", bytes: [0], named: "damaged"),
-        Damage(testDescription: "version", bytes: [3], offset: 8, named: "version 3"),
+        Damage(testDescription: "version", bytes: [4], offset: 8, named: "version 4"),
         Damage(testDescription: "size", bytes: [1], offset: 20, named: "damaged"),
         Damage(testDescription: "checksum", bytes: [1, 2, 3], offset: 41, named: "damaged"),
+        Damage(testDescription: "names of checkpoints", bytes: [1], offset: 72, named: "damaged"),
         Damage(
             testDescription: "all of it", bytes: [UInt8](repeating: 0xff, count: 4096),
             named: "damaged"),

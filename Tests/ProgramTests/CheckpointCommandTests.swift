@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 internal import Harness
 import Testing
 
@@ -156,6 +157,48 @@ extension ProgramSuite {
                 try await checkpoint("abort", "two", of: server)
                 let next = try await create("three", of: server)
                 #expect(next.base == "one" && next.dirtyBytes == 1 << 20 + 4096)
+            }
+        }
+
+        @Test(
+            "of a backing: the committed one survives a killed server, and the open one was aborted"
+        )
+        func killedServer() async throws {
+            let memory = try TemporaryDirectory(in: "/dev/shm")
+            let options = [
+                "--size", "4M", "--backing", "disk", "--backing-directory", memory.path,
+            ]
+            let killed = ServerStart(ending: .signalled(SIGKILL))
+            try await withServer(options, start: killed) { server in
+                let client = try RawClient(unix: server.socketPath)
+                try client.enter()
+                try await checkpoint("create", "one", of: server)
+                try await checkpoint("commit", "one", of: server)
+                try client.write([1], at: 4096)
+                try await checkpoint("create", "two", of: server)
+                try client.write([1], at: 1 << 20)
+                try await server.end(with: SIGKILL)
+            }
+            // Without a change, and with a server that keeps the disk when it stops.
+            try await withServer(options, start: killed) { server in
+                #expect(try await list(server).first?.dirtyBytes == 8192)
+                try await server.end(with: SIGKILL)
+            }
+            try await withServer(options + ["--keep"]) { _ in }
+            try await withServer(options) { server in
+                #expect(server.log.contains("found a committed checkpoint"))
+                let all = try await list(server)
+                #expect(all.map(\.name) == ["one"] && all.map(\.state) == ["committed"])
+                let commit = try await run(["commit", "two"], server)
+                #expect(commit.isOneSentence(naming: "@two was aborted already"))
+                for _ in 0..<2 { try await checkpoint("abort", "two", of: server) }
+                try await checkpoint("commit", "one", of: server)
+                let next = try await create("two", of: server)
+                #expect(next.base == "one" && next.dirtyBytes == 8192)
+                // The longest name that there is.
+                let long = String(repeating: "n", count: 128)
+                try await checkpoint("commit", "two", of: server)
+                try await checkpoint("create", long, of: server)
             }
         }
 

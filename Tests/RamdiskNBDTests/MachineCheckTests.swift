@@ -74,6 +74,23 @@ import Testing
         #expect(try finding("huge pages").text == "1 GiB of 1 GiB free")
     }
 
+    @Test(
+        "finds a scheduler that is unfair between sessions, where they are groups",
+        arguments: [
+            ("6.12.117+deb13-amd64", true), ("6.13.0", false), ("6.17.0-14-generic", false),
+            ("6.18.44-fc-v657", false), ("6.18.45", true), ("6.19.3", false), ("7.0", true),
+            ("6.6.1", true),
+        ])
+    func scheduler(release: String, isFair: Bool) throws {
+        try write("proc/sys/kernel/osrelease", release + "\n")
+        try write("proc/sys/kernel/sched_autogroup_enabled", "1\n")
+        let found = report.findings.last
+        #expect((found?.name == "scheduler") == !isFair)
+        if !isFair { #expect(found?.remedy == "sysctl kernel.sched_autogroup_enabled=0") }
+        try write("proc/sys/kernel/sched_autogroup_enabled", "0\n")
+        #expect(report.findings.last?.name == "systemd")
+    }
+
     @Test("tells a driver that can be loaded from one that is missing")
     func driver() throws {
         try remove("sys/module/nbd")

@@ -71,8 +71,11 @@ struct Run: ParsableCommand {
         try check(
             (0...100).contains(readPercent),
             "--read-percent must be from 0 to 100, not \(readPercent)")
+        // A TRIM has no payload; its length has 32 bits.
+        let isTrimming = workload == .trim && !verify
         try check(
-            (1...64 << 20).contains(blockSize.bytes), "--block-size must be from 1 to 64M")
+            (1...(isTrimming ? 1 << 32 - 1 : 64 << 20)).contains(blockSize.bytes),
+            "--block-size must be from 1 to \(isTrimming ? "4294967295" : "64M")")
         try check(
             (4096...1 << 30).contains(receiveBuffer.bytes),
             "--receive-buffer must be from 4K to 1G")

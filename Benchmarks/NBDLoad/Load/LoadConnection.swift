@@ -52,7 +52,9 @@ struct LoadConnection: ~Copyable {
     init(socket: SocketHandle, configuration: LoadConfiguration, runNumber: UInt64) throws(Failure)
     {
         let headers = try mapping(configuration.depth * configuration.format.requestSize)
-        let source = try mapping(configuration.blockSize)
+        // A TRIM, which may be as long as the disk, sends none of it.
+        let payload = configuration.workload == .trim ? 1 : configuration.blockSize
+        let source = try mapping(payload)
         let input = try mapping(configuration.receiveBuffer)
         var verification: Verification?
         if configuration.isVerifying {
@@ -74,7 +76,7 @@ struct LoadConnection: ~Copyable {
         freeCount = configuration.depth
         output = VectorList(capacity: min(VectorList.maximum, 2 * configuration.depth))
         self.source.region.copy(
-            from: (0..<configuration.blockSize).map { UInt8(truncatingIfNeeded: $0 &* 31) })
+            from: (0..<payload).map { UInt8(truncatingIfNeeded: $0 &* 31) })
         socket.setReceiveTimeout(milliseconds: patience * 1000)
     }
 

@@ -11,6 +11,8 @@ struct LoadFigures: Sendable {
     var nanoseconds: UInt64 = 0
     /// Rate; the sum of several connections.
     var requestsPerSecond = 0.0
+    /// The rates of the connections, in requests per second.
+    var rates: [Double] = []
     /// Calls that sent something during the measurement.
     var sends = 0
     /// Calls that received something during the measurement.
@@ -36,6 +38,15 @@ struct LoadFigures: Sendable {
     mutating func endMeasuring(nanoseconds: UInt64) {
         self.nanoseconds = nanoseconds
         requestsPerSecond = Double(requests) * 1e9 / Double(max(1, nanoseconds))
+        rates = [requestsPerSecond]
+    }
+
+    /// Jain's index of the connections' rates: 1 when all are equal, 1/n when one of n has everything; nil when no
+    /// connection had any.
+    var fairness: Double? {
+        let sum = rates.reduce(0, +)
+        guard sum > 0 else { return nil }
+        return sum * sum / (Double(rates.count) * rates.reduce(0) { $0 + $1 * $1 })
     }
 
     /// Adds the statistics of another connection.
@@ -44,6 +55,7 @@ struct LoadFigures: Sendable {
         totalRequests += other.totalRequests
         nanoseconds = max(nanoseconds, other.nanoseconds)
         requestsPerSecond += other.requestsPerSecond
+        rates += other.rates
         sends += other.sends
         receives += other.receives
         processorNanoseconds += other.processorNanoseconds

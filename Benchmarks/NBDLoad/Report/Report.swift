@@ -100,7 +100,7 @@ extension LoadFigures {
             ReportLine(
                 key: "megabytes_per_second", title: "bandwidth",
                 value: .number(bytes / 1e6, decimals: 1), unit: "MB/s"),
-        ] + latencyLines + [
+        ] + latencyLines + fairnessLines + [
             ReportLine(
                 key: "client_cpu_us_per_request", title: "client CPU per request",
                 value: .number(Double(processorNanoseconds) / 1e3 * perRequest, decimals: 3),
@@ -111,7 +111,25 @@ extension LoadFigures {
         ]
     }
 
-    private var latencyLines: [ReportLine] {
+    /// The lines that compare connections; none for one connection.
+    private var fairnessLines: [ReportLine] {
+        guard rates.count > 1, let fairness, let slowest = rates.min(), let fastest = rates.max()
+        else { return [] }
+        return [
+            ReportLine(
+                key: "fairness", title: "fairness (Jain's index)",
+                value: .number(fairness, decimals: 4)),
+            ReportLine(
+                key: "slowest_connection_iops", title: "slowest connection",
+                value: .number(slowest, decimals: 0), unit: "/s"),
+            ReportLine(
+                key: "fastest_connection_iops", title: "fastest connection",
+                value: .number(fastest, decimals: 0), unit: "/s"),
+        ]
+    }
+
+    /// The lines about latency; none without requests.
+    var latencyLines: [ReportLine] {
         guard latency.totalCount > 0 else { return [] }
         let percentiles = [("p50", 50), ("p90", 90), ("p99", 99), ("p99_9", 99.9)]
         let values =

@@ -16,9 +16,18 @@ package final class CheckpointCatalog: SnapshotKeeper {
     private let chains = Mutex<[CheckpointChain]>([])
     private let watch = LossWatch()
 
+    /// Begins with the checkpoints that earlier servers have left in backings.
     package init(server: Server, logger: Logger) {
         self.server = server
         self.logger = logger
+        let found = server.exports.compactMap { export in
+            export.ramDisk.map { CheckpointChain(export: export.name, disk: $0) }
+        }.filter { $0.committed != nil }
+        for chain in found {
+            let name = SnapshotCatalog.export(disk: chain.export, chain.committed?.name ?? "")
+            logger.info("found a committed checkpoint", metadata: ["checkpoint": "\(name)"])
+        }
+        chains.withLock { $0 = found }
     }
 
     // MARK: - Commands
@@ -53,7 +62,7 @@ package final class CheckpointCatalog: SnapshotKeeper {
     ) throws(ControlError) -> CheckpointChain.Open {
         let snapshot: DiskSnapshot
         do throws(SnapshotError) {
-            snapshot = try chain.disk.makeSnapshot()
+            snapshot = try chain.disk.makeCheckpoint()
         } catch {
             throw ControlError(.conflict, "cannot freeze the disk: \(error)")
         }

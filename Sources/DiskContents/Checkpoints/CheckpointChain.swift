@@ -12,7 +12,8 @@ internal import Observability
 /// | another one is open or lost | refused | refused | refused |
 /// | else | makes it | refused | refused |
 ///
-/// So a backup program may repeat a command whose response it has not seen.
+/// So a backup program may repeat a command whose response it has not seen. In a backing, the committed checkpoint
+/// survives its server. The open one does not: to the next server it was aborted last.
 struct CheckpointChain: Sendable {
     /// The disk's export.
     let export: String
@@ -43,9 +44,22 @@ struct CheckpointChain: Sendable {
         var isLost: Bool { snapshot?.isLost ?? true }
     }
 
+    /// The checkpoints that an earlier server has left in the disk's backing, if it has one.
     init(export: String, disk: RamDisk) {
         self.export = export
         self.disk = disk
+        let names = disk.checkpointNames
+        if let found = names.committed, let marker = disk.foundMarker() {
+            committed = Committed(name: found.name, created: found.created, marker: marker)
+        }
+        lastAborted = names.aborted
+    }
+
+    /// What the next server is to find. It is the same before and after an abort.
+    private var names: CheckpointNames {
+        CheckpointNames(
+            committed: committed.map { .init(name: $0.name, created: $0.created) },
+            aborted: open?.name ?? lastAborted)
     }
 
     /// Returns the open checkpoint if it has this name, since that is the one that is asked for; nil if a new one
@@ -79,6 +93,7 @@ struct CheckpointChain: Sendable {
     mutating func add(_ checkpoint: Open) {
         open = checkpoint
         lastAborted = nil
+        disk.store(names)
     }
 
     /// Makes the open checkpoint the committed one, and returns it; nil if that was done already.
@@ -91,6 +106,7 @@ struct CheckpointChain: Sendable {
         committed = Committed(name: name, created: open.created, marker: snapshot.makeMarker())
         self.open = nil
         lastAborted = nil
+        disk.store(names, committing: snapshot)
         return open
     }
 

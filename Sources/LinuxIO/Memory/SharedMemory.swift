@@ -190,6 +190,16 @@ public struct SharedMemoryHandle: Sendable, BitwiseCopyable {
         return unsafe fstat(rawValue, &status) == 0 ? Int(status.st_blocks) &* 512 : 0
     }
 
+    /// Bytes that the file system has room for; the largest integer where it has no limit. fstatvfs(3), `f_bavail`
+    @_semantics("no_performance_analysis")
+    package var availableBytes: Int {
+        var status = statvfs()
+        guard unsafe fstatvfs(rawValue, &status) == 0, status.f_blocks > 0 else { return .max }
+        let (bytes, overflows) = UInt64(status.f_bavail)
+            .multipliedReportingOverflow(by: UInt64(status.f_frsize))
+        return overflows ? .max : Int(clamping: bytes)
+    }
+
     /// Releases the memory of a range of whole pages, which reads as zeroes from then on. fallocate(2),
     /// `FALLOC_FL_PUNCH_HOLE`
     @_semantics("no_performance_analysis")

@@ -67,19 +67,21 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Returns the NBD URI that a client on this machine connects to (specification: doc/uri.md); nil for a
-    /// Unix socket outside of the file system, which has none.
+    /// Returns the NBD URI that a client on this machine connects to (specification: doc/uri.md), with its port even if
+    /// that is the standard one; nil for a Unix socket outside of the file system, which has no URI.
     public func uri(export: String = "", isEncrypted: Bool = false) -> String? {
-        let scheme = isEncrypted ? "nbds" : "nbd"
-        let name = PercentEncoding.encode(export)
         switch kind {
         case .tcp(let host, _):
-            // A client cannot connect to "every address"; this is the name that every machine has for itself.
+            // A client cannot connect to "every address"; this is the name that every machine has for itself, and that
+            // TLS certificates for this machine contain.
             let isAny = host == "*" || host == "0.0.0.0" || host == "::"
             let authority = isAny ? "localhost:\(port ?? 0)" : description
-            return "\(scheme)://\(authority)" + (name.isEmpty ? "" : "/\(name)")
+            let name = PercentEncoding.encode(export)
+            return (isEncrypted ? "nbds" : "nbd") + "://\(authority)"
+                + (name.isEmpty ? "" : "/\(name)")
         case .unix(let path, _):
-            return "\(scheme)+unix:///\(name)?socket=\(PercentEncoding.encode(path, keeping: "/"))"
+            return NBDURI(.unix(path: path), exportName: export, requiresTLS: isEncrypted)
+                .description
         case .abstract: return nil
         }
     }

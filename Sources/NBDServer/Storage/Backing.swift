@@ -21,7 +21,10 @@ final class Backing: Sendable {
     let wasFound: Bool
     /// Whether that server kept the file on purpose. It did not if it was killed or crashed.
     let wasClean: Bool
+    /// What survives of the disk's checkpoints; nil in a file of an earlier version.
+    let checkpoints: BackingCheckpoints?
     private let location: BackingLocation
+    /// The header and the bitmaps.
     private let header: MemoryMapping
     private let isNamed: Atomic<Bool>
 
@@ -33,8 +36,9 @@ final class Backing: Sendable {
     /// - Parameters:
     ///   - size: in bytes; nil accepts an existing disk of any size.
     ///   - newSize: in bytes, of a new disk if `size` is nil; if both are nil, the backing must exist.
+    ///   - isSparse: a new disk needs no memory for its bytes yet.
     static func open(
-        _ location: BackingLocation, size: UInt64?, newSize: UInt64?
+        _ location: BackingLocation, size: UInt64?, newSize: UInt64?, isSparse: Bool
     ) throws(BackingError) -> Backing {
         guard BackingLocation.isName(location.name) else { throw .badName(location.name) }
         do throws(Errno) {
@@ -49,7 +53,7 @@ final class Backing: Sendable {
                 guard let newSize = size ?? newSize else {
                     throw .system(path: location.path, .noSuchFileOrDirectory)
                 }
-                return try Backing(making: location, size: newSize)
+                return try Backing(making: location, size: newSize, isSparse: isSparse)
             }
             try lock(file, location)
             // The process that held the lock before may have removed the file.
@@ -60,29 +64,31 @@ final class Backing: Sendable {
         throw .inUse(path: location.path, pid: nil)
     }
 
-    private init(making location: BackingLocation, size: UInt64) throws(BackingError) {
+    private init(
+        making location: BackingLocation, size: UInt64, isSparse: Bool
+    ) throws(BackingError) {
         guard size >= RamDisk.smallestSize, size <= RamDisk.largestSize else {
             throw .memory(.sizeOutOfRange(size))
         }
+        var file = try Self.makeFile(in: location.directory, size: size)
+        let layout = BackingHeader(size: size, pageSize: file.pageSize)
+        try Self.checkAvailable(layout, isSparse: isSparse)
         do throws(Errno) {
-            var file = try MemoryFile(unnamedIn: location.directory)
-            let layout = BackingHeader(size: size, pageSize: file.pageSize)
-            guard layout.fileSize <= UInt64(Int64.max) else { throw .fileTooLarge }
             try file.lock()
+            // With the bitmaps: a thread that changes a page must find memory for its bit.
             try file.grow(to: Int(layout.fileSize), provisioning: layout.headerCount)
             header = try MemoryMapping(startOf: file, count: layout.headerCount)
             header.region.copy(from: layout.encoded)
-            identity = layout.identity
             memory = SharedMemory(
                 file, offset: Int(layout.dataOffset), size: Int(layout.dataCount))
-        } catch .notSupported {
-            throw .notMemory(directory: location.directory)
         } catch {
             throw .memory(.cannotAllocate(size: size, error))
         }
+        checkpoints = BackingCheckpoints(in: header.region, layout, names: CheckpointNames())
+        identity = layout.identity
+        pageSize = Int(layout.pageSize)
         self.location = location
         self.size = size
-        pageSize = header.region.count
         wasFound = false
         wasClean = true
         isNamed = Atomic(false)
@@ -93,21 +99,54 @@ final class Backing: Sendable {
         found file: consuming MemoryFile, _ location: BackingLocation, wanted: UInt64?
     ) throws(BackingError) {
         let bytes = try Self.headerBytes(file, location)
-        let layout = try Self.check(bytes, of: file, location, wanted: wanted)
+        let (layout, names) = try Self.check(bytes, of: file, location, wanted: wanted)
         do throws(Errno) {
             header = try MemoryMapping(startOf: file, count: layout.headerCount)
         } catch {
             throw .system(path: location.path, error)
         }
         memory = SharedMemory(file, offset: Int(layout.dataOffset), size: Int(layout.dataCount))
+        let region = header.region
+        checkpoints = names.map { BackingCheckpoints(in: region, layout, names: $0) }
+        pageSize = Int(layout.pageSize)
         self.location = location
         size = layout.size
         identity = layout.identity
-        pageSize = layout.headerCount
         wasFound = true
         wasClean = !BackingState(decoding: bytes).isServed
         isNamed = Atomic(true)
         store(isServed: !wasClean)
+    }
+
+    private static func makeFile(
+        in directory: String, size: UInt64
+    ) throws(BackingError) -> MemoryFile {
+        do throws(Errno) {
+            return try MemoryFile(unnamedIn: directory)
+        } catch .notSupported {
+            throw .notMemory(directory: directory)
+        } catch {
+            throw .memory(.cannotAllocate(size: size, error))
+        }
+    }
+
+    /// Throws when there is too little memory for a new file: the bitmaps of a disk that is too large for the machine
+    /// would take much of it, before the disk is refused.
+    private static func checkAvailable(
+        _ layout: BackingHeader, isSparse: Bool
+    ) throws(BackingError) {
+        // Of reserved pages, the kernel says itself whether there are enough.
+        guard layout.pageSize == DiskPages.pageSize else { return }
+        do throws(RamDiskError) {
+            guard layout.fileSize <= UInt64(Int64.max) else {
+                throw .cannotAllocate(size: layout.size, .fileTooLarge)
+            }
+            try DiskMemory.checkAvailable(
+                size: layout.size,
+                needed: layout.headerCount + (isSparse ? 0 : Int(layout.dataCount)))
+        } catch {
+            throw .memory(error)
+        }
     }
 
     /// Records that the disk is being served, and gives a new file its name.
@@ -191,14 +230,17 @@ extension Backing {
         }
     }
 
-    /// Decodes a file's header, and checks it against the file and the wanted size.
+    /// Decodes a file's header, and checks it against the file and the wanted size. The names are nil in a file of an
+    /// earlier version.
     private static func check(
         _ bytes: [UInt8], of file: borrowing MemoryFile, _ location: BackingLocation,
         wanted: UInt64?
-    ) throws(BackingError) -> BackingHeader {
+    ) throws(BackingError) -> (BackingHeader, CheckpointNames?) {
         let header: BackingHeader
+        let names: CheckpointNames?
         do throws(BackingHeader.HeaderError) {
             header = try BackingHeader(decoding: bytes)
+            names = header.hasCheckpoints ? try BackingCheckpoints.names(in: bytes) : nil
         } catch .version(let found) {
             throw .otherVersion(path: location.path, found: found)
         } catch {
@@ -212,7 +254,7 @@ extension Backing {
         if let wanted, wanted != header.size {
             throw .otherSize(path: location.path, found: header.size, wanted: wanted)
         }
-        return header
+        return (header, names)
     }
 }
 
@@ -228,7 +270,8 @@ extension Backing {
             return .cannotAllocate(size: size, error)
         }
         return .reservedPages(
-            size: size, needed: memory.size / pageSize + 1, free: ReservedPages.free)
+            size: size, needed: (memory.size + header.region.count) / pageSize,
+            free: ReservedPages.free)
     }
 
     /// Marks the pages of an existing disk that may hold data.

@@ -59,8 +59,8 @@ public enum BackingError: Error, Sendable, Equatable, CustomStringConvertible {
         switch self {
         case .damaged(let path): "\(path) is not the backing of a disk, or its header is damaged"
         case .otherVersion(let path, let found):
-            "the backing \(path) has version \(found), and this server reads version "
-                + "\(BackingHeader.version)"
+            "the backing \(path) has version \(found), and this server reads versions "
+                + "\(BackingHeader.versions.lowerBound) to \(BackingHeader.versions.upperBound)"
         case .wrongLength(let path, let found, let expected):
             "the backing \(path) has \(found) bytes, and its header requires \(expected)"
         case .otherSize(let path, let found, let wanted):

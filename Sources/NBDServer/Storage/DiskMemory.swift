@@ -147,7 +147,8 @@ struct DiskMemory: ~Copyable, Sendable {
         return DiskPages.count(of: size) * DiskPages.pageSize
     }
 
-    private static func checkAvailable(size: UInt64, needed: Int) throws(RamDiskError) {
+    /// Throws when the machine has fewer bytes available than are needed for a disk.
+    static func checkAvailable(size: UInt64, needed: Int) throws(RamDiskError) {
         if let available = AvailableMemory.bytes, needed > available {
             throw .notEnoughMemory(size: size, available: UInt64(available))
         }

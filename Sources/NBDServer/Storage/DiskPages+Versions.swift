@@ -27,6 +27,8 @@ extension DiskPages {
         let newest = versions.newestSnapshot
         if state.birth < epoch {
             if state.birth < newest { addVersion(page, &state, epoch, newest) }
+            // First: once the birth is there, any thread may change the bytes, and the server may be killed.
+            bitmaps?.mark(page)
             state.birth = epoch
         }
         versions.unlock(page, state)

@@ -20,13 +20,13 @@ enum ZeroingResult: Sendable, BitwiseCopyable {
 /// A sparse disk releases the memory of whole pages, run by run. A trim does the following with
 /// each run:
 ///
-/// 1. It becomes a releaser of the run (``PagePins/tryBeginRelease(_:)``). If a reader or writer
-///    has pinned the run, it cannot. It then zeroes the pages in place instead, and leaves them
+/// 1. It takes the lock of the disk's memory, and becomes a releaser of the run
+///    (``PagePins/tryBeginRelease(_:)``). If a reader or writer has pinned the run, it cannot. It then zeroes the pages in place instead, and leaves them
 ///    marked, so that a later trim releases them.
 /// 2. It clears the bits of the whole pages. From here on, readers see them as empty.
 /// 3. It punches a hole. A writer that arrives now waits in ``PagePins/pin(_:)``, and provisions
 ///    the pages again afterwards: their bits are clear.
-/// 4. It ends the release, which wakes the threads that wait.
+/// 4. It ends the release, which wakes the threads that wait, and releases the lock.
 ///
 /// Between 2 and 3 a second trim may skip a page because of its clear bit although the page still
 /// holds data. Before it returns, it therefore waits for all releasers of its range
@@ -99,14 +99,9 @@ extension DiskPages {
         beginChange(of: touched)
         defer { endChange(of: touched) }
         guard hideTemplate(touched, inside: inside, shared) else { return false }
-        var isRefused = false
-        if pins.tryBeginRelease(touched) {
-            defer { pins.endRelease(touched) }
-            map.clear(inside)
-            // The kernel zeroes the parts of pages at both ends, if those pages have memory.
-            if punchHole(from: start, to: end, in: shared) { return true }
-            isRefused = true
-        }
+        let punched = tryPunch(from: start, to: end, touched: touched, inside: inside, shared)
+        if punched == true { return true }
+        let isRefused = punched != nil
         pins.pin(touched)
         defer { pins.unpin(touched) }
         // No file system that can hold a disk refuses to punch a hole. Should one do, the pages
@@ -119,6 +114,20 @@ extension DiskPages {
         // that a later trim releases them. A run is too short to check for a stop in between.
         let none = touched.lowerBound..<touched.lowerBound
         return zeroMarked(at: start, count: end - start, clearing: none, stop: nil) == .done
+    }
+
+    /// Releases a range in one run, and returns whether the kernel has; nil without a change if the run is pinned.
+    private func tryPunch(
+        from start: UInt64, to end: UInt64, touched: Range<Int>, inside: Range<Int>,
+        _ shared: SharedMemoryHandle
+    ) -> Bool? {
+        pins.beginProvisioning()
+        defer { pins.endProvisioning() }
+        guard pins.tryBeginRelease(touched) else { return nil }
+        defer { pins.endRelease(touched) }
+        map.clear(inside)
+        // The kernel zeroes the parts of pages at both ends, if those pages have memory.
+        return punchHole(from: start, to: end, in: shared)
     }
 
     private func punchHole(

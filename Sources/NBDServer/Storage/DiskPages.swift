@@ -50,11 +50,13 @@ struct DiskPages: Sendable, BitwiseCopyable {
     /// The pages of a plain disk that are being zeroed.
     let zeroing: ZeroingRanges
     /// Most bytes of memory that a sparse disk takes.
-    let memoryLimit: Int
+    var memoryLimit: Int
     /// The births of the pages, and what snapshots show of them.
     let versions: PageVersions
     /// What a clone, which is a sparse disk, shows of its template; nil for any other disk.
     var template: TemplatePages?
+    /// The bitmaps in a backing that tell the next server which pages have changed; nil without a backing.
+    var bitmaps: DirtyBitmaps?
     /// The slot in which the connection that uses this value announces its changes; -1 outside of connections,
     /// where each change takes one.
     var slot = -1
@@ -174,15 +176,46 @@ struct DiskPages: Sendable, BitwiseCopyable {
     /// Provisions memory for those of the pages that have none, and marks them. In a clone they
     /// get the template's bytes. The caller has pinned the pages.
     ///
-    /// Returns false when there is too little memory left.
+    /// Provisions run by run, and other threads may have a turn in between: a request can be as long as the disk.
+    /// Returns false when there is too little memory left. For a request of more than one run this is known before
+    /// most of the memory is taken, unless another thread takes some meanwhile; then the pages that have got memory keep
+    /// it.
     func provision(_ pages: Range<Int>, from shared: SharedMemoryHandle) -> Bool {
-        let pageSize = Self.pageSize
         var page = map.first(marked: false, from: pages.lowerBound, limit: pages.upperBound)
-        if page == pages.upperBound { return true }
+        if pages.upperBound - page > PagePins.runLength,
+            !hasRoom(for: page..<pages.upperBound, in: shared)
+        {
+            return false
+        }
+        while page < pages.upperBound {
+            let end = min(pages.upperBound, PagePins.endOfRun(with: page))
+            guard provisionPiece(page..<end, from: shared) else { return false }
+            page = map.first(marked: false, from: end, limit: pages.upperBound)
+        }
+        return true
+    }
+
+    /// Returns whether the pages without memory fit in the disk's limit and in its file system.
+    private func hasRoom(for pages: Range<Int>, in shared: SharedMemoryHandle) -> Bool {
+        var count = 0
+        var page = pages.lowerBound
+        while page < pages.upperBound {
+            let end = map.first(marked: true, from: page + 1, limit: pages.upperBound)
+            count += end - page
+            page = map.first(marked: false, from: end, limit: pages.upperBound)
+        }
+        let bytes = count * Self.pageSize
+        return bytes <= memoryLimit - min(memoryLimit, shared.residentBytes)
+            && bytes <= shared.availableBytes
+    }
+
+    /// Provisions memory for pages of one run, while it holds the lock of the disk's memory.
+    private func provisionPiece(_ pages: Range<Int>, from shared: SharedMemoryHandle) -> Bool {
+        let pageSize = Self.pageSize
         pins.beginProvisioning()
         defer { pins.endProvisioning() }
-        // Another thread may have provisioned the page while this one waited for the lock.
-        page = map.first(marked: false, from: page, limit: pages.upperBound)
+        // Another thread may have provisioned the first page while this one waited for the lock.
+        var page = map.first(marked: false, from: pages.lowerBound, limit: pages.upperBound)
         while page < pages.upperBound {
             let end = map.first(marked: true, from: page + 1, limit: pages.upperBound)
             let resident = shared.residentBytes &+ (end - page) * pageSize

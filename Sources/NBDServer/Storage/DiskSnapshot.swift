@@ -19,10 +19,11 @@ public final class DiskSnapshot: BlockStore {
     /// The epoch that began with the snapshot: later snapshots of a disk have later ones.
     public let epoch: UInt64
 
-    fileprivate init(of disk: RamDisk) throws(SnapshotError) {
+    /// - Parameter isCheckpoint: whether it may be committed (``RamDisk/makeCheckpoint()``).
+    init(of disk: RamDisk, isCheckpoint: Bool = false) throws(SnapshotError) {
         self.disk = disk
         size = disk.size
-        epoch = try disk.versionMemory.begin(isSnapshot: true, disk.pages)
+        epoch = try disk.versionMemory.begin(isCheckpoint: isCheckpoint, disk.pages)
     }
 
     deinit { disk.versionMemory.delete(epoch) }
@@ -108,9 +109,10 @@ public final class DiskSnapshot: BlockStore {
         fileprivate let disk: RamDisk
         fileprivate let epoch: UInt64
 
-        fileprivate init(_ snapshot: DiskSnapshot) {
-            disk = snapshot.disk
-            epoch = snapshot.epoch
+        /// The moment when an epoch began, which is not over while something else owns it.
+        init(of disk: RamDisk, epoch: UInt64) {
+            self.disk = disk
+            self.epoch = epoch
             disk.versionMemory.retainMarker()
         }
 
@@ -126,7 +128,7 @@ public final class DiskSnapshot: BlockStore {
 
     /// Returns a marker of the snapshot's instant. It takes no memory for preserved pages, so keep it in place of
     /// the snapshot to ask a later one for changes.
-    public func makeMarker() -> Marker { Marker(self) }
+    public func makeMarker() -> Marker { Marker(of: disk, epoch: epoch) }
 
     /// Returns the next pages at or after an offset that may differ between the marker's instant and this
     /// snapshot, as a range of bytes; nil when there are none. Pages that were written with the bytes that they

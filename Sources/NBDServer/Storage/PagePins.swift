@@ -33,8 +33,8 @@ internal import SystemPackage
 /// Every method is safe to call from any thread.
 struct PagePins: Sendable, BitwiseCopyable {
     private let words: AtomicWords
-    /// The index of the word after those of the runs: the lock for provisioning memory.
-    private let provisioningLock: Int
+    /// The lock of the disk's memory, in the words after those of the runs.
+    private let memoryLock: FairLock
 
     /// Pages that share a word: 1 MiB.
     static var runLength: Int { 256 }
@@ -42,7 +42,9 @@ struct PagePins: Sendable, BitwiseCopyable {
     static func endOfRun(with page: Int) -> Int { (page / runLength + 1) * runLength }
 
     /// Returns the bytes of memory that the counts of a disk with `pageCount` pages need.
-    static func byteCount(of pageCount: Int) -> Int { (runCount(of: pageCount) + 1) * 8 }
+    static func byteCount(of pageCount: Int) -> Int {
+        runCount(of: pageCount) * 8 + FairLock.byteCount
+    }
     private static func runCount(of pageCount: Int) -> Int {
         (pageCount + runLength - 1) / runLength
     }
@@ -57,7 +59,7 @@ struct PagePins: Sendable, BitwiseCopyable {
     init(pageCount: Int, memory: MemoryRegion) {
         precondition(memory.count >= Self.byteCount(of: pageCount))
         words = AtomicWords(memory)
-        provisioningLock = Self.runCount(of: pageCount)
+        memoryLock = FairLock(words, at: Self.runCount(of: pageCount))
     }
 
     // MARK: - Pinning
@@ -84,7 +86,7 @@ struct PagePins: Sendable, BitwiseCopyable {
     /// without waiting, if the run is pinned.
     ///
     /// After true, the thread must call ``endRelease(_:)``, and soon: other threads may be waiting
-    /// in ``pin(_:)``.
+    /// in ``pin(_:)``. So it takes the lock of ``beginProvisioning()`` before.
     func tryBeginRelease(_ pages: Range<Int>) -> Bool {
         let run = pages.lowerBound / Self.runLength
         while true {
@@ -125,15 +127,17 @@ struct PagePins: Sendable, BitwiseCopyable {
 
     // MARK: - Provisioning
 
-    /// Takes the lock that admits one thread at a time to provisioning, until
-    /// ``endProvisioning()``.
+    /// Takes the lock of the disk's memory, until ``endProvisioning()``. A thread holds it while it is in a system call
+    /// that gives the disk memory or takes some away, for at most one run.
     ///
-    /// The lock is needed because fallocate(2), when it cannot reserve a whole range, also releases
-    /// the pages in it that another thread has reserved and not written yet.
-    func beginProvisioning() { words.lock(provisioningLock) }
+    /// Provisioning needs it because fallocate(2), when it cannot reserve a whole range, also releases the pages in it
+    /// that another thread has reserved and not written yet. Releasing needs it because the kernel admits one
+    /// fallocate(2) of a file at a time: a releaser that waited there for other threads' calls would keep the readers of
+    /// its run waiting, too. So a thread becomes a releaser after it has the lock, and a reader waits for one call.
+    func beginProvisioning() { memoryLock.lock() }
 
-    /// Releases the provisioning lock, and wakes one thread that waits for it.
-    func endProvisioning() { words.unlock(provisioningLock) }
+    /// Releases the lock of the disk's memory, and wakes one thread that waits for it.
+    func endProvisioning() { memoryLock.unlock() }
 }
 
 /// The pins of one connection's replies that wait to be sent.

@@ -242,7 +242,7 @@ struct PageVersions: Sendable, BitwiseCopyable {
     /// The newest snapshot that has lost pages; 0 when none has.
     var newestLost: UInt64 { control.load(Control.newestLost) }
 
-    /// Begins an epoch: step (a). The caller continues with (b) and (c).
+    /// Begins an epoch: step (a). Without a snapshot, changes are recorded and no page is preserved. The caller continues with (b) and (c).
     func begin(epoch: UInt64, isSnapshot: Bool) {
         // A thread that sees the epoch also sees the snapshot.
         if isSnapshot { control.store(Control.newestSnapshot, epoch) }

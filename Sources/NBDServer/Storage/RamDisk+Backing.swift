@@ -27,7 +27,8 @@ extension RamDisk {
         backing location: BackingLocation, size: UInt64?, newSize: UInt64? = nil,
         isSparse: Bool = false
     ) throws(BackingError) {
-        let backing = try Backing.open(location, size: size, newSize: newSize)
+        let backing = try Backing.open(
+            location, size: size, newSize: newSize, isSparse: isSparse)
         do throws(RamDiskError) {
             try self.init(
                 DiskMemory(backing, isSparse: isSparse), size: backing.size, isSparse: isSparse)

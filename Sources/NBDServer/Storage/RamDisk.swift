@@ -90,7 +90,9 @@ public final class RamDisk: Sendable {
             pinMemory = try MemoryMapping(privateBytes: PagePins.byteCount(of: pageCount))
             zeroingMemory = try MemoryMapping(privateBytes: ZeroingRanges.byteCount)
             zeroes = try MemoryMapping(privateBytes: Self.zeroRunLength, writable: false)
-            versionMemory = try VersionMemory(pageCount: pageCount, isClone: template != nil)
+            versionMemory = try VersionMemory(
+                pageCount: pageCount, isClone: template != nil,
+                checkpoints: memory.backing?.checkpoints)
         } catch {
             throw .cannotAllocate(size: size, error)
         }
@@ -103,7 +105,8 @@ public final class RamDisk: Sendable {
             pins: PagePins(pageCount: pageCount, memory: pinMemory.region),
             zeroing: ZeroingRanges(memory: zeroingMemory.region),
             memoryLimit: isSparse ? memory.sparseLimit : .max, versions: versionMemory.versions,
-            template: template.map { TemplatePages($0, memory: rest) })
+            template: template.map { TemplatePages($0, memory: rest) },
+            bitmaps: memory.backing?.checkpoints?.bitmaps)
         self.template = template
         lockFailure = isProvisioned ? Self.lock(memory.mapping, mapMemory) : nil
         self.size = size

@@ -12,6 +12,10 @@ final class VersionMemory: Sendable {
     private let arena: MemoryMapping
     private let arenaMemory: SharedMemory
     private let state: Mutex<State>
+    /// What survives of checkpoints in the disk's backing; nil for a disk without one.
+    private let checkpoints: BackingCheckpoints?
+    /// The epoch that stands for the committed checkpoint in a backing that was found; nil if there is none.
+    let foundEpoch: UInt64?
 
     private struct State {
         /// The last epoch that was begun.
@@ -20,13 +24,20 @@ final class VersionMemory: Sendable {
         var snapshots: [UInt64] = []
         /// The number of owners of an epoch that only want changes to be recorded.
         var markers = 0
+        /// Whether the backing is such an owner: it has a committed checkpoint, since which the next server needs to
+        /// know the changes.
+        var isNeededByBacking = false
+        /// The epoch that began with the active bitmap of the backing; 0 for none.
+        var bitmapEpoch: UInt64 = 0
         /// Most bytes for versions; nil for a half of what is available.
         var limit: UInt64?
     }
 
     /// Reserves memory for a disk of `pageCount` pages. A clone, of which there may be thousands, gets less, so that the
     /// address space of the process does not run out.
-    convenience init(pageCount: Int, isClone: Bool) throws(Errno) {
+    convenience init(
+        pageCount: Int, isClone: Bool, checkpoints: BackingCheckpoints?
+    ) throws(Errno) {
         // Enough for 64 snapshots all of whose pages have changed, or 16 of a clone. More than the machine has is never
         // needed.
         let available = (AvailableMemory.bytes ?? .max / 2) / DiskPages.pageSize
@@ -34,21 +45,42 @@ final class VersionMemory: Sendable {
             available, PageVersions.largestArena,
             pageCount.multipliedSaturating(by: isClone ? 16 : 64))
         do throws(Errno) {
-            try self.init(pageCount: pageCount, arenaCount: max(1, wanted))
+            try self.init(
+                pageCount: pageCount, arenaCount: max(1, wanted), checkpoints: checkpoints)
         } catch {
             // The process may have a limit for its address space. Only snapshots suffer from a small arena.
-            try self.init(pageCount: pageCount, arenaCount: min(wanted, pageCount, Self.smallArena))
+            try self.init(
+                pageCount: pageCount, arenaCount: min(wanted, pageCount, Self.smallArena),
+                checkpoints: checkpoints)
         }
     }
 
-    private init(pageCount: Int, arenaCount: Int) throws(Errno) {
+    private init(
+        pageCount: Int, arenaCount: Int, checkpoints: BackingCheckpoints?
+    ) throws(Errno) {
         words = try MemoryMapping(
             privateBytes: PageVersions.byteCount(pageCount: pageCount, arenaCount: arenaCount))
         arenaMemory = try SharedMemory(
             name: "ramdisk-snapshots", size: arenaCount * DiskPages.pageSize)
         arena = try MemoryMapping(arenaMemory)
         versions = PageVersions(pageCount: pageCount, words: words.region, arena: arena.region)
-        state = Mutex(State())
+        self.checkpoints = checkpoints
+        let isResumed = checkpoints?.names.committed != nil
+        foundEpoch = isResumed ? 1 : nil
+        state = Mutex(
+            isResumed ? State(last: 1, markers: 1, isNeededByBacking: true) : State())
+        if isResumed { resume() }
+    }
+
+    /// Has the pages that have changed since the committed checkpoint in the backing be born in the first epoch. No
+    /// other thread uses the disk yet.
+    private func resume() {
+        checkpoints?.bitmaps.forEachDirty { page in
+            var state = versions.lock(page)
+            state.birth = 1
+            versions.unlock(page, state)
+        }
+        versions.begin(epoch: 1, isSnapshot: false)
     }
 
     /// Pages of the arena where address space is short: 64 MiB.
@@ -79,20 +111,27 @@ final class VersionMemory: Sendable {
 
     // MARK: - Snapshots
 
-    /// Begins an epoch: a snapshot, or one since which changes are recorded.
+    /// Begins an epoch with a snapshot.
     ///
-    /// - Parameter pages: the disk, to preserve the pages that other threads are changing.
-    func begin(isSnapshot: Bool, _ pages: DiskPages) throws(SnapshotError) -> UInt64 {
+    /// - Parameters:
+    ///   - isCheckpoint: whether the backing, if there is one, gets a bitmap of the changes since.
+    ///   - pages: the disk, to preserve the pages that other threads are changing.
+    func begin(isCheckpoint: Bool, _ pages: DiskPages) throws(SnapshotError) -> UInt64 {
         try state.withLock { (state) throws(SnapshotError) in
             // Before anything is changed: the kernel may not have the call.
             try Self.barrier()
             guard state.last < PageVersions.lastEpoch else { throw .noMoreEpochs }
             state.last += 1
             setLimit(state.limit)
-            versions.begin(epoch: state.last, isSnapshot: isSnapshot)
+            if isCheckpoint, let checkpoints {
+                checkpoints.emptyOther()
+                checkpoints.turn()
+                state.bitmapEpoch = state.last
+            }
+            versions.begin(epoch: state.last, isSnapshot: true)
             try Self.barrier()
             versions.announced { pages.preserve($0) }
-            if isSnapshot { state.snapshots.append(state.last) } else { state.markers += 1 }
+            state.snapshots.append(state.last)
             return state.last
         }
     }
@@ -102,6 +141,22 @@ final class VersionMemory: Sendable {
             try MemoryBarrier.everywhere()
         } catch {
             throw .noBarrier(error)
+        }
+    }
+
+    /// Stores the names of checkpoints in the backing, if there is one.
+    ///
+    /// - Parameter epoch: that of the checkpoint which is the committed one from now on; nil when that has not changed.
+    func store(_ names: CheckpointNames, committing epoch: UInt64?) {
+        guard let checkpoints else { return }
+        state.withLock { state in
+            checkpoints.store(names)
+            if names.committed != nil, !state.isNeededByBacking {
+                state.isNeededByBacking = true
+                state.markers += 1
+            }
+            // Otherwise the other bitmap may have changes since.
+            if epoch == state.bitmapEpoch { checkpoints.clearOther() }
         }
     }
 

@@ -21,7 +21,11 @@ struct CheckpointCommand: ParsableCommand {
 
             A disk has one open checkpoint at most. Each command may be repeated without harm. An open \
             checkpoint takes memory for the pages that change, as a snapshot does; a committed one takes \
-            8 bytes for each page of 4 KiB. Checkpoints end with the server.
+            8 bytes for each page of 4 KiB.
+
+            Checkpoints end with the server, unless the disk has a backing (`--backing`): then the \
+            committed one and what has changed since survive, also if the server is killed. An open \
+            one counts as aborted then.
 
             EXAMPLES
               What has changed since the last backup:

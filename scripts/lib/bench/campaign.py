@@ -30,8 +30,6 @@ class Campaign:
         self.servers = {}
         self.unavailable = {}
         self.versions = {}
-        # Whether `keep` has received a row.
-        self.has_results = False
         processors = sorted(os.sched_getaffinity(0))
         self.processors = processors
         # Client and server have a processor each, if there are two.
@@ -52,7 +50,6 @@ class Campaign:
         def kept():
             results["contenders"] = self.describe_contenders()
             keep(results)
-            self.has_results = True
 
         for row in rows:
             results["rows"].append(self.measure_row(row, self.rounds))

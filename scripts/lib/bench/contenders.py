@@ -43,10 +43,11 @@ class Contender:
         """Returns one line, or an empty one."""
         return ""
 
-    def start(self, processes, kind, name=None, environment=None):
+    def start(self, processes, kind, name=None, environment=None, size=None):
         """Starts the server on a socket of this kind, and returns it. Another name gives it files of
-        its own. `environment` is added to the variables of this process."""
-        place = Place(processes.directory, self, kind, name or self.name)
+        its own. `environment` is added to the variables of this process. `size` is that of the disk in
+        bytes, if not the usual one."""
+        place = Place(processes.directory, self, kind, name or self.name, size)
         command = self.command(place)
         if not self.example:
             self.example = " ".join(str(part) for part in command).replace(
@@ -71,7 +72,7 @@ class Contender:
 class Place:
     """The address and the files of one server."""
 
-    def __init__(self, directory, contender, kind, name):
+    def __init__(self, directory, contender, kind, name, size=None):
         self.kind = kind
         self.directory = directory / f"{name}-{kind}"
         self.directory.mkdir(exist_ok=True)
@@ -79,7 +80,7 @@ class Place:
         self.socket.unlink(missing_ok=True)
         self.port = free_port() if kind == "tcp" else None
         self.address = self.port or self.socket
-        self.size = COPIED_SIZE if kind == "tls" else SIZE
+        self.size = size or (COPIED_SIZE if kind == "tls" else SIZE)
         # The folder of the certificates of both sides, with TLS.
         self.certificates = directory / "certificates" if kind == "tls" else None
         unix = f"+unix:///{contender.exported}?socket={self.socket}"
