@@ -102,7 +102,7 @@ private func number(_ script: inout Script) -> UInt64 {
 // MARK: - Images
 
 /// Size in bytes of the disk that an image is restored to.
-private let diskSize = 2 << 20
+private let diskSize = (1 << 20) + (8 << 10)
 
 /// Opens, restores and saves an image whose files are damaged, or are none at all. Whatever a save says to have saved
 /// must be what the next program restores.
