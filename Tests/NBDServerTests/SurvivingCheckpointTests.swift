@@ -9,6 +9,32 @@ import Testing
 struct SurvivingCheckpointTests {
     private let backings = Backings()
 
+    @Test("whose bitmaps are damaged name no page behind the last one")
+    func bitsBehindTheEnd() throws {
+        let memory = try MemoryMapping(privateBytes: 4096)
+        let header = try MemoryMapping(privateBytes: 4096)
+        memory.region.copy(from: [UInt8](repeating: 0xff, count: 32))
+        let bitmaps = DirtyBitmaps(
+            pageCount: 70, header: header.region,
+            memory: memory.region.slice(at: 0, count: DirtyBitmaps.byteCount(of: 70)))
+        var pages: [Int] = []
+        bitmaps.forEachDirty { pages.append($0) }
+        #expect(pages == Array(0..<70))
+    }
+
+    @Test("have names that can be stored again, or are damaged")
+    func unreadableNames() throws {
+        let name = String(repeating: "a", count: CheckpointNames.longestName)
+        var bytes = CheckpointNames(aborted: name).encoded
+        #expect(try CheckpointNames(decoding: bytes[...]).aborted == name)
+        for index in bytes.indices.suffix(CheckpointNames.longestName) { bytes[index] = 0xff }
+        bytes.replaceSubrange(
+            0..<8, with: BackingHeader.bytes(of: BackingHeader.checksum(bytes[8...])))
+        #expect(throws: BackingHeader.HeaderError.damaged) {
+            try CheckpointNames(decoding: bytes[...])
+        }
+    }
+
     @Test("lose no change when the server is killed after any step of a command")
     func everyStep() throws {
         let location = backings.next()

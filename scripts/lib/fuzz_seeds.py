@@ -307,6 +307,12 @@ def backings():
     write("backing", "killed", bytes([128]) + bytes(2) + b"\x00\x01\x00\x00\x00\x07" + b"\x60")
     write("backing", "damaged", bytes([8]) + bytes(8) + bytes([20, 1]) + b"\x60")
     write("backing", "length", bytes([16]) + bytes(8) + b"\x60" + bytes([21]))
+    # What was found has the names in slot 1, and pages that have changed.
+    found = bytes([0]) + bytes(8) + b"\x60"
+    slot = bytes([4, 3]) + b"ab"
+    for name, shape, bitmap in (("names", 3, 0x55), ("second-slot", 5, 0xff), ("no-slot", 1, 1),
+                                ("bad-slot", 7, 0), ("damaged-names", 0x13, 1)):
+        write("backing", name, found + bytes([shape, 1]) + slot * 2 + bytes([bitmap, 0]))
     for name, bit in powers.items():
         for style in (12, 21, 40, 62, 63, 0x40 | 12, 0x80 | 21):
             write("backing", f"{name}-{style}", bytes([bit | 64, style, 1]) + bytes(8) + b"\x60")

@@ -1,4 +1,4 @@
-"""A client of NBD servers that can send what is invalid: it encodes messages itself, and checks the form of the answers."""
+"""A client of NBD servers that can send what is invalid: it encodes messages itself, and checks the form of answers."""
 import collections
 import socket
 import struct

@@ -64,7 +64,7 @@ def control(path, method, target):
 # MARK: - Writers
 
 class Writer:
-    """A client that writes to its part of the disk, and verifies it. Now and then it leaves in the middle of a message."""
+    """A client that writes to its part of the disk, and verifies it. Sometimes it leaves in the middle of a message."""
 
     def __init__(self, place, index, seed):
         self.place, self.start, self.rng = place, index * PART, random.Random(seed)
@@ -112,7 +112,7 @@ class Writer:
         command = self.rng.choice([READ, READ, WRITE, WRITE, WRITE, ZEROES, TRIM, FLUSH, CACHE])
         if command == READ:
             data = self.perform(Request(READ, 0, offset, length))
-            assert data == model[offset:end], f"READ of {length} bytes at {offset} returns other bytes than were written"
+            assert data == model[offset:end], f"READ of {length} at {offset} returns other bytes than were written"
         elif command == WRITE:
             data = self.rng.randbytes(length)
             self.perform(Request(WRITE, 0, offset, length, data))
@@ -399,16 +399,17 @@ def compare(place):
 
 def run(place, seconds, cycle, seed):
     place.start()
-    print(f"{'cycle':>5} {'minutes':>8} {'requests':>10} {'besides disk':>13} {'disk':>9} {'descriptors':>11} {'threads':>8}",
-          flush=True)
+    print(f"{'cycle':>5} {'minutes':>8} {'requests':>10} {'besides disk':>13} {'disk':>9} {'descriptors':>11} "
+          f"{'threads':>8}", flush=True)
     begin, samples, requests = time.monotonic(), [], 0
     while time.monotonic() < begin + seconds or len(samples) < 2:
         requests += load(place, cycle, seed + 1000 * len(samples))
         compare(place)
         samples.append(place.sample())
         rest, disk, descriptors, threads = samples[-1]
-        print(f"{len(samples):5} {(time.monotonic() - begin) / 60:8.1f} {requests:10} {rest >> 10:9} KiB {disk >> 10:5} KiB "
-              f"{descriptors:11} {threads:8}", flush=True)
+        minutes = (time.monotonic() - begin) / 60
+        print(f"{len(samples):5} {minutes:8.1f} {requests:10} {rest >> 10:9} KiB {disk >> 10:5} KiB {descriptors:11} "
+              f"{threads:8}", flush=True)
     place.stop()
     place.start()
     assert place.contents() == place.model[:], "another server restores other contents from the image"

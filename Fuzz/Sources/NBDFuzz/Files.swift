@@ -14,12 +14,13 @@ func fuzzBacking(_ input: [UInt8]) {
     if shape & 2 != 0 { header.dataOffset = number(&script) }
     if shape & 4 != 0 { header.pageSize = number(&script) }
     var bytes = header.encoded
-    bytes += (0..<8).map { UInt8(truncatingIfNeeded: script.wide() >> ($0 * 8)) }
+    bytes += BackingHeader.bytes(of: script.wide())
     if shape & 8 != 0 {
         let index = Int(script.byte()) % bytes.count
         bytes[index] ^= script.byte()
     }
     _ = try? BackingHeader(decoding: Array(bytes.prefix(Int(script.byte()))))
+    bytes += checkpoints(&script)
     Scratch.remove(prefix: "backing")
     Scratch.write(bytes, to: "backing")
     let most: UInt64 = 1 << 40
@@ -37,7 +38,53 @@ func fuzzBacking(_ input: [UInt8]) {
         (try? disk.read(at: last, count: 512)) == [UInt8](repeating: 7, count: 512),
         (try? disk.read(at: 0, count: 4096)) != nil
     else { preconditionFailure("the disk cannot be used") }
+    useCheckpoints(of: disk, &script)
     if shape & 128 == 0 { disk.keep() }
+}
+
+/// Returns what follows the state in a header: the names of checkpoints, and the bitmaps.
+private func checkpoints(_ script: inout Script) -> [UInt8] {
+    let shape = script.byte()
+    guard shape & 1 != 0 else { return [] }
+    var bytes = BackingHeader.bytes(of: UInt64(shape >> 1 & 3))
+    bytes += BackingHeader.bytes(of: UInt64(script.byte()))
+    for slot in 1...2 {
+        bytes += [UInt8](repeating: 0, count: 1024 * slot - BackingHeader.namesOffset - bytes.count)
+        var names = BackingHeader.bytes(of: shape & 8 == 0 ? 0x41d0_0000_0000_0000 : script.wide())
+        let counts = (0..<2).map { _ in UInt64(script.byte()) }
+        for count in counts { names += BackingHeader.bytes(of: count) }
+        for _ in 0..<2 {
+            names += [UInt8](repeating: script.byte(), count: CheckpointNames.longestName)
+        }
+        bytes += BackingHeader.bytes(of: BackingHeader.checksum(names[...])) + names
+        if shape & 16 != 0 { bytes[bytes.count - 1] ^= script.byte() }
+    }
+    bytes += [UInt8](
+        repeating: 0, count: BackingHeader.byteCount - BackingHeader.namesOffset - bytes.count)
+    return bytes + [UInt8](repeating: script.byte(), count: 4096)
+}
+
+/// Makes a checkpoint on what was found, and commits or aborts it.
+private func useCheckpoints(of disk: RamDisk, _ script: inout Script) {
+    let choice = script.byte()
+    let found = disk.foundMarker()
+    precondition((found?.changedBytes ?? 0) <= disk.size + 4095, "more has changed than there is")
+    var names = disk.checkpointNames
+    guard choice & 1 == 0, let snapshot = try? disk.makeCheckpoint() else { return }
+    names.aborted = "new"
+    disk.store(names)
+    if let found {
+        var offset: UInt64 = 0
+        while let change = snapshot.nextChange(since: found, from: offset) {
+            precondition(change.upperBound > offset && change.upperBound <= disk.size, "a change")
+            offset = change.upperBound
+        }
+    }
+    guard choice & 2 == 0 else { return }
+    names.committed = CheckpointNames.Committed(name: "new", created: 1)
+    names.aborted = nil
+    disk.store(names, committing: snapshot)
+    precondition(disk.checkpointNames == names, "other names than were stored")
 }
 
 /// Returns a number that is often one which a header may have, or close to one.
@@ -55,7 +102,7 @@ private func number(_ script: inout Script) -> UInt64 {
 // MARK: - Images
 
 /// Size in bytes of the disk that an image is restored to.
-private let diskSize = 2 << 20
+private let diskSize = (1 << 20) + (8 << 10)
 
 /// Opens, restores and saves an image whose files are damaged, or are none at all. Whatever a save says to have saved
 /// must be what the next program restores.

@@ -8,7 +8,7 @@ import SystemPackage
 /// client to read replies, while the client waits for the server to read requests.
 final class Link {
     /// Milliseconds after which the server is considered hung.
-    private static let timeout = 20_000
+    private static let timeout = 60_000
 
     /// Size of each disk in bytes.
     static let diskSize = 256 << 10

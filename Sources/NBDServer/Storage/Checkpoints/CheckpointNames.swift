@@ -60,9 +60,12 @@ package struct CheckpointNames: Sendable, Equatable {
         func name(_ index: Int) throws(BackingHeader.HeaderError) -> String? {
             let count = BackingHeader.word(bytes, 16 + 8 * index)
             guard count <= UInt64(Self.longestName) else { throw .damaged }
+            guard count > 0 else { return nil }
             let start = 32 + index * Self.longestName
-            return count == 0
-                ? nil : String(decoding: bytes[start..<start + Int(count)], as: UTF8.self)
+            // Repaired as a text, it could be longer than a name that can be stored.
+            guard let name = String(validating: bytes[start..<start + Int(count)], as: UTF8.self)
+            else { throw .damaged }
+            return name
         }
         let created = Double(bitPattern: BackingHeader.word(bytes, 8))
         committed = try name(0).map { Committed(name: $0, created: created) }

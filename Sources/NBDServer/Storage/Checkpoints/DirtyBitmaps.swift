@@ -8,6 +8,7 @@ internal import LinuxIO
 struct DirtyBitmaps: Sendable, BitwiseCopyable {
     private let header: AtomicWords
     private let words: AtomicWords
+    private let pageCount: Int
     /// Words of one bitmap.
     private let wordCount: Int
 
@@ -16,6 +17,7 @@ struct DirtyBitmaps: Sendable, BitwiseCopyable {
     init(pageCount: Int, header: MemoryRegion, memory: MemoryRegion) {
         self.header = AtomicWords(header)
         words = AtomicWords(memory)
+        self.pageCount = pageCount
         wordCount = Self.wordCount(of: pageCount)
     }
 
@@ -39,7 +41,9 @@ struct DirtyBitmaps: Sendable, BitwiseCopyable {
         for word in 0..<wordCount {
             var bits = words.load(word) | words.load(wordCount + word)
             while bits != 0 {
-                body(word * 64 + bits.trailingZeroBitCount)
+                let page = word * 64 + bits.trailingZeroBitCount
+                // No checksum covers the bitmaps: one that is damaged may have bits behind the last page.
+                if page < pageCount { body(page) }
                 bits &= bits - 1
             }
         }
