@@ -27,6 +27,10 @@ use_it() {
 
 # A server without privileges keeps its disk in an image.
 serve_unit=ramdisk-nbd-serve@.service
+stats_answers() {
+    ramdisk stats --control "$(systemctl show -P MainPID ramdisk-nbd-serve@export)" >"$scratch/stats" 2>&1
+}
+
 serves() {
     local run=/run/ramdisk-nbd-serve-export data=/var/lib/ramdisk-nbd-serve-export device
     install_unit "$serve_unit" "$serve_unit"
@@ -37,7 +41,8 @@ serves() {
     device=$(ramdisk attach "nbd+unix:///?socket=$run/nbd.sock")
     head -c 1M /dev/urandom >"$scratch/content"
     dd if="$scratch/content" of="$device" bs=1M conv=fsync status=none
-    ramdisk stats --control "$(systemctl show -P MainPID ramdisk-nbd-serve@export)" >/dev/null || fail "stats finds no server"
+    # On a busy machine the first answer of an emulated server takes longer than `stats` waits.
+    wait_until 60 stats_answers || { cat "$scratch/stats" >&2; fail "stats finds no server"; }
     quietly "the device stays attached" ramdisk detach "$device"
     quietly "the server does not stop" systemctl stop ramdisk-nbd-serve@export
     cmp -n "$((1 << 20))" "$scratch/content" "$data/disk.img" || fail "the image is not what was written"
