@@ -174,6 +174,16 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // Arrays of kernel disks, on this machine and others.
+        .target(
+            name: "Pools",
+            dependencies: [
+                "KernelDisks", "NBDKernel", "NBDProtocol", "LinuxIO", "LinuxHost", "ProgramSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+
         // Certificates and keys for `ramdisk-nbd tls`.
         .target(
             name: "TLSCredentials",
@@ -205,7 +215,7 @@ let package = Package(
         .executableTarget(
             name: "RamdiskNBD",
             dependencies: [
-                "KernelDisks", "ServerHost", "DiskContents", "Observability",
+                "KernelDisks", "Pools", "ServerHost", "DiskContents", "Observability",
                 "ObservabilityClient", "TLSCredentials", "ConfigurationFiles", "MachineCheck",
                 "ProgramSupport", "NBDServer", "NBDKernel", "NBDClient", "NBDProtocol", "LinuxIO",
                 "LinuxHost", "Confinement",
@@ -279,9 +289,13 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "PoolsTests", dependencies: ["Pools", "LinuxIO", "LinuxHost"],
+            swiftSettings: settings),
+        .testTarget(
             name: "RamdiskNBDTests",
             dependencies: [
-                "RamdiskNBD", "KernelDisks", "ServerHost", "Observability", "ObservabilityClient",
+                "RamdiskNBD", "KernelDisks", "Pools", "ServerHost", "Observability",
+                "ObservabilityClient",
                 "TLSCredentials", "ConfigurationFiles", "MachineCheck", "ProgramSupport",
                 "NBDServer", "NBDProtocol", "LinuxIO", "LinuxHost", "Harness", "Confinement",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

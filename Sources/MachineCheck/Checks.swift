@@ -8,7 +8,7 @@ extension Machine {
     package var findings: [Finding] {
         [
             kernel, driver, permission, fileSystems, memory, lockedMemory, backings, hugePages,
-            kernelTLS, tracing, serviceManager,
+            kernelTLS, pools, tracing, serviceManager,
         ] + [scheduler].compactMap(\.self)
     }
 
@@ -140,6 +140,15 @@ extension Machine {
         case .missing, .unknown:
             .optional("kernel TLS", "not in this kernel; TLS is slower without", remedy: nil)
         }
+    }
+
+    private var pools: Finding {
+        guard hasProgram("mdadm") else {
+            return .optional(
+                "pools", "mdadm is not installed, which pool needs", remedy: "apt-get install mdadm"
+            )
+        }
+        return .ok("pools", "mdadm is installed")
     }
 
     private var tracing: Finding {

@@ -23,6 +23,7 @@ struct RamdiskNBD: ParsableCommand {
         version: "ramdisk-nbd \(Version.current)",
         subcommands: [
             Serve.self, Run.self, Up.self, Down.self, List.self, Attach.self, Detach.self,
+            PoolCommand.self,
             SnapshotCommand.self, CloneCommand.self, CheckpointCommand.self, SaveCommand.self,
             StatsCommand.self, Top.self, Trace.self, ConfigCommand.self, TLSCommand.self,
             Doctor.self,

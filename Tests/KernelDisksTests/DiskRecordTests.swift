@@ -28,6 +28,7 @@ struct DiskRecordTests {
         record.queues = 4
         record.image = "/srv/disk.img"
         record.failedSave = DiskRecord.FailedSave(count: 2, sentence: "it is not saved: no space")
+        record.pool = "r/0"
         record.log = "/run/log"
         #expect(DiskRecord(text: record.text, token: record.token) == record)
     }

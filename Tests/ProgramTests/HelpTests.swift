@@ -16,11 +16,14 @@ extension ProgramSuite {
             ["config"], ["config", "check"], ["config", "show"], ["config", "run"], ["doctor"],
             ["checkpoint"], ["checkpoint", "create"], ["checkpoint", "list"],
             ["checkpoint", "commit"], ["checkpoint", "abort"],
+            ["pool"], ["pool", "up"], ["pool", "down"], ["pool", "status"], ["pool", "replace"],
         ]
 
         @Test("names only commands that these tests cover")
         func all() async throws {
-            for parent in [[], ["tls"], ["snapshot"], ["clone"], ["checkpoint"], ["config"]] {
+            for parent in [
+                [], ["tls"], ["snapshot"], ["clone"], ["checkpoint"], ["config"], ["pool"],
+            ] {
                 let help = try await program(parent + ["--help"])
                 let lines = help.split(separator: "\n").map(String.init)
                 var listed: [String] = []

@@ -25,6 +25,7 @@ import Testing
             try write(file, "")
         }
         for kind in ["ext4", "xfs", "btrfs", "vfat"] { try write("sbin/mkfs.\(kind)", "") }
+        try write("sbin/mdadm", "")
     }
 
     private static let limits = """
@@ -132,12 +133,14 @@ import Testing
             ("mkfs programs", "apt-get install xfsprogs dosfstools"),
             ("tracefs", "mount -t tracefs tracefs /sys/kernel/tracing"),
             ("backings", "mount -t tmpfs tmpfs /dev/shm"), ("kernel TLS", "modprobe tls"),
-            ("systemd", nil),
+            ("pools", "apt-get install mdadm"), ("systemd", nil),
         ] as [(String, String?)])
     func optional(name: String, remedy: String?) throws {
         try write("proc/meminfo", Self.meminfo(reserved: 0))
         try write("proc/self/mountinfo", "")
-        for file in ["sbin/mkfs.xfs", "sbin/mkfs.vfat", "sys/module/tls", "run/systemd"] {
+        for file in [
+            "sbin/mkfs.xfs", "sbin/mkfs.vfat", "sbin/mdadm", "sys/module/tls", "run/systemd",
+        ] {
             try remove(file)
         }
         try write("lib/modules/6.1.0-56-amd64/modules.dep", "kernel/net/tls/tls.ko:\n")

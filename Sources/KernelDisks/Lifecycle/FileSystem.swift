@@ -1,6 +1,6 @@
-internal import ProgramSupport
+package import ProgramSupport
 internal import LinuxHost
-internal import LinuxIO
+package import LinuxIO
 internal import SystemPackage
 
 /// A kind of file system that can be created.
@@ -26,7 +26,7 @@ package struct FileSystemConfiguration: Sendable {
     /// Additional arguments for the program that creates the file system.
     var makeOptions: [String]
     /// The mount point, an absolute path; nil: not mounted.
-    var mountPoint: String?
+    package var mountPoint: String?
     /// The mount options, in the form of mount(8)'s `-o`.
     var mountOptions: String?
     var isReadOnly: Bool
@@ -49,10 +49,10 @@ package struct FileSystemConfiguration: Sendable {
     }
 
     /// Creates the file system on a device, which must be blank.
-    func make(on device: String) throws(Failure) {
+    package func make(on device: String) throws(Failure) {
         guard kind != .none else { return }
         let maker = kind.maker
-        let result = try Self.run(
+        let result = try SystemProgram.run(
             maker.program, maker.options + makeOptions + [device], package: maker.package)
         guard result.ending == .exited(0) else {
             throw .unavailable("\(maker.program) failed on \(device): \(result.reason)")
@@ -61,7 +61,7 @@ package struct FileSystemConfiguration: Sendable {
 
     /// Creates the mount point and the missing directories above it. Returns how many directories it has
     /// created.
-    func makeMountPoint() throws(Failure) -> Int {
+    package func makeMountPoint() throws(Failure) -> Int {
         guard let mountPoint else { return 0 }
         do throws(Errno) {
             return try Directory.makeAll(mountPoint)
@@ -71,22 +71,22 @@ package struct FileSystemConfiguration: Sendable {
     }
 
     /// Mounts the device at the mount point, if there is one.
-    func mount(_ device: String, isNew: Bool) throws(Failure) {
+    package func mount(_ device: String, isNew: Bool) throws(Failure) {
         guard let point = mountPoint else { return }
         var options = mountOptions.map { [$0] } ?? []
         if isReadOnly { options.insert("ro", at: 0) }
         var arguments = options.isEmpty ? [] : ["-o", options.joined(separator: ",")]
         // mount(8) detects a file system that was on the disk before.
         if isNew { arguments += ["-t", kind.rawValue] }
-        let result = try Self.run("mount", arguments + [device, point], package: "mount")
+        let result = try SystemProgram.run("mount", arguments + [device, point], package: "mount")
         guard result.ending == .exited(0) else {
             throw .unavailable("cannot mount \(device) at \(point): \(result.reason)")
         }
     }
 
     /// Restores a mount that ``unmount(_:from:)`` has removed.
-    static func mountAgain(_ mount: Mount) throws(Failure) {
-        let result = try run(
+    package static func mountAgain(_ mount: Mount) throws(Failure) {
+        let result = try SystemProgram.run(
             "mount", ["-o", mount.options, "-t", mount.type, mount.source, mount.point],
             package: "mount")
         guard result.ending == .exited(0) else {
@@ -95,25 +95,9 @@ package struct FileSystemConfiguration: Sendable {
         }
     }
 
-    private static func run(
-        _ program: String, _ arguments: [String], package: String
-    ) throws(Failure) -> ChildProcess.Result {
-        // Debian installs these programs in directories that are not in every user's `PATH`.
-        for place in ["", "/usr/sbin/", "/sbin/"] {
-            do throws(Errno) {
-                return try ChildProcess.run(place + program, arguments)
-            } catch {
-                if error != .noSuchFileOrDirectory {
-                    throw .system("cannot run \(program): \(error)")
-                }
-            }
-        }
-        throw .unavailable("\(program) is not installed: install the Debian package \(package)")
-    }
-
     /// Unmounts the file system, which writes all its data. Returns the mount that was removed; nil when
     /// nothing was mounted there.
-    static func unmount(_ device: String, from point: String) throws(Failure) -> Mount? {
+    package static func unmount(_ device: String, from point: String) throws(Failure) -> Mount? {
         var unmounted: Mount?
         while let mount = try mounted(device, at: point) {
             do throws(Errno) {
@@ -136,13 +120,5 @@ package struct FileSystemConfiguration: Sendable {
         } catch {
             throw .system("cannot determine whether \(device) is mounted: \(error)")
         }
-    }
-}
-
-extension ChildProcess.Result {
-    /// The first line of the output, which says why the program failed; usage and hints follow it. How the
-    /// program ended, if there is no output.
-    var reason: String {
-        output.split(separator: "\n").first.map(String.init) ?? "\(ending)"
     }
 }

@@ -51,6 +51,7 @@ package final class KernelDisk {
         record.log = plan.log
         record.image = plan.disk.image?.path
         record.queues = plan.queues
+        record.pool = plan.pool
     }
 
     /// Brings the disk up, looks after it until it is asked to stop, and takes it down. Calls `ready` with

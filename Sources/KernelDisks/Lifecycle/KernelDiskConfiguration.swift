@@ -22,9 +22,11 @@ package struct KernelDiskConfiguration: Sendable {
     /// Whether a device is taken over although no record says that its supervisor is gone.
     var isForced = false
     /// Whether a new device gets the settings of the block layer that suit memory.
-    var setsUpBlockLayer: Bool
+    package var setsUpBlockLayer: Bool
     /// Milliseconds that the kernel gets to adopt connections for a device that is attached already.
     var takeOverMilliseconds = 10_000
+    /// Which member of which pool the disk is; nil when it is none.
+    package var pool: String?
     /// The path of this process's log, if it is a daemon.
     var log: String?
 
@@ -48,6 +50,21 @@ package struct KernelDiskConfiguration: Sendable {
         self.setsUpBlockLayer = setsUpBlockLayer
         self.takeOverMilliseconds = takeOverMilliseconds
         self.log = log
+    }
+
+    /// An export of another server.
+    ///
+    /// - Parameter timeouts: in seconds; see ``NBDKernel/NBDDeviceOptions``.
+    package static func attaching(
+        _ remote: NBDURI, to device: NBDDevice?, connections: Int,
+        timeouts: (request: UInt64, deadConnection: UInt64)
+    ) -> KernelDiskConfiguration {
+        KernelDiskConfiguration(
+            disk: DiskConfiguration(
+                name: "", size: nil, isSparse: false, isReadOnly: false, load: nil),
+            fileSystem: .none, device: device, queues: connections,
+            requestTimeout: timeouts.request, deadConnectionTimeout: timeouts.deadConnection,
+            remote: remote, takeOverMilliseconds: 1_000)
     }
 
     /// The default timeouts in seconds. A disk that outlives its server can be taken over by another one:

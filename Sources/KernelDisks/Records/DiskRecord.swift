@@ -1,8 +1,8 @@
-internal import ProgramSupport
+package import ProgramSupport
 internal import ServerHost
-internal import LinuxHost
+package import LinuxHost
 internal import LinuxIO
-internal import NBDKernel
+package import NBDKernel
 internal import SystemPackage
 
 /// The record of one kernel disk. Other processes find the disk through it, even when no process looks after
@@ -11,7 +11,7 @@ package struct DiskRecord: Sendable, Equatable {
     /// The name of the record's file, without the suffix. It is random, since a pid can be reused.
     var token: String
     /// The process that looks after the disk: its supervisor, or the keeper of a remote disk.
-    var supervisor: ProcessIdentity
+    package var supervisor: ProcessIdentity
     /// The worker, if the supervisor does not serve the disk itself.
     var worker: ProcessIdentity?
     /// The text of the device's `backend` attribute, written to the record before the device is attached; nil
@@ -42,6 +42,8 @@ package struct DiskRecord: Sendable, Equatable {
     package var image: String?
     /// Why the disk could not be saved when it was to be taken down; nil when that has not happened.
     var failedSave: FailedSave?
+    /// Which member of which pool the disk is; nil when it is none.
+    package var pool: String?
     /// The path of a daemon's log.
     var log: String?
 
@@ -69,7 +71,7 @@ package struct DiskRecord: Sendable, Equatable {
     /// record; nil when none is attached.
     ///
     /// - Throws: when it cannot be determined whether the recorded device is attached.
-    func attachedDevice() throws(Failure) -> NBDDevice? {
+    package func attachedDevice() throws(Failure) -> NBDDevice? {
         guard let identifier else { return nil }
         guard let device else {
             return NBDDevice.all.first { $0.isAttached(as: identifier) }
@@ -104,6 +106,7 @@ extension DiskRecord {
         add("huge-pages", usesReservedPages ? "yes" : nil)
         add("image", image)
         add("failed-save", failedSave.map { "\($0.count) \($0.sentence)" })
+        add("pool", pool)
         add("log", log)
         return lines.map { "\($0) \(Self.escaped($1))\n" }.joined()
     }
@@ -139,6 +142,7 @@ extension DiskRecord {
         queues = max(1, values["queues"].flatMap { Int($0) } ?? 1)
         image = values["image"]
         failedSave = values["failed-save"].flatMap(Self.failedSave)
+        pool = values["pool"]
         log = values["log"]
     }
 

@@ -22,7 +22,7 @@ package struct RuntimeDirectory: Sendable {
     }
 
     /// Creates the standard directory if it does not exist.
-    static func make() throws(Failure) -> RuntimeDirectory {
+    package static func make() throws(Failure) -> RuntimeDirectory {
         let directories = RuntimeDirectories()
         try directories.make(directories.standard)
         guard let directory = RuntimeDirectory() else {

@@ -1,8 +1,8 @@
 internal import ProgramSupport
 internal import LinuxHost
 internal import LinuxIO
-internal import NBDKernel
-internal import NBDProtocol
+package import NBDKernel
+package import NBDProtocol
 internal import NBDClient
 
 /// A disk on a remote server. Dead connections to it are replaced.
@@ -24,6 +24,9 @@ final class RemoteDiskServer: DiskServer {
             ? String(identifier.dropFirst(identifierPrefix.count)) : nil
     }
 
+    /// Returns the identifier of a device that a server's export is attached to.
+    static func identifier(of uri: NBDURI) -> String { identifierPrefix + "\(uri)" }
+
     /// Resolves the server's address.
     init(_ uri: NBDURI) throws(Failure) {
         self.uri = uri
@@ -36,7 +39,7 @@ final class RemoteDiskServer: DiskServer {
 
     /// The content of the disk belongs to the remote server, so no file system is created on it.
     var start: InitialDiskState { InitialDiskState(isBlank: false, wasFound: true) }
-    var identifier: String { Self.identifierPrefix + "\(uri)" }
+    var identifier: String { Self.identifier(of: uri) }
     var worker: ProcessIdentity? { nil }
 
     func connect() throws(Failure) -> ServerConnection {
@@ -81,6 +84,13 @@ final class RemoteDiskServer: DiskServer {
     func setMountPoint(_ path: String?) {}
     func logMemoryUse() {}
     func stop(isKept: Bool) {}
+}
+
+extension NBDDevice {
+    /// Whether an export is attached to the device. False if that is unknown.
+    package func isAttached(to uri: NBDURI) -> Bool {
+        isAttached(as: RemoteDiskServer.identifier(of: uri))
+    }
 }
 
 extension Failure {

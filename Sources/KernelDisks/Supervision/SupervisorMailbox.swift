@@ -50,10 +50,10 @@ package final class SupervisorMailbox: Sendable {
     }
 
     /// The signal that last requested a stop; 0 if none did.
-    var signal: Int32 { lastSignal.load(ordering: .relaxed) }
+    package var signal: Int32 { lastSignal.load(ordering: .relaxed) }
 
     /// Whether a stop is requested.
-    var isStopRequested: Bool { isTakeDownRequested.load(ordering: .acquiring) }
+    package var isStopRequested: Bool { isTakeDownRequested.load(ordering: .acquiring) }
 
     /// Ready when a request has been posted.
     var pollSource: PollSource { .event(wakeUp) }

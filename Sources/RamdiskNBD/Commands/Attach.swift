@@ -1,4 +1,3 @@
-internal import ServerHost
 internal import ProgramSupport
 internal import KernelDisks
 internal import ArgumentParser
@@ -98,21 +97,21 @@ struct Attach: ParsableCommand {
 
     private var plan: KernelDiskConfiguration {
         let usual = KernelDiskConfiguration.attachTimeouts(stays: stay)
-        return KernelDiskConfiguration(
-            disk: DiskConfiguration(
-                name: "", size: nil, isSparse: false, isReadOnly: false, load: nil),
-            fileSystem: .none, device: device?.device, queues: connections,
-            requestTimeout: timeouts.timeout?.driverSeconds ?? usual.request,
-            deadConnectionTimeout: timeouts.deadConnectionTimeout?.driverSeconds
-                ?? usual.deadConnection,
-            remote: server, setsUpBlockLayer: !deviceSettings.keepDeviceSettings,
-            takeOverMilliseconds: 1_000)
+        var plan = KernelDiskConfiguration.attaching(
+            server, to: device?.device, connections: connections,
+            timeouts: (
+                request: timeouts.timeout?.driverSeconds ?? usual.request,
+                deadConnection: timeouts.deadConnectionTimeout?.driverSeconds
+                    ?? usual.deadConnection
+            ))
+        plan.setsUpBlockLayer = !deviceSettings.keepDeviceSettings
+        return plan
     }
 }
 
 extension NBDURI {
     /// Parses an argument. Throws the sentence that says what is wrong with it.
-    fileprivate init(argument: String) throws {
+    init(argument: String) throws {
         do throws(ParseError) {
             try self.init(argument)
         } catch {

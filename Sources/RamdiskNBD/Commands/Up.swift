@@ -116,6 +116,10 @@ struct Up: ParsableCommand {
     @OptionGroup(title: "Logs")
     var log: LogOptions
 
+    /// Which member of which pool the disk is.
+    @Option(name: .long, help: .private)
+    var poolMember: String?
+
     @Option(name: .long, help: .private)
     var role: SelfExecution.Role?
 
@@ -216,7 +220,7 @@ struct Up: ParsableCommand {
                 arguments: SelfExecution.arguments(role: .worker) + more)
         }
         let usual = KernelDiskConfiguration.timeouts(outlivesServer: plan.backing != nil)
-        return KernelDiskConfiguration(
+        var configuration = KernelDiskConfiguration(
             disk: plan, serving: serving(under: getpid()),
             fileSystem: fileSystem.plan(isReadOnly: disk.readOnly),
             device: device?.device, queues: queues ?? max(1, min(8, Processor.onlineCount)),
@@ -226,6 +230,8 @@ struct Up: ParsableCommand {
             worker: worker, isForced: force,
             setsUpBlockLayer: !deviceSettings.keepDeviceSettings,
             log: role == .daemon ? Daemon.ownLogPath : nil)
+        configuration.pool = poolMember
+        return configuration
     }
 }
 

@@ -6,6 +6,7 @@ internal import LinuxHost
 internal import NBDKernel
 internal import Observability
 internal import ObservabilityClient
+internal import Pools
 internal import ProgramSupport
 
 // What shells offer for a value, beside paths and the values of enumerations. A shell runs the program for it at each
@@ -36,6 +37,11 @@ extension CompletionKind {
             return disks.compactMap { $0.mountPoint?.hasPrefix("/") == true ? $0.mountPoint : nil }
                 + disks.compactMap(\.device) + disks.compactMap(\.backing)
         }
+    }
+
+    /// The names of pools.
+    static var pool: CompletionKind {
+        .custom { _, _, _ in (PoolDirectory()?.records ?? []).map(\.name) }
     }
 
     /// The named disks of running servers.

@@ -93,7 +93,7 @@ extension Duration {
 
 /// Throws for more than a day, which is a mistaken unit, and for parts of a second, which the driver does
 /// not know.
-private func checkTimeouts(_ timeout: Duration?, _ deadConnectionTimeout: Duration?) throws {
+func checkTimeouts(_ timeout: Duration?, _ deadConnectionTimeout: Duration?) throws {
     for (name, value) in [
         ("--timeout", timeout), ("--dead-connection-timeout", deadConnectionTimeout),
     ] {

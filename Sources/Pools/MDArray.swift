@@ -1,0 +1,89 @@
+internal import LinuxHost
+internal import LinuxIO
+internal import NBDKernel
+internal import SystemPackage
+
+/// An array of the kernel's md driver, as sysfs shows it. Documentation/admin-guide/md.rst
+package struct MDArray: Sendable, Equatable {
+    /// A device of the array.
+    struct Device: Sendable, Equatable {
+        /// The name of the device: `nbd0`.
+        let name: String
+        /// Its place in the array; nil when it has none, as a spare or a faulty device.
+        let slot: Int?
+        /// The words of its state: `in_sync`, `faulty`, `spare`, `write_mostly` and so on.
+        let states: Set<String>
+
+        /// Whether it has all data of its slot.
+        var isInSync: Bool { states.contains("in_sync") && !isFaulty && slot != nil }
+        var isFaulty: Bool { states.contains("faulty") }
+    }
+
+    /// The name of the array's device: `md127`.
+    package let name: String
+    private let blocks: String
+
+    /// - Parameter blocks: the directory of block devices in sysfs.
+    init(name: String, blocks: String = "/sys/block") {
+        self.name = name
+        self.blocks = blocks
+    }
+
+    /// The array that a device is part of; nil when it is part of none.
+    init?(holding device: NBDDevice) {
+        guard
+            let name = BlockDeviceUse.holders(of: device.name).first(where: { $0.hasPrefix("md") })
+        else { return nil }
+        self.init(name: name)
+    }
+
+    /// The path of the array's device: `/dev/md127`.
+    package var path: String { "/dev/\(name)" }
+
+    /// Size in bytes. sysfs, `size`, in units of 512 bytes
+    var size: UInt64 { text("size").flatMap { UInt64($0) }.map { $0 * 512 } ?? 0 }
+
+    var level: String? { text("md/level") }
+    /// Whether the kernel does not write to it, or not yet.
+    var isReadOnly: Bool { text("md/array_state")?.hasPrefix("read") == true }
+    /// The number of places for members.
+    var slotCount: Int { text("md/raid_disks").flatMap { Int($0) } ?? 0 }
+    /// The kind of layout of level 10. md(4)
+    var layout: Int? { text("md/layout").flatMap { Int($0) } }
+    /// `idle`, or what the kernel does to make members the same: `resync`, `recover`, `check` and so on.
+    var action: String { text("md/sync_action") ?? "idle" }
+
+    /// How far ``action`` has come, in bytes; nil when nothing is done.
+    var progress: (done: UInt64, total: UInt64)? {
+        let words = (text("md/sync_completed") ?? "").split(separator: " ")
+        guard words.count == 3, let done = UInt64(words[0]), let total = UInt64(words[2]) else {
+            return nil
+        }
+        return (done * 512, total * 512)
+    }
+
+    /// The devices of the array, by name.
+    var devices: [Device] {
+        Directory.names(in: "\(blocks)/\(name)/md").filter { $0.hasPrefix("dev-") }.map { entry in
+            let states = (text("md/\(entry)/state") ?? "").split(separator: ",").map(String.init)
+            return Device(
+                name: String(entry.dropFirst(4)),
+                slot: text("md/\(entry)/slot").flatMap { Int($0) },
+                states: Set(states))
+        }
+    }
+
+    func device(_ device: NBDDevice) -> Device? { devices.first { $0.name == device.name } }
+
+    /// Has the kernel read a member only when no other one can be read. If that fails, reads are slower, and nothing is
+    /// wrong.
+    func markWriteMostly(_ device: NBDDevice) {
+        let path = "\(blocks)/\(name)/md/dev-\(device.name)/state"
+        guard let file = try? Descriptor(opening: path, .writeOnly) else { return }
+        try? TextFile.write("writemostly", to: file)
+    }
+
+    private func text(_ attribute: String) -> String? {
+        TextFile.read("\(blocks)/\(name)/\(attribute)").map { String($0.prefix { $0 != "\n" }) }
+    }
+}

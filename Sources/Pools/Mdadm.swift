@@ -1,0 +1,91 @@
+internal import KernelDisks
+internal import LinuxHost
+internal import NBDKernel
+internal import ProgramSupport
+
+/// The superblock that md has written to a member. `mdadm --examine`
+struct MDSuperblock: Equatable {
+    /// Which array the member belongs to.
+    let array: String
+    /// `raid1` and so on.
+    let level: String
+    /// The number of members that the array has when it is whole.
+    let memberCount: Int
+
+    /// Parses the output of `mdadm --examine --export`; nil when it describes no member.
+    init?(_ text: String) {
+        var values: [Substring: Substring] = [:]
+        for line in text.split(separator: "\n") {
+            let parts = line.split(separator: "=", maxSplits: 1)
+            if parts.count == 2 { values[parts[0]] = parts[1] }
+        }
+        guard let array = values["MD_UUID"], let level = values["MD_LEVEL"],
+            let count = values["MD_DEVICES"].flatMap({ Int($0) })
+        else { return nil }
+        self.array = String(array)
+        self.level = String(level)
+        memberCount = count
+    }
+}
+
+/// What a device holds, as far as blkid(8) and mdadm(8) recognise it.
+enum DeviceContents: Equatable {
+    /// Nothing that they recognise.
+    case blank
+    /// A member of an array.
+    case member(MDSuperblock)
+    /// A file system, a partition table or something else: its name.
+    case other(String)
+
+    /// Looks at a device. blkid(8), `--probe`
+    init(of device: String) throws(Failure) {
+        if let superblock = MDSuperblock(
+            try Mdadm.run(["--examine", "--export", device]).output)
+        {
+            self = .member(superblock)
+            return
+        }
+        let result = try SystemProgram.run(
+            "blkid", ["-p", "-o", "export", device], package: "util-linux")
+        switch result.ending {
+        case .exited(2) where result.output.isEmpty: self = .blank
+        case .exited(0):
+            let names = result.output.split(separator: "\n").compactMap { line in
+                line.hasPrefix("TYPE=") || line.hasPrefix("PTTYPE=")
+                    ? line.split(separator: "=").last : nil
+            }
+            self = .other(names.first.map(String.init) ?? "data")
+        // 8: several signatures, of which none is certain.
+        case .exited(8): self = .other("several kinds of data")
+        default: throw .inputOutput("cannot read \(device): \(result.reason)")
+        }
+    }
+}
+
+extension MDArray {
+    /// Which array it is, as the superblocks of its members have it; nil when mdadm cannot say.
+    var identity: String? {
+        get throws(Failure) {
+            MDSuperblock(try Mdadm.run(["--detail", "--export", path]).output)?.array
+        }
+    }
+}
+
+/// The program that manages md's arrays. mdadm(8)
+enum Mdadm {
+    static func run(_ arguments: [String]) throws(Failure) -> ChildProcess.Result {
+        try SystemProgram.run("mdadm", arguments, package: "mdadm")
+    }
+
+    /// Runs it for a purpose: "create the array".
+    ///
+    /// - Throws: that the purpose failed, with the reason that mdadm gives in its last line.
+    static func run(_ arguments: [String], to purpose: String) throws(Failure) {
+        let result = try run(["--quiet"] + arguments)
+        guard result.ending != .exited(0) else { return }
+        let reason = result.output.split(separator: "\n").last.map { line in
+            line.hasPrefix("mdadm: ") ? line.dropFirst(7) : line
+        }
+        throw .unavailable("cannot \(purpose): \(reason ?? "mdadm: \(result.ending)")")
+    }
+}

@@ -1,0 +1,212 @@
+internal import KernelDisks
+internal import LinuxHost
+internal import LinuxIO
+internal import NBDKernel
+internal import ProgramSupport
+
+/// Makes an array of the attached members of a pool: the one whose superblocks they have, or else a new one.
+struct PoolArray {
+    /// A member that is attached.
+    struct Candidate {
+        let source: MemberSource
+        let device: NBDDevice
+        var contents = DeviceContents.blank
+
+        var isRemote: Bool { if case .remote = source { true } else { false } }
+    }
+
+    let plan: PoolConfiguration
+    private let candidates: [Candidate]
+
+    /// Bytes of data that are on one member of a stripe before the next member follows. One request of the kernel's
+    /// read-ahead (128 KiB) then keeps two members busy.
+    private static let chunkKiB = 64
+    /// Smallest part of the array, in bytes, that the bitmap marks as written. The kernel makes members the same in units
+    /// of 64 KiB, so smaller parts would save nothing.
+    private static let smallestPart: UInt64 = 64 << 10
+    /// Most parts: mdadm reserves one page for the bitmap of a member below 8 GiB, and all of it is written at once.
+    private static let mostParts: UInt64 = 30_000
+
+    /// Looks at what the members hold.
+    init(_ plan: PoolConfiguration, _ members: [(MemberSource, NBDDevice)]) throws(Failure) {
+        self.plan = plan
+        var candidates: [Candidate] = []
+        for (source, device) in members {
+            try Self.releaseFromPartialArray(device)
+            var candidate = Candidate(source: source, device: device)
+            candidate.contents = try DeviceContents(of: device.path)
+            candidates.append(candidate)
+        }
+        self.candidates = candidates
+    }
+
+    /// udev may have made an array of the first members before the last one was attached.
+    private static func releaseFromPartialArray(_ device: NBDDevice) throws(Failure) {
+        guard let array = MDArray(holding: device) else { return }
+        try Mdadm.run(["--stop", array.path], to: "stop \(array.path), which udev has begun")
+    }
+
+    /// Returns the array, and whether it is new.
+    func callAsFunction() throws(Failure) -> (array: MDArray, isNew: Bool) {
+        let superblocks = candidates.compactMap { (candidate) -> MDSuperblock? in
+            if case .member(let superblock) = candidate.contents { superblock } else { nil }
+        }
+        let isRecognised = candidates.allSatisfy {
+            if case .other = $0.contents { false } else { true }
+        }
+        if let first = superblocks.first, isRecognised,
+            superblocks.allSatisfy({ $0.array == first.array })
+        {
+            return (try assemble(first), false)
+        }
+        if !superblocks.isEmpty || !isRecognised {
+            guard plan.isForced else { throw refusal }
+            for candidate in candidates { try Self.wipe(candidate.device.path) }
+        }
+        return (try create(), true)
+    }
+
+    /// Names the first member that holds something, and what it is.
+    private var refusal: Failure {
+        for candidate in candidates {
+            switch candidate.contents {
+            case .blank: continue
+            case .other(let kind):
+                return .unavailable(
+                    "\(candidate.source) holds \(kind): a pool would overwrite it; give another member, or --force"
+                )
+            case .member(let superblock):
+                return .unavailable(
+                    "\(candidate.source) is part of the array \(superblock.array), and not all other members are: "
+                        + "a pool would overwrite it; give the members of that array, or --force")
+            }
+        }
+        return .unavailable("the members hold data; --force overwrites it")
+    }
+
+    // MARK: - New
+
+    private func create() throws(Failure) -> MDArray {
+        var arguments = [
+            "--create", mdPath, "--run", "--metadata=1.2", "--level=\(plan.level.rawValue)",
+            "--raid-devices=\(plan.sources.count)",
+        ]
+        if plan.level != .mirror { arguments.append("--chunk=\(Self.chunkKiB)") }
+        if plan.level.isRedundant {
+            arguments += [
+                "--bitmap=internal", "--bitmap-chunk=\(bitmapPart >> 10)K", "--failfast",
+            ]
+        }
+        arguments += plan.level == .mirror ? mirrorPlaces : places
+        try Mdadm.run(arguments, to: "create the array")
+        let array = try made()
+        try Self.wipe(array.path)
+        return array
+    }
+
+    /// The members in the order in which they were given: of level 10, neighbours have the same blocks.
+    private var places: [String] {
+        var rest = candidates[...]
+        return plan.sources.map { source in
+            guard source != .missing, let next = rest.popFirst() else {
+                return MemberSource.missingWord
+            }
+            return next.device.path
+        }
+    }
+
+    /// The members of a mirror, remote ones last: if there are local ones, the kernel reads these.
+    private var mirrorPlaces: [String] {
+        let remote = candidates.filter(\.isRemote).map(\.device.path)
+        let local = candidates.filter { !$0.isRemote }.map(\.device.path)
+        let absent = plan.sources.filter { $0 == .missing }.map(\.description)
+        let isMarked = !local.isEmpty && !remote.isEmpty
+        return absent + local + (isMarked ? ["--write-mostly"] : []) + remote
+    }
+
+    /// Bytes for each bit of the bitmap: a power of two.
+    private var bitmapPart: UInt64 {
+        let sizes = candidates.map(\.device.size)
+        let data = (sizes.max() ?? 0) * UInt64(plan.level == .mirror ? 1 : plan.sources.count)
+        var part = Self.smallestPart
+        while data / part > Self.mostParts { part *= 2 }
+        return part
+    }
+
+    /// Removes the signatures of what a device held. wipefs(8)
+    static func wipe(_ device: String) throws(Failure) {
+        let result = try SystemProgram.run(
+            "wipefs", ["--all", "--quiet", device], package: "util-linux")
+        guard result.ending == .exited(0) else {
+            throw .inputOutput("cannot overwrite what \(device) held: \(result.reason)")
+        }
+    }
+
+    // MARK: - Found
+
+    /// Starts the array that members have, and adds those that do not have its latest data.
+    private func assemble(_ superblock: MDSuperblock) throws(Failure) -> MDArray {
+        guard superblock.level == plan.level.mdName,
+            superblock.memberCount == plan.sources.count
+        else {
+            throw .unavailable(
+                "the members are an array of level \(superblock.level.dropFirst(4)) with \(superblock.memberCount) "
+                    + "members, not of level \(plan.level.rawValue) with \(plan.sources.count): give its "
+                    + "level and all of its members, and `missing` for one that is gone")
+        }
+        let known = candidates.filter { $0.contents != .blank }
+        try Mdadm.run(
+            ["--assemble", mdPath, "--run", "--uuid=\(superblock.array)"]
+                + known.map(\.device.path), to: "start the array")
+        let array = try made()
+        // mdadm leaves it read-only until the first write, and members are not made the same until then.
+        if array.isReadOnly {
+            try Mdadm.run(["--readwrite", array.path], to: "start writing to the array")
+        }
+        for candidate in candidates where array.device(candidate.device) == nil {
+            guard plan.level.isRedundant else {
+                throw .unavailable(
+                    "\(candidate.source) does not hold its part of the array, and level 0 has it nowhere else"
+                )
+            }
+            try Self.add(
+                candidate, to: array,
+                isWriteMostly: plan.level == .mirror && candidates.contains { !$0.isRemote })
+        }
+        return array
+    }
+
+    /// Adds a member that the kernel fills from the others.
+    ///
+    /// - Parameters:
+    ///   - isWriteMostly: whether the kernel is to read it rarely if it is remote.
+    ///   - hasMemory: whether the member holds what it held when it was last part of the array, so that only what was
+    ///     written since is copied.
+    static func add(
+        _ candidate: Candidate, to array: MDArray, isWriteMostly: Bool, hasMemory: Bool = false
+    ) throws(Failure) {
+        // With a superblock of this array, mdadm would re-add the member, and trust what it holds.
+        if !hasMemory { try wipe(candidate.device.path) }
+        let how = hasMemory ? ["--re-add"] : ["--add", "--failfast"]
+        try Mdadm.run(
+            ["--manage", array.path] + how + [candidate.device.path],
+            to: "add \(candidate.source) to \(array.path)")
+        // Not by an option of mdadm: version 4.2 adds a member with --write-mostly as a faulty one.
+        if isWriteMostly, candidate.isRemote { array.markWriteMostly(candidate.device) }
+    }
+
+    // MARK: - Its device
+
+    /// The name under which mdadm makes the array.
+    private var mdPath: String { Self.mdPath(plan.name) }
+
+    static func mdPath(_ pool: String) -> String { "/dev/md/\(pool)" }
+
+    /// The array that a member is part of now.
+    private func made() throws(Failure) -> MDArray {
+        guard let array = candidates.lazy.compactMap({ MDArray(holding: $0.device) }).first else {
+            throw .system("mdadm has made an array, but sysfs does not show it")
+        }
+        return array
+    }
+}

@@ -1,0 +1,87 @@
+package import KernelDisks
+package import NBDProtocol
+internal import ProgramSupport
+
+/// How an array keeps its data on its members. md(4)
+package enum PoolLevel: Int, Sendable, Codable, CaseIterable {
+    /// Each block is on one member.
+    case stripes = 0
+    /// Each block is on every member.
+    case mirror = 1
+    /// Each block is on two members (md's "near" layout with two copies).
+    case mirroredStripes = 10
+
+    /// The name that md has for it: `raid1`.
+    var mdName: String { "raid\(rawValue)" }
+    /// Whether a lost member's blocks are on another member too.
+    var isRedundant: Bool { self != .stripes }
+}
+
+/// What a member of a pool is made from.
+package enum MemberSource: Sendable, Equatable, CustomStringConvertible {
+    /// Memory of this machine: its size in bytes.
+    case local(UInt64)
+    /// An export of an NBD server.
+    case remote(NBDURI)
+    /// No member: the array lacks one until `pool replace` adds it.
+    case missing
+
+    /// The text of the member in records and on command lines.
+    package var description: String {
+        switch self {
+        case .local(let bytes): "\(Self.localPrefix)\(Units.exactBytes(bytes))"
+        case .remote(let uri): "\(uri)"
+        case .missing: Self.missingWord
+        }
+    }
+
+    /// What the text of a local member begins with, before its size.
+    package static let localPrefix = "local="
+    package static let missingWord = "missing"
+}
+
+/// What a pool is to be.
+package struct PoolConfiguration: Sendable {
+    /// The name of the pool, which is also the array's.
+    let name: String
+    let level: PoolLevel
+    let sources: [MemberSource]
+    /// Seconds that a request to a member may take before the member counts as lost.
+    let timeout: UInt64
+    let fileSystem: FileSystemConfiguration
+    /// Whether a new array is made over what the members hold.
+    let isForced: Bool
+
+    package init(
+        name: String, level: PoolLevel, sources: [MemberSource], timeout: UInt64,
+        fileSystem: FileSystemConfiguration, isForced: Bool
+    ) {
+        self.name = name
+        self.level = level
+        self.sources = sources
+        self.timeout = timeout
+        self.fileSystem = fileSystem
+        self.isForced = isForced
+    }
+
+    /// Seconds that a request may take by default: the pause that programs see when a member's machine is gone. A
+    /// server of memory replies within milliseconds, and TCP repeats a lost packet several times in this time.
+    package static let usualTimeout: UInt64 = 3
+
+    /// Fewest members of an array.
+    package static let fewestMembers = 2
+    /// Most members: more would help no level, and the records stay small.
+    package static let mostMembers = 32
+
+    /// Returns whether a text can be the name of a pool. md keeps at most 32 bytes, with the name of the host.
+    package static func isName(_ text: String) -> Bool {
+        (1...24).contains(text.utf8.count) && text.first?.isLetter == true
+            && text.utf8.allSatisfy { byte in
+                switch byte {
+                case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, UInt8(ascii: "-"), UInt8(ascii: "_"):
+                    true
+                default: false
+                }
+            }
+    }
+}

@@ -1,0 +1,123 @@
+internal import Glibc
+internal import KernelDisks
+internal import LinuxHost
+internal import LinuxIO
+package import Logging
+internal import NBDKernel
+package import ProgramSupport
+internal import SystemPackage
+
+/// The way `pool down` takes a pool down, even one whose `pool up` was killed at any step.
+package struct PoolDown {
+    private let directory: PoolDirectory
+    private let logger: Logger
+
+    /// Milliseconds to wait for processes that open the array after it is unmounted, as udev does.
+    private static let busyTimeLimit = 3_000
+    /// Milliseconds between two attempts.
+    private static let interval = 100
+
+    init(directory: PoolDirectory, logger: Logger) {
+        self.directory = directory
+        self.logger = logger
+    }
+
+    /// Takes down the pool that a user means. A pool in use stays up as it is.
+    package static func run(_ target: String, logger: Logger) throws(Failure) {
+        let found = try PoolDirectory.record(of: target)
+        let directory = try PoolDirectory.make()
+        do {
+            let lock = try directory.lock(found.name)
+            defer { extendLifetime(lock) }
+            // Another command may have changed the pool before the lock was free.
+            guard let record = directory.current(found.name) else { return }
+            try PoolDown(directory: directory, logger: logger).takeDown(record)
+        }
+        directory.removeIfEmpty()
+    }
+
+    /// Takes a pool down that this process has locked.
+    func takeDown(_ record: PoolRecord) throws(Failure) {
+        try PoolProcesses.endStrays(of: record.name)
+        let arrays = record.members.compactMap { PoolMembers.device(of: $0, in: record) }
+            .compactMap(MDArray.init(holding:))
+        for array in arrays.reduce(into: [MDArray](), { if !$0.contains($1) { $0.append($1) } }) {
+            try stop(array, record)
+        }
+        removeLink(record)
+        // Each member is tried, so that one that cannot be detached keeps no other attached.
+        let members = PoolMembers(directory: directory, logger: logger)
+        var failure: Failure?
+        for member in record.members {
+            do throws(Failure) {
+                try members.detach(member, of: record)
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        if let point = record.mountPoint {
+            Directory.removeEmpty(point, levels: record.madeDirectories)
+        }
+        directory.remove(record)
+    }
+
+    /// Unmounts and stops the array. If it cannot be stopped, it is mounted again.
+    private func stop(_ array: MDArray, _ record: PoolRecord) throws(Failure) {
+        var mount: Mount?
+        if let point = record.mountPoint {
+            mount = try FileSystemConfiguration.unmount(array.path, from: point)
+        }
+        do throws(Failure) {
+            try requireUnused(array)
+            try stop(array)
+        } catch {
+            if let mount { try FileSystemConfiguration.mountAgain(mount) }
+            throw error
+        }
+    }
+
+    private func stop(_ array: MDArray) throws(Failure) {
+        let deadline = MonotonicTime.now().adding(milliseconds: Self.busyTimeLimit)
+        while true {
+            do throws(Failure) {
+                return try Mdadm.run(["--stop", array.path], to: "stop \(array.path)")
+            } catch {
+                guard .now() < deadline else { throw error }
+                Thread.sleep(milliseconds: Self.interval)
+            }
+        }
+    }
+
+    /// Throws a sentence that names a use of the array that unmounting it has not ended.
+    private func requireUnused(_ array: MDArray) throws(Failure) {
+        func inUse(_ reason: String) -> Failure {
+            .unavailable("\(array.path) is in use, so the pool stays up: \(reason)")
+        }
+        if let mount = Mount.all(of: array.path).first {
+            throw inUse("it is mounted at \(mount.point)")
+        }
+        if BlockDeviceUse.isSwap(array.path) { throw inUse("it is swap") }
+        if let holder = BlockDeviceUse.holders(of: array.name).first {
+            throw inUse("it is part of \(holder)")
+        }
+    }
+
+    /// Removes the array's name, which mdadm leaves where no udev removes it.
+    private func removeLink(_ record: PoolRecord) {
+        let link = PoolArray.mdPath(record.name)
+        guard (try? FileStatus.of(link, followingLinks: false)) != nil, !isArrayBehind(link) else {
+            return
+        }
+        Directory.removeFile(link)
+        Directory.removeEmpty("/dev/md")
+    }
+
+    /// Whether a name leads to an array that has members.
+    private func isArrayBehind(_ link: String) -> Bool {
+        guard let path = unsafe realpath(link, nil) else { return false }
+        defer { unsafe free(path) }
+        let name = unsafe String(cString: path).split(separator: "/").last ?? ""
+        return !MDArray(name: String(name)).devices.isEmpty
+    }
+}

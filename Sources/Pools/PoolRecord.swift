@@ -1,0 +1,133 @@
+internal import FoundationEssentials
+internal import KernelDisks
+internal import LinuxHost
+internal import LinuxIO
+internal import NBDKernel
+package import ProgramSupport
+internal import SystemPackage
+
+/// What other processes need to know of a pool. Each step of `pool up` is written here before it is done, so that
+/// `pool down` finds everything, whenever `pool up` was killed. The array itself is not recorded: sysfs says which
+/// array a member is part of.
+package struct PoolRecord: Sendable, Equatable, Codable {
+    /// A member that is attached, or about to be.
+    package struct Member: Sendable, Equatable, Codable {
+        /// Which member of the pool it is; a later one has another number.
+        let number: Int
+        /// The text of its source.
+        package let text: String
+        /// The path of the device of a remote member. A local member's device is in the disk's own record.
+        var device: String?
+
+        var isLocal: Bool { text.hasPrefix(MemberSource.localPrefix) }
+    }
+
+    package let name: String
+    package let level: PoolLevel
+    /// Seconds that a request to a member may take.
+    let timeout: UInt64
+    package var members: [Member] = []
+    /// The mount point; nil when the array is not mounted.
+    package var mountPoint: String?
+    /// The number of directories that were created for the mount point.
+    var madeDirectories = 0
+    /// The number of the next member.
+    private var nextNumber = 0
+
+    init(name: String, level: PoolLevel, timeout: UInt64) {
+        self.name = name
+        self.level = level
+        self.timeout = timeout
+    }
+
+    /// Adds a member that is about to be attached, and returns its index.
+    mutating func add(_ source: MemberSource) -> Int {
+        members.append(Member(number: nextNumber, text: "\(source)"))
+        nextNumber += 1
+        return members.count - 1
+    }
+
+    /// The name under which the record of a local member's disk has the member.
+    func label(of member: Member) -> String { "\(name)/\(member.number)" }
+}
+
+/// The records of this machine's pools, in the runtime directory.
+package struct PoolDirectory: Sendable {
+    private let runtime: RuntimeDirectory
+    private static let suffix = ".pool"
+
+    /// The runtime directory, if it is there and can be trusted.
+    package init?() {
+        guard let runtime = RuntimeDirectory() else { return nil }
+        self.runtime = runtime
+    }
+
+    /// Creates the runtime directory if it does not exist.
+    static func make() throws(Failure) -> PoolDirectory {
+        _ = try RuntimeDirectory.make()
+        guard let directory = PoolDirectory() else {
+            throw .notPermitted("the runtime directory can be written by other users: remove it")
+        }
+        return directory
+    }
+
+    /// The records of all pools.
+    package var records: [PoolRecord] {
+        Directory.names(in: runtime.path).filter { $0.hasSuffix(Self.suffix) }.compactMap {
+            current(String($0.dropLast(Self.suffix.count)))
+        }
+    }
+
+    /// Reads the record of a pool; nil when there is none.
+    func current(_ name: String) -> PoolRecord? {
+        TextFile.read(path(name)).flatMap {
+            try? JSONDecoder().decode(PoolRecord.self, from: Data($0.utf8))
+        }
+    }
+
+    /// Returns the record of the pool that a user means by a name, a mount point or the path of the array.
+    package static func record(of target: String) throws(Failure) -> PoolRecord {
+        let records = PoolDirectory()?.records ?? []
+        let path = absolutePath(target)
+        let found =
+            records.first { $0.name == target } ?? records.first { $0.mountPoint == path }
+            ?? records.first { PoolMembers.array(of: $0)?.path == path }
+        guard let found else {
+            throw .unavailable(
+                "there is no pool \(target); ramdisk-nbd pool status shows the pools that are up")
+        }
+        return found
+    }
+
+    func write(_ record: PoolRecord) throws(Failure) {
+        let file = path(record.name)
+        do {
+            try TextFile.replace(file, with: try jsonLine(record))
+        } catch {
+            throw .cannotCreate("cannot write the pool's record \(file): \(error)")
+        }
+    }
+
+    func remove(_ record: PoolRecord) { Directory.removeFile(path(record.name)) }
+
+    /// Removes the runtime directory if nothing else is in it.
+    func removeIfEmpty() { Directory.removeEmpty(runtime.path) }
+
+    /// Locks a pool, so that one command at a time changes it. The kernel drops the lock of a process that is killed.
+    func lock(_ name: String) throws(Failure) -> LockFile {
+        let file = path(name) + ".lock"
+        do throws(LockFile.Failure) {
+            return try LockFile(file)
+        } catch {
+            switch error {
+            case .held(let pid):
+                let holder = pid.map { "process \($0)" } ?? "another process"
+                throw .unavailable(
+                    "\(holder) is changing the pool \(name): wait until it has ended")
+            case .system(let error): throw .cannotCreate("cannot lock \(file): \(error)")
+            }
+        }
+    }
+
+    private func path(_ name: String) -> String { "\(runtime.path)/\(name)\(Self.suffix)" }
+}

@@ -1,0 +1,226 @@
+package import KernelDisks
+internal import LinuxHost
+internal import LinuxIO
+package import Logging
+internal import NBDKernel
+internal import NBDProtocol
+package import ProgramSupport
+internal import SystemPackage
+
+/// The way `pool replace` puts a member in the place of another, or lets one back in that the array has given up.
+package struct PoolReplace {
+    /// What a user wants.
+    package struct Request: Sendable {
+        /// The pool, and the member to replace: its text or its device, or `missing`.
+        let pool: String
+        let old: String
+        let new: MemberSource
+        /// Whether the user says that the new member has what it held when it was last part of the array.
+        let hasMemory: Bool
+        /// Whether the new member is overwritten, whatever it holds.
+        let isForced: Bool
+
+        package init(pool: String, old: String, new: MemberSource, hasMemory: Bool, isForced: Bool)
+        {
+            self.pool = pool
+            self.old = old
+            self.new = new
+            self.hasMemory = hasMemory
+            self.isForced = isForced
+        }
+    }
+
+    private let request: Request
+    /// The pool's record as it was before the pool was locked.
+    private let found: PoolRecord
+    private let directory: PoolDirectory
+    private let members: PoolMembers
+    private let stop: SupervisorMailbox
+
+    /// Milliseconds that a server which replies to a new connection gets to finish the requests of the old one, which has
+    /// ended. A server that was paused executes them when it goes on, and they would overwrite newer data. They are at
+    /// most what its socket holds, a few MiB.
+    private static let settlingTime = 1_000
+    /// Milliseconds that the kernel gets to let go of a member that it has given up.
+    private static let removalTimeLimit = 5_000
+    /// Milliseconds after which a member that the kernel does not fill counts as not needed.
+    private static let startTimeLimit = 10_000
+    /// Milliseconds between two looks at the array.
+    private static let interval = 100
+
+    package init(_ request: Request, logger: Logger, stop: SupervisorMailbox) throws(Failure) {
+        self.request = request
+        self.stop = stop
+        found = try PoolDirectory.record(of: request.pool)
+        directory = try PoolDirectory.make()
+        members = PoolMembers(directory: directory, logger: logger)
+    }
+
+    /// Returns the pool once the new member has all data.
+    package func callAsFunction() throws(Failure) -> PoolStatus {
+        let lock = try directory.lock(found.name)
+        defer { extendLifetime(lock) }
+        guard var record = directory.current(found.name), let array = PoolMembers.array(of: record)
+        else { throw .unavailable("the pool \(found.name) is not up") }
+        guard record.level.isRedundant else {
+            throw .usage("a pool of level 0 has nothing to fill a new member from")
+        }
+        let old = try oldMember(in: record, array)
+        PoolProcesses.mark(record.name)
+        let device = try members.attach(request.new, to: &record, stop: stop)
+        let new = record.members[record.members.count - 1]
+        do throws(Failure) {
+            try put(device, inPlaceOf: old, in: array, &record)
+        } catch {
+            if array.device(device)?.isInSync != true, !stop.isStopRequested {
+                try? release(new, from: array, &record)
+            }
+            throw error
+        }
+        return PoolStatus(record)
+    }
+
+    private func put(
+        _ device: NBDDevice, inPlaceOf old: PoolRecord.Member?, in array: MDArray,
+        _ record: inout PoolRecord
+    ) throws(Failure) {
+        let oldDevice = old.flatMap { PoolMembers.device(of: $0, in: record) }
+        let isOldWorking = oldDevice.flatMap(array.device)?.isInSync == true
+        var candidate = PoolArray.Candidate(source: request.new, device: device)
+        candidate.contents = try DeviceContents(of: device.path)
+        try check(candidate, array)
+        if let old, !isOldWorking { try release(old, from: array, &record) }
+        if old?.text == candidate.source.description {
+            Thread.sleep(milliseconds: Self.settlingTime)
+        }
+        let isMirror = record.level == .mirror
+        try PoolArray.add(
+            candidate, to: array,
+            isWriteMostly: isMirror && record.members.contains { $0.isLocal && $0 != old },
+            hasMemory: request.hasMemory)
+        if isOldWorking, let oldDevice {
+            // The old member keeps its place until the new one has its data.
+            try Mdadm.run(
+                ["--manage", array.path, "--replace", oldDevice.path, "--with", device.path],
+                to: "replace \(request.old)")
+        }
+        try awaitData(of: device, in: array)
+        if let old, isOldWorking { try release(old, from: array, &record) }
+    }
+
+    // MARK: - Checking
+
+    /// Returns the member that is to go; nil for `missing`.
+    private func oldMember(
+        in record: PoolRecord, _ array: MDArray
+    ) throws(Failure) -> PoolRecord.Member? {
+        guard request.old != MemberSource.missingWord else { return nil }
+        let text = (try? NBDURI(request.old)).map { "\($0)" } ?? request.old
+        let device = NBDDevice(path: request.old)
+        let found = record.members.filter { member in
+            member.text == text
+                || (device != nil && PoolMembers.device(of: member, in: record) == device)
+        }
+        guard let old = found.first else {
+            let texts = record.members.map(\.text).joined(separator: ", ")
+            throw .unavailable("\(request.old) is no member of \(record.name), which has \(texts)")
+        }
+        guard found.count == 1 else {
+            throw .usage("\(found.count) members are called \(text): give the device of one")
+        }
+        let state = PoolMembers.device(of: old, in: record).flatMap(array.device)
+        if state?.isInSync == true, case .remote = request.new, old.text == "\(request.new)" {
+            throw .unavailable("\(old.text) is in sync: there is nothing to copy to it")
+        }
+        return old
+    }
+
+    /// Throws when the new member holds something that the user may not want to lose.
+    private func check(
+        _ candidate: PoolArray.Candidate, _ array: MDArray
+    ) throws(Failure) {
+        let identity = try array.identity
+        switch candidate.contents {
+        case .member(let superblock) where superblock.array == identity: return
+        case .blank where !request.hasMemory: return
+        case .blank:
+            throw .unavailable(
+                "\(candidate.source) is blank: it has lost its memory, so leave --re-add out")
+        case .member where request.isForced && !request.hasMemory: return
+        case .other where request.isForced && !request.hasMemory: return
+        case .member(let superblock):
+            throw .unavailable(
+                "\(candidate.source) is part of the array \(superblock.array): the pool would overwrite it; "
+                    + "give another member, or --force")
+        case .other(let kind):
+            throw .unavailable(
+                "\(candidate.source) holds \(kind): the pool would overwrite it; give another member, or --force"
+            )
+        }
+    }
+
+    // MARK: - Waiting
+
+    /// Waits until the kernel has copied all data to a member.
+    private func awaitData(of device: NBDDevice, in array: MDArray) throws(Failure) {
+        let line = ProgressLine("filling \(request.new)")
+        defer { line.end() }
+        var deadline = MonotonicTime.now().adding(milliseconds: Self.startTimeLimit)
+        while true {
+            guard let state = array.device(device), !state.isFaulty else {
+                throw .inputOutput("\(request.new) has failed while it was filled")
+            }
+            if state.isInSync { return }
+            if let progress = array.progress {
+                line.show(progress.done, of: progress.total)
+                deadline = MonotonicTime.now().adding(milliseconds: Self.startTimeLimit)
+            }
+            guard !stop.isStopRequested else {
+                throw Failure(
+                    .other(128 + stop.signal),
+                    "the kernel goes on filling \(request.new); `pool status` shows how far it is")
+            }
+            guard .now() < deadline else {
+                throw .unavailable(
+                    "the kernel does not fill \(request.new): no place in the array is free")
+            }
+            Thread.sleep(milliseconds: Self.interval)
+        }
+    }
+
+    // MARK: - Releasing
+
+    /// Takes a member out of the array, detaches it, and removes it from the record.
+    private func release(
+        _ member: PoolRecord.Member, from array: MDArray, _ record: inout PoolRecord
+    ) throws(Failure) {
+        if let device = PoolMembers.device(of: member, in: record),
+            let state = array.device(device)
+        {
+            if !state.isFaulty {
+                try Mdadm.run(
+                    ["--manage", array.path, "--fail", device.path], to: "give up \(member.text)")
+            }
+            try remove(device, from: array, member)
+        }
+        try members.detach(member, of: record)
+        record.members.removeAll { $0.number == member.number }
+        try directory.write(record)
+    }
+
+    private func remove(
+        _ device: NBDDevice, from array: MDArray, _ member: PoolRecord.Member
+    ) throws(Failure) {
+        let deadline = MonotonicTime.now().adding(milliseconds: Self.removalTimeLimit)
+        while true {
+            do throws(Failure) {
+                return try Mdadm.run(
+                    ["--manage", array.path, "--remove", device.path],
+                    to: "take \(member.text) out of \(array.path)")
+            } catch {
+                guard .now() < deadline else { throw error }
+                Thread.sleep(milliseconds: Self.interval)
+            }
+        }
+    }
+}
