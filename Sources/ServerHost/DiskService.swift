@@ -160,7 +160,8 @@ package struct DiskService: Sendable {
             let address = listeners.first(where: { !$0.isPassed })?.address
         else { return }
         try command.start(
-            socketPath: address.path ?? "", uri: address.uri(isEncrypted: false), done: over)
+            socketPath: address.path ?? "", uri: HostedServer.uri(of: address, isEncrypted: false),
+            done: over)
     }
 
     /// Makes or finds the disks. Until the server serves, an interrupted start removes only disks that it has

@@ -191,13 +191,16 @@ package final class HostedServer: Sendable {
     var uris: [String] { Self.uris(of: addresses, isEncrypted: isEncrypted) }
 
     private static func uris(of addresses: [SocketAddress], isEncrypted: Bool) -> [String] {
-        addresses.map { address in
-            // A client may have another working directory.
-            let endpoint = address.path.map { .unix(fromRoot($0)) } ?? Endpoint(address)
-            return endpoint.uri(isEncrypted: isEncrypted) ?? "\(address)"
-        }
-        // The wildcard addresses of IPv4 and IPv6 have the same URI.
-        .reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+        addresses.map { uri(of: $0, isEncrypted: isEncrypted) }
+            // The wildcard addresses of IPv4 and IPv6 have the same URI.
+            .reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+    }
+
+    /// Returns the URI of an address, with a path that does not depend on a client's directory. An abstract Unix address has
+    /// no URI, and is returned as it is.
+    static func uri(of address: SocketAddress, isEncrypted: Bool) -> String {
+        let endpoint = address.path.map { .unix(fromRoot($0)) } ?? Endpoint(address)
+        return endpoint.uri(isEncrypted: isEncrypted) ?? "\(address)"
     }
 
     /// Finishes the requests that have been received, and stops. The disks and the files remain.
