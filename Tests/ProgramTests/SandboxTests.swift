@@ -147,7 +147,9 @@ extension ProgramSuite {
                 for kind in [[], ["--sparse"]] {
                     try await withServer(["--size", "77M"] + options + kind) { server in
                         // smaps(5): the mapping of the disk, and its flags, of which dd is MADV_DONTDUMP.
-                        let maps = text(of: "/proc/\(server.pid)/smaps")
+                        // With cat: Foundation reads only the beginning of such a long file of proc(5).
+                        let maps = try await Program("cat", package: "coreutils")(
+                            "/proc/\(server.pid)/smaps")
                         let disk = try #require(maps.firstMatch(of: /\nSize: +78848 kB\n/))
                         let flags = try #require(
                             maps[disk.range.upperBound...].split(separator: "\n").first {
