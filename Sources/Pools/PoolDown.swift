@@ -44,7 +44,6 @@ package struct PoolDown {
         for array in arrays.reduce(into: [MDArray](), { if !$0.contains($1) { $0.append($1) } }) {
             try stop(array, record)
         }
-        removeLink(record)
         // Each member is tried, so that one that cannot be detached keeps no other attached.
         let members = PoolMembers(directory: directory, logger: logger)
         var failure: Failure?
@@ -56,6 +55,8 @@ package struct PoolDown {
             }
         }
         if let failure { throw failure }
+        // Last: now no array of the pool can have members.
+        removeLink(record)
         if let point = record.mountPoint {
             Directory.removeEmpty(point, levels: record.madeDirectories)
         }

@@ -246,8 +246,8 @@ package final class KernelDisk {
         let device: NBDDevice
         do throws(Errno) {
             // Until the connections are proved, the kernel soon repeats a request on one that it does not read.
-            device = try driver.connect(
-                serverConnections.map(\.connection), to: plan.device,
+            device = try connect(
+                serverConnections.map(\.connection),
                 serverConnections.count > 1 ? options.whileProved : options)
         } catch {
             throw .attaching(plan.device, error)
@@ -264,6 +264,25 @@ package final class KernelDisk {
             )
         }
         return device
+    }
+
+    /// Connects the device that is wanted, or else the first free one. To the driver, a device that any process has open is
+    /// in use, and udev opens each one that has just been detached. So a wanted device that is free is tried again for
+    /// three seconds.
+    private func connect(
+        _ connections: [NBDConnection], _ options: NBDDeviceOptions
+    ) throws(Errno) -> NBDDevice {
+        let deadline = MonotonicTime.now().adding(milliseconds: 3_000)
+        while true {
+            do throws(Errno) {
+                return try driver.connect(connections, to: plan.device, options)
+            } catch .resourceBusy {
+                guard let device = plan.device, try !device.isConnected(),
+                    MonotonicTime.now() < deadline
+                else { throw .resourceBusy }
+                Thread.sleep(milliseconds: 50)
+            }
+        }
     }
 
     /// Gives the device the settings that suit memory. A device that was attached before this start keeps those that

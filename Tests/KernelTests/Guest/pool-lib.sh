@@ -124,7 +124,7 @@ load_ends() {
 no_pool() {
     local device path
     ! grep -q '^md' /proc/mdstat || fail "there is an array: $(</proc/mdstat)"
-    [[ -z $(ls -A /dev/md 2>/dev/null) ]] || fail "the name of an array is left in /dev/md"
+    [[ -z $(ls -A /dev/md 2>/dev/null) ]] || fail "the name of an array is left in /dev/md: $(ls -l /dev/md)"
     for device in /sys/block/nbd*; do
         [[ ! -e $device/pid ]] || fail "/dev/${device##*/} is still attached"
     done

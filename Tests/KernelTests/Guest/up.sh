@@ -127,6 +127,15 @@ up_fails 66 "no-such-file" --size 32M --load /no-such-file
 up_fails 69 "mkfs.ext4 failed" --size 32M --mount "$scratch/new" --mkfs-options --no-such-option \
     --supervise
 up_fails 71 "could not start" --size 100G --supervise
+# A free device that a program has open is waited for, as the kernel does not attach it.
+sleep 1 8</dev/nbd3 &
+up --size 16M --device /dev/nbd3
+down --all
+up_ends 0
+sleep 1000 8</dev/nbd3 &
+opener=$!
+up_fails 69 "/dev/nbd3 is in use" --size 16M --device /dev/nbd3
+kill "$opener"
 up --size 16M
 refused 69 "/dev/nbd0 is in use" up --size 16M --device /dev/nbd0
 refused 69 "use ramdisk-nbd down" detach /dev/nbd0
