@@ -24,7 +24,13 @@ package struct PoolDown {
 
     /// Takes down the pool that a user means. A pool in use stays up as it is.
     package static func run(_ target: String, logger: Logger) throws(Failure) {
-        let found = try PoolDirectory.record(of: target)
+        let found: PoolRecord
+        do throws(Failure) {
+            found = try PoolDirectory.record(of: target)
+        } catch {
+            PoolDirectory()?.removeLock(of: target)
+            throw error
+        }
         let directory = try PoolDirectory.make()
         do {
             let lock = try directory.lock(found.name)

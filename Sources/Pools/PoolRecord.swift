@@ -129,5 +129,12 @@ package struct PoolDirectory: Sendable {
         }
     }
 
+    /// Removes the lock of a `pool up` that was killed before it had a record. Does nothing while the lock is held.
+    func removeLock(of name: String) {
+        guard !name.contains("/"), FileIdentity(path: path(name) + ".lock") != nil else { return }
+        if let lock = try? lock(name) { extendLifetime(lock) }
+        removeIfEmpty()
+    }
+
     private func path(_ name: String) -> String { "\(runtime.path)/\(name)\(Self.suffix)" }
 }

@@ -140,7 +140,7 @@ extension Interop {
                 [
                     "--name=writer", "--ioengine=nbd", "--uri=\(server.uri)", "--size=32M",
                     "--rw=\(trims ? "randtrimwrite" : "randwrite")", "--bs=4k", "--iodepth=16",
-                    "--rate_iops=1500", "--time_based", "--runtime=100", "--randrepeat=0",
+                    "--rate_iops=300", "--time_based", "--runtime=100", "--randrepeat=0",
                 ], within: .seconds(110))
         }
 

@@ -2,7 +2,7 @@
 # Hosts of a pool are killed, stopped and cut off under fio: no error as long as the data is elsewhere, a pause of at
 # most five seconds, and no old block afterwards. ROUNDS is how often each fault is tried (default 5).
 #
-# takes minutes
+# only by name
 # in-kernel: --modules nbd,ipv6,md-mod,raid0,raid1,raid10,veth,sch_netem --nbds 8 --memory 768M
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # `pool up` is killed at each of its steps: `pool down` then removes what it had done.
 #
-# takes minutes
+# only by name
 # in-kernel: --modules nbd,ipv6,md-mod,raid0,raid1,raid10,veth,sch_netem --nbds 8 --memory 768M
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"

@@ -52,7 +52,8 @@ stop_hosts() {
         wait "${host_pid[$host]}" 2>/dev/null || true
         unset "host_pid[$host]"
     done
-    # `serve` leaves the directory of its control socket.
+    # A server that was killed leaves its control socket, and `serve` the directory.
+    rm -f /run/ramdisk-nbd/*.control
     rmdir /run/ramdisk-nbd 2>/dev/null || true
 }
 
