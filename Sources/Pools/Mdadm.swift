@@ -2,6 +2,7 @@ internal import KernelDisks
 internal import LinuxHost
 internal import NBDKernel
 internal import ProgramSupport
+internal import SystemPackage
 
 /// The superblock that md has written to a member. `mdadm --examine`
 struct MDSuperblock: Equatable {
@@ -11,6 +12,8 @@ struct MDSuperblock: Equatable {
     let level: String
     /// The number of members that the array has when it is whole.
     let memberCount: Int
+    /// Which member it is; nil in what `--detail` prints.
+    let member: String?
 
     /// Parses the output of `mdadm --examine --export`; nil when it describes no member.
     init?(_ text: String) {
@@ -25,6 +28,7 @@ struct MDSuperblock: Equatable {
         self.array = String(array)
         self.level = String(level)
         memberCount = count
+        member = values["MD_DEV_UUID"].map(String.init)
     }
 }
 
@@ -39,6 +43,8 @@ enum DeviceContents: Equatable {
 
     /// Looks at a device. blkid(8), `--probe`
     init(of device: String) throws(Failure) {
+        // To mdadm and blkid, what cannot be read is blank.
+        try Self.requireReadable(device)
         if let superblock = MDSuperblock(
             try Mdadm.run(["--examine", "--export", device]).output)
         {
@@ -48,7 +54,10 @@ enum DeviceContents: Equatable {
         let result = try SystemProgram.run(
             "blkid", ["-p", "-o", "export", device], package: "util-linux")
         switch result.ending {
-        case .exited(2) where result.output.isEmpty: self = .blank
+        case .exited(2) where result.output.isEmpty:
+            // Nor may it have become so meanwhile.
+            try Self.requireReadable(device)
+            self = .blank
         case .exited(0):
             let names = result.output.split(separator: "\n").compactMap { line in
                 line.hasPrefix("TYPE=") || line.hasPrefix("PTTYPE=")
@@ -58,6 +67,28 @@ enum DeviceContents: Equatable {
         // 8: several signatures, of which none is certain.
         case .exited(8): self = .other("several kinds of data")
         default: throw .inputOutput("cannot read \(device): \(result.reason)")
+        }
+    }
+
+    /// Reads the first and the last MiB, where signatures are.
+    private static func requireReadable(_ device: String) throws(Failure) {
+        do {
+            let file = try FileDescriptor.open(FilePath(device), .readOnly)
+            try file.closeAfter {
+                let size = try file.seek(offset: 0, from: .end)
+                for start in [0, max(0, size - 1 << 20)] {
+                    var offset = start
+                    while offset < min(size, start + 1 << 20) {
+                        let count = try unsafe withUnsafeTemporaryAllocation(
+                            byteCount: 1 << 16, alignment: 4096
+                        ) { try unsafe file.read(fromAbsoluteOffset: offset, into: $0) }
+                        guard count > 0 else { throw Errno.ioError }
+                        offset += Int64(count)
+                    }
+                }
+            }
+        } catch {
+            throw .inputOutput("cannot read \(device): \(error)")
         }
     }
 }

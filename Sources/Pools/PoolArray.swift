@@ -37,7 +37,22 @@ struct PoolArray {
             candidate.contents = try DeviceContents(of: device.path)
             candidates.append(candidate)
         }
+        try Self.requireDistinct(candidates)
         self.candidates = candidates
+    }
+
+    /// Throws when two members are the same part of an array: one export, under two names.
+    private static func requireDistinct(_ candidates: [Candidate]) throws(Failure) {
+        var sources: [String: MemberSource] = [:]
+        for candidate in candidates {
+            guard case .member(let superblock) = candidate.contents, let member = superblock.member
+            else { continue }
+            if let other = sources.updateValue(candidate.source, forKey: member) {
+                throw .unavailable(
+                    "\(other) and \(candidate.source) are the same disk: each member needs one of its own"
+                )
+            }
+        }
     }
 
     /// udev may have made an array of the first members before the last one was attached.
@@ -100,6 +115,12 @@ struct PoolArray {
         arguments += plan.level == .mirror ? mirrorPlaces : places
         try Mdadm.run(arguments, to: "create the array")
         let array = try made()
+        // Two names may lead to one export, which has the superblock of the last one now.
+        var written = candidates
+        for index in written.indices {
+            written[index].contents = try DeviceContents(of: written[index].device.path)
+        }
+        try Self.requireDistinct(written)
         try Self.wipe(array.path)
         return array
     }

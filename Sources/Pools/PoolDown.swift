@@ -12,8 +12,9 @@ package struct PoolDown {
     private let directory: PoolDirectory
     private let logger: Logger
 
-    /// Milliseconds to wait for processes that open the array after it is unmounted, as udev does.
-    private static let busyTimeLimit = 3_000
+    /// Milliseconds to wait for processes that open the array after it is unmounted, as udev does, and for
+    /// systemd, which may be unmounting it.
+    private static let busyTimeLimit = 60_000
     /// Milliseconds between two attempts.
     private static let interval = 100
 

@@ -44,7 +44,8 @@ enum PoolProcesses {
     private static func all(of pool: String) -> [ProcessIdentity] {
         let wanted = "\(variable)=\(pool)"
         return Directory.names(in: "/proc").compactMap { Int32($0) }.filter { pid in
-            pid != getpid()
+            // Anyone can set the variable of a process.
+            pid != getpid() && (try? FileStatus.of("/proc/\(pid)"))?.uid == geteuid()
                 && (TextFile.read("/proc/\(pid)/environ") ?? "").split(separator: "\0").contains {
                     $0 == wanted
                 }

@@ -38,10 +38,10 @@ package struct PoolReplace {
     private let stop: SupervisorMailbox
 
     /// Milliseconds that a server which replies to a new connection gets to finish the requests of the old one, which has
-    /// ended. A server that was paused executes them when it goes on, and they would overwrite newer data. They are at
-    /// most what its socket holds, a few MiB.
+    /// ended, besides the timeout for which the kernel may still deliver them. A server that was paused executes them when
+    /// it goes on, and they would overwrite newer data. They are at most what its socket holds, a few MiB.
     private static let settlingTime = 1_000
-    /// Milliseconds that the kernel gets to let go of a member that it has given up.
+    /// Milliseconds that the kernel gets to let go of a member that it has given up, besides the timeout of its requests.
     private static let removalTimeLimit = 5_000
     /// Milliseconds after which a member that the kernel does not fill counts as not needed.
     private static let startTimeLimit = 10_000
@@ -66,8 +66,9 @@ package struct PoolReplace {
             throw .usage("a pool of level 0 has nothing to fill a new member from")
         }
         let old = try oldMember(in: record, array)
+        try requireNew(in: record, old)
         PoolProcesses.mark(record.name)
-        let device = try members.attach(request.new, to: &record, stop: stop)
+        let device = try attach(&record)
         let new = record.members[record.members.count - 1]
         do throws(Failure) {
             try put(device, inPlaceOf: old, in: array, &record)
@@ -89,9 +90,10 @@ package struct PoolReplace {
         var candidate = PoolArray.Candidate(source: request.new, device: device)
         candidate.contents = try DeviceContents(of: device.path)
         try check(candidate, array)
+        try requireOther(candidate, array)
         if let old, !isOldWorking { try release(old, from: array, &record) }
         if old?.text == candidate.source.description {
-            Thread.sleep(milliseconds: Self.settlingTime)
+            Thread.sleep(milliseconds: Int(record.timeout) * 1_000 + Self.settlingTime)
         }
         let isMirror = record.level == .mirror
         try PoolArray.add(
@@ -108,7 +110,49 @@ package struct PoolReplace {
         if let old, isOldWorking { try release(old, from: array, &record) }
     }
 
+    /// Attaches the new member; if that fails, the record does not have it.
+    private func attach(_ record: inout PoolRecord) throws(Failure) -> NBDDevice {
+        let before = record.members
+        do throws(Failure) {
+            return try members.attach(request.new, to: &record, stop: stop)
+        } catch {
+            record.members = before
+            try? directory.write(record)
+            throw error
+        }
+    }
+
     // MARK: - Checking
+
+    /// Throws when the new member is one already: the array would copy it over itself.
+    private func requireNew(
+        in record: PoolRecord, _ old: PoolRecord.Member?
+    ) throws(Failure) {
+        guard case .remote = request.new,
+            record.members.contains(where: {
+                $0.text == "\(request.new)" && $0.number != old?.number
+            })
+        else { return }
+        throw .unavailable(
+            "\(request.new) is a member of \(record.name) already; `pool status` shows its state")
+    }
+
+    /// Throws when the new member is a working one under another name.
+    private func requireOther(
+        _ candidate: PoolArray.Candidate, _ array: MDArray
+    ) throws(Failure) {
+        guard case .member(let superblock) = candidate.contents, let member = superblock.member
+        else { return }
+        for device in array.devices where !device.isFaulty && device.name != candidate.device.name {
+            if case .member(let other) = try DeviceContents(of: "/dev/\(device.name)"),
+                other.member == member
+            {
+                throw .unavailable(
+                    "\(candidate.source) and /dev/\(device.name) are the same disk: give another member"
+                )
+            }
+        }
+    }
 
     /// Returns the member that is to go; nil for `missing`.
     private func oldMember(
@@ -211,7 +255,8 @@ package struct PoolReplace {
     private func remove(
         _ device: NBDDevice, from array: MDArray, _ member: PoolRecord.Member
     ) throws(Failure) {
-        let deadline = MonotonicTime.now().adding(milliseconds: Self.removalTimeLimit)
+        let limit = Int(found.timeout) * 1_000 + Self.removalTimeLimit
+        let deadline = MonotonicTime.now().adding(milliseconds: limit)
         while true {
             do throws(Failure) {
                 return try Mdadm.run(

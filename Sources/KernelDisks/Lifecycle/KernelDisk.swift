@@ -166,7 +166,9 @@ package final class KernelDisk {
     }
 
     private func makeServer() throws(Failure) -> any DiskServer {
-        if let remote = plan.remote { return try RemoteDiskServer(remote) }
+        if let remote = plan.remote {
+            return try RemoteDiskServer(remote, requestTimeout: plan.requestTimeout)
+        }
         // Much memory takes long to be made, and longer to be filled from a file or an image. After a request to stop,
         // the service manager need not wait for that.
         let deadline = TimeoutExtension(while: { [stop] in !stop.isStopRequested })

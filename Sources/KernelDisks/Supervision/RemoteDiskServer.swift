@@ -9,6 +9,8 @@ internal import NBDClient
 final class RemoteDiskServer: DiskServer {
     private let uri: NBDURI
     private let server: RemoteServer
+    /// Seconds after which the driver sends a request again, or fails it; 0 for never.
+    private let requestTimeout: UInt64
     /// Milliseconds between two attempts to connect.
     private static var interval: Int { 500 }
     private var notBefore = MonotonicTime.now()
@@ -28,8 +30,11 @@ final class RemoteDiskServer: DiskServer {
     static func identifier(of uri: NBDURI) -> String { identifierPrefix + "\(uri)" }
 
     /// Resolves the server's address.
-    init(_ uri: NBDURI) throws(Failure) {
+    ///
+    /// - Parameter requestTimeout: seconds after which the driver gives a request up on a connection; 0 for never.
+    init(_ uri: NBDURI, requestTimeout: UInt64) throws(Failure) {
         self.uri = uri
+        self.requestTimeout = requestTimeout
         do throws(RemoteServer.Failure) {
             server = try RemoteServer(uri)
         } catch {
@@ -61,6 +66,11 @@ final class RemoteDiskServer: DiskServer {
                 ))
         }
         export = expected
+        // What the driver has given up must not arrive later, over a link that is back: it would overwrite newer data.
+        if requestTimeout > 0 {
+            connection.handle.setDeliveryTimeout(
+                milliseconds: Int(clamping: min(requestTimeout, 86_400) * 1_000))
+        }
         return ServerConnection(connection: connection, number: 0, generation: 0)
     }
 

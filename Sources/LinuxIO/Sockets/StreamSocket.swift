@@ -281,6 +281,12 @@ extension Descriptor {
         try? setOption(tcp, TCP_KEEPCNT, CInt(clamping: times))
     }
 
+    /// Has the kernel end the connection when the peer has not acknowledged data for a time, so that it delivers none
+    /// later. tcp(7), `TCP_USER_TIMEOUT`; data in other sockets has arrived once it is sent.
+    public func setDeliveryTimeout(milliseconds: Int) {
+        try? setOption(CInt(IPPROTO_TCP), TCP_USER_TIMEOUT, CInt(clamping: milliseconds))
+    }
+
     /// Whether this is a Unix socket. socket(7), `SO_DOMAIN`
     public var isUnix: Bool { option(SO_DOMAIN) == AF_UNIX }
 
@@ -294,6 +300,8 @@ extension Descriptor {
             // Root may exceed the system's limit.
             try setOption(SOL_SOCKET, SO_SNDBUFFORCE, CInt(clamping: bytes))
         } catch {
+            // The kernel reports twice what it was asked for. A larger buffer, which root has set, stays.
+            guard (option(SO_SNDBUF) ?? 0) / 2 < bytes else { return }
             try? setOption(SOL_SOCKET, SO_SNDBUF, CInt(clamping: bytes))
         }
     }

@@ -164,6 +164,13 @@ struct PoolUpCommand: ParsableCommand {
             throw ValidationError(
                 "A pool of level \(level.rawValue) cannot start without its members.")
         }
+        var known: Set<String> = []
+        for source in sources {
+            if case .remote(let uri) = source, !known.insert("\(uri)").inserted {
+                throw ValidationError(
+                    "\(uri) is given twice, but each member needs a disk of its own.")
+            }
+        }
         if let name, !PoolConfiguration.isName(name) {
             throw ValidationError(
                 "--name \(name) is not a name of 1 to 24 letters, digits, - and _ that begins with a letter."
