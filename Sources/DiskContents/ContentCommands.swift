@@ -17,7 +17,10 @@ package struct ContentCommands: ControlCommands {
         if command.method == "POST" {
             do throws(Failure) {
                 // Here, where no lock is held that others need.
-                for disk in saved { try disk.awaitRestore() }
+                let name = command.parameters["disk"]
+                for disk in saved where name == nil || disk.export == name {
+                    try disk.awaitRestore()
+                }
             } catch {
                 throw ControlError(error)
             }

@@ -43,9 +43,17 @@ package final class ServedContents: Sendable {
         for disk in saved { try disk.begin() }
     }
 
-    /// Saves the disks that have images, as the server stops.
+    /// Saves the disks that have images, as the server stops. Tries each, and throws the first error.
     package func save() throws(Failure) {
-        for disk in saved { try disk.saveAtEnd() }
+        var failure: Failure?
+        for disk in saved {
+            do throws(Failure) {
+                try disk.saveAtEnd()
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        if let failure { throw failure }
     }
 
     /// Ends saving at intervals. Returns when no save is running.

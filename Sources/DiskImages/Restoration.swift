@@ -110,7 +110,8 @@ package final class Restoration: Sendable {
             let reason = error.message
             let isNew = state.withLock { state in
                 defer { state.failure = reason }
-                return state.failure != reason
+                // Of many damaged pieces the log has one.
+                return state.failure == nil
             }
             if isNew { onEvent(.failed(reason)) }
         }

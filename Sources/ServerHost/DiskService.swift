@@ -260,6 +260,9 @@ package struct DiskService: Sendable {
     private func stop(_ running: Running) {
         logger.info("stopping")
         if case .clients = configuration.purpose { NotifySocket.send("STOPPING=1") }
+        // A save may be in progress, and one follows; commands may wait for a restore.
+        let deadline = TimeoutExtension()
+        defer { deadline.end() }
         running.hosted.stop {
             running.relay?.finish(
                 milliseconds: configuration.options.stopGracePeriod.wholeMilliseconds)
@@ -276,8 +279,6 @@ package struct DiskService: Sendable {
         guard !hosted.contents.saved.isEmpty else { return }
         var lastReason = ""
         while true {
-            let deadline = TimeoutExtension()
-            defer { deadline.end() }
             do throws(Failure) {
                 return try hosted.contents.save()
             } catch {

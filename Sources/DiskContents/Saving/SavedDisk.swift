@@ -171,6 +171,8 @@ package final class SavedDisk: Sendable {
         } catch {
             throw Failure(opening: error)
         }
+        // It keeps the image open, whose room on the file system the next full save may need.
+        state.withLock { $0.restoration = nil }
     }
 
     /// Whether the image is what the disk holds, or will hold when it is restored, since no client has written to it.

@@ -135,12 +135,12 @@ final class Backing: Sendable {
     private static func checkAvailable(
         _ layout: BackingHeader, isSparse: Bool
     ) throws(BackingError) {
+        guard layout.fileSize <= UInt64(Int64.max) else {
+            throw .memory(.cannotAllocate(size: layout.size, .fileTooLarge))
+        }
         // Of reserved pages, the kernel says itself whether there are enough.
         guard layout.pageSize == DiskPages.pageSize else { return }
         do throws(RamDiskError) {
-            guard layout.fileSize <= UInt64(Int64.max) else {
-                throw .cannotAllocate(size: layout.size, .fileTooLarge)
-            }
             try DiskMemory.checkAvailable(
                 size: layout.size,
                 needed: layout.headerCount + (isSparse ? 0 : Int(layout.dataCount)))

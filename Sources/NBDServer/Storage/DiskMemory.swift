@@ -110,7 +110,7 @@ struct DiskMemory: ~Copyable, Sendable {
     /// Bytes that sparse disks may take at present: what the machine has available except for a reserve.
     static var sparseRoom: Int {
         guard let available = AvailableMemory.bytes else { return .max }
-        return available - min(available / 8, reserve)
+        return available - min(available / 8, reserve) - LateContents.promisedBytes
     }
 
     /// Most bytes that sparse disks leave to the rest of the machine: 512 MiB.
@@ -149,7 +149,9 @@ struct DiskMemory: ~Copyable, Sendable {
 
     /// Throws when the machine has fewer bytes available than are needed for a disk.
     static func checkAvailable(size: UInt64, needed: Int) throws(RamDiskError) {
-        if let available = AvailableMemory.bytes, needed > available {
+        let promised = LateContents.promisedBytes
+        if let available = AvailableMemory.bytes.map({ max(0, $0 - promised) }), needed > available
+        {
             throw .notEnoughMemory(size: size, available: UInt64(available))
         }
     }

@@ -40,14 +40,35 @@ package final class LateContents: Sendable {
     /// The source, until everything is there.
     private let source = Mutex<(any LateSource)?>(nil)
 
-    /// - Parameter size: that of the disk in bytes.
-    init(size: UInt64) throws(Errno) {
+    /// Whether the disk takes the memory of each piece with the piece, as a plain one does.
+    private let takesMemory: Bool
+    /// Bytes that the late disks of this process have not taken yet, but will: other disks must leave them.
+    private static let promised = Atomic<Int>(0)
+    static var promisedBytes: Int { promised.load(ordering: .relaxed) }
+
+    /// - Parameters:
+    ///   - size: that of the disk in bytes.
+    ///   - takesMemory: whether the disk takes the memory of each piece with the piece.
+    init(size: UInt64, takesMemory: Bool) throws(Errno) {
         self.size = size
+        self.takesMemory = takesMemory
         let count = Self.pieceCount(of: size)
         let mapBytes = AllocationMap.byteCount(of: count)
         memory = try MemoryMapping(privateBytes: mapBytes + count * 8)
         present = AllocationMap(pageCount: count, memory: memory.region)
         locks = AtomicWords(memory.region.suffix(from: mapBytes))
+        if takesMemory { Self.promised.add(Int(size), ordering: .relaxed) }
+    }
+
+    deinit {
+        guard takesMemory else { return }
+        for piece in 0..<pieceCount where !present.isMarked(piece) {
+            Self.promised.subtract(Self.byteCount(of: piece, size), ordering: .relaxed)
+        }
+    }
+
+    private static func byteCount(of piece: Int, _ size: UInt64) -> Int {
+        Int(min(pieceLength, size - UInt64(piece) * pieceLength))
     }
 
     private static func pieceCount(of size: UInt64) -> Int {
@@ -84,6 +105,9 @@ package final class LateContents: Sendable {
         try disk.takeMemory(of: range)
         try source.fetch(range, to: disk)
         present.mark(piece..<piece + 1)
+        if takesMemory {
+            Self.promised.subtract(Self.byteCount(of: piece, size), ordering: .relaxed)
+        }
         if missing.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 {
             self.source.withLock { $0 = nil }
         }

@@ -97,7 +97,9 @@ public final class RamDisk: Sendable {
             versionMemory = try VersionMemory(
                 pageCount: pageCount, isClone: template != nil,
                 checkpoints: memory.backing?.checkpoints)
-            lateContents = try isFilledLate ? LateContents(size: size) : nil
+            lateContents =
+                try isFilledLate
+                ? LateContents(size: size, takesMemory: !isSparse) : nil
         } catch {
             throw .cannotAllocate(size: size, error)
         }
