@@ -112,11 +112,11 @@ static void clinux_on_restrict(int signal) {
 
 int clinux_restrict_signal(void) { return SIGRTMIN + 1; }
 
-// Has a thread restrict itself, and waits until it has: two seconds at most. 0 also when the thread has ended.
+// Has a thread restrict itself, and waits until it has: 30 seconds at most, as it may read from a slow disk. 0 also when the thread has ended.
 static int clinux_restrict_other(pid_t process, pid_t thread) {
     if (syscall(SYS_tgkill, process, thread, clinux_restrict_signal()) < 0) return errno == ESRCH ? 0 : -errno;
     struct timespec pause = { .tv_nsec = 100000 };
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 300000; i++) {
         if (__atomic_load_n(&clinux_restricted, __ATOMIC_ACQUIRE) == thread) return 0;
         if (syscall(SYS_tgkill, process, thread, 0) < 0) return 0;
         nanosleep(&pause, NULL);

@@ -90,7 +90,9 @@ package struct Confinement: Sendable {
     /// choose how threads run. To thaw a file system takes `CAP_SYS_ADMIN`. capabilities(7)
     private var capabilities: UInt64 {
         // CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, IPC_LOCK, SYS_NICE and SYS_RESOURCE
-        let kept = [0, 1, 2, 3, 14, 23, 24] + (thaws ? [21] : [])
+        // KILL: the command of `run` may have become another user.
+        let kept =
+            [0, 1, 2, 3, 14, 23, 24] + (thaws ? [21] : []) + (command() != nil ? [5] : [])
         return kept.reduce(0) { $0 | 1 << UInt64($1) }
     }
 

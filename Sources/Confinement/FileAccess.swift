@@ -48,9 +48,9 @@ package struct FileAccess: Sendable, Equatable {
         FileAccess(path: directory, rights: .removeFile)
     }
 
-    /// To remove the names of files in a directory, and of empty directories.
+    /// To remove empty directories in a directory.
     package static func removingDirectories(in directory: String) -> FileAccess {
-        FileAccess(path: directory, rights: [.removeFile, .removeDirectory])
+        FileAccess(path: directory, rights: .removeDirectory)
     }
 
     /// To make, read, write, rename and remove files in a directory.

@@ -43,6 +43,10 @@ internal import SystemPackage
     ///   - thaws: whether it thaws a file system.
     func addRules(opensForWriting: Bool, command: Int32?, thaws: Bool) throws(Errno) {
         for name in SystemCalls.allowed { try allow(name) }
+        // With MSG_FASTOPEN they would connect, which neither the filter of connect(2) nor Landlock sees.
+        for (name, flags) in SystemCalls.sending {
+            try allow(name, Argument(index: flags, mask: UInt64(MSG_FASTOPEN), value: 0))
+        }
         for (rank, name) in SystemCalls.hot.reversed().enumerated() {
             let number = unsafe seccomp_syscall_resolve_name(name)
             if number >= 0 {

@@ -15,7 +15,14 @@ enum SystemCalls {
 
     /// What is allowed with any arguments.
     static let allowed =
-        hot + transfer + files + memory + threads + identity + events
+        (hot + transfer + files + memory + threads + identity + events).filter { name in
+            !sending.contains { $0.name == name }
+        }
+
+    /// What sends on a socket, and which argument its flags are.
+    static let sending: [(name: String, flags: UInt32)] = [
+        ("sendmsg", 2), ("sendmmsg", 3), ("sendto", 3),
+    ]
 
     private static let transfer = [
         "accept", "accept4", "getpeername", "getsockname", "getsockopt", "preadv", "preadv2",

@@ -1,4 +1,5 @@
 package import Confinement
+internal import Glibc
 internal import LinuxIO
 internal import NBDServer
 internal import ProgramSupport
@@ -61,6 +62,11 @@ extension Confinement {
     mutating func add(_ encryption: TLSConfiguration) {
         guard let keys = encryption.keys else { return }
         files.append(.reading(directory(of: keys)))
+        // A symbolic link may lead to another directory.
+        if let target = unsafe realpath(keys, nil) {
+            defer { unsafe free(target) }
+            files.append(.reading(directory(of: unsafe String(cString: target))))
+        }
         neededFiles.append(.read(keys))
     }
 

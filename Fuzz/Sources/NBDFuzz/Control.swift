@@ -118,7 +118,7 @@ private final class ControlTarget: Sendable {
             contents = ServedContents(of: server, saved: [saved], logger: logger)
             let commands = CommandsInScratch(commands: contents.commands)
             let monitored = MonitoredServer(
-                server: server, addresses: [], maximumConnections: 1,
+                server: server, sandbox: "off", addresses: [], maximumConnections: 1,
                 saves: { [contents] in contents.saves },
                 snapshots: { [contents] in contents.allSnapshots }, commands: commands)
             endpoint = try ControlEndpoint(

@@ -93,6 +93,8 @@ package final class SupervisedDiskServer: DiskServer {
             throw .unavailable("the worker is being restarted")
         }
         let pair = try socketPair()
+        // A worker that confines itself may not exceed the system's limit.
+        pair.second.handle.setSendBuffer(bytes: 1 << 20)
         do throws(Errno) {
             try channel.socket.send(WorkerMessage.serve.encoded, socket: pair.second.handle)
         } catch {
