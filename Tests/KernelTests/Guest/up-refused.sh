@@ -43,7 +43,7 @@ down kept
 up_ends 0
 damaged 66 "33554432 bytes" --size 64M
 with_byte 0 0 damaged 66 "damaged"
-with_byte 8 3 damaged 66 "version 3"
+with_byte 8 9 damaged 66 "version 9"
 with_byte 20 1 damaged 66 "damaged"
 with_byte 41 7 damaged 66 "damaged"
 size=$(stat -c %s "$kept")
