@@ -11,7 +11,7 @@ package final class Restoration: Sendable {
     /// What a restore reports, on one of its threads.
     package enum Event: Sendable, Equatable {
         case progress(TransferProgress)
-        /// A piece cannot be fetched, for this reason, which is another one than the last time.
+        /// A piece cannot be fetched, for this reason: the first piece of the restore for which that is so.
         case failed(String)
         /// Everything is on the disk.
         case complete
@@ -24,7 +24,6 @@ package final class Restoration: Sendable {
     private let onEvent: @Sendable (Event) -> Void
     /// The number of pieces that the threads have taken.
     private let taken = Atomic<Int>(0)
-    private let isCancelled = Atomic<Bool>(false)
     private let state = Mutex<(failure: String?, isComplete: Bool)>((nil, false))
 
     /// Starts the threads.
@@ -67,10 +66,7 @@ package final class Restoration: Sendable {
         }
     }
 
-    /// Ends the threads soon. What is missing then comes only with requests.
-    package func cancel() { isCancelled.store(true, ordering: .relaxed) }
-
-    /// Milliseconds between two looks of a thread that waits. Who waits has seconds of work ahead as a rule.
+    /// Milliseconds between two looks of a thread that waits. What it waits for takes seconds as a rule.
     private static let pollMilliseconds = 5
     /// Milliseconds before what has failed is tried again.
     private static let retryMilliseconds = 1_000
@@ -85,17 +81,16 @@ package final class Restoration: Sendable {
         }
         run { self.onEvent(.progress(self.progress)) }
         for thread in others { thread.join() }
-        while contents.isPending, !isCancelled.load(ordering: .relaxed) {
+        while contents.isPending {
             Thread.sleep(milliseconds: Self.retryMilliseconds)
             for piece in 0..<contents.pieceCount where !contents.isPresent(piece) { fetch(piece) }
         }
-        guard !contents.isPending else { return }
         state.withLock { $0 = (nil, true) }
         onEvent(.complete)
     }
 
     private func run(report: () -> Void = {}) {
-        while !isCancelled.load(ordering: .relaxed) {
+        while true {
             let piece = taken.add(1, ordering: .relaxed).oldValue
             guard piece < contents.pieceCount else { return }
             fetch(piece)

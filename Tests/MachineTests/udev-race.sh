@@ -1,7 +1,7 @@
 #!/bin/bash
 # udev, blkid and programs that open every device race with up and down, attach and detach: nothing hangs, nothing fails,
-# no device stays attached, and no write is lost. `down` waits for programs that look at a device, but not for ever: a
-# read of theirs may fail.
+# no device stays attached, and no write is lost. `down` waits for programs that have a device open for a limited
+# time; then their reads may fail.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
 rounds=${ROUNDS:-15}

@@ -1,5 +1,6 @@
 // Disks that are served before all of their contents are there.
 
+import Harness
 import Glibc
 import LinuxIO
 import NBDProtocol

@@ -1,3 +1,4 @@
+import Harness
 import Glibc
 import LinuxIO
 import NBDProtocol

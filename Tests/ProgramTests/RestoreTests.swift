@@ -45,8 +45,8 @@ extension ProgramSuite {
             try Data(contentsOf: URL(filePath: path))
         }
 
-        /// Whether a file has these contents. An expectation that compares so many bytes itself would look for all their
-        /// differences.
+        /// Whether a file has these contents. An expectation that compares the data itself would list every
+        /// difference when it fails, which takes minutes.
         private func holds(_ path: String, _ expected: Data) throws -> Bool {
             try contents(path) == expected
         }

@@ -65,7 +65,7 @@ extension ProgramSuite {
             #expect(probe.results.isEmpty)
         }
 
-        @Test("can do all of that when it is told not to confine itself")
+        @Test("may make all of these calls with --sandbox off")
         func off() async throws {
             let probe = try await Probe()
             try await withServer("--sandbox", "off", start: .init(shell: probe.shell)) { server in
@@ -235,7 +235,8 @@ extension ProgramSuite {
     }
 }
 
-/// A library inside the server that makes system calls when it is told to, and its two files.
+/// A library inside the server that makes the system call that the test asks for, with the file for requests and the one for
+/// results.
 private final class Probe: Sendable {
     let directory: TemporaryDirectory
 

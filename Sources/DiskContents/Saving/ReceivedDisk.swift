@@ -21,7 +21,7 @@ package final class ReceivedDisk: BlockStore {
         var run: Range<UInt64> = 0..<0
         var failure: Failure?
 
-        /// Returns the next bytes, at most so many; empty at the end of the stream.
+        /// Returns the next bytes of the stream, at most `count`; empty at its end.
         mutating func take(atMost count: Int) throws(Failure) -> ArraySlice<UInt8> {
             if start == pending.count {
                 pending = try source() ?? []

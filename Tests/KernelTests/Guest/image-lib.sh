@@ -42,6 +42,15 @@ expect_files() {
     (cd "$mount_point" && quietly "the files are not what they were" sha256sum -c "$scratch/sums")
 }
 
+# expect_saved: checks the file system in the image, and its files on a disk that is made of it.
+expect_saved() {
+    expect_clean ext4 "$image"
+    up --sparse --image "$image" --mount "$mount_point"
+    expect_files
+    down "$mount_point"
+    up_ends 0
+}
+
 saves() { grep -c "saved the disk" "$up_log" || true; }
 has_saved() { (($(saves) >= $1)); }
 

@@ -58,11 +58,7 @@ expect_writes
 expect_files
 down "$mount_point"
 up_ends 0
-expect_clean ext4 "$image"
-up --sparse --image "$image" --mount "$mount_point"
-expect_files
-down "$mount_point"
-up_ends 0
+expect_saved
 
 checking "down saves a disk whose supervisor is dead and whose worker serves"
 up "${options[@]}"
@@ -75,10 +71,6 @@ refused 69 "is in use" down "$mount_point"
 expect_writes
 exec 7<&-
 down "$mount_point"
-expect_clean ext4 "$image"
-up --sparse --image "$image" --mount "$mount_point"
-expect_files
-down "$mount_point"
-up_ends 0
+expect_saved
 drop_store
 nothing_left

@@ -9,6 +9,19 @@ from .machine import first_line
 WARM_UP_SHARE = 0.2
 
 
+def output_of(process, processes, limit):
+    """Returns what a program prints, once it has ended; ends it after `limit` seconds."""
+    try:
+        output, errors = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise LoadFailed("it took too long") from None
+    finally:
+        processes.stop(process.pid)
+    if process.returncode != 0:
+        raise LoadFailed(errors.strip().rpartition("\n")[2] or f"exit {process.returncode}")
+    return output
+
+
 class LoadFailed(Exception):
     """A load failed; the message says why."""
 
@@ -94,12 +107,4 @@ class Clients:
     def output(self, command, seconds):
         process = self.processes.start(
             self.generation.command(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        try:
-            output, errors = process.communicate(timeout=seconds * 2 + 60)
-        except subprocess.TimeoutExpired:
-            raise LoadFailed("it took too long") from None
-        finally:
-            self.processes.stop(process.pid)
-        if process.returncode != 0:
-            raise LoadFailed(errors.strip().rpartition("\n")[2] or f"exit {process.returncode}")
-        return output
+        return output_of(process, self.processes, seconds * 2 + 60)

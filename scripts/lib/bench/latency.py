@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import contenders, report
-from .clients import LoadFailed
+from .clients import LoadFailed, output_of
 from .contenders import Unavailable
 from .processes import OtherPrograms, processor_seconds
 
@@ -215,15 +215,7 @@ class LatencyCampaign:
 
     def output(self, process):
         """Returns the JSON that a program prints."""
-        try:
-            output, errors = process.communicate(timeout=self.seconds * 3 + 60)
-        except subprocess.TimeoutExpired:
-            raise LoadFailed("it took too long") from None
-        finally:
-            self.processes.stop(process.pid)
-        if process.returncode != 0:
-            raise LoadFailed(errors.strip().rpartition("\n")[2] or f"exit {process.returncode}")
-        return json.loads(output)
+        return json.loads(output_of(process, self.processes, self.seconds * 3 + 60))
 
 
 # The report
