@@ -140,11 +140,23 @@ stop_watching_requests() {
 
 # longest_request: milliseconds that the longest request of any nbd device took, from when it was
 # first issued; one that is not finished counts as long as it has lasted. With how many there were. Of requests for
-# the same sectors at the same time, the first one issued counts as the first one finished.
+# the same sectors at the same time, the first one issued counts as the first one finished. The kernel may merge a
+# requeued request into one that begins before it, with which it then finishes. On standard error the function
+# describes those that took more than the first argument, in milliseconds.
 longest_request() {
-    python3 - "$trace/trace" <<'END'
+    python3 - "$trace/trace" "$1" <<'END'
 import re, sys
-began, again, longest, count = {}, {}, 0.0, 0
+began, again, longest, count, limit = {}, {}, 0.0, 0, int(sys.argv[2]) / 1000
+def describe(key, start, end, finished):
+    if end - start > limit:
+        print(f"{key[2]} of sector {key[1]} of device {key[0]}: issued at {start:.3f}, "
+              f"{'finished' if finished else 'not finished'} at {end:.3f}", file=sys.stderr)
+def finish(key, when):
+    global count, longest
+    count += 1
+    start = began[key].pop(0)
+    longest = max(longest, when - start)
+    describe(key, start, when, True)
 event = re.compile(r" ([0-9.]+): block_rq_(issue|requeue|complete): (\d+,\d+) (\S+) .*?(\d+) \+ (\d+) ")
 for line in open(sys.argv[1]):
     found = event.search(line)
@@ -160,14 +172,20 @@ for line in open(sys.argv[1]):
             again[key] -= 1
         else:
             waiting.append(when)
-    elif waiting:
-        count += 1
-        longest = max(longest, when - waiting.pop(0))
+    else:
+        if waiting:
+            finish(key, when)
+        for merged in [merged for merged, requeued in again.items() if requeued > 0 and began[merged]
+                       and merged[0] == device and merged[2] == key[2]
+                       and int(sector) < int(merged[1]) < int(sector) + int(sectors)]:
+            again[merged] -= 1
+            finish(merged, when)
 with open("/proc/uptime") as uptime:
     now = float(uptime.read().split()[0])
-unfinished = [when for waiting in began.values() for when in waiting]
-for when in unfinished:
-    longest = max(longest, now - when)
+unfinished = [(key, start) for key, waiting in began.items() for start in waiting]
+for key, start in unfinished:
+    longest = max(longest, now - start)
+    describe(key, start, now, False)
 print(int(longest * 1000), count, len(unfinished))
 END
 }
@@ -175,7 +193,7 @@ END
 # no_request_over MILLISECONDS: and there were some. Sets `longest_seen`, in milliseconds.
 no_request_over() {
     local count unfinished
-    read -r longest_seen count unfinished < <(longest_request)
+    read -r longest_seen count unfinished < <(longest_request "$1")
     ((count > 0)) || fail "no request was seen: this test shows nothing"
     ((longest_seen <= $1)) ||
         fail "a request took $longest_seen ms ($count were finished, $unfinished were not)"

@@ -169,8 +169,8 @@ package final class KernelDisk {
         if let remote = plan.remote {
             return try RemoteDiskServer(remote, requestTimeout: plan.requestTimeout)
         }
-        // Much memory takes long to be made, and longer to be filled from a file or an image. After a request to stop,
-        // the service manager need not wait for that.
+        // Much memory takes long to be made, and longer to be filled from a file or an image. A request to stop ends
+        // the wait for that, since nothing is attached yet.
         let deadline = TimeoutExtension(while: { [stop] in !stop.isStopRequested })
         defer { deadline.end() }
         if let command = plan.worker {
@@ -178,7 +178,9 @@ package final class KernelDisk {
                 command, limits: SupervisedDiskServer.Limits(for: plan.disk), logger: logger,
                 stop: stop)
         }
-        return try LocalDiskServer(plan.disk, plan.serving, logger: logger, stop: stop)
+        return try runWhilePolling(isAbandonedAtStop: true) { [plan, logger, stop] () throws(Failure) in
+            try LocalDiskServer(plan.disk, plan.serving, logger: logger, stop: stop)
+        }
     }
 
     private func findOrphan(

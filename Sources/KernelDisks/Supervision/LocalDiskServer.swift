@@ -10,7 +10,7 @@ internal import Synchronization
 internal import SystemPackage
 
 /// The embedded server of a supervisor without a worker, over socket pairs within this process.
-final class LocalDiskServer: DiskServer {
+final class LocalDiskServer: DiskServer, Sendable {
     private let server: EmbeddedServer
     private let ended = EndedConnections()
     private let stop: SupervisorMailbox

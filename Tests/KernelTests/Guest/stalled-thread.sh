@@ -52,7 +52,10 @@ go_on() {
 
 for queues in 1 2 8; do
     for injection in recvmsg:delay_exit=5000000 recvmsg:delay_enter=5000000 \
-        sendmsg:delay_enter=5000000 sendmsg:delay_exit=5000000; do
+        sendmsg:delay_enter=5000000 sendmsg:delay_exit=5000000 \
+        poll:delay_enter=5000000 poll:delay_exit=5000000; do
+        # Without a sibling there is nothing to check.
+        [[ $queues$injection != 1poll* ]] || continue
         checking "$queues queues, ${injection%=*}: the newer write stays"
         up --size 16M --supervise --queues "$queues"
         worker=$(worker_pid)
@@ -88,7 +91,7 @@ libc.ptrace(DETACH, thread, None, None)
 END
 }
 
-for queues in 2 8; do
+for queues in 1 2 8; do
     checking "$queues queues: threads are stopped at random moments under fio, which verifies"
     up --size 64M --mount "$mount_point" --supervise --queues "$queues"
     dmesg --clear

@@ -13,6 +13,16 @@ up_is_gone() { process_gone "$up_pid"; }
 # namespace_differs PID: whether the process has a mount namespace of its own.
 namespace_differs() { [[ $(readlink "/proc/$1/ns/mnt") != "$(readlink /proc/self/ns/mnt)" ]]; }
 
+# loads_from PATH: whether a process of the program has the file open.
+loads_from() {
+    local path
+    for path in /proc/[0-9]*; do
+        [[ $(readlink "$path/exe" 2>/dev/null) == "$RAMDISK_NBD" ]] || continue
+        [[ " $(readlink "$path"/fd/* 2>/dev/null | tr '\n' ' ') " != *" $1 "* ]] || return 0
+    done
+    return 1
+}
+
 # slow_mount: installs a mount(8) that returns 2 s after it has mounted.
 slow_mount() {
     cat >"$scratch/bin/mount" <<END
@@ -51,6 +61,20 @@ wait_until 60 is_up || fail "up does not mount"
 kill -TERM "$up_pid"
 up_ends 143
 nothing_left
+
+checking "SIGTERM to up while it makes the disk's memory: it ends at once, and says so"
+mkfifo "$scratch/endless"
+exec 6<>"$scratch/endless"
+for daemon in "" --daemon; do
+    setsid "$RAMDISK_NBD" up --size 32M --load "$scratch/endless" $daemon </dev/null >"$up_output" 2>>"$up_log" 6>&- &
+    up_pid=$!
+    wait_until 60 loads_from "$scratch/endless" || fail "up does not load the disk"
+    kill -TERM "$up_pid"
+    wait_until 5 up_is_gone || fail "up goes on with what it was told to stop"
+    up_ends 143
+    nothing_left
+done
+exec 6>&-
 
 checking "what cannot be read is not gone: without descriptors the disk stays, then goes in order"
 up --size 32M --mount "$mount_point"

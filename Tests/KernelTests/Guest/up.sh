@@ -66,6 +66,8 @@ for supervise in "" --supervise; do
     server=$up_pid
     [[ -z $supervise ]] || server=$(pgrep -f -- "--role worker")
     keeps_its_memory "$server" 32
+    # The supervisor starts the next worker, so it is protected too.
+    [[ -z $supervise ]] || keeps_its_memory "$up_pid" 1
     down "$mount_point"
     up_ends 0
     [[ ! -e $scratch/control ]] || fail "the control socket is still there"
