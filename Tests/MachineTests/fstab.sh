@@ -21,7 +21,7 @@ case $phase in
     mkdir -p /etc/systemd/system/nbd@nbd3.service.d
     printf '[Unit]\nRequires=ramdisk-nbd.service\nAfter=ramdisk-nbd.service\n' \
         >/etc/systemd/system/nbd@nbd3.service.d/order.conf
-    echo '/dev/nbd3 /mnt/served ext4 x-systemd.requires=nbd@nbd3.service,x-systemd.makefs 0 0' >>/etc/fstab
+    echo '/dev/nbd3 /mnt/served ext4 _netdev,x-systemd.requires=nbd@nbd3.service,x-systemd.makefs 0 0' >>/etc/fstab
     systemctl daemon-reload
     quietly "the socket could not be enabled" systemctl enable ramdisk-nbd.socket
     end_machine_by reboot
@@ -29,6 +29,11 @@ case $phase in
 2)
     checking "after the boot it is mounted"
     everything_is_there
+    ramdisk stats --control "$(systemctl show -P MainPID ramdisk-nbd.service)" | grep -q '^server ' ||
+        fail "the server of the unit cannot be watched"
+    # The journal has the time of a line already.
+    ! journalctl -b -u ramdisk-nbd.service -o cat --no-pager | grep -E '^[0-9]{4}-[0-9]{2}-' >&2 ||
+        fail "the unit's lines have a time of their own"
     head -c 20M /dev/urandom >/mnt/served/file
     systemd-run --quiet --unit=user-of-the-disk --property=RequiresMountsFor=/mnt/served \
         --working-directory=/mnt/served sleep 3600

@@ -19,4 +19,6 @@ done
 udevadm settle --timeout=60
 # udisks2 looks at a device a moment later.
 sleep 3
-kernel_log_lacks "$kernel_errors" "errors of disks that were taken down in order"
+# A connection that the kernel did not read may have been replaced.
+! kernel_log | grep -E "$kernel_errors" | grep -vE "$kernel_replacements" >&2 ||
+    fail "the kernel log has errors of disks that were taken down in order"

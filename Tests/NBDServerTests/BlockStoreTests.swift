@@ -441,7 +441,7 @@ private final class WaitingStore: BlockStore {
 }
 
 /// A store that passes everything on to a RAM disk.
-private struct Wrapper: BlockStore {
+struct Wrapper: BlockStore {
     let disk: RamDisk
 
     var size: UInt64 { disk.size }

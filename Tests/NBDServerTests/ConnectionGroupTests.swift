@@ -17,9 +17,16 @@ struct ConnectionGroupTests {
         let stalled: ConnectionGroup.Membership
         private let stalledEnds: SocketPair
 
-        init() throws {
+        /// - Parameter isCustom: whether the disk is served as a store of a program's own, as a disk is that is
+        ///   still being restored.
+        init(isCustom: Bool = false) throws {
             disk = try RamDisk(size: 1 << 20)
-            let server = try makeServer(disk, events: events)
+            let events = events
+            let export =
+                isCustom
+                ? Export(name: "disk", store: Wrapper(disk: disk)) : Export(name: "disk", disk: disk)
+            let server = try Server(exports: [export], onEvent: { events.record($0) })
+            try server.start()
             let group = try ConnectionGroup()
             stalledEnds = try StreamSocket.pair()
             stalled = try #require(group.join(stalledEnds.first.handle))
@@ -43,9 +50,11 @@ struct ConnectionGroupTests {
         func isWaiting() throws -> Bool { try client.isSilent(milliseconds: 300) }
     }
 
-    @Test("a write waits for the thread of a connection that was shut down, and for no other")
-    func write() throws {
-        let scene = try Scene()
+    @Test(
+        "a write waits for the thread of a connection that was shut down, and for no other",
+        arguments: [false, true])
+    func write(isCustom: Bool) throws {
+        let scene = try Scene(isCustom: isCustom)
         try scene.send(.write, cookie: 1, pattern(4096, seed: 1))
         #expect(try scene.client.reply() == SimpleReply(cookie: 1))
 
@@ -74,9 +83,10 @@ struct ConnectionGroupTests {
         #expect(try scene.client.reply() == SimpleReply(cookie: 1))
     }
 
-    @Test("zeroing waits as writing does", arguments: [Command.trim, .writeZeroes])
-    func zeroing(command: Command) throws {
-        let scene = try Scene()
+    @Test(
+        "zeroing waits as writing does", arguments: [Command.trim, .writeZeroes], [false, true])
+    func zeroing(command: Command, isCustom: Bool) throws {
+        let scene = try Scene(isCustom: isCustom)
         scene.shutDownStalled()
         try scene.send(command, cookie: 7)
         #expect(try scene.isWaiting())

@@ -136,9 +136,10 @@ extension ProgramSuite {
         func leftover() async throws {
             let killed = ServerStart(ending: .signalled(SIGKILL))
             try await withServer("--size", "4K", start: killed) { server in
+                // Servers of other tests may be listed.
+                #expect(try await list(in: server).contains(server.socketPath))
                 try await server.end(with: SIGKILL)
                 #expect(exists(server.controlPath))
-                // Servers of other tests may be listed.
                 #expect(try await !list(in: server).contains(server.socketPath))
                 #expect(!exists(server.controlPath))
             }

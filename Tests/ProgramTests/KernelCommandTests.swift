@@ -72,6 +72,7 @@ struct WrongCommand: Sendable, CustomTestStringConvertible {
         WrongCommand("up", "--mount", "", names: "--mount"),
         WrongCommand("up", "--foreground", "--daemon", names: "--daemon"),
         WrongCommand("up", "--export", "name", names: "--export"),
+        WrongCommand("up", "--swap", "--supervise", names: "--swap and --supervise"),
         WrongCommand("up", "--timeout", "0", names: "--timeout"),
         WrongCommand("up", "--timeout", "86401s", names: "--timeout is 86401s"),
         WrongCommand("up", "--timeout", "500ms", names: "whole number of seconds"),

@@ -140,6 +140,7 @@ extension ProgramSuite {
             let names = [
                 "ramdisk-nbd.socket", "ramdisk-nbd.service", "ramdisk-nbd-up.service",
                 "ramdisk-nbd@disk.service", "ramdisk-nbd-serve@disk.service",
+                "ramdisk-nbd-attach@disk.service", "ramdisk-nbd-pool@disk.service",
             ]
             for name in names {
                 let file = "\(units)/\(name.replacing("@disk", with: "@"))"

@@ -58,18 +58,23 @@ package_installed() {
 }
 
 # apt_get ARG...: runs apt-get as root, without questions, and prints its output only if it fails. Waits up to five
-# minutes for dpkg's lock, which an automatic update may hold.
+# minutes for a lock, which an automatic update may hold.
 apt_get() {
-    local as_root=() output
+    local as_root=() output deadline=$((SECONDS + 300))
     if ((EUID != 0)); then
         echo "(sudo may ask for your password, for: apt-get $*)"
         as_root=(sudo)
     fi
-    # Without standard input, so that a package's question cannot hang a script.
-    if ! output=$("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q \
-        -o DPkg::Lock::Timeout=300 "$@" 2>&1 </dev/null); then
+    # Without standard input, so that a package's question cannot hang a script. DPkg::Lock::Timeout is for dpkg's lock
+    # alone: `apt-get update` fails at once when another process holds the lock of the package lists.
+    until output=$("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q \
+        -o DPkg::Lock::Timeout=300 "$@" 2>&1 </dev/null); do
+        if [[ $output == *"Could not get lock"* ]] && ((SECONDS < deadline)); then
+            sleep 1
+            continue
+        fi
         printf '%s\n' "$output" | tail -n 20 >&2
         echo "apt-get $1 failed; the last lines of its output are above." >&2
         return 1
-    fi
+    done
 }

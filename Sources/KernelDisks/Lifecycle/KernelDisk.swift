@@ -413,6 +413,9 @@ package final class KernelDisk {
         guard let point = fileSystem.mountPoint,
             !Mount.all(of: device.path).contains(where: { $0.point == point })
         else { return try writeRecord() }
+        if !Directory.names(in: point).isEmpty {
+            logger.warning("\(point) is not empty: the mount hides what is in it")
+        }
         try runWhilePolling { () throws(Failure) in
             try fileSystem.mount(device.path, isNew: isNew)
         }

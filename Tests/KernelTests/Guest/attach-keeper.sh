@@ -90,6 +90,17 @@ serve_disk
 dd if="$device" bs=1M count=1 iflag=direct status=none | cmp -s - "$scratch/data" ||
     fail "the data is another"
 
+checking "a device that is merely open is detached, and detach says so"
+other=$(ramdisk attach "$uri") || fail "attach ended with status $?"
+tail -f /dev/null <"$other" &
+opener=$!
+wait_until 10 test "/proc/$opener/fd/0" -ef "$other" || fail "the device is not open"
+ramdisk detach "$other" >"$scratch/said" 2>&1 || fail "detach ended with status $?"
+grep -q "tail (process $opener)" "$scratch/said" || fail "detach said: $(<"$scratch/said")"
+kill "$opener"
+wait "$opener" 2>/dev/null || true
+wait_until 10 device_detached "$other" || fail "the device is still attached"
+
 checking "a device whose server is gone is detached when nothing could be lost, else by force"
 kill_server
 sleep 1

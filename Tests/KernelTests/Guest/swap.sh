@@ -36,16 +36,25 @@ carries_a_load() {
     swapoff "$device" || fail "swapoff did not work"
 }
 
+# restored: checks that the setting that --swap changes is what it was.
+restored() {
+    [[ $(<"$setting") == "$boost" ]] || fail "$setting is $(<"$setting"), and was $boost"
+}
+
+setting=/proc/sys/vm/watermark_boost_factor
+boost=$(<"$setting")
 serve --size 128M --unix "$scratch/nbd.sock" --swap
 quietly "nbd-client could not attach $device" \
     nbd-client -b 4096 -unix "$scratch/nbd.sock" "$device"
 wait_until 10 device_attached "$device" || fail "the device did not get a size"
 
+[[ $(<"$setting") == 0 ]] || fail "the server has not set $setting"
 checking "a server with --swap carries a load larger than the memory, in and out again"
 keeps_its_memory "$server_pid" 128
 carries_a_load "$server_pid"
 detach "$device"
 stop
+restored
 
 checking "up --swap does too"
 up --size 128M --filesystem none --device "$device" --swap
@@ -53,3 +62,4 @@ keeps_its_memory "$up_pid" 128
 carries_a_load "$up_pid"
 down "$device"
 up_ends 0
+restored

@@ -219,6 +219,13 @@ up --size 16M --mount "$mount_point"
 first=$up_pid
 refused 69 "is mounted at $mount_point already" up --size 16M --mount "$mount_point"
 is_up || fail "the first disk is gone"
+mkdir "$scratch/full"
+: >"$scratch/full/file"
+up --size 16M --mount "$scratch/full"
+grep -q "$scratch/full is not empty" "$up_log" || fail "up does not say that it hides files"
+down "$scratch/full"
+up_ends 0
+[[ -e $scratch/full/file ]] || fail "the file is gone"
 up_pid=$first
 down "$mount_point"
 up_ends 0

@@ -74,7 +74,9 @@ for supervise in "" --supervise; do
     : >"$up_log"
 done
 up --size 16M
-ramdisk stats --control "$up_pid" | grep -q "^server .*pid $up_pid" || fail "it is not found by its pid"
+ramdisk stats --control "$up_pid" >"$scratch/stats" || fail "stats ended with status $?"
+grep -q "^server .*pid $up_pid" "$scratch/stats" || fail "it is not found by its pid"
+grep -q "^device .*$up_device" "$scratch/stats" || fail "stats does not name the device"
 down --all
 up_ends 0
 nothing_left
