@@ -6,6 +6,7 @@ import math
 import random
 import unittest
 from dataclasses import replace
+from pathlib import Path
 from unittest import mock
 
 import chain
@@ -14,6 +15,7 @@ import durability
 import simulation
 from plan import YEAR, Plan, format_duration, parse_duration, parse_size
 
+GUIDE = Path(__file__).resolve().parents[2] / "docs/guide/pool-sizing.md"
 # Failures of hosts alone, so often that a simulation sees many losses. Filled in 2 hours.
 OFTEN = Plan(crash_every=100, repair=10, member_size=7200e6, rebuild_rate=1e6, cut_every=math.inf,
              domain_every=math.inf, restore=10)
@@ -248,6 +250,9 @@ class CommandTests(unittest.TestCase):
 
     def test_the_members_of_a_pool_of_level_10_are_all_hosts(self):
         self.assertIn("pools of 6", self.run_command("--layout", "raid10", "--hosts", "6", "--years", "1"))
+
+    def test_the_table_of_the_guide_is_what_is_calculated(self):
+        self.assertIn(durability.table(), GUIDE.read_text())
 
     def test_charts_are_well_formed(self):
         import xml.etree.ElementTree as tree
