@@ -1,7 +1,7 @@
 internal import FoundationEssentials
 
-/// A command whose options can come from a file. Which those are, and what values they take, only the parser of
-/// command lines knows.
+/// A command whose options can come from a file. Its options and their values come from the description that the
+/// command-line parser gives.
 package struct ConfigurableCommand: Sendable {
     /// The command's name on the command line.
     package let name: String

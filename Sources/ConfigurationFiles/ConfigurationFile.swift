@@ -57,7 +57,7 @@ package struct ConfigurationFile: Sendable {
         let message: String
         do throws(Errno) {
             let text = try TextFile.contents(of: path)
-            // What is no UTF-8 has been read as this character.
+            // Invalid UTF-8 was decoded to this character.
             if !text.contains("\u{fffd}"), text.utf8.count <= limit { return text }
             message =
                 text.utf8.count > limit
@@ -96,8 +96,8 @@ package struct ConfigurationFile: Sendable {
             "there is no such key: " + (hint ?? "see ramdisk-nbd \(command.name) --help"))
     }
 
-    /// Returns what the command's parser says about the arguments. It is about the first key without which the
-    /// parser would not say it.
+    /// Returns the parser's error for the arguments, attributed to the first key without which the error does not
+    /// occur.
     private func problem(of command: ConfigurableCommand) -> ConfigurationProblem? {
         guard let message = command.problem(settings.flatMap(\.arguments)) else { return nil }
         let cause = settings.indices.first { index in

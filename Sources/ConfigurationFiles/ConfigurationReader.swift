@@ -55,7 +55,7 @@ struct ConfigurationReader {
                 }
             } catch {
                 errors.append(error)
-                // The other lines of a list are no lines of their own.
+                // Do not parse the continuation lines of an array as settings.
                 if reader.isInList { break }
                 reader.skipLine()
             }

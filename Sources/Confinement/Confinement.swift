@@ -11,7 +11,7 @@ package struct Confinement: Sendable {
     package var mode: SandboxMode
     /// The files that it may still reach. Descriptors that are open stay what they are.
     package var files: [FileAccess]
-    /// The user as whom it goes on; nil for the one that has started it.
+    /// The user that the server switches to; nil to keep the one that started it.
     package var user: ServerUser?
     /// What that user must be able to use.
     package var neededFiles: [NeededFile] = []
@@ -50,7 +50,7 @@ package struct Confinement: Sendable {
                 ? "log" : "off"
         case .on: break
         }
-        // While it can be read.
+        // Before Landlock denies reading it.
         tzset()
         let reports = attempt("refused calls would end the process", logger) {
             () throws(Errno) in try RefusedCalls.report(to: logger)

@@ -3,8 +3,8 @@ internal import Glibc
 internal import LinuxIO
 internal import SystemPackage
 
-/// The kernel's Landlock: a process denies itself the file system, but for what its rules allow, TCP, and, outside itself,
-/// abstract Unix sockets and signals. Each version of the interface can deny more. landlock(7)
+/// The kernel's Landlock. With it a process gives up access to the file system (except what rules allow), to TCP, and
+/// to abstract Unix sockets and signals of other processes. Each version of the interface can deny more. landlock(7)
 enum Landlock {
     /// The version of the interface; 0 when the kernel has none, or when it is turned off at boot.
     static var version: Int { Int(clinux_landlock_abi()) }
@@ -21,7 +21,7 @@ enum Landlock {
         return canLimitSignals && !sendsSignals ? 0b11 : 0b01
     }
 
-    /// Returns a ruleset that denies everything but these files. What a path does not lead to is left out.
+    /// Returns a ruleset that denies everything except these files. Paths that do not exist are skipped.
     ///
     /// - Parameter sendsSignals: whether the process sends signals to others.
     static func ruleset(

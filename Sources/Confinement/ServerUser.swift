@@ -4,7 +4,7 @@ internal import LinuxIO
 internal import Synchronization
 package import SystemPackage
 
-/// The user as whom a server of root goes on when it has its sockets and its memory.
+/// The user that a server started by root switches to once it has its sockets and its memory.
 package struct ServerUser: Sendable, Equatable {
     package let uid: UInt32
     package let gid: UInt32
@@ -39,7 +39,7 @@ package struct ServerUser: Sendable, Equatable {
     }
 }
 
-/// What keeps the memory of this process from other processes of its user.
+/// The protection of this process's memory from other processes of the same user.
 package enum ProcessSecrecy {
     /// Keeps this process's memory out of core dumps, and from other processes but those of root. prctl(2),
     /// `PR_SET_DUMPABLE`

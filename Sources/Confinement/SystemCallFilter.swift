@@ -61,8 +61,8 @@ internal import SystemPackage
         try addFiles(opensForWriting: opensForWriting)
         try addRequests(thaws: thaws)
         guard !isLogging else { return }
-        // Without a line in the log: swift-nio asks whether there are options for UDP, and libdispatch reports to syslog(3)
-        // that an ordinary user may not raise priorities. Both do without.
+        // Refused without a log line: swift-nio probes for UDP options, and libdispatch reports to syslog(3) that an
+        // unprivileged user may not raise priorities. Both continue when the call fails.
         for family in [AF_INET, AF_UNIX] {
             try add(
                 cseccomp_errno(UInt16(EPERM)), "socket",

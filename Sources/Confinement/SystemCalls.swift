@@ -75,13 +75,13 @@ enum SystemCalls {
         "timerfd_create", "timerfd_gettime", "timerfd_settime",
     ]
 
-    /// Calls without which the C library does, and which it tries first. They fail with ENOSYS and no line in the log. The
-    /// filter cannot read the arguments of clone3, which are in memory: the C library then uses clone.
+    /// Calls that the C library tries first and for which it has a fallback. They fail with ENOSYS and no line in the
+    /// log. The filter cannot read the arguments of clone3, which are in memory: the C library then uses clone.
     static let absent = [
         "clone3", "openat2", "futex_waitv", "mseal", "map_shadow_stack", "cachestat",
     ]
 
-    /// What no server needs, and what code that has taken one over would begin with. They end the process.
+    /// Calls that no server needs and that an exploit would make first. They kill the process.
     static let fatal = programs + otherProcesses + fileSystems + kernel
 
     private static let programs = ["execve", "execveat"]

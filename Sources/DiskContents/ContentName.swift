@@ -12,8 +12,8 @@ enum ContentName {
         guard isGood else {
             throw ControlError(
                 .invalid,
-                "\"\(name.prefix(140))\" is no name for a \(kind): use up to 128 letters, digits, \"-\", \".\" and "
-                    + "\"_\", and begin with a letter or digit")
+                "\"\(name.prefix(140))\" is not a valid name for a \(kind): use up to 128 letters, digits, "
+                    + "\"-\", \".\" and \"_\", and begin with a letter or digit")
         }
     }
 

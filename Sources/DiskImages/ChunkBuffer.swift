@@ -166,8 +166,8 @@ struct FrozenSource: ByteSource {
 
 /// The chunks of a source that may hold data, in ascending order.
 ///
-/// It asks for the data of 1 GiB at a time: a RAM disk searches its map up to the end of an extent for each answer,
-/// so asking about the whole disk before each chunk would take a time that grows with the square of the size.
+/// It searches 1 GiB at a time: for each call a RAM disk searches its map to the end of the extent, so asking about the
+/// whole disk before each chunk would take a time that grows with the square of the size.
 struct DataChunks<Source: ByteSource> {
     private let source: Source
     private var offset: UInt64 = 0

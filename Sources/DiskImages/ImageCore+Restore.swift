@@ -12,7 +12,7 @@ extension ImageCore {
         let image = try ImageSource(files)
         let chunks = try image.chunks(mentionedIn: state)
         let work = RestoreWork(files, state: state, disk: disk, chunks: chunks)
-        // A start is not to take all processors of a large machine.
+        // Limit the threads: a server that starts must not occupy every processor of a large machine.
         let threadCount = min(4, Processor.onlineCount, chunks.count)
         let threads = (1..<max(1, threadCount)).compactMap { index in
             // A thread that does not start leaves its part to the others.

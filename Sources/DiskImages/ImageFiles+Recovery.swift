@@ -57,7 +57,7 @@ extension ImageFiles {
 
     /// Whether the draft of a state is intact, and of a later save than the state.
     private func draftIsNewer() throws(DiskImageError) -> Bool {
-        // A draft that was cut off is not intact. An error that is no mismatch has to end the recovery.
+        // An interrupted draft fails its checksum, which is expected. Any other error ends the recovery.
         let draft: ImageState?
         do throws(DiskImageError) {
             draft = try state(in: .stateDraft)

@@ -41,7 +41,7 @@ enum FileEffect: Equatable, Sendable {
     }
 }
 
-/// What decides, in tests, whether each change takes place.
+/// A hook with which tests prevent a change or cut it short.
 struct EffectHook: Sendable {
     enum Verdict: Sendable {
         case perform

@@ -94,7 +94,7 @@ extension Machine {
             let use = fileSystem(at: "/dev/shm")
         else {
             return .optional(
-                name, "/dev/shm is no tmpfs, which --backing needs",
+                name, "/dev/shm is not a tmpfs, which --backing needs",
                 remedy: "mount -t tmpfs tmpfs /dev/shm")
         }
         let free = Int(use.size - use.used)

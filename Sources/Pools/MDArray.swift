@@ -9,7 +9,7 @@ package struct MDArray: Sendable, Equatable {
     struct Device: Sendable, Equatable {
         /// The name of the device: `nbd0`.
         let name: String
-        /// Its place in the array; nil when it has none, as a spare or a faulty device.
+        /// Its slot in the array; nil for a spare or a faulty device.
         let slot: Int?
         /// The words of its state: `in_sync`, `faulty`, `spare`, `write_mostly` and so on.
         let states: Set<String>
@@ -50,7 +50,7 @@ package struct MDArray: Sendable, Equatable {
     var slotCount: Int { text("md/raid_disks").flatMap { Int($0) } ?? 0 }
     /// The kind of layout of level 10. md(4)
     var layout: Int? { text("md/layout").flatMap { Int($0) } }
-    /// `idle`, or what the kernel does to make members the same: `resync`, `recover`, `check` and so on.
+    /// `idle`, or the running synchronization: `resync`, `recover`, `check` and so on. md.rst, `sync_action`
     var action: String { text("md/sync_action") ?? "idle" }
 
     /// How far ``action`` has come, in bytes; nil when nothing is done.
@@ -75,8 +75,8 @@ package struct MDArray: Sendable, Equatable {
 
     func device(_ device: NBDDevice) -> Device? { devices.first { $0.name == device.name } }
 
-    /// Has the kernel read a member only when no other one can be read. If that fails, reads are slower, and nothing is
-    /// wrong.
+    /// Marks a member write-mostly, so the kernel reads it only when no other member can be read. Failure only makes
+    /// reads slower. md.rst, `write_mostly`
     func markWriteMostly(_ device: NBDDevice) {
         let path = "\(blocks)/\(name)/md/dev-\(device.name)/state"
         guard let file = try? Descriptor(opening: path, .writeOnly) else { return }

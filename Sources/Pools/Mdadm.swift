@@ -55,7 +55,7 @@ enum DeviceContents: Equatable {
             "blkid", ["-p", "-o", "export", device], package: "util-linux")
         switch result.ending {
         case .exited(2) where result.output.isEmpty:
-            // Nor may it have become so meanwhile.
+            // The device may also have become unreadable since.
             try Self.requireReadable(device)
             self = .blank
         case .exited(0):

@@ -51,7 +51,7 @@ package struct PoolDown {
         for array in arrays.reduce(into: [MDArray](), { if !$0.contains($1) { $0.append($1) } }) {
             try stop(array, record)
         }
-        // Each member is tried, so that one that cannot be detached keeps no other attached.
+        // Try every member: one that cannot be detached must not keep the others attached.
         let members = PoolMembers(directory: directory, logger: logger)
         var failure: Failure?
         for member in record.members {

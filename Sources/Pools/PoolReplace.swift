@@ -7,7 +7,7 @@ internal import NBDProtocol
 package import ProgramSupport
 internal import SystemPackage
 
-/// The way `pool replace` puts a member in the place of another, or lets one back in that the array has given up.
+/// Replaces a member of a pool with another, or adds a dropped member again. `pool replace`
 package struct PoolReplace {
     /// What a user wants.
     package struct Request: Sendable {
@@ -41,7 +41,7 @@ package struct PoolReplace {
     /// ended, besides the timeout for which the kernel may still deliver them. A server that was paused executes them when
     /// it goes on, and they would overwrite newer data. They are at most what its socket holds, a few MiB.
     private static let settlingTime = 1_000
-    /// Milliseconds that the kernel gets to let go of a member that it has given up, besides the timeout of its requests.
+    /// Milliseconds, in addition to the request timeout, within which the kernel must release a faulty member.
     private static let removalTimeLimit = 5_000
     /// Milliseconds after which a member that the kernel does not fill counts as not needed.
     private static let startTimeLimit = 10_000
@@ -226,7 +226,7 @@ package struct PoolReplace {
             }
             guard .now() < deadline else {
                 throw .unavailable(
-                    "the kernel does not fill \(request.new): no place in the array is free")
+                    "the kernel does not fill \(request.new): no slot in the array is free")
             }
             Thread.sleep(milliseconds: Self.interval)
         }

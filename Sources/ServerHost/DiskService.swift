@@ -54,7 +54,7 @@ package struct DiskService: Sendable {
     let logger: Logger
     private let servedDisks = ServedDisks()
     private let leftovers = CleanupStack()
-    /// Fulfilled when the client on standard input and output has disconnected.
+    /// Signalled when the client on standard input and output has disconnected.
     private let clientIsDone: OneShotEvent
     /// Fulfilled when the service shall end, for whatever reason.
     private let over: OneShotEvent
@@ -273,8 +273,8 @@ package struct DiskService: Sendable {
         logger.info("stopped")
     }
 
-    /// Saves the disks that have images. When that fails, as with a full file system, it is tried again until it
-    /// succeeds: this process has the only copy of what was written. A second signal ends the process without.
+    /// Saves the disks that have images, and retries until that succeeds: this process has the only copy of what was
+    /// written. A second signal ends the process without a save.
     private func saveDisks(_ hosted: HostedServer) {
         guard !hosted.contents.saved.isEmpty else { return }
         var lastReason = ""

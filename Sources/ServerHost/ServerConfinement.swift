@@ -30,15 +30,15 @@ extension Confinement {
     func changeUser() throws(Failure) {
         guard let user else { return }
         guard CurrentProcess.uid == 0 else {
-            throw .notPermitted("--user needs root: only root can go on as another user")
+            throw .notPermitted("--user needs root: only root can switch to another user")
         }
         let unusable: NeededFile?
         do throws(Errno) {
             unusable = try user.unusable(neededFiles)
-            // Not before it is known to be possible: the files of a start that fails are root's to remove.
+            // Switch only once this is known to be possible: if the start fails, root must remove the files.
             if unusable == nil { try user.become() }
         } catch {
-            throw .system("cannot go on as the user with the uid \(user.uid): \(error)")
+            throw .system("cannot switch to the user with uid \(user.uid): \(error)")
         }
         if let unusable {
             throw .notPermitted(

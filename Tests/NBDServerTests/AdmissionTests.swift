@@ -167,7 +167,7 @@ struct CrowdTests {
         try served.write([1], at: 0)
     }
 
-    @Test("of a thousand, one after the other, keeps nobody out")
+    @Test("of a thousand, one after the other, locks no other client out")
     func thousand() throws {
         var options = ServerOptions()
         options.maximumHandshakes = 4

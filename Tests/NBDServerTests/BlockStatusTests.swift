@@ -32,7 +32,7 @@ struct BlockStatusTests {
             ])
     }
 
-    @Test("ranges that begin and end anywhere are told of to the byte", arguments: formats)
+    @Test("ranges that begin and end anywhere are reported to the byte", arguments: formats)
     func unaligned(format: HeaderFormat) throws {
         let server = try makeServer(size: 10_000)
         let client = try TestClient(to: server, format, wantsContext: true)

@@ -74,7 +74,7 @@ struct HandshakeTests {
     }
 
     @Test(
-        "what breaks the rules is told, and ends that connection alone",
+        "a protocol error is reported, and ends that connection alone",
         arguments: [
             ([0, 0, 0, 4], .handshake(.clientFlags(4))),
             ([0, 0, 0, 3] + [UInt8](repeating: 0, count: 16), .handshake(.optionMagic)),
@@ -108,7 +108,7 @@ struct HandshakeTests {
         #expect(try client.read(at: 1, count: 100) == pattern(100))
     }
 
-    @Test("a client that asks to abort and is gone before the answer bothers nobody")
+    @Test("a client that sends ABORT and disconnects before the reply disturbs no other")
     func abortAndGone() throws {
         let events = EventRecord()
         let server = try makeServer(events: events)

@@ -64,7 +64,7 @@ extension ProgramSuite {
             "say what is wrong",
             arguments: [
                 ("", "db", "there is an export db already"),
-                ("", "a b", "\"a b\" is no name for a clone"),
+                ("", "a b", "\"a b\" is not a valid name for a clone"),
                 ("nodisk", "x", "there is no disk \"nodisk\"; the disks are \"db\""),
                 ("@nosnapshot", "x", "there is no snapshot db@nosnapshot"),
                 ("db@nosnapshot", "x", "there is no snapshot db@nosnapshot"),

@@ -5,7 +5,7 @@ package struct CheckpointStatus: Sendable, Codable, Equatable {
         case open
         /// It was open, and the memory for preserved pages was used up. It can only be aborted.
         case lost
-        /// The last one that was committed: the next one tells what has changed since.
+        /// The last committed checkpoint. The bitmap of the next one marks changes since it.
         case committed
     }
 

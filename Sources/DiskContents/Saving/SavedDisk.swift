@@ -22,8 +22,8 @@ package final class SavedDisk: Sendable {
     private let state = Mutex(State())
     /// Held by the thread that saves.
     private let saving = Mutex<Void>(())
-    /// Held by the thread that takes a frozen snapshot: if two threads did, the first one would thaw what the second one
-    /// was told is frozen.
+    /// Held by the thread that takes a frozen snapshot. With two such threads, the first would thaw the file system
+    /// while the second still relies on the freeze.
     private let freezing = Mutex<Void>(())
     private let wakeUp: EventFD
 
@@ -36,7 +36,7 @@ package final class SavedDisk: Sendable {
         var restoration: Restoration?
         var thread: Thread?
         var isOver = false
-        /// Makes what is on the disk consistent, and returns what ends that; see ``freeze(_:)``.
+        /// Makes the disk's content consistent, and returns a function that ends this state; see ``freeze(_:)``.
         var freeze: (@Sendable () throws(Failure) -> @Sendable () -> Void)?
     }
 
@@ -94,7 +94,7 @@ package final class SavedDisk: Sendable {
                 "the backing has content already, so the image is not restored",
                 metadata: ["image": "\(path)"])
         }
-        // Of a backing that was found it is not known what has changed since the image was saved.
+        // What has changed in an existing backing since the image was saved is unknown.
         let marker = isNew ? try Self.snapshot(of: disk).makeMarker() : nil
         state.withLock { state in
             state.disk = disk
@@ -171,7 +171,7 @@ package final class SavedDisk: Sendable {
         } catch {
             throw Failure(opening: error)
         }
-        // It keeps the image open, whose room on the file system the next full save may need.
+        // Drop it: it keeps the image open, and the next full save may need that space in the file system.
         state.withLock { $0.restoration = nil }
     }
 

@@ -56,7 +56,7 @@ final class SentDisk: Sendable {
     private func nextRun(from start: UInt64) throws(BlockStoreError) -> Range<UInt64> {
         var offset = start
         while offset < store.size {
-            // A disk searches its map up to the end of an extent for each answer: see DataChunks.
+            // Ask for 1 GiB at a time: firstExtent(of:) searches the map to the end of an extent (see DataChunks).
             let window = offset..<min(store.size, offset + 1 << 30)
             let extent = try store.firstExtent(of: window)
             if !extent.status.contains(.zero) {

@@ -1,7 +1,7 @@
 internal import LinuxIO
 internal import Synchronization
 
-/// What keeps snapshots that may be lost.
+/// A type that holds snapshots, which can be lost.
 protocol SnapshotKeeper: AnyObject, Sendable {
     /// Whether it keeps a snapshot that is not lost.
     var hasSnapshots: Bool { get }

@@ -30,8 +30,8 @@ enum FrozenFileSystem {
         if isOnDevice(point) { try? FileSystemFreeze.thaw(at: point) }
     }
 
-    /// Thaws a device's file systems. The kernel does not thaw them when the process ends that has frozen them: a
-    /// server that was killed in the instant of a save leaves processes that wait without end.
+    /// Thaws a device's file systems. The kernel does not thaw a file system when the process that froze it dies. After
+    /// a server is killed during a save, writers would wait forever.
     static func thaw(on device: NBDDevice) {
         // Almost always it is not frozen, which is an error.
         for mount in Mount.all(of: device.path) { try? FileSystemFreeze.thaw(at: mount.point) }

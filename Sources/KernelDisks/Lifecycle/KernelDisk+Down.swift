@@ -140,7 +140,7 @@ extension KernelDisk {
         throw Failure(error.kind, "the disk is not saved, so it stays up: \(error.sentence)")
     }
 
-    /// Failures to save, one each second, after which an error that may pass counts as one that stays.
+    /// The number of failed saves, one per second, after which a temporary error counts as permanent.
     private static var passingFailures: Int { 10 }
 
     /// Why the disk is taken down without having been saved; nil when it is saved or must be.

@@ -1,7 +1,7 @@
 package import Observability
 
-/// The image of a disk, and what is known of its saves. All but the path is nil when no server says it: the disk's server
-/// is dead, or has no control socket.
+/// The image of a disk, and the state of its saves. Everything except the path is nil when the disk's server is dead or
+/// has no control socket.
 package struct ListedImage: Sendable, Equatable {
     package var path: String
     /// When the image was saved, in seconds since 1970; nil also when it never was.

@@ -9,8 +9,8 @@ internal import SystemPackage
 final class FreezeBySupervisor: Sendable {
     /// Milliseconds to wait for the supervisor. Freezing writes the file system's dirty pages.
     static var answerTimeLimit: Int { 30_000 }
-    /// Milliseconds after the supervisor's answer for which the file system may be frozen: as long as the supervisor keeps
-    /// it frozen in any case, and the same again, several times, for a machine that is busy.
+    /// Milliseconds after the supervisor's reply during which the file system may be frozen: as long as the supervisor
+    /// keeps it frozen in any case, and the same again, several times, for a machine that is busy.
     static var longestFreeze: Int { 5 * FreezeForWorker.longest }
 
     /// A thread that waits for the supervisor's answer.

@@ -57,7 +57,7 @@ package struct LockFile: ~Copyable, Sendable {
     }
 
     deinit {
-        // Before the lock goes with the descriptor, so that no file is removed that another process has locked.
+        // Remove the file while the lock is still held. Afterwards another process could have locked it.
         unsafe unlink(path)
     }
 }

@@ -97,7 +97,7 @@ public struct MemoryMapping: ~Copyable, Sendable {
         try checkedErrno(unsafe mlock(region.base, region.count))
     }
 
-    /// Keeps each page from being swapped out from the moment on in which it gets memory. mlock2(2), `MLOCK_ONFAULT`
+    /// Locks each page when it is first touched. mlock2(2), `MLOCK_ONFAULT`
     public func lockOnFault() throws(Errno) {
         try checked(unsafe clinux_lock_on_fault(region.base, region.count))
     }

@@ -17,7 +17,7 @@ public struct Export: Sendable {
     enum Storage {
         case ram(RamDisk)
         case custom(any BlockStore)
-        /// A clone for each connection, which goes when the client disconnects.
+        /// A clone for each connection, freed when the client disconnects.
         case clones(DiskTemplate)
     }
     let storage: Storage
@@ -104,7 +104,7 @@ public struct Export: Sendable {
             contexts: agreement.contexts)
     }
 
-    /// Throws unless clients can ask for each of these, and for one at least.
+    /// Throws unless there is at least one export and clients can select every one of them.
     static func check(_ exports: [Export]) throws(ServerError) {
         guard !exports.isEmpty else {
             throw ServerError(.noExports, "a server needs at least one export")

@@ -6,7 +6,7 @@ internal import SystemPackage
 struct DiskMemory: ~Copyable, Sendable {
     /// The disk's bytes, up to the end of the last page.
     let mapping: MemoryMapping
-    /// The memory object of a sparse disk without a backing. It goes with the process.
+    /// The memory object of a sparse disk without a backing. It is freed when the process ends.
     private let shared: SharedMemory?
     /// The backing; nil if the disk has none.
     let backing: Backing?

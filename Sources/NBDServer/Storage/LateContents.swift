@@ -2,7 +2,7 @@ internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage
 
-/// Where the contents of a disk come from that is served before all of them are there.
+/// The source of the contents of a disk that is served before they are complete.
 package protocol LateSource: Sendable {
     /// Copies a piece of the contents to a disk, with ``RamDisk/fill(_:at:)``. Throws unless all of it is certain to be
     /// right.
@@ -40,9 +40,10 @@ package final class LateContents: Sendable {
     /// The source, until everything is there.
     private let source = Mutex<(any LateSource)?>(nil)
 
-    /// Whether the disk takes the memory of each piece with the piece, as a plain one does.
+    /// Whether memory is provisioned piece by piece, as for a plain disk.
     private let takesMemory: Bool
-    /// Bytes that the late disks of this process have not taken yet, but will: other disks must leave them.
+    /// Bytes that disks with late contents have reserved but not yet allocated. Other disks must leave that much memory
+    /// free.
     private static let promised = Atomic<Int>(0)
     static var promisedBytes: Int { promised.load(ordering: .relaxed) }
 

@@ -10,7 +10,7 @@ internal import SystemPackage
 /// to a version if a snapshot shows them, and sets the birth to the present epoch. Later changes in this
 /// epoch find the birth and do nothing.
 ///
-/// While nobody needs that, the epoch is 0, and a change costs a store, a load and one branch.
+/// Without a snapshot, a marker or a checkpoint the epoch is 0, and a change costs a store, a load and one branch.
 ///
 /// ## Why a snapshot never shows a later change
 ///
@@ -162,7 +162,7 @@ struct PageVersions: Sendable, BitwiseCopyable {
         return nil
     }
 
-    /// Gives a slot back.
+    /// Releases a slot.
     fileprivate func releaseSlot(_ slot: Int) {
         slots.store(slot * Self.slotLength + 1, 0)
         slots.store(slot * Self.slotLength, 0)
@@ -349,7 +349,7 @@ struct PageVersions: Sendable, BitwiseCopyable {
         return (withBytes ? 0 : arenaCount) + Int(count) + 1
     }
 
-    /// Gives back versions that no page refers to. The caller has released the memory of their bytes.
+    /// Puts versions that no page refers to back on the free lists. The caller has released the memory of their bytes.
     func free(_ versions: [Int]) {
         control.lock(Control.lock)
         defer { control.unlock(Control.lock) }

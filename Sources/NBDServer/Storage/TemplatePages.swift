@@ -1,6 +1,6 @@
 internal import LinuxIO
 
-/// What a clone shows of its template.
+/// The pages of a template that a clone still shows.
 ///
 /// A clone is a sparse disk. A page of it shows the template's page until it is changed; then it is *hidden* for
 /// good. Two bits say where the bytes of a page are:

@@ -72,8 +72,8 @@ final class VersionMemory: Sendable {
         if isResumed { resume() }
     }
 
-    /// Has the pages that have changed since the committed checkpoint in the backing be born in the first epoch. No
-    /// other thread uses the disk yet.
+    /// Sets the birth of every page that has changed since the committed checkpoint of the backing to the first epoch.
+    /// No other thread uses the disk yet.
     private func resume() {
         checkpoints?.bitmaps.forEachDirty { page in
             var state = versions.lock(page)

@@ -1,7 +1,7 @@
 package import ProgramSupport
 
-/// A request to the control socket that this module does not answer itself: one that changes something, or asks
-/// about what another module keeps.
+/// A request to the control socket that another module handles: one that changes something, or reads state that the
+/// other module owns.
 package struct ControlCommand: Sendable, Equatable {
     /// The HTTP method: GET, POST or DELETE.
     package let method: String

@@ -39,8 +39,8 @@ struct HTTPConnection: Sendable {
                     // A request that turns out to be malformed behind its head must not be performed.
                     guard case .end = part, let head = latest else { continue }
                     let isStream = try await respond(to: head, client.channel, output)
-                    // To close the connection drops what the client has not received yet, which of a stream may be much. The
-                    // client knows its end, and closes the connection.
+                    // Do not close after a stream: closing discards data that the client has not received. The client
+                    // sees the end of the stream and closes.
                     if !head.isKeepAlive, !isStream { break }
                 }
             }
