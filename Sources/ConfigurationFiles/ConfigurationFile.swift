@@ -2,7 +2,7 @@ internal import LinuxIO
 internal import ProgramSupport
 internal import SystemPackage
 
-/// A file that says what a command line says, with the long names of options as its keys.
+/// A file that stands for a command line: its keys are the long names of options.
 package struct ConfigurationFile: Sendable {
     package let path: String
     /// The name of the command: the value of the key `command`, or `up`.
@@ -12,7 +12,7 @@ package struct ConfigurationFile: Sendable {
     /// The arguments of the program that the file stands for; the command is the first one.
     package var arguments: [String] { [command] + settings.flatMap(\.arguments) }
 
-    /// The largest size of a file in bytes. With all of its keys it is a hundredth of that.
+    /// The largest size of a file in bytes: a hundred times that of a file with every key.
     private static let limit = 64 << 10
     private static let commandKey = "command"
 
@@ -61,7 +61,7 @@ package struct ConfigurationFile: Sendable {
             if !text.contains("\u{fffd}"), text.utf8.count <= limit { return text }
             message =
                 text.utf8.count > limit
-                ? "the file has more than \(limit >> 10) KiB: it is no configuration"
+                ? "the file has more than \(limit >> 10) KiB: it is not a configuration"
                 : "the file is not UTF-8"
         } catch {
             message = "cannot read the file: \(error)"

@@ -1,4 +1,4 @@
-/// What a confined server may still do to the files at, or below, a path.
+/// The rights of a confined server to the files at, or below, a path.
 package struct FileAccess: Sendable, Equatable {
     /// The rights that Landlock distinguishes, with the kernel's values. linux/landlock.h
     struct Rights: OptionSet, Sendable, Equatable {
@@ -30,7 +30,7 @@ package struct FileAccess: Sendable, Equatable {
 
     let path: String
     let rights: Rights
-    /// Whether files are opened for writing there.
+    /// Whether the server opens files there for writing.
     var writes: Bool { rights.contains(.writeFile) }
 
     /// Allows reading files.

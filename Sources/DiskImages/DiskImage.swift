@@ -44,8 +44,8 @@ package final class DiskImage: Sendable {
     ///   - source: a disk whose bytes do not change during the call.
     ///   - changes: ranges of bytes, in any order, that cover everything that has changed since the last save or
     ///     restore of this object that has returned. Nil when that is not known.
-    ///   - dataBytes: how many bytes of the disk may hold data; nil when it is to be asked, which a source that can only
-    ///     be read once does not permit.
+    ///   - dataBytes: how many bytes of the disk may hold data; nil to ask the source, which a source that can only be
+    ///     read once does not permit.
     ///   - progress: is called with the bytes of the disk that have been read, and how many there are to read.
     ///   - isCancelled: is asked before each chunk; true ends the save with ``DiskImageError/cancelled``.
     package func save(

@@ -31,7 +31,7 @@ package enum DiskImageError: Error, Sendable, Equatable, CustomStringConvertible
     case tooLarge(path: String, size: UInt64, diskSize: UInt64)
     /// A sparse disk has no memory for the image's contents. Size of the disk in bytes.
     case noMemory(path: String, diskSize: UInt64)
-    /// The disk that was to be saved could not be read.
+    /// The disk could not be read for a save.
     case unreadableDisk(String)
     /// A save is complete in the journal, and could not be moved to the image for this reason.
     case unfinished(path: String, reason: String)

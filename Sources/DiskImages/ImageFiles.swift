@@ -166,7 +166,7 @@ struct ImageFiles: Sendable {
         failure(effect.action.verb, effect.action.file, error)
     }
 
-    /// Returns how many bytes of a write are to be written, which are fewer only in a test.
+    /// Returns how many bytes of a write to write: all of them, except in a test.
     fileprivate func decide(
         _ effect: FileEffect, _ bytes: MemoryRegion
     ) throws(DiskImageError) -> Int {

@@ -3,7 +3,7 @@ internal import NBDServer
 internal import Synchronization
 internal import SystemPackage
 
-/// A restore that goes on while the disk is served: ``NBDServer/LateContents`` whose source is an image.
+/// A restore that runs while the disk is served: ``NBDServer/LateContents`` whose source is an image.
 ///
 /// A few threads fetch what no client has asked for yet, from the start of the image to its end. A piece that cannot
 /// be fetched is tried again every second, and by each request that needs it.

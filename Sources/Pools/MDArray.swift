@@ -29,7 +29,7 @@ package struct MDArray: Sendable, Equatable {
         self.blocks = blocks
     }
 
-    /// The array that a device is part of; nil when it is part of none.
+    /// Finds the array of which a device is part; nil when there is none.
     init?(holding device: NBDDevice) {
         guard
             let name = BlockDeviceUse.holders(of: device.name).first(where: { $0.hasPrefix("md") })
@@ -44,16 +44,16 @@ package struct MDArray: Sendable, Equatable {
     var size: UInt64 { text("size").flatMap { UInt64($0) }.map { $0 * 512 } ?? 0 }
 
     var level: String? { text("md/level") }
-    /// Whether the kernel does not write to it, or not yet.
+    /// Whether the kernel does not write to the array, or not yet.
     var isReadOnly: Bool { text("md/array_state")?.hasPrefix("read") == true }
-    /// The number of places for members.
+    /// The number of slots for members.
     var slotCount: Int { text("md/raid_disks").flatMap { Int($0) } ?? 0 }
     /// The kind of layout of level 10. md(4)
     var layout: Int? { text("md/layout").flatMap { Int($0) } }
     /// `idle`, or the running synchronization: `resync`, `recover`, `check` and so on. md.rst, `sync_action`
     var action: String { text("md/sync_action") ?? "idle" }
 
-    /// How far ``action`` has come, in bytes; nil when nothing is done.
+    /// The progress of ``action`` in bytes; nil when it is idle.
     var progress: (done: UInt64, total: UInt64)? {
         let words = (text("md/sync_completed") ?? "").split(separator: " ")
         guard words.count == 3, let done = UInt64(words[0]), let total = UInt64(words[2]) else {

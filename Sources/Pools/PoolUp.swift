@@ -7,7 +7,7 @@ internal import NBDKernel
 package import ProgramSupport
 internal import SystemPackage
 
-/// The way `pool up` brings a pool up: its members are attached, made an array of, and mounted.
+/// Brings a pool up: attaches its members, assembles them into an array, and mounts it. `pool up`
 package struct PoolUp {
     private let plan: PoolConfiguration
     private let logger: Logger

@@ -41,7 +41,7 @@ package struct DiskConfiguration: Sendable {
     package var load: String?
     /// Whether the memory comes from the machine's pool of reserved huge pages.
     package var usesReservedPages = false
-    /// The backing; nil when the memory goes with the server.
+    /// The backing; nil when the memory is freed when the server ends.
     package var backing: BackingConfiguration?
 
     /// Most bytes for the pages that snapshots preserve; nil for half of what is available.

@@ -26,7 +26,7 @@ package struct DiskService: Sendable {
         /// How this machine uses the disks. It says whether the server may wait for memory.
         var protection = Protection.none
         var sandbox: SandboxMode
-        /// The user as whom a server of root goes on.
+        /// The user that a server started by root switches to.
         package var user: ServerUser?
 
         package init(

@@ -101,7 +101,7 @@ struct CountTests {
         return bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
 
-    /// System calls of all threads of a server while something goes on. strace(1)
+    /// The system calls of all threads of a server while a closure runs. strace(1)
     private func systemCalls(
         of server: ServerProcess, during body: () throws -> Void
     ) async throws -> Int {

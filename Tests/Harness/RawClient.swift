@@ -36,7 +36,7 @@ public final class RawClient: Sendable {
         unsafe hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV
         var list: UnsafeMutablePointer<addrinfo>?
         guard unsafe getaddrinfo(host, String(port), &hints, &list) == 0, let found = unsafe list
-        else { throw TestError("\(host) is no address") }
+        else { throw TestError("\(host) is not an address") }
         defer { unsafe freeaddrinfo(list) }
         descriptor = try unsafe Self.connect(found.pointee.ai_family) {
             unsafe Glibc.connect($0, found.pointee.ai_addr, found.pointee.ai_addrlen)

@@ -27,7 +27,7 @@ struct HandshakeTests {
         #expect(try client.receive(5) == [0, 7, 8, 9, 0])
     }
 
-    @Test("an option over the limit is thrown away, and the handshake goes on")
+    @Test("an option over the limit is discarded, and the handshake continues")
     func tooBig() throws {
         let server = try makeServer()
         let client = try TestClient(to: server)

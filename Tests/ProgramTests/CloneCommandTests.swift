@@ -86,7 +86,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("of a file: one for each connection, which is gone with it")
+        @Test("of a file: one for each connection, which is deleted with it")
         func perConnection() async throws {
             let directory = try TemporaryDirectory()
             try write([UInt8](repeating: 5, count: 10_000), to: directory.file("golden"))

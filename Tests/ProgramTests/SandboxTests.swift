@@ -93,7 +93,7 @@ extension ProgramSuite {
         // MARK: - Users and secrets
 
         @Test(
-            "of root goes on as another user in all of its threads, with nothing left of root",
+            "of root switches to another user in all of its threads, with nothing left of root",
             .enabled(if: geteuid() == 0, "only root can change its user"))
         func user() async throws {
             try await withServer("--user", "nobody") { server in

@@ -9,7 +9,7 @@ struct Sample {
         "1e19", "4294967296",
     ]
 
-    /// Cuts text at the numbers that are no part of a string.
+    /// Cuts text at the numbers that are not part of a string.
     init(_ text: String) {
         var pieces = [""]
         var isInString = false

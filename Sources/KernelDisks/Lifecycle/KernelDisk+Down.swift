@@ -28,8 +28,7 @@ extension KernelDisk {
             do throws(Failure) {
                 return try takeDown()
             } catch {
-                // The disk stays up for now, and this process goes on looking after it, so its log must be
-                // visible.
+                // The disk stays up for now, and this process continues to look after it, so its log must be visible.
                 LogHold.end()
                 if error.sentence != lastReason {
                     logger.error("\(error.sentence); trying again every second")
@@ -60,8 +59,7 @@ extension KernelDisk {
         finish()
     }
 
-    /// Ends without touching a device that was attached before this start: the device goes on waiting for a
-    /// server.
+    /// Ends without touching a device that was attached before this start: the device continues to wait for a server.
     func leaveAsFound() {
         connections = nil
         server?.stop(isKept: true)
@@ -75,8 +73,8 @@ extension KernelDisk {
         let point = record.mountPoint
         let hasImage = plan.disk.image != nil
         let logger = logger
-        // A disk that could not be saved stays mounted until it can be: programs go on using it meanwhile.
-        // With --force it need not stay, and what counts is the save after it is unmounted.
+        // A disk that could not be saved stays mounted until it can be: programs can use it until then. With --force it
+        // need not stay, and what counts is the save after it is unmounted.
         if failedSaves != nil, !stop.isUnsavedTakeDownRequested { try save(whileMounted: true) }
         let claim = try runWhilePolling { () throws(Failure) in
             try DeviceTeardown.prepareToDetach(
@@ -102,8 +100,8 @@ extension KernelDisk {
         awaitClosing(device)
     }
 
-    /// Saves the disk to its image, if it has one, while this thread goes on looking after the disk. Returns also when
-    /// that fails, if `down --force` has asked to take the disk down all the same.
+    /// Saves the disk to its image, if it has one, while this thread continues to look after the disk. Returns also
+    /// when that fails, if `down --force` has asked to take the disk down all the same.
     private func save(whileMounted isMounted: Bool) throws(Failure) {
         // A start that has failed may have left half a file system, and nobody has used the disk.
         guard let server, plan.disk.image != nil, isUp else { return }
@@ -123,7 +121,8 @@ extension KernelDisk {
         try note(error)
     }
 
-    /// Records that the disk could not be saved, and throws why, unless it is to be taken down all the same.
+    /// Records that the disk could not be saved, and throws the reason, unless the disk must be taken down all the
+    /// same.
     private func note(_ error: Failure) throws(Failure) {
         let count = (failedSaves?.count ?? 0) + 1
         failedSaves = (count, error)

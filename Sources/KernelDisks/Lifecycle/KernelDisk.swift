@@ -22,7 +22,7 @@ package final class KernelDisk {
     var connections: DeviceConnections?
     /// The record that the previous supervisor has left, when the device was attached before this start.
     var takenOver: DiskRecord?
-    /// Whether this process goes on looking after the device once it is attached.
+    /// Whether this process continues to look after the device once it is attached.
     private var staysWithDevice = true
     /// Whether the start is complete.
     var isUp = false

@@ -28,7 +28,7 @@ package struct TakeDown {
     static let savingTimeLimit = 3_600_000
     /// Milliseconds to wait for processes that have a detached device open.
     private static let closingTimeLimit = 2_000
-    /// Milliseconds that a worker gets to notice that its supervisor is gone.
+    /// The time in milliseconds that a worker gets to notice that its supervisor has died.
     private static let strayWorkerTimeLimit = 10_000
 
     /// Takes the disk down. On return nothing of it is left but, at most, a detached device that a process

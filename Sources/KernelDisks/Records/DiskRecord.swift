@@ -40,7 +40,7 @@ package struct DiskRecord: Sendable, Equatable {
     var queues = 1
     /// The image that the disk is saved to; nil when it has none.
     package var image: String?
-    /// Why the disk could not be saved when it was to be taken down; nil when that has not happened.
+    /// The reason why the disk could not be saved before it was taken down; nil when that has not happened.
     var failedSave: FailedSave?
     /// Which member of which pool the disk is; nil when it is none.
     package var pool: String?

@@ -58,13 +58,13 @@ final class FreezeForWorker: Sendable {
         over.signal()
     }
 
-    /// Has the file system thawed, at once when it is frozen.
+    /// Asks the thread to thaw the file system, at once when it is frozen.
     func thaw() { thawRequest.signal() }
 
     /// Whether the file system is thawed.
     var isOver: Bool { over.wait(milliseconds: 0) }
 
-    /// Has the file system thawed, and waits until it is, but not longer than it may be frozen.
+    /// Asks the thread to thaw the file system, and waits for that, but not longer than it may be frozen.
     func end() {
         thaw()
         _ = over.wait(milliseconds: Self.longest)

@@ -10,7 +10,7 @@ package final class BlockDevice: Sendable {
     /// Opens a device for reading. As long as it is open exclusively, no process can mount it, swap to it, or
     /// make it a member of another device. open(2), `O_EXCL`
     ///
-    /// - Throws: `resourceBusy` when it is to be opened exclusively and is in such a use.
+    /// - Throws: `resourceBusy` when the device is in such a use, and the caller wants to open it exclusively.
     package init(path: String, exclusive: Bool) throws(Errno) {
         descriptor = try Descriptor(
             opening: path, .readOnly, options: exclusive ? .exclusiveCreate : [])

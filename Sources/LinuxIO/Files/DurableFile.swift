@@ -129,7 +129,7 @@ package enum FileName {
     /// Waits until a directory's names are on the device. fsync(2)
     ///
     /// A file system that does not sync directories, such as one over a network, reports
-    /// `invalidArgument`; its names are as durable as they can be, so this is no error.
+    /// `invalidArgument`; its names are as durable as they can be, so this is not an error.
     package static func sync(directory: String) throws(Errno) {
         let descriptor = try Descriptor(opening: directory, .readOnly, options: .directory)
         while fsync(descriptor.rawValue) < 0 {

@@ -54,7 +54,7 @@ public final class Listener: Sendable {
     /// The socket is made under a temporary name beside the path. It gets the path once it has its owner
     /// and its mode and listens: see ``SocketFile/init(moving:to:)``.
     ///
-    /// - Throws: `addressInUse` when a process listens there, or when the file is no socket.
+    /// - Throws: `addressInUse` when a process listens there, or when the file is not a socket.
     public init(unix address: SocketAddress, access: FileAccess = FileAccess()) throws(Errno) {
         guard let path = address.path else { throw .invalidArgument }
         descriptor = try Descriptor.streamSocket(address.family)
@@ -99,7 +99,7 @@ public final class Listener: Sendable {
     /// Accepts the next connection. accept4(2)
     ///
     /// - Throws: `wouldBlock` when there is none. That can happen after ``poll(_:or:milliseconds:)`` has
-    ///   reported one: the client has gone, or another process has accepted it.
+    ///   reported one: the client has disconnected, or another process has accepted it.
     public func accept() throws(Errno) -> StreamSocket {
         StreamSocket(Descriptor(adopting: try checked(clinux_accept(descriptor.rawValue))))
     }

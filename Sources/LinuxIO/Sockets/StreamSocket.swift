@@ -272,7 +272,7 @@ extension Descriptor {
 
     /// Has the kernel probe a peer that has been silent for `idleSeconds`, every `everySeconds`, and end
     /// the connection after `times` probes without a reply. tcp(7), `TCP_KEEPIDLE`; other sockets know
-    /// when their peer is gone.
+    /// when their peer has closed them.
     public func keepAlive(idleSeconds: Int, everySeconds: Int, times: Int) {
         let tcp = CInt(IPPROTO_TCP)
         try? setOption(SOL_SOCKET, SO_KEEPALIVE, 1)

@@ -45,7 +45,7 @@ public struct Export: Sendable {
     }
 
     /// An export that serves each connection a clone of its own, which begins with the contents of a template and
-    /// goes when the client disconnects.
+    /// is freed when the client disconnects.
     public init(
         name: String = "", description: String = Self.standardDescription,
         clonesOf template: DiskTemplate

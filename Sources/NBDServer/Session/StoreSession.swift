@@ -20,7 +20,7 @@ final class StoreSession {
     /// The late contents of a RAM disk that is served as a store until they are complete; nil for any other store.
     private let lateContents: LateContents?
     private let memory: MemoryMapping
-    /// The bytes of the buffer that replies are to be sent from.
+    /// The bytes of the buffer from which replies are sent.
     private var used = 0
     /// Memory for a single read that must be in one piece and is longer than the buffer.
     private var large: MemoryMapping?

@@ -2,7 +2,7 @@ internal import LinuxIO
 public import NBDProtocol
 internal import Synchronization
 
-/// A disk as it was at one instant. Clients go on writing to the disk.
+/// A disk as it was at one instant. Clients continue to write to the disk.
 ///
 /// Every write that was acknowledged before the snapshot is in it, and none that began after it. A write in
 /// progress at that instant may be in it, out of it, or partly in it; whatever the snapshot shows, it shows for
@@ -10,7 +10,7 @@ internal import Synchronization
 ///
 /// The snapshot takes memory for the pages that change after it, up to ``RamDisk/snapshotMemoryLimit`` for all
 /// snapshots of the disk. It ends, and releases that memory, with this object. When the limit is reached, all
-/// snapshots of the disk are lost (``isLost``), and the disk goes on.
+/// snapshots of the disk are lost (``isLost``), and the disk itself is unaffected.
 public final class DiskSnapshot: BlockStore {
     /// The size of the disk in bytes.
     public let size: UInt64

@@ -46,7 +46,7 @@ extension RamDisk {
     /// Gives the memory of a new disk its name, and records that the disk is being served. To be
     /// called before the disk is served.
     ///
-    /// Without it, a new disk goes with the process. From here on the disk exists until
+    /// Without it, the memory of a new disk is freed when the process ends. From here on the disk exists until
     /// ``remove()``. Does nothing without a backing.
     public func publish() throws(BackingError) { try memory.backing?.publish() }
 

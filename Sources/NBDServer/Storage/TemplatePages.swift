@@ -134,8 +134,8 @@ extension DiskPages {
         return map.isMarked(page) ? .disk : shows ? .template : .none
     }
 
-    /// Returns the extent at the start of a range of a clone. With `joinsData`, it goes on where the data is in the other
-    /// source; its own source is then that of its first page.
+    /// Returns the extent at the start of a range of a clone. With `joinsData`, it continues where the data is in the
+    /// other source; its own source is then that of its first page.
     func extentOfClone(
         at offset: UInt64, count: UInt64, joinsData: Bool = false
     ) -> DiskExtent {

@@ -80,7 +80,7 @@ struct HTTPConnection: Sendable {
                 return false
             }
             var stream = TraceStream(follower, selection)
-            // The reader of a trace sends nothing while the trace goes on, which may be for hours.
+            // The reader of a trace sends nothing while the trace runs, which may be for hours.
             return try await withoutTimeout(channel) {
                 try await send({ try await stream.next() }, response, head, output)
                 return true

@@ -40,7 +40,7 @@ package struct RestoreStats: Codable, Sendable, Equatable {
     package var bytesDone: UInt64
     /// Bytes to read; an estimate for an image that another program made.
     package var bytesTotal: UInt64
-    /// Why a part cannot be restored; nil when all has gone well so far.
+    /// Why a part cannot be restored; nil when there was no error so far.
     package var error: String?
 
     package init(bytesDone: UInt64, bytesTotal: UInt64, error: String?) {

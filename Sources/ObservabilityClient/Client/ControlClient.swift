@@ -17,7 +17,8 @@ package struct ControlClient: Sendable {
         self.timeoutMilliseconds = timeoutMilliseconds
     }
 
-    /// The most bytes of a response that is no stream: hundreds of times those of a server with all of its connections.
+    /// The most bytes of a response other than a stream: hundreds of times those of a server with all of its
+    /// connections.
     private static let bodyLimit = 64 << 20
 
     /// The timeout for users that wait for a response.

@@ -127,8 +127,8 @@ struct PoolUpCommand: ParsableCommand {
         name: .long,
         help: ArgumentHelp(
             """
-            Time that a request to a member may take before the array gives the member up, in whole \
-            seconds. Programs wait that long when a host is gone. (default: \
+            Time that a request to a member may take before the array drops the member, in whole \
+            seconds. Programs wait that long when a host fails. (default: \
             \(PoolConfiguration.usualTimeout)s)
             """, valueName: "time"),
         transform: Duration.init(parsing:))
@@ -229,9 +229,10 @@ struct PoolStatusCommand: ParsableCommand {
         commandName: "status",
         abstract: "Show pools, their members, and what they survive now.",
         discussion: """
-            A member is "in sync"; "rebuilding" while the kernel copies data to it; "spare"; "faulty" \
-            when the array has given it up; "silent" when it does not reply, but is the last one with \
-            its data; or "apart", which is no part of the array. `pool replace` replaces a member.
+            A member is "in sync"; "rebuilding" while the kernel copies data to it; "spare"; \
+            "faulty" when the array has dropped it; "silent" when it does not reply, but is the \
+            last one with its data; or "apart", which is not part of the array. `pool replace` \
+            replaces a member.
 
             EXAMPLES
               All pools, and one for programs:
@@ -283,14 +284,14 @@ struct PoolReplaceCommand: ParsableCommand {
         abstract: "Replace a member of a pool, or add a dropped one again.",
         usage: "ramdisk-nbd pool replace <pool> <old> <new> [<options>]",
         discussion: """
-            Attaches the new member, has the kernel copy all data to it, waits for that, and detaches \
-            the old member. An old member that works keeps its place until then. If old and new \
-            are the same, the member is added again; its contents are overwritten, since they may \
-            be stale.
+            Attaches the new member, waits until the kernel has copied all data to it, and \
+            detaches the old member. An old member that works stays in the array until then. If \
+            old and new are the same, the member is added again; its contents are overwritten, \
+            since they may be stale.
 
             With --re-add, only what was written since is copied. That is right only for a member that \
-            holds exactly what it held when it was given up: its server was paused or cut off, but has \
-            not been restarted from an image or a snapshot.
+            holds exactly what it held when it was dropped: its server was paused or cut off, but \
+            has not been restarted from an image or a snapshot.
 
             EXAMPLES
               Another host, and one that was restarted:

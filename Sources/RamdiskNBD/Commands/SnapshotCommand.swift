@@ -14,7 +14,7 @@ struct SnapshotCommand: ParsableCommand {
             can read the snapshot as the read-only export DISK@NAME. It exists until it is deleted \
             or the server stops, and takes memory for the pages that change after it; \
             `--snapshot-memory` of `serve` and `up` limits that. When the limit is reached, all \
-            snapshots of the disk are lost, and the disk goes on.
+            snapshots of the disk are lost; the disk itself is unaffected.
 
             EXAMPLES
               Copy the disk as it is now, while it is in use:

@@ -29,7 +29,7 @@ down kept
 up_ends 0
 nothing_left
 
-checking "killed with --backing: up goes on with the device and the mount"
+checking "killed with --backing: up continues with the device and the mount"
 up --size 32M --mount "$mount_point" --backing again --queues 2
 exec 9>"$mount_point/open"
 echo "first" >&9

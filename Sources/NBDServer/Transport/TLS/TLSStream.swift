@@ -25,7 +25,7 @@ final class TLSStream {
     private let session: TLSSession
     private let socket: SocketHandle
     private let memory: MemoryMapping
-    /// Data that is to be encrypted as the next record.
+    /// The data to encrypt as the next record.
     private let plain: MemoryRegion
     /// Bytes that have been received and not decrypted yet.
     private let incoming: MemoryRegion
