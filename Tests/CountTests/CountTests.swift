@@ -1,10 +1,9 @@
-// What a request costs, counted and not timed: heap allocations, and system calls.
-
 internal import Foundation
 internal import Glibc
 import Harness
 import Testing
 
+/// The cost of a request, counted and not timed: heap allocations and system calls.
 @Suite("Counted", .serialized)
 struct CountTests {
     /// Requests in flight at once.

@@ -1,9 +1,8 @@
-// A client that sends NBD byte by byte, so that it can do what no library does: read nothing, stop in the middle
-// of a message, send much at once. It shares no code with the server.
-
 internal import Glibc
 
-/// A connection to a server. A send or receive that takes longer than thirty seconds throws.
+/// A client that sends NBD byte by byte, so that it can do what no library does: read nothing, stop in the middle of
+/// a message, send much at once. It shares no code with the server. A send or receive that takes longer than thirty
+/// seconds throws.
 public final class RawClient: Sendable {
     private let descriptor: Int32
 

@@ -1,5 +1,3 @@
-// Requests that break a rule: each gets its error, changes nothing, and the connection lives.
-
 import Harness
 import Testing
 

@@ -1,5 +1,3 @@
-// Addresses of families that a machine does not have.
-
 import LinuxIO
 import SystemPackage
 import Testing

@@ -1,5 +1,3 @@
-// The admission of clients, and the eviction of those in the handshake.
-
 import LinuxIO
 import NBDProtocol
 import Testing

@@ -1,5 +1,3 @@
-// What BLOCK_STATUS tells of a disk, to the page.
-
 import NBDProtocol
 import NBDServer
 import Testing

@@ -1,5 +1,3 @@
-// The handshake over a real socket: the same words in any pieces, and a deadline.
-
 import NBDProtocol
 import NBDServer
 import Testing

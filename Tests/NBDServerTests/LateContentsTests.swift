@@ -1,5 +1,3 @@
-// Disks that are served before all of their contents are there.
-
 import Harness
 import Glibc
 import LinuxIO

@@ -1,5 +1,3 @@
-// TLS over a socket pair: what flows, what is refused, and what ends a connection.
-
 import CGnuTLS
 import Foundation
 import Harness

@@ -1,5 +1,3 @@
-// Requests over a real socket: what comes back, in which pieces, and what ends a connection.
-
 import NBDProtocol
 import NBDServer
 import Testing

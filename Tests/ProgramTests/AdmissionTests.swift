@@ -1,5 +1,3 @@
-// The clients that may connect: by network, user and group, and by the owner and mode of the socket's file.
-
 import Foundation
 import Glibc
 import Harness

@@ -1,5 +1,3 @@
-// Disks that are described in files.
-
 import Foundation
 import Glibc
 import Harness

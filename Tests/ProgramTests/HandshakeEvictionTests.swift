@@ -1,5 +1,3 @@
-// Ten thousand clients that do nothing, or next to nothing.
-
 import Glibc
 import Harness
 import Testing

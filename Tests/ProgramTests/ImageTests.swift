@@ -1,5 +1,3 @@
-// A disk that is restored from an image and saved to it.
-
 import Foundation
 import Glibc
 import Harness

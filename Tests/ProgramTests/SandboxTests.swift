@@ -1,5 +1,3 @@
-// What code inside a server can do once the server is ready.
-
 import Foundation
 import Glibc
 import Harness

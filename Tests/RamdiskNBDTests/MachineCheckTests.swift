@@ -1,5 +1,3 @@
-// What a machine has and lacks, for machines that are directories.
-
 import Foundation
 import Harness
 import ProgramSupport
