@@ -10,8 +10,8 @@ package struct NBDDeviceOptions: Sendable, Equatable {
     package var blockSize: UInt64
     /// What the export supports.
     package var flags: TransmissionFlags
-    /// Seconds after which the kernel gives up a request's socket, and sends the request again over
-    /// another one; 0 for never.
+    /// The time in seconds after which the kernel gives up a request's socket, and sends the request again over another
+    /// one; 0 for never with one socket, and for 30 seconds with several (`nbd_xmit_timeout`).
     package var requestTimeout: UInt64
     /// Seconds that requests wait for a new socket after all have died, before they fail; 0 for none.
     package var deadConnectionTimeout: UInt64
