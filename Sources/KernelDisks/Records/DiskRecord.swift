@@ -7,6 +7,9 @@ internal import SystemPackage
 
 /// The record of one kernel disk. Other processes find the disk through it, even when no process looks after
 /// the disk any more.
+///
+/// Its file has a line of text for each value. A package upgrade leaves disks up, so each version reads the records of
+/// earlier versions, and skips lines that it does not know.
 package struct DiskRecord: Sendable, Equatable {
     /// The name of the record's file, without the suffix. It is random, since a pid can be reused.
     var token: String
