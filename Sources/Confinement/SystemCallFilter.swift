@@ -134,7 +134,8 @@ internal import SystemPackage
 
     /// Requests of ioctl(2) and fcntl(2).
     private func addRequests(thaws: Bool) throws(Errno) {
-        // TCGETS, TIOCGPGRP, TIOCOUTQ, TIOCGWINSZ, FIONREAD and FIONBIO, the same on every processor that Swift supports.
+        // TCGETS, TIOCGPGRP, TIOCOUTQ, TIOCGWINSZ, FIONREAD and FIONBIO, the same on every processor that Swift
+        // supports.
         var requests: [UInt64] = [0x5401, 0x540f, 0x5411, 0x5413, 0x541b, 0x5421]
         // FITHAW
         if thaws { requests.append(0xc004_5878) }

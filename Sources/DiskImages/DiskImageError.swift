@@ -40,7 +40,7 @@ package enum DiskImageError: Error, Sendable, Equatable, CustomStringConvertible
     /// The caller cancelled a save or a restore.
     case cancelled
 
-    /// What is wrong, with which file, and what to do.
+    /// The problem, the file, and what to do.
     package var description: String {
         switch self {
         case .noDirectory(let path):
@@ -71,7 +71,7 @@ package enum DiskImageError: Error, Sendable, Equatable, CustomStringConvertible
         }
     }
 
-    /// What is wrong with existing files, and how to accept or replace them.
+    /// The problem with existing files, and how to accept or replace them.
     private var mismatch: String {
         switch self {
         case .damagedState(let path):
@@ -100,7 +100,7 @@ package enum DiskImageError: Error, Sendable, Equatable, CustomStringConvertible
         }
     }
 
-    /// What to do about an error of the kernel, where that is known.
+    /// The remedy for an error of the kernel, where one is known.
     private static func advice(_ error: Errno) -> String? {
         switch error {
         case .noSpace, .diskQuotaExceeded: "free space on its file system"

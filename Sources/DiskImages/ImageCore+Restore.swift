@@ -116,7 +116,8 @@ struct ImageSource: ByteSource, ~Copyable {
         }
     }
 
-    /// Returns whether the file has the contents that it had at another moment, as far as its time of the last write tells.
+    /// Returns whether the file has the contents that it had at another moment, as far as its time of the last write
+    /// tells.
     func hasContents(of other: FileStatus) throws(DiskImageError) -> Bool {
         do throws(Errno) {
             return try file.status.hasContents(of: other)
@@ -140,7 +141,8 @@ struct ImageSource: ByteSource, ~Copyable {
     }
 }
 
-/// The work of a restore, for several threads. Each takes the next chunk, reads it, checks it and writes it to the disk.
+/// The work of a restore, for several threads. Each takes the next chunk, reads it, checks it and writes it to the
+/// disk.
 private final class RestoreWork: Sendable {
     private let files: ImageFiles
     private let checksums: [UInt64: UInt64]?

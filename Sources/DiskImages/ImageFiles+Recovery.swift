@@ -1,6 +1,6 @@
 internal import LinuxIO
 
-/// What a save leaves that was cut off, and how it is finished or removed.
+/// The completion or removal of the files that an interrupted save leaves.
 extension ImageFiles {
     /// Finishes a save that was complete when it was cut off, removes what is left of one that was not, and returns
     /// the state of the image; nil when there is none.

@@ -25,7 +25,7 @@ enum FileEffect: Equatable, Sendable {
     case remove(ImageFile)
     case syncDirectory
 
-    /// What the change does, for an error, and to which file; nil for the directory.
+    /// The action of the change and its file, for an error; nil for the directory.
     fileprivate var action: (verb: String, file: ImageFile?) {
         switch self {
         case .create(let file): ("create", file)

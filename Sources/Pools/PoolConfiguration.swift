@@ -2,7 +2,7 @@ package import KernelDisks
 package import NBDProtocol
 internal import ProgramSupport
 
-/// How an array keeps its data on its members. md(4)
+/// The way in which an array keeps its data on its members. md(4)
 package enum PoolLevel: Int, Sendable, Codable, CaseIterable {
     /// Each block is on one member.
     case stripes = 0

@@ -5,9 +5,9 @@ internal import LinuxIO
 internal import ProgramSupport
 internal import SystemPackage
 
-/// The processes that work for a pool: those of `pool up` and `pool replace`, the programs that they run, and the servers
-/// of local members. All have a variable in their environment, by which a later command finds the processes that a
-/// killed command has left.
+/// The processes that work for a pool: those of `pool up` and `pool replace`, the programs that they run, and the
+/// servers of local members. All have a variable in their environment, by which a later command finds the processes
+/// that a killed command has left.
 enum PoolProcesses {
     private static let variable = "RAMDISK_NBD_POOL"
     /// The time in milliseconds that such a process gets to end. mkfs may have much to write.

@@ -23,7 +23,7 @@ package struct DiskService: Sendable {
         var control: ControlConfiguration
         var pidFile: String?
         var purpose = ServingMode.clients
-        /// How this machine uses the disks. It says whether the server may wait for memory.
+        /// The way in which this machine uses the disks, which decides whether the server may wait for memory.
         var protection = Protection.none
         var sandbox: SandboxMode
         /// The user that a server started by root switches to.
@@ -99,7 +99,7 @@ package struct DiskService: Sendable {
     /// Removes the files that the server has created, without stopping it.
     func removeFiles() { leftovers.remove() }
 
-    /// Has this directory removed with the server's other files.
+    /// Adds a directory to remove with the server's other files.
     package func removeLater(_ directory: PrivateDirectory) { leftovers.note(directory) }
 
     // MARK: - Start
@@ -142,7 +142,7 @@ package struct DiskService: Sendable {
         return running
     }
 
-    /// What the server may do once it is ready.
+    /// The confinement of the server once it is ready.
     private var confinement: Confinement {
         let command = configuration.purpose.command
         var confinement = Confinement(
@@ -180,7 +180,7 @@ package struct DiskService: Sendable {
         return exports
     }
 
-    /// Has these disks removed at the end, unless they are kept.
+    /// Adds the backings of these disks to remove at the end, unless they are kept.
     private func noteForRemoval(_ exports: [Export], where isMeant: (RamDisk) -> Bool) {
         for (plan, export) in zip(configuration.disks, exports) {
             guard plan.backing?.isKept == false, let disk = export.ramDisk, isMeant(disk) else {

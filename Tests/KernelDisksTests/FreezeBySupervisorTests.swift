@@ -13,8 +13,8 @@ struct FreezeBySupervisorTests {
         let thawed = Mutex<[String]>([])
     }
 
-    /// Has a file system frozen for a save, with an answer of the supervisor if there is one, and returns what the worker
-    /// thaws when the supervisor is gone some milliseconds later.
+    /// Has a file system frozen for a save, with an answer of the supervisor if there is one, and returns what the
+    /// worker thaws when the supervisor is gone some milliseconds later.
     private func thawed(_ answer: WorkerMessage?, after milliseconds: Int = 0) throws -> [String] {
         let effects = Effects()
         let freezes = FreezeBySupervisor(

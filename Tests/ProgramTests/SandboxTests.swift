@@ -233,8 +233,8 @@ extension ProgramSuite {
     }
 }
 
-/// A library inside the server that makes the system call that the test asks for, with the file for requests and the one for
-/// results.
+/// A library inside the server that makes the system call that the test asks for, with the file for requests and the
+/// one for results.
 private final class Probe: Sendable {
     let directory: TemporaryDirectory
 

@@ -433,8 +433,8 @@ int clinux_window_size(int fd, int *columns, int *rows);
 
 // MARK: - Threads and signals
 
-/// pthread_create(3) with a stack of this size and every signal of others blocked: signals are for the thread that waits for
-/// them, never for one that transfers data.
+/// pthread_create(3) with a stack of this size and every signal of others blocked: signals are for the thread that
+/// waits for them, never for one that transfers data.
 static inline int clinux_thread_start(
     pthread_t *thread, size_t stack, void *(*body)(void *), void *context
 ) {

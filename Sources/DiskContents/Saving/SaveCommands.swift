@@ -11,7 +11,8 @@ internal import ProgramSupport
 /// | `GET /contents` | `disk` | returns a disk at one instant, in the format of ``SentDisk``, for a client that saves
 /// it |
 ///
-/// Without `disk`, it is the first one. `path` is absolute. A server that confines itself can write only beside its images.
+/// Without `disk`, it is the first one. `path` is absolute. A server that confines itself can write only beside its
+/// images.
 package struct SaveCommands: ControlCommands {
     private let server: Server
     private let saved: [SavedDisk]

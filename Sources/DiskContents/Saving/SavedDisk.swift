@@ -199,8 +199,8 @@ package final class SavedDisk: Sendable {
 
     // MARK: - Saving
 
-    /// Saves the disk to its image, for a server that stops: does nothing if it is still being restored and no client has
-    /// written to it.
+    /// Saves the disk to its image, for a server that stops: does nothing if it is still being restored and no client
+    /// has written to it.
     func saveAtEnd() throws(Failure) {
         if isUnchangedWhileRestoring { return }
         try save()

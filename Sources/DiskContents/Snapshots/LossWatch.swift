@@ -14,7 +14,7 @@ final class LossWatch: Sendable {
     private let isWatching = Mutex<Bool>(false)
     private let isOver = Atomic<Bool>(false)
 
-    /// How often snapshots are checked, in milliseconds.
+    /// The interval between checks of the snapshots, in milliseconds.
     private static let interval = 500
 
     /// Starts the thread for a keeper with a new snapshot, unless it runs.

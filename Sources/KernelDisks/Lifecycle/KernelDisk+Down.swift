@@ -142,7 +142,7 @@ extension KernelDisk {
     /// The number of failed saves, one per second, after which a temporary error counts as permanent.
     private static var passingFailures: Int { 10 }
 
-    /// Why the disk is taken down without having been saved; nil when it is saved or must be.
+    /// The reason for taking the disk down without a save; nil when it is saved or must be.
     var unsaved: Failure? {
         guard let image = plan.disk.image?.path, let error = failedSaves?.last,
             stop.isUnsavedTakeDownRequested

@@ -31,7 +31,7 @@ package final class KernelDisk {
     var closingTimeLimit: Int?
     /// Whether another program has detached the device, or the kernel has given it up.
     var isLost = false
-    /// Why the last attempts to save the disk before it is taken down have failed, and how many these were.
+    /// The failure of the last attempts to save the disk before it is taken down, and their number.
     var failedSaves: (count: Int, last: Failure)?
 
     /// Opens the driver and the runtime directory; attaches nothing.
@@ -270,9 +270,9 @@ package final class KernelDisk {
         return device
     }
 
-    /// Connects the device that is wanted, or else the first free one. To the driver, a device that any process has open is
-    /// in use, and udev opens each one that has just been detached. So a wanted device that is free is tried again for
-    /// three seconds.
+    /// Connects the device that is wanted, or else the first free one. To the driver, a device that any process has
+    /// open is in use, and udev opens each one that has just been detached. So a wanted device that is free is tried
+    /// again for three seconds.
     private func connect(
         _ connections: [NBDConnection], _ options: NBDDeviceOptions
     ) throws(Errno) -> NBDDevice {

@@ -25,7 +25,7 @@ package struct KernelDiskConfiguration: Sendable {
     package var setsUpBlockLayer: Bool
     /// Milliseconds that the kernel gets to adopt connections for a device that is attached already.
     var takeOverMilliseconds = 10_000
-    /// Which member of which pool the disk is; nil when it is none.
+    /// The pool and the member that the disk is; nil when it is not part of a pool.
     package var pool: String?
     /// The path of this process's log, if it is a daemon.
     var log: String?

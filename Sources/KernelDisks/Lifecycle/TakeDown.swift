@@ -45,8 +45,8 @@ package struct TakeDown {
         }
     }
 
-    /// Has a living supervisor take its disk down. This process first checks that the disk can be taken down.
-    /// Only then does it send SIGTERM, after which the supervisor takes the disk down as soon as it can.
+    /// Asks a living supervisor to take its disk down. This process first checks that the disk can be taken down. Only
+    /// then does it send SIGTERM, after which the supervisor takes the disk down as soon as it can.
     private func end(
         _ watch: borrowing ProcessWatch, _ record: DiskRecord
     ) throws(Failure) {
@@ -88,8 +88,8 @@ package struct TakeDown {
         )
     }
 
-    /// Has a supervisor take its disk down although it cannot save the disk, and returns the error to end with. Unless
-    /// forced, throws why the disk stays up.
+    /// Asks a supervisor to take its disk down although it cannot save the disk, and returns the error to end with.
+    /// Unless forced, throws why the disk stays up.
     private func giveUpSaving(
         _ failure: DiskRecord.FailedSave, _ record: DiskRecord, _ claim: DeviceTeardown.Claim?
     ) throws(Failure) -> Failure {
@@ -175,7 +175,7 @@ package struct TakeDown {
         if let unsaved { throw unsaved }
     }
 
-    /// How a device is taken down whose supervisor was killed.
+    /// The way to take down a device whose supervisor was killed.
     enum OrphanMethod: Equatable {
         /// The worker still serves: the kernel writes everything to it, then the device is detached.
         case detach

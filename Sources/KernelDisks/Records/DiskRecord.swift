@@ -45,7 +45,7 @@ package struct DiskRecord: Sendable, Equatable {
     package var image: String?
     /// The reason why the disk could not be saved before it was taken down; nil when that has not happened.
     var failedSave: FailedSave?
-    /// Which member of which pool the disk is; nil when it is none.
+    /// The pool and the member that the disk is; nil when it is not part of a pool.
     package var pool: String?
     /// The path of a daemon's log.
     var log: String?
@@ -54,7 +54,7 @@ package struct DiskRecord: Sendable, Equatable {
     struct FailedSave: Sendable, Equatable {
         /// The number of such attempts.
         var count: Int
-        /// Why it has failed.
+        /// The reason of the failure.
         var sentence: String
     }
 
@@ -157,7 +157,7 @@ extension DiskRecord {
 
     private static func process(_ text: String) -> ProcessIdentity? {
         let words = text.split(separator: " ")
-        // To kill(2), other numbers are several processes.
+        // kill(2) takes other numbers for groups of processes.
         guard words.count == 2, let pid = Int32(words[0]), pid > 0, let start = UInt64(words[1])
         else { return nil }
         return ProcessIdentity(pid: pid, start: start)

@@ -4,8 +4,8 @@ internal import ProgramSupport
 internal import Synchronization
 internal import SystemPackage
 
-/// The worker's requests to its supervisor to freeze the disk's file system for the instant of a save. Threads that save
-/// call ``freeze()``; the thread that receives the supervisor's messages calls the rest.
+/// The worker's requests to its supervisor to freeze the disk's file system for the instant of a save. Threads that
+/// save call ``freeze()``; the thread that receives the supervisor's messages calls the rest.
 final class FreezeBySupervisor: Sendable {
     /// Milliseconds to wait for the supervisor. Freezing writes the file system's dirty pages.
     static var answerTimeLimit: Int { 30_000 }

@@ -35,7 +35,7 @@ package final class SupervisedDiskServer: DiskServer {
     struct Limits {
         /// From the start of the first worker until it is ready.
         var start = SupervisedDiskServer.restartTimeLimit
-        /// To stop.
+        /// From the request to stop until the worker has ended.
         var stop = 30_000
 
         init() {}
@@ -199,8 +199,8 @@ package final class SupervisedDiskServer: DiskServer {
         try? running?.channel.socket.send(WorkerMessage.mounted(path).encoded)
     }
 
-    /// Freezes the file system for a worker, after the freeze before is over: a dead worker may have asked for that one.
-    /// When nothing is mounted, the reply is sent at once.
+    /// Freezes the file system for a worker, after the freeze before is over: a dead worker may have asked for that
+    /// one. When nothing is mounted, the reply is sent at once.
     private func freeze(for number: UInt64, _ channel: SharedDescriptorChannel) {
         let answer: @Sendable (String?) -> Void = { failure in
             try? channel.socket.send(WorkerMessage.frozen(number, failure: failure).encoded)

@@ -40,7 +40,7 @@ package final class BlockDevice: Sendable {
     }
 }
 
-/// What uses a block device, as far as the kernel reports it.
+/// The use of a block device, as far as the kernel reports it.
 package enum BlockDeviceUse {
     /// A process with its name.
     package struct User: Sendable, Hashable, CustomStringConvertible {

@@ -39,7 +39,7 @@ extension Mount {
     }
 }
 
-/// How full a file system is. fstatvfs(3)
+/// The size and the free space of a file system. fstatvfs(3)
 package struct FileSystemUse: Sendable, Equatable {
     /// The size of the file system in bytes.
     package let size: UInt64

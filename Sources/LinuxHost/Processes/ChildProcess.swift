@@ -6,7 +6,7 @@ package import SystemPackage
 
 /// A program that this process has started, and the duty to wait for its end, once.
 package final class ChildProcess: Sendable {
-    /// How a process ended.
+    /// The way a process ended.
     package enum Ending: Sendable, Equatable {
         /// With an exit code.
         case exited(Int32)
@@ -14,7 +14,7 @@ package final class ChildProcess: Sendable {
         case killed(Int32)
     }
 
-    /// What a child gets as one of its descriptors.
+    /// The source of one of a child's descriptors.
     package enum Stream: Sendable {
         /// /dev/null.
         case null
@@ -144,9 +144,9 @@ extension ChildProcess {
 
     /// The result of ``run(_:_:)``.
     package struct Result: Sendable {
-        /// How the program ended.
+        /// The way the program ended.
         package let ending: Ending
-        /// What it wrote to standard output and standard error, at most 64 KiB.
+        /// Its standard output and standard error, at most 64 KiB.
         package let output: String
     }
 

@@ -56,8 +56,8 @@ package enum StandardStreams {
         return copy
     }
 
-    /// Has a standard descriptor lead to /dev/null. Closing it instead would let the next file that is opened
-    /// take its place. dup2(2)
+    /// Redirects a standard descriptor to /dev/null. Closing it instead would let the next file that is opened take its
+    /// place. dup2(2)
     private static func redirectToNull(_ descriptor: CInt) throws(Errno) {
         let null = try Descriptor(opening: "/dev/null", .readWrite)
         try checkedErrno(dup2(null.rawValue, descriptor))

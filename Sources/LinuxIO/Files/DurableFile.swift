@@ -26,7 +26,7 @@ package struct DurableFile: ~Copyable, Sendable {
         descriptor = try Descriptor(opening: path, .readOnly, options: [.noFollow, .nonBlocking])
     }
 
-    /// What the file is at this moment. fstat(2)
+    /// The status of the file at this moment. fstat(2)
     package var status: FileStatus {
         get throws(Errno) {
             var status = stat()

@@ -40,8 +40,7 @@ public final class Thread: Sendable {
         _ = pthread_join(identifier, nil)
     }
 
-    /// Has the kernel release the thread's memory when it ends; to be called once, in place of ``join()``.
-    /// pthread_detach(3)
+    /// Releases the thread's memory when the thread ends. Call this once, in place of ``join()``. pthread_detach(3)
     public func detach() {
         _ = pthread_detach(identifier)
     }

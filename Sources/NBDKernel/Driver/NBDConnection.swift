@@ -28,7 +28,7 @@ package final class NBDConnection: Sendable {
         connection = try ClientConnection(socket, export: name)
     }
 
-    /// What the server said about the export.
+    /// The properties of the export that the server has sent.
     package var export: RemoteExport { connection.export }
 
     /// The socket, for the kernel and for waiting.

@@ -13,7 +13,7 @@ public struct Export: Sendable {
     /// The size in bytes.
     public let size: UInt64
 
-    /// What is served: a RAM disk straight from its memory, anything else through its methods.
+    /// The storage of the export: a RAM disk is served straight from its memory, any other store through its methods.
     enum Storage {
         case ram(RamDisk)
         case custom(any BlockStore)
@@ -82,7 +82,7 @@ public struct Export: Sendable {
         return ramDisk
     }
 
-    /// What the handshake tells clients about it.
+    /// The properties that the handshake sends to clients.
     var info: ExportInfo {
         var flags: TransmissionFlags = [.hasFlags, .flush, .forceUnitAccess]
         // Two connections to clones are two disks.

@@ -154,7 +154,7 @@ public final class Server: Sendable {
         stop()
     }
 
-    /// Has the acceptor stop, and does not wait for that.
+    /// Asks the acceptor to stop, and does not wait for that.
     private func requestStop() {
         context.stop.set()
         context.wakeUp.signal()

@@ -28,7 +28,7 @@ public enum ServerEvent: Sendable {
 
     /// A connection that is not served.
     public struct Rejected: Sendable {
-        /// Why it is not.
+        /// The reason of the rejection.
         public let reason: RejectionReason
         /// The client; nil when the connection was passed to the server.
         public let client: ClientAddress?
@@ -42,7 +42,7 @@ public enum ServerEvent: Sendable {
         public let export: String
         /// The client; nil when the connection was passed to the server.
         public let client: ClientAddress?
-        /// How the connection is encrypted; nil when it is not.
+        /// The encryption of the connection; nil when there is none.
         public let tls: TLSSummary?
     }
 
@@ -50,14 +50,14 @@ public enum ServerEvent: Sendable {
     public struct Ended: Sendable {
         /// The connection's identifier.
         public let connection: UInt64
-        /// Why it ended.
+        /// The reason why it ended.
         public let reason: DisconnectReason
-        /// What it did.
+        /// Its counters.
         public let statistics: ConnectionStatistics
     }
 }
 
-/// Why a client was rejected.
+/// The reason why a client was rejected.
 #if hasAttribute(nonexhaustive)
     @nonexhaustive
 #endif

@@ -190,9 +190,9 @@ extension RamDisk {
     /// Takes a snapshot. Clients are not stopped, and one that is in the middle of a write does not delay it.
     public func makeSnapshot() throws(SnapshotError) -> DiskSnapshot { try DiskSnapshot(of: self) }
 
-    /// Most bytes that the snapshots of this disk may take for preserved pages; nil (the default) for a half of what
-    /// the machine has available when a snapshot is taken. What the machine had available when the disk was made is
-    /// an upper bound.
+    /// The largest number of bytes that the snapshots of this disk may take for preserved pages; nil (the default) for
+    /// a half of what the machine has available when a snapshot is taken. What the machine had available when the disk
+    /// was made is an upper bound.
     public var snapshotMemoryLimit: UInt64? {
         get { versionMemory.limit }
         set { versionMemory.limit = newValue }

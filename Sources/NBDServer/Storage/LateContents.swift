@@ -172,7 +172,7 @@ extension RamDisk {
         return lateContents.firstPart(of: range)
     }
 
-    /// Has a plain disk take the memory of a range.
+    /// Provisions the memory of a range of a plain disk.
     fileprivate func takeMemory(of range: Range<UInt64>) throws(BlockStoreError) {
         guard pages.shared == nil else { return }
         let touched = pages.pages(

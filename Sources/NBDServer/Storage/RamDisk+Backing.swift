@@ -1,6 +1,6 @@
 /// A disk that outlives the process that serves it.
 extension RamDisk {
-    /// What an earlier server has left in a backing.
+    /// The contents that an earlier server has left in a backing.
     public enum Inheritance: Sendable, Equatable {
         /// Nothing: the disk is new.
         case none
@@ -37,7 +37,7 @@ extension RamDisk {
         }
     }
 
-    /// What was in the backing when this object opened it; `none` without a backing.
+    /// The contents of the backing when this object opened it; `none` without a backing.
     public var inheritance: Inheritance {
         guard let backing = memory.backing, backing.wasFound else { return .none }
         return backing.wasClean ? .kept : .orphaned

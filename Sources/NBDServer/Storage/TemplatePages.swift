@@ -30,7 +30,7 @@ struct TemplatePages: Sendable, BitwiseCopyable {
     private let hidden: AllocationMap
     /// One word: the bytes that are counted for this clone.
     private let counted: AtomicWords
-    /// What all clones of the template take.
+    /// The memory that all clones of the template take.
     private let budget: CloneBudget
 
     /// Shows all of a template in a clone.

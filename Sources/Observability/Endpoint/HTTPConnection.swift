@@ -90,7 +90,7 @@ struct HTTPConnection: Sendable {
         return false
     }
 
-    /// Does something for which the client may wait longer than the idle timeout.
+    /// Runs a function that may take longer than the idle timeout.
     private func withoutTimeout(
         _ channel: any Channel, _ body: () async throws -> Bool
     ) async throws -> Bool {

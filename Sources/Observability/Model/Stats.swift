@@ -29,7 +29,7 @@ package struct ServerStats: Codable, Sendable, Equatable {
     package var version: String
     /// The pid of the server.
     package var pid: Int32
-    /// What confines the server's process, such as `seccomp,landlock:7`; `off` for nothing. Nil of an older server.
+    /// The confinement of the server's process, such as `seccomp,landlock:7`; `off` for none. Nil from an older server.
     package var sandbox: String?
     /// Time since the server started to serve.
     package var uptimeSeconds: Double

@@ -8,8 +8,8 @@ internal import SystemPackage
 package struct ControlClient: Sendable {
     /// The control socket's path.
     let path: String
-    /// Time in milliseconds that a server may take to accept a connection, and to respond to a `GET` with anything but a
-    /// stream.
+    /// Time in milliseconds that a server may take to accept a connection, and to respond to a `GET` with anything but
+    /// a stream.
     private let timeoutMilliseconds: Int
 
     package init(path: String, timeoutMilliseconds: Int = Self.usualTimeoutMilliseconds) {
@@ -31,7 +31,7 @@ package struct ControlClient: Sendable {
         return try decode(stream, of: target)
     }
 
-    /// Has the server perform a command, blocks until it has, and decodes the JSON that it returns.
+    /// Sends a command to the server, waits for the response, and decodes its JSON.
     ///
     /// - Parameters:
     ///   - method: `GET`, `POST` or `DELETE`.

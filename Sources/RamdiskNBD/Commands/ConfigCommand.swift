@@ -37,7 +37,7 @@ struct ConfigCommand: ParsableCommand {
 }
 
 extension ConfigurableCommand {
-    /// What the parser knows about a command.
+    /// The parser's description of a command.
     init(_ command: any ParsableCommand.Type) throws {
         try self.init(command._commandName, help: command._dumpHelp()) { arguments in
             do {
@@ -95,7 +95,7 @@ struct ConfigCheck: ParsableCommand {
     @Flag(name: .long, help: "Print an array of JSON objects, one for each file.")
     var json = false
 
-    /// What `--json` prints about a file.
+    /// The output of `--json` for a file.
     private struct Report: Encodable {
         let file: String
         /// The command line without the program's name; none if there is a problem.

@@ -18,9 +18,9 @@ final class TLSStream {
     /// The most bytes of data in a record. RFC 8446, section 5.1
     private static var recordSize: Int { 16 << 10 }
 
-    /// How the connection is encrypted, and for which client.
+    /// The encryption of the connection, and its client.
     let summary: TLSSummary
-    /// What encrypts and decrypts.
+    /// The part that encrypts and decrypts.
     private let keeper: RecordLayer
     private let session: TLSSession
     private let socket: SocketHandle
@@ -240,7 +240,7 @@ final class TLSStream {
         if case .library = keeper { _ = flush() }
     }
 
-    /// Why a connection ended whose socket reported an error.
+    /// The reason why a connection ended whose socket reported an error.
     enum End {
         /// The client has sent close_notify.
         case closed

@@ -12,7 +12,7 @@ struct DevicePath: ExpressibleByArgument, Equatable {
     }
 }
 
-/// What the kernel's block layer does with requests for the device.
+/// The settings of the kernel's block layer for the device.
 struct DeviceSettingsOptions: ParsableArguments {
     @Flag(
         name: .long,

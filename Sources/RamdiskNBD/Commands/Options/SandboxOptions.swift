@@ -1,7 +1,7 @@
 internal import ArgumentParser
 package import Confinement
 
-/// How the server confines itself.
+/// The confinement of the server.
 struct SandboxOptions: ParsableArguments {
     @Option(
         name: .customLong("sandbox"),
