@@ -211,7 +211,7 @@ package final class HostedServer: Sendable {
         server.stop()
         finish()
         log.flush()
-        // After the server: the control socket answers until the last request is done.
+        // After the server: the control socket responds until the last request is done.
         control.stop()
     }
 }

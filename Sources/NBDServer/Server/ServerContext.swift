@@ -64,7 +64,7 @@ final class ServerContext: Sendable {
         return wasThere
     }
 
-    /// Makes a connection with the next identifier.
+    /// Makes a connection with the next id.
     func connection(
         _ socket: consuming StreamSocket, peer: Peer? = nil,
         membership: ConnectionGroup.Membership? = nil

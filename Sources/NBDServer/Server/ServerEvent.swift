@@ -20,7 +20,7 @@ public enum ServerEvent: Sendable {
 
     /// A new connection.
     public struct Connected: Sendable {
-        /// The connection's identifier, counted from 1.
+        /// The connection's id, counted from 1.
         public let connection: UInt64
         /// The client; nil when the connection was passed to the server by ``Server/serve(_:)``.
         public let client: ClientAddress?
@@ -36,7 +36,7 @@ public enum ServerEvent: Sendable {
 
     /// A connection that is being served.
     public struct Serving: Sendable {
-        /// The connection's identifier.
+        /// The connection's id.
         public let connection: UInt64
         /// The name of the export that the client has chosen.
         public let export: String
@@ -48,7 +48,7 @@ public enum ServerEvent: Sendable {
 
     /// A connection that has ended.
     public struct Ended: Sendable {
-        /// The connection's identifier.
+        /// The connection's id.
         public let connection: UInt64
         /// The reason why it ended.
         public let reason: DisconnectReason

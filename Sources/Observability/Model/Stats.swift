@@ -79,7 +79,7 @@ package struct DiskStats: Codable, Sendable, Equatable {
 
 /// Statistics of one open connection.
 package struct ConnectionStats: Codable, Sendable, Equatable {
-    /// The number of the connection, counted from 1. The log uses the same numbers.
+    /// The connection's id, counted from 1. The log uses the same ids.
     package var number: UInt64
     /// The client: `127.0.0.1:43210`, or `user 0 (process 4711)` on a Unix socket.
     package var client: String
