@@ -43,8 +43,8 @@ struct List: ParsableCommand {
     }
 
     /// Returns a table with a header row. It has the columns about saving if a disk has an image; below it is a line
-    /// for each disk whose last save or restore has failed, and for each server that does not respond. It has the
-    /// columns about the kernel's settings if `isVerbose` is set.
+    /// for each disk whose last save or restore has failed, and for each server that does not respond. It has the columns
+    /// about the kernel's settings if `isVerbose` is set.
     ///
     /// - Parameter now: the time in seconds since 1970.
     static func table(
