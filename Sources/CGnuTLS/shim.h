@@ -51,8 +51,8 @@ static inline int cgnutls_client_wants_short_records(gnutls_session_t session) {
     return gnutls_session_get_ptr(session) != NULL;
 }
 
-/// gnutls_session_set_verify_cert2(3): the client has to show a certificate that the CA has signed,
-/// and that is for clients if it says what it is for.
+/// gnutls_session_set_verify_cert2(3): the client must present a certificate that the CA has signed and, if the
+/// certificate has purposes, that is for clients.
 static inline void cgnutls_require_client_certificate(gnutls_session_t session) {
     static gnutls_typed_vdata_st purpose[] = {
         { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT }

@@ -14,15 +14,15 @@ internal import Synchronization
 package final class DiskImage: Sendable {
     private let core: Mutex<ImageCore>
 
-    /// Locks an image, which need not exist yet, and finishes or removes what a save has left that was cut off.
+    /// Locks an image, which need not exist yet, and finishes or removes an interrupted save.
     ///
     /// - Throws: ``DiskImageError`` when the image is in use or cannot be locked, when the path cannot be an image's,
-    ///   and when the files do not belong together, as far as that can be told without reading the image.
+    ///   and when the files do not belong together, as far as that shows without reading the image.
     package convenience init(path: String) throws(DiskImageError) {
         try self.init(path: path, hook: nil)
     }
 
-    /// The same, with something that may prevent each change to a file.
+    /// The same, with a hook that can prevent each change to a file.
     init(path: String, hook: EffectHook?) throws(DiskImageError) {
         core = Mutex(try ImageCore(ImageFiles(path: path, hook: hook)))
     }
@@ -154,7 +154,7 @@ struct ImageCore: ~Copyable {
     /// The contents of the state file; nil when there is none.
     var state: ImageState?
     /// The image as this object left or found it when it last saved or restored it; nil before that. While the image
-    /// is still like this, it holds what the caller believes that it holds.
+    /// still has this status, it holds what the caller expects.
     var baseline: FileStatus?
 
     init(_ files: ImageFiles) throws(DiskImageError) {

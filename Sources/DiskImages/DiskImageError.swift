@@ -35,7 +35,7 @@ package enum DiskImageError: Error, Sendable, Equatable, CustomStringConvertible
     case unreadableDisk(String)
     /// A save is complete in the journal, and could not be moved to the image for this reason.
     case unfinished(path: String, reason: String)
-    /// A call of the kernel failed: what it was to do with which file.
+    /// A system call failed, for this action on this file.
     case system(action: String, file: String, Errno)
     /// The caller cancelled a save or a restore.
     case cancelled

@@ -116,8 +116,7 @@ struct ImageSource: ByteSource, ~Copyable {
         }
     }
 
-    /// Returns whether the file has the contents that it had at another moment, as far as its time of the last write
-    /// tells.
+    /// Returns whether the file has the contents that it had at another moment, judged by the time of its last write.
     func hasContents(of other: FileStatus) throws(DiskImageError) -> Bool {
         do throws(Errno) {
             return try file.status.hasContents(of: other)

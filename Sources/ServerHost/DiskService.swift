@@ -113,7 +113,7 @@ package struct DiskService: Sendable {
     private func start() throws(Failure) -> Running {
         // First: from here on, nothing but the server writes to the client.
         let client = try takeClient()
-        // Much memory takes long to be made, and longer to be filled from a file or an image.
+        // Making a large disk takes long, and filling it from a file or an image takes longer.
         let deadline = TimeoutExtension()
         defer { deadline.end() }
         let hosted = try HostedServer(

@@ -36,7 +36,7 @@ extension DiskService {
     }
 
     /// Ends the process at once, for a second signal or one before the server serves. Requests are not finished,
-    /// and the exit status tells of the signal.
+    /// and the exit status contains the signal.
     private func endAtOnce(_ received: Int32) -> Never {
         removeFiles()
         Protection.end()

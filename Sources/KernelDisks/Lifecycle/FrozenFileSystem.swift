@@ -6,9 +6,9 @@ internal import SystemPackage
 
 /// The file system of a kernel disk for the instant of a save.
 enum FrozenFileSystem {
-    /// Freezes the file system that is mounted at a directory, if it is on an nbd device, and returns what thaws it.
-    /// A file system that cannot be frozen is synchronized only: the save then holds what a power cut would leave,
-    /// which the file system repairs when it is mounted.
+    /// Freezes the file system that is mounted at a directory, if it is on an nbd device, and returns a function that
+    /// thaws it. A file system that cannot be frozen is synchronized only: the save then holds what a power cut would
+    /// leave, which the file system repairs when it is mounted.
     static func freeze(at point: String) throws(Failure) -> @Sendable () -> Void {
         guard isOnDevice(point) else { return {} }
         do throws(Errno) {

@@ -103,7 +103,7 @@ extension KernelDisk {
     /// Saves the disk to its image, if it has one, while this thread continues to look after the disk. Returns also
     /// when that fails, if `down --force` has asked to take the disk down all the same.
     private func save(whileMounted isMounted: Bool) throws(Failure) {
-        // A start that has failed may have left half a file system, and nobody has used the disk.
+        // A failed start may have left half a file system, and no program has used the disk.
         guard let server, plan.disk.image != nil, isUp else { return }
         server.setMountPoint(isMounted ? record.mountPoint : nil)
         let deadline = TimeoutExtension()
@@ -126,8 +126,8 @@ extension KernelDisk {
     private func note(_ error: Failure) throws(Failure) {
         let count = (failedSaves?.count ?? 0) + 1
         failedSaves = (count, error)
-        // A `down` that waits for this process tells the reason. Other errors pass as a rule, as a worker that is
-        // restarted.
+        // A `down` that waits for this process reports the reason. Other errors are mostly temporary, such as a worker
+        // that is restarted.
         if error.kind == .inputOutput || count >= Self.passingFailures {
             record.failedSave = DiskRecord.FailedSave(
                 count: (record.failedSave?.count ?? 0) + 1, sentence: error.sentence)

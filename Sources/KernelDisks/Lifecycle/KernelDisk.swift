@@ -270,9 +270,9 @@ package final class KernelDisk {
         return device
     }
 
-    /// Connects the device that is wanted, or else the first free one. To the driver, a device that any process has
-    /// open is in use, and udev opens each one that has just been detached. So a wanted device that is free is tried
-    /// again for three seconds.
+    /// Connects the device of the configuration, or else the first free one. To the driver, a device that any process
+    /// has open is in use, and udev opens each one that has just been detached. So a wanted device that is free is
+    /// tried again for three seconds.
     private func connect(
         _ connections: [NBDConnection], _ options: NBDDeviceOptions
     ) throws(Errno) -> NBDDevice {

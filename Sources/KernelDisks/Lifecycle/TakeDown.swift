@@ -105,8 +105,8 @@ package struct TakeDown {
         return .unsaved(record.image ?? "its image", failure.sentence, isCertain: false)
     }
 
-    /// Unmounts a disk and has its dirty pages written, or throws the reason why it is in use. Returns what restores
-    /// the mount; nil when the supervisor unmounts it, or has already.
+    /// Unmounts a disk and waits until its dirty pages are written, or throws the reason why it is in use. Returns what
+    /// restores the mount; nil when the supervisor unmounts it, or has already.
     private func prepare(_ record: DiskRecord) throws(Failure) -> DeviceTeardown.Claim? {
         guard !record.isDetaching, let device = try record.attachedDevice() else { return nil }
         try DeviceTeardown.requireUnused(

@@ -78,7 +78,7 @@ final class EmbeddedServer: Sendable {
     /// Saves the disk to its image, if it has one.
     func save() throws(Failure) { try hosted.contents.save() }
 
-    /// Sets what makes the disk consistent for the instant of a save.
+    /// Sets the function that makes the disk consistent for the instant of a save.
     func freeze(_ body: (@Sendable () throws(Failure) -> @Sendable () -> Void)?) {
         for disk in hosted.contents.saved { disk.freeze(body) }
     }

@@ -113,7 +113,7 @@ final class FreezeBySupervisor: Sendable {
     }
 
     /// Thaws the file system in place of a dead supervisor, if that may have frozen it for a save of this worker. A
-    /// file system that someone else has frozen stays frozen.
+    /// file system that another process has frozen stays frozen.
     func supervisorIsGone(at now: MonotonicTime = .now()) {
         let mayBeFrozen = state.withLock { state in
             let end = state.lastFrozen?.adding(milliseconds: Self.longestFreeze)

@@ -24,7 +24,7 @@ package final class BlockDevice: Sendable {
         try checked(clinux_write_dirty_pages(descriptor.rawValue))
     }
 
-    /// Writes what the kernel caches for the device, and has the device make it durable. fsync(2)
+    /// Writes the kernel's cached data of the device, and makes the device store it durably. fsync(2)
     package func flush() throws(Errno) {
         try checkedErrno(fsync(descriptor.rawValue))
     }

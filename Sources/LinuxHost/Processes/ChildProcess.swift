@@ -104,7 +104,7 @@ package final class ChildProcess: Sendable {
         }
     }
 
-    /// Waits until the process has ended; to be called once. waitid(2), waitpid(2)
+    /// Waits until the process has ended. Call this once. waitid(2), waitpid(2)
     package func wait() throws(Errno) -> Ending {
         var info = unsafe siginfo_t()
         // WNOWAIT keeps the pid in use until signal(_:) can no longer send to it.

@@ -14,7 +14,7 @@ package enum StandardStreams {
         package let relay: StreamRelay?
     }
 
-    /// Whether standard input or output is a terminal: a person is there, and no NBD client. isatty(3)
+    /// Whether standard input or output is a terminal: a person uses it, not an NBD client. isatty(3)
     package static var areTerminal: Bool {
         isatty(STDIN_FILENO) == 1
             || isatty(STDOUT_FILENO) == 1 && !isStreamSocket(STDIN_FILENO)

@@ -43,7 +43,7 @@ package enum PassedListeners {
         variable("LISTEN_PID") == String(getpid()) && variable("LISTEN_FDS") != nil
     }
 
-    /// Takes ownership of the sockets; to be called once.
+    /// Takes ownership of the sockets. Call this once.
     package static func take() throws(Invalid) -> [Named] {
         guard arePresent, let text = variable("LISTEN_FDS") else { return [] }
         guard let count = Int(text), (0...maximumCount).contains(count) else {

@@ -15,7 +15,7 @@ public final class Listener: Sendable {
     /// The most connections that wait to be accepted; the kernel caps it (`net.core.somaxconn`).
     private static var backlog: CInt { 4096 }
 
-    /// The owner and the mode of a Unix socket's file. What is nil stays as it is.
+    /// The owner and the mode of a Unix socket's file. The kernel's default remains for a value that is nil.
     public struct FileAccess: Sendable, Hashable {
         /// The user who owns the file.
         public var uid: UInt32?
@@ -24,7 +24,7 @@ public final class Listener: Sendable {
         /// The permissions, up to 0o777. A process that may write to the file may connect.
         public var mode: UInt32?
 
-        /// Changes nothing, or what is given.
+        /// Sets the values that are not nil.
         public init(uid: UInt32? = nil, gid: UInt32? = nil, mode: UInt32? = nil) {
             self.uid = uid
             self.gid = gid

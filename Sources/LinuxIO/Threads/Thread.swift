@@ -35,7 +35,7 @@ public final class Thread: Sendable {
         self.identifier = identifier
     }
 
-    /// Waits until the thread has ended; to be called once. pthread_join(3)
+    /// Waits until the thread has ended. Call this once. pthread_join(3)
     public func join() {
         _ = pthread_join(identifier, nil)
     }

@@ -218,8 +218,8 @@ public final class Server: Sendable {
     /// - Throws: ``ServerError`` when another export has its name, or its name, description or size is out of range.
     public func add(_ export: Export) throws(ServerError) { try context.add(export) }
 
-    /// Removes an export, and returns whether there was one of that name besides others. Clients that have chosen it go
-    /// on using it, and it exists until the last of them has disconnected.
+    /// Removes an export, and returns whether there was one of that name besides others. Clients that have chosen it
+    /// can still use it: it exists until the last of them has disconnected.
     @discardableResult
     public func removeExport(named name: String) -> Bool { context.remove(exportNamed: name) }
 

@@ -153,7 +153,7 @@ public final class DiskSnapshot: BlockStore {
             throw .invalid("the range is empty, or not inside the disk")
         }
         let run = changes(in: range, since: marker)
-        // Afterwards: a page that is lost meanwhile has no birth.
+        // Check afterwards: a page of a snapshot that was lost in between has no birth.
         guard !isLost else { throw .inputOutput("\(lost)") }
         return (run.count, run.matches)
     }
@@ -201,8 +201,8 @@ extension RamDisk {
     /// Bytes that the snapshots of this disk take for preserved pages at present.
     public var preservedBytes: UInt64 { versionMemory.usedBytes }
 
-    /// Makes the disk what it was at the instant of a snapshot: rewrites the pages that have changed since. Safe while
-    /// clients use the disk, but a client that writes at the same time may find its write undone or not.
+    /// Restores the disk to the instant of a snapshot: rewrites the pages that have changed since. Safe while clients
+    /// use the disk, but a client that writes at the same time may find its write undone or not.
     public func rollBack(to snapshot: DiskSnapshot) throws(SnapshotError) {
         guard snapshot.disk === self else { throw .otherDisk }
         for page in 0..<pages.map.pageCount

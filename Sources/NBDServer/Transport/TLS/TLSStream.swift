@@ -1,15 +1,13 @@
-// Encrypted bytes in, encrypted bytes out, a whole batch with one system call.
-//
-// The library would make two calls for each record of 16 KiB that it reads, and one for each that it
-// writes. Between it and the socket there are two buffers here instead: what has arrived is taken
-// with one receive, and what a batch of replies has become leaves with one send.
-
 internal import CGnuTLS
 internal import Glibc
 internal import LinuxIO
 internal import SystemPackage
 
 /// The data of one encrypted connection, after its TLS handshake. The connection's thread alone uses it.
+///
+/// GnuTLS alone would make two system calls for each record of 16 KiB that it reads, and one for each that it writes.
+/// Here two buffers are between it and the socket: one receive fills the first with all that has arrived, and one send
+/// empties the second, which holds the records of a batch of replies.
 ///
 /// It returns the same results as a socket. GnuTLS may allocate memory for a record; this class does not.
 final class TLSStream {
