@@ -69,7 +69,7 @@ struct BlockStatusTests {
     }
 
     @Test(
-        "more extents than fit into an answer: the first of them, as many as fit",
+        "more extents than fit into a reply: the first of them, as many as fit",
         arguments: formats)
     func truncated(format: HeaderFormat) throws {
         let size: UInt64 = 512 << 20

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("The handshake on a socket")
 struct HandshakeTests {
-    @Test("the same answer in one piece and one byte at a time", arguments: [Int.max, 7, 1])
+    @Test("the same reply in one piece and one byte at a time", arguments: [Int.max, 7, 1])
     func pieces(count: Int) throws {
         let server = try makeServer()
         let client = try TestClient(to: server)
@@ -53,7 +53,7 @@ struct HandshakeTests {
         #expect(events.ends == [.handshakeTimeout, .handshakeTimeout])
     }
 
-    @Test("a client that takes no answers is cut off at the deadline too")
+    @Test("a client that takes no replies is cut off at the deadline too")
     func deadlineForReader() throws {
         var options = ServerOptions()
         options.handshakeTimeout = .milliseconds(300)

@@ -174,7 +174,7 @@ struct TransmissionTests {
         #expect(events.ends == [.disconnected])
     }
 
-    @Test("a request without its magic ends the connection, after the answers before it")
+    @Test("a request without its magic ends the connection, after the replies before it")
     func badMagic() throws {
         let events = EventRecord()
         let server = try makeServer(events: events)

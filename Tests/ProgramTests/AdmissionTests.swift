@@ -26,7 +26,8 @@ extension ProgramSuite {
                     let port = try #require(server.ports.first)
                     let isClosed = try RawClient(host: host, port: port).isClosed()
                     #expect(isClosed)
-                    #expect(server.log.contains("client rejected: not permitted by --allow-network"))
+                    #expect(
+                        server.log.contains("client rejected: not permitted by --allow-network"))
                 }
                 #expect(server.log.contains("peer=127.0.0.1:"))
             }

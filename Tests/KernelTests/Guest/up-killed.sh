@@ -51,7 +51,7 @@ worker=$(worker_pid)
 kill_up
 head -c 5M /dev/urandom >"$mount_point/file"
 sync "$mount_point/file"
-kill -0 "$worker" || fail "the worker is gone"
+kill -0 "$worker" || fail "the worker has died"
 down "$mount_point"
 nothing_left
 

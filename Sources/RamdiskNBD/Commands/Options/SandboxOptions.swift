@@ -8,9 +8,9 @@ struct SandboxOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             Confine the server once it is ready, so that a client that exploits it reaches no \
-            files, programs, networks or other processes: on, off, or log (the kernel logs the \
-            system calls that "on" would refuse). Under `up`, only the worker of --supervise \
-            confines itself.
+            files, programs, networks or other processes: on, off, or log, with which the kernel \
+            only logs the system calls that it would refuse. Under `up`, only the worker of \
+            --supervise confines itself.
             """, valueName: "mode"))
     var mode = SandboxMode.on
 }
