@@ -23,7 +23,7 @@ static inline int cgnutls_note_record_limit(
     return 0;
 }
 
-// What is wrong with a hello is found out by the library.
+// The library reports what is wrong with a hello.
 static inline int cgnutls_look_at_hello(
     gnutls_session_t session, unsigned type, unsigned when, unsigned incoming,
     const gnutls_datum_t *message
@@ -36,7 +36,7 @@ static inline int cgnutls_look_at_hello(
     return 0;
 }
 
-/// gnutls_init(3) for a server: without SIGPIPE, and without tickets, since nobody resumes a disk.
+/// gnutls_init(3) for a server: without SIGPIPE, and without tickets, since clients of disks do not resume sessions.
 static inline int cgnutls_server_session(gnutls_session_t *session) {
     int code = gnutls_init(session, GNUTLS_SERVER | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
     if (code < 0) return code;
@@ -51,8 +51,8 @@ static inline int cgnutls_client_wants_short_records(gnutls_session_t session) {
     return gnutls_session_get_ptr(session) != NULL;
 }
 
-/// gnutls_session_set_verify_cert2(3): the client has to show a certificate that the CA has signed,
-/// and that is for clients if it says what it is for.
+/// gnutls_session_set_verify_cert2(3): the client must present a certificate that the CA has signed and, if the
+/// certificate has purposes, that is for clients.
 static inline void cgnutls_require_client_certificate(gnutls_session_t session) {
     static gnutls_typed_vdata_st purpose[] = {
         { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT }

@@ -294,8 +294,8 @@ ssize_t clinux_receive_message(int fd, void *bytes, size_t count, int *descripto
     return result;
 }
 
-// Has fds[i] become descriptor i of the program. A descriptor whose value is the target of another one is moved out
-// of the way first, into moved[].
+// Makes fds[i] descriptor i of the program. A descriptor whose value is the target of another one is moved out of the
+// way first, into moved[].
 static int place_descriptors(
     posix_spawn_file_actions_t *actions, const int *fds, size_t count, int *moved
 ) {

@@ -1,4 +1,4 @@
-// What a process does to give up rights, in all of its threads, and how it learns of the system calls that it is refused.
+// Gives up rights in all threads of a process, and reports the system calls that are refused.
 #define _GNU_SOURCE
 #include "CLinux.h"
 #include <dirent.h>
@@ -12,7 +12,7 @@
 
 // MARK: - Landlock
 
-// The C library has no functions for these calls, and the kernel's headers of Debian 12 have not all of the structures.
+// The C library has no functions for these calls, and the kernel headers of Debian 12 lack some of the structures.
 #define CLINUX_LANDLOCK_CREATE 444
 #define CLINUX_LANDLOCK_ADD 445
 #define CLINUX_LANDLOCK_RESTRICT 446
@@ -68,8 +68,8 @@ int clinux_landlock_allow(int ruleset, const char *path, uint64_t rights) {
 
 // MARK: - All threads
 
-// For the signal handler: whether it has something to do, what that is, the thread that has restricted itself last, and why
-// one could not.
+// Parameters and results of the signal handler: whether a restriction is in progress, the ruleset and the capabilities,
+// the thread that has restricted itself last, and the error of one that could not.
 static int clinux_is_restricting;
 static int clinux_ruleset = -1;
 static uint64_t clinux_capabilities;
@@ -112,7 +112,8 @@ static void clinux_on_restrict(int signal) {
 
 int clinux_restrict_signal(void) { return SIGRTMIN + 1; }
 
-// Has a thread restrict itself, and waits until it has: 30 seconds at most, as it may read from a slow disk. 0 also when the thread has ended.
+// Signals a thread to restrict itself, and waits until it has: 30 seconds at most, since the thread may be reading from
+// a slow disk. Returns 0 also when the thread has ended.
 static int clinux_restrict_other(pid_t process, pid_t thread) {
     if (syscall(SYS_tgkill, process, thread, clinux_restrict_signal()) < 0) return errno == ESRCH ? 0 : -errno;
     struct timespec pause = { .tv_nsec = 100000 };
@@ -124,7 +125,7 @@ static int clinux_restrict_other(pid_t process, pid_t thread) {
     return -ETIMEDOUT;
 }
 
-// The threads that have restricted themselves. Few threads exist when a server starts.
+// The threads that have restricted themselves. A starting server has few threads.
 struct clinux_threads {
     pid_t list[4096];
     size_t count;
@@ -137,7 +138,7 @@ static int clinux_is_known(const struct clinux_threads *known, pid_t thread) {
     return 0;
 }
 
-// Restricts the threads of a directory of /proc that are not known. Returns how many those were, or -errno.
+// Restricts the threads in a directory of /proc that are not known yet. Returns their number, or -errno.
 static int clinux_restrict_new(DIR *tasks, pid_t process, struct clinux_threads *known) {
     int found = 0;
     rewinddir(tasks);
@@ -166,10 +167,10 @@ int clinux_restrict_threads(int ruleset, uint64_t capabilities) {
     __atomic_store_n(&clinux_is_restricting, 1, __ATOMIC_RELEASE);
     known.count = 1;
     known.list[0] = (pid_t)syscall(SYS_gettid);
-    // A thread that is not restricted yet may start another one, so it ends with a pass that has found none.
+    // A thread that is not restricted yet may start another one, so repeat until a pass finds none.
     int result;
     do { result = clinux_restrict_new(tasks, getpid(), &known); } while (result > 0);
-    // Last, since it could not read that directory any more.
+    // This thread restricts itself last: it could not read the directory afterwards.
     if (result == 0) result = clinux_restrict_thread();
     __atomic_store_n(&clinux_is_restricting, 0, __ATOMIC_RELEASE);
     closedir(tasks);
@@ -188,7 +189,7 @@ static void clinux_on_refused(int signal, siginfo_t *info, void *context) {
     int error = errno;
     uint32_t number = (uint32_t)info->si_syscall;
     ucontext_t *state = context;
-    // A call that is not in the tables is one of a newer C library, which does without it when there is none.
+    // A call that is in no table comes from a newer C library, which has a fallback for ENOSYS.
     long result = number < clinux_known_count && clinux_known[number] ? -EPERM : -ENOSYS;
 #if defined(__x86_64__)
     state->uc_mcontext.gregs[REG_RAX] = result;
@@ -226,7 +227,7 @@ int clinux_become(uint32_t uid, uint32_t gid) {
     // The C library does the same in every thread.
     int result = found != NULL ? initgroups(found->pw_name, gid) : setgroups(0, NULL);
     if (result < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0) return -errno;
-    // Never to go on as root by mistake.
+    // A process that can become root again must not continue.
     return setuid(0) == 0 ? -EPERM : 0;
 }
 

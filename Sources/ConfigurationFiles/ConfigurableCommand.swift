@@ -1,13 +1,13 @@
 internal import FoundationEssentials
 
-/// A command whose options can come from a file. Which those are, and what values they take, only the parser of
-/// command lines knows.
+/// A command whose options can come from a file. Its options and their values come from the description that the
+/// command-line parser gives.
 package struct ConfigurableCommand: Sendable {
     /// The command's name on the command line.
     package let name: String
     /// The options that have a key, by their keys.
     package let options: [String: ConfigurableOption]
-    /// Parses arguments of the command. Returns what is wrong with them; nil if nothing is.
+    /// Parses arguments of the command. Returns the error; nil if there is none.
     package let problem: @Sendable ([String]) -> String?
 
     /// - Parameter help: the description of the command that swift-argument-parser writes for
@@ -45,7 +45,7 @@ package struct ConfigurableOption: Sendable, Decodable {
         let name: String
     }
 
-    /// The ways to complete a value, of which one is the only key.
+    /// The ways to complete a value. In the description, exactly one of them is present.
     private struct Completion: Sendable, Decodable {
         var file: [String: [String]]?
         var directory: [String: [String]]?
@@ -70,7 +70,8 @@ package struct ConfigurableOption: Sendable, Decodable {
         return name
     }
 
-    /// Returns the arguments that a value stands for. Throws a sentence when it is no value for this option.
+    /// Returns the arguments that a value stands for. Throws a ``Mismatch`` when the value is of the wrong kind for
+    /// this option.
     func arguments(key: String, _ value: Setting.Value) throws(Mismatch) -> [String] {
         switch (kind, value) {
         case (.flag, .flag(let isSet)): return isSet ? ["--\(key)"] : []
@@ -86,7 +87,7 @@ package struct ConfigurableOption: Sendable, Decodable {
     }
 
     private func argument(_ key: String, _ text: String) throws(Mismatch) -> [String] {
-        // A service has another directory than the shell in which the file was checked.
+        // The working directory of a service differs from that of the shell in which the file was checked.
         guard !isPath || text.isEmpty || text.hasPrefix("/") else {
             throw Mismatch("\"\(text)\" is a relative path: give one that begins with a slash")
         }

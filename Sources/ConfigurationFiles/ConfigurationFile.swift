@@ -2,7 +2,7 @@ internal import LinuxIO
 internal import ProgramSupport
 internal import SystemPackage
 
-/// A file that says what a command line says, with the long names of options as its keys.
+/// A file that stands for a command line: its keys are the long names of options.
 package struct ConfigurationFile: Sendable {
     package let path: String
     /// The name of the command: the value of the key `command`, or `up`.
@@ -12,7 +12,7 @@ package struct ConfigurationFile: Sendable {
     /// The arguments of the program that the file stands for; the command is the first one.
     package var arguments: [String] { [command] + settings.flatMap(\.arguments) }
 
-    /// The largest size of a file in bytes. With all of its keys it is a hundredth of that.
+    /// The largest size of a file in bytes: a hundred times that of a file with every key.
     private static let limit = 64 << 10
     private static let commandKey = "command"
 
@@ -57,11 +57,11 @@ package struct ConfigurationFile: Sendable {
         let message: String
         do throws(Errno) {
             let text = try TextFile.contents(of: path)
-            // What is no UTF-8 has been read as this character.
+            // Invalid UTF-8 was decoded to this character.
             if !text.contains("\u{fffd}"), text.utf8.count <= limit { return text }
             message =
                 text.utf8.count > limit
-                ? "the file has more than \(limit >> 10) KiB: it is no configuration"
+                ? "the file has more than \(limit >> 10) KiB: it is not a configuration"
                 : "the file is not UTF-8"
         } catch {
             message = "cannot read the file: \(error)"
@@ -96,8 +96,8 @@ package struct ConfigurationFile: Sendable {
             "there is no such key: " + (hint ?? "see ramdisk-nbd \(command.name) --help"))
     }
 
-    /// Returns what the command's parser says about the arguments. It is about the first key without which the
-    /// parser would not say it.
+    /// Returns the parser's error for the arguments, attributed to the first key without which the error does not
+    /// occur.
     private func problem(of command: ConfigurableCommand) -> ConfigurationProblem? {
         guard let message = command.problem(settings.flatMap(\.arguments)) else { return nil }
         let cause = settings.indices.first { index in

@@ -1,4 +1,4 @@
-/// What is wrong in a configuration file.
+/// An error in a configuration file.
 package struct ConfigurationProblem: Sendable, Equatable, Encodable, CustomStringConvertible {
     /// The path of the file.
     package let file: String
@@ -9,7 +9,7 @@ package struct ConfigurationProblem: Sendable, Equatable, Encodable, CustomStrin
     /// One sentence that says what is wrong, and what to do.
     package let message: String
 
-    /// The file is named once for all of its problems.
+    /// All keys except `file`, which is encoded once for all problems of a file.
     private enum CodingKeys: CodingKey {
         case line, key, message
     }

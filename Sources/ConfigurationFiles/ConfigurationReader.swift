@@ -1,6 +1,6 @@
 /// A key of a configuration file, with its value.
 struct Setting: Sendable, Equatable {
-    /// What a key can have as its value.
+    /// The value of a key.
     enum Value: Sendable, Equatable {
         /// A string, or an integer as it is written.
         case text(String)
@@ -16,13 +16,13 @@ struct Setting: Sendable, Equatable {
     let line: Int
 }
 
-/// Reads the part of TOML 1.0 that can say what a command line says: keys with strings, decimal integers, booleans
-/// and arrays. Everything that it accepts means the same to every TOML parser. https://toml.io/en/v1.0.0
+/// Reads the part of TOML 1.0 that a command line needs: keys with strings, decimal integers, booleans and arrays.
+/// Everything that it accepts means the same to every TOML parser. https://toml.io/en/v1.0.0
 ///
-/// It is a reader of our own because the libraries for TOML drop what this program needs: the line of a key, for
-/// errors, and the digits of an integer, as 0660 must not become 432.
+/// The TOML libraries drop what this program needs: the line of a key, for errors, and the digits of an integer, since
+/// 0660 must not become 432. Therefore this reader exists.
 struct ConfigurationReader {
-    /// What is wrong on a line.
+    /// An error on a line.
     struct SyntaxError: Error, Equatable {
         let line: Int
         let key: String?
@@ -55,7 +55,7 @@ struct ConfigurationReader {
                 }
             } catch {
                 errors.append(error)
-                // The other lines of a list are no lines of their own.
+                // Do not parse the continuation lines of an array as settings.
                 if reader.isInList { break }
                 reader.skipLine()
             }
@@ -237,7 +237,7 @@ struct ConfigurationReader {
 
     private mutating func skipSpaces() { _ = takeWhile { $0 == 0x20 || $0 == 0x09 } }
 
-    /// Skips what may be between the values of a list, which must go on after it.
+    /// Skips white space, comments and line ends between the values of a list. Throws at the end of the file.
     private mutating func skipBlank() throws(SyntaxError) {
         skipSpaces()
         while !isAtEnd, peek == UInt8(ascii: "#") || isAtLineEnd {
@@ -261,11 +261,11 @@ extension UInt8 {
     fileprivate var isHexadecimal: Bool {
         isDigit || (0x41...0x46).contains(self) || (0x61...0x66).contains(self)
     }
-    /// Whether a bare key may have it.
+    /// Whether a bare key may contain it.
     fileprivate var isOfWord: Bool {
         isDigit || (0x41...0x5a).contains(self) || (0x61...0x7a).contains(self)
             || self == UInt8(ascii: "-") || self == UInt8(ascii: "_")
     }
-    /// Whether a text may have it as it is.
+    /// Whether a text may contain it without an escape.
     fileprivate var isPrintable: Bool { self >= 0x20 && self != 0x7f || self == 0x09 }
 }

@@ -4,20 +4,20 @@ internal import LinuxIO
 package import Logging
 internal import SystemPackage
 
-/// What a server may do once it is ready: serve, and what its options ask for. Everything else is denied to the whole
-/// process, also to code that a client would have made it run.
+/// The restrictions of a server once it is ready: it may serve, and do what its options ask for. Everything else is
+/// denied to the whole process, also to code that an attacker runs in it.
 package struct Confinement: Sendable {
     /// Whether the server confines itself.
     package var mode: SandboxMode
-    /// The files that it may still reach. Descriptors that are open stay what they are.
+    /// The files that the server may still open. Open descriptors are not affected.
     package var files: [FileAccess]
-    /// The user as whom it goes on; nil for the one that has started it.
+    /// The user that the server switches to; nil to keep the one that started it.
     package var user: ServerUser?
-    /// What that user must be able to use.
+    /// The files that this user must be able to use.
     package var neededFiles: [NeededFile] = []
-    /// Whether it thaws a file system when its supervisor is gone.
+    /// Whether it thaws a file system after its supervisor has died.
     package var thaws: Bool
-    /// Returns the pid of the command that it sends signals to; nil when there is none.
+    /// Returns the pid of the command to which the server sends signals; nil when there is none.
     package var command: @Sendable () -> Int32?
 
     package init(
@@ -30,18 +30,18 @@ package struct Confinement: Sendable {
         self.command = command
     }
 
-    /// The kernel's files that a server reads again and again: how much memory is left, and its own use of it. libdispatch
-    /// reads the states of its threads, each in a directory of /proc that appears with the thread. What is secret there
-    /// stays so: it takes a capability, or the right to trace the process, which Landlock denies.
+    /// The kernel's files that a server reads repeatedly: the available memory, and its own use of memory. libdispatch
+    /// reads the states of its threads, each in a directory of /proc that appears with the thread. Secrets in /proc
+    /// stay protected: reading them takes a capability, or the right to trace the process, which Landlock denies.
     private static let ownFiles: [FileAccess] = [
         .reading("/proc"), .reading("/sys/fs/cgroup"), .reading("/sys/devices/system/cpu"),
     ]
 
-    /// Confines this process, all of its threads included, for as long as it lives. Logs a warning for each part that the
-    /// kernel does not have, or does not permit.
+    /// Confines all threads of this process until it ends. Logs a warning for each part that the kernel does not have,
+    /// or does not permit.
     ///
-    /// - Returns: what is in force: `seccomp`, `landlock:` and the version of its interface, both with a comma; `log`; or
-    ///   `off`.
+    /// - Returns: the parts in force: `seccomp` or `landlock:` with the version of its interface, or both with a comma;
+    /// `log`; or `off`.
     package func apply(logger: Logger) -> String {
         switch mode {
         case .off: return "off"
@@ -50,7 +50,7 @@ package struct Confinement: Sendable {
                 ? "log" : "off"
         case .on: break
         }
-        // While it can be read.
+        // Before Landlock denies reading it.
         tzset()
         let reports = attempt("refused calls would end the process", logger) {
             () throws(Errno) in try RefusedCalls.report(to: logger)
@@ -65,8 +65,8 @@ package struct Confinement: Sendable {
         return parts.isEmpty ? "off" : parts.joined(separator: ",")
     }
 
-    /// Restricts every thread of the process, and those that they start, to some capabilities and files. Returns the version
-    /// of Landlock; nil when there is none.
+    /// Restricts every thread of the process, and the threads that they start later, to ``capabilities`` and ``files``.
+    /// Returns the version of Landlock's interface; nil without Landlock.
     private func restrictThreads(_ logger: Logger) -> Int? {
         let version = Landlock.version
         if version == 0 {
@@ -86,8 +86,8 @@ package struct Confinement: Sendable {
         return isDone && version > 0 ? version : nil
     }
 
-    /// The capabilities that a server of root keeps: to reach the files that Landlock leaves it, to lock memory and to
-    /// choose how threads run. To thaw a file system takes `CAP_SYS_ADMIN`. capabilities(7)
+    /// The capabilities that a server started by root keeps: for the files that Landlock allows, for locking memory and
+    /// for scheduling threads. Thawing a file system takes `CAP_SYS_ADMIN`. capabilities(7)
     private var capabilities: UInt64 {
         // CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, IPC_LOCK, SYS_NICE and SYS_RESOURCE
         // KILL: the command of `run` may have become another user.
@@ -103,7 +103,7 @@ package struct Confinement: Sendable {
         try filter.load()
     }
 
-    /// Tries a part. Returns whether it is in force.
+    /// Applies one part. Returns whether it is in force.
     private func attempt(
         _ consequence: Logger.Message, _ logger: Logger, _ part: () throws(Errno) -> Void
     ) -> Bool {

@@ -1,4 +1,4 @@
-/// What a confined server may still do to the files at, or below, a path.
+/// The rights of a confined server to the files at, or below, a path.
 package struct FileAccess: Sendable, Equatable {
     /// The rights that Landlock distinguishes, with the kernel's values. linux/landlock.h
     struct Rights: OptionSet, Sendable, Equatable {
@@ -13,8 +13,8 @@ package struct FileAccess: Sendable, Equatable {
         static let truncate = Rights(rawValue: 1 << 14)
         static let controlDevice = Rights(rawValue: 1 << 15)
 
-        /// All that a version of Landlock's interface can deny. To move files to another directory (`REFER`) is always
-        /// denied, also by the first version, which has no name for it.
+        /// The rights that a version of Landlock's interface can deny. Moving files to another directory (`REFER`) is
+        /// always denied, also by the first version, which has no name for it.
         static func deniable(abi: Int) -> Rights {
             // Bits 0 to 12, then one for each of the versions 2, 3 and 5.
             let bits: UInt64 =
@@ -30,42 +30,42 @@ package struct FileAccess: Sendable, Equatable {
 
     let path: String
     let rights: Rights
-    /// Whether files are opened for writing there.
+    /// Whether the server opens files there for writing.
     var writes: Bool { rights.contains(.writeFile) }
 
-    /// To read files.
+    /// Allows reading files.
     package static func reading(_ path: String) -> FileAccess {
         FileAccess(path: path, rights: .readFile)
     }
 
-    /// To list directories, and to open them.
+    /// Allows listing and opening directories.
     package static func listing(_ path: String) -> FileAccess {
         FileAccess(path: path, rights: .readDirectory)
     }
 
-    /// To remove the names of files in a directory.
+    /// Allows removing the names of files in a directory.
     package static func removing(in directory: String) -> FileAccess {
         FileAccess(path: directory, rights: .removeFile)
     }
 
-    /// To remove empty directories in a directory.
+    /// Allows removing empty directories in a directory.
     package static func removingDirectories(in directory: String) -> FileAccess {
         FileAccess(path: directory, rights: .removeDirectory)
     }
 
-    /// To make, read, write, rename and remove files in a directory.
+    /// Allows making, reading, writing, renaming and removing files in a directory.
     package static func replacing(in directory: String) -> FileAccess {
         FileAccess(
             path: directory,
             rights: [.readFile, .readDirectory, .writeFile, .makeFile, .removeFile, .truncate])
     }
 
-    /// To read and write a file that exists.
+    /// Allows reading and writing an existing file.
     package static func writing(_ path: String) -> FileAccess {
         FileAccess(path: path, rights: [.readFile, .writeFile, .truncate])
     }
 
-    /// To open a terminal, and to ask about it.
+    /// Allows opening a terminal and reading its settings.
     package static func asking(terminal path: String) -> FileAccess {
         FileAccess(path: path, rights: [.readFile, .controlDevice])
     }

@@ -3,17 +3,17 @@ internal import Glibc
 internal import LinuxIO
 internal import SystemPackage
 
-/// The kernel's Landlock: a process denies itself the file system, but for what its rules allow, TCP, and, outside itself,
-/// abstract Unix sockets and signals. Each version of the interface can deny more. landlock(7)
+/// The kernel's Landlock. With it a process gives up access to the file system (except what rules allow), to TCP, and
+/// to abstract Unix sockets and signals of other processes. Each version of the interface can deny more. landlock(7)
 enum Landlock {
-    /// The version of the interface; 0 when the kernel has none, or when it is turned off at boot.
+    /// The version of the interface; 0 when the kernel has no Landlock, or when it was turned off at boot.
     static var version: Int { Int(clinux_landlock_abi()) }
 
-    /// To bind and to connect TCP sockets, since version 4.
+    /// Binding and connecting TCP sockets, since version 4.
     private static var networkRights: UInt64 { version >= 4 ? 0b11 : 0 }
 
-    /// To connect to abstract Unix sockets, and to send signals, of processes that are not restricted in the same way. Since
-    /// version 6.
+    /// Connecting to abstract Unix sockets of processes outside of this restriction, and sending signals to such
+    /// processes. Since version 6.
     private static func scopes(sendsSignals: Bool) -> UInt64 {
         guard version >= 6 else { return 0 }
         // At first it also denied signals between threads of one process, each of which restricts itself here.
@@ -21,7 +21,7 @@ enum Landlock {
         return canLimitSignals && !sendsSignals ? 0b11 : 0b01
     }
 
-    /// Returns a ruleset that denies everything but these files. What a path does not lead to is left out.
+    /// Returns a ruleset that denies everything except these files. Paths that do not exist are skipped.
     ///
     /// - Parameter sendsSignals: whether the process sends signals to others.
     static func ruleset(

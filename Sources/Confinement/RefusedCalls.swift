@@ -7,7 +7,7 @@ internal import SystemPackage
 
 /// Logs each system call that the filter refuses, once.
 enum RefusedCalls {
-    /// Starts the thread that logs them; to be called once, before the filter is in force.
+    /// Starts the thread that logs them. Call this once, before the filter is in force.
     static func report(to logger: Logger) throws(Errno) {
         var reading: CInt = -1
         var writing: CInt = -1

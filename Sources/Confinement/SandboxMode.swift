@@ -1,9 +1,9 @@
 /// Whether a server confines itself once it is ready.
 package enum SandboxMode: String, Sendable, CaseIterable {
-    /// It does not.
+    /// The server is not confined.
     case off
     /// The kernel logs the system calls that it would refuse, and allows them. Files are not restricted.
     case log
-    /// It does, as far as the kernel can.
+    /// The server confines itself as far as the kernel supports it.
     case on
 }

@@ -4,7 +4,7 @@ internal import LinuxIO
 internal import Synchronization
 package import SystemPackage
 
-/// The user as whom a server of root goes on when it has its sockets and its memory.
+/// The user that a server started by root switches to once it has its sockets and its memory.
 package struct ServerUser: Sendable, Equatable {
     package let uid: UInt32
     package let gid: UInt32
@@ -14,11 +14,11 @@ package struct ServerUser: Sendable, Equatable {
         self.gid = gid
     }
 
-    /// Returns the first file that this user could not use as a server does; nil when there is none. Files that do not exist
-    /// count as usable. access(2)
+    /// Returns the first file that this user may not use as the server needs it; nil when there is none. Files that do
+    /// not exist count as usable. access(2)
     package func unusable(_ files: [NeededFile]) throws(Errno) -> NeededFile? {
         let found = FoundFile()
-        // A thread of its own, which becomes one of that user, and ends.
+        // A separate thread switches to that user, tries the files, and ends.
         try Thread(name: "user") {
             let result = clinux_become_in_thread(uid, gid)
             found.set(result < 0 ? files.first : files.first { !$0.isUsable })
@@ -32,24 +32,24 @@ package struct ServerUser: Sendable, Equatable {
         func set(_ file: NeededFile?) { value.withLock { $0 = file } }
     }
 
-    /// Makes every thread of this process one of this user, with the user's groups and without any capability. It cannot be
-    /// undone. setgroups(2), setresgid(2), setresuid(2)
+    /// Switches every thread of this process to this user, with the user's groups and without any capability. It cannot
+    /// be undone. setgroups(2), setresgid(2), setresuid(2)
     package func become() throws(Errno) {
         try checked(clinux_become(uid, gid))
     }
 }
 
-/// What keeps the memory of this process from other processes of its user.
+/// The protection of this process's memory from other processes of the same user.
 package enum ProcessSecrecy {
-    /// Keeps this process's memory out of core dumps, and from other processes but those of root. prctl(2),
-    /// `PR_SET_DUMPABLE`
+    /// Keeps this process's memory out of core dumps, and denies other processes except those of root access to it.
+    /// prctl(2), `PR_SET_DUMPABLE`
     package static func begin() { clinux_hide_process() }
 }
 
-/// A file or a directory that a server cannot do without after it has given up root.
+/// A file or a directory that a server needs after it has given up root.
 package struct NeededFile: Sendable, Equatable {
     package let path: String
-    /// Whether it is written.
+    /// Whether the server writes it.
     let isWritten: Bool
 
     /// A file that is read.

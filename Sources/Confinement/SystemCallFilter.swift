@@ -3,12 +3,12 @@ internal import Glibc
 internal import LinuxIO
 internal import SystemPackage
 
-/// A filter of the system calls of all threads of this process, for as long as it lives. seccomp(2), libseccomp
+/// A filter of the system calls of all threads of this process until it ends. seccomp(2), libseccomp
 @safe struct SystemCallFilter: ~Copyable {
-    /// What a call with certain arguments is compared with.
+    /// A condition on one argument of a call.
     private struct Argument {
         let index: UInt32
-        /// The bits that count.
+        /// The bits that are compared.
         let mask: UInt64
         let value: UInt64
 
@@ -61,8 +61,8 @@ internal import SystemPackage
         try addFiles(opensForWriting: opensForWriting)
         try addRequests(thaws: thaws)
         guard !isLogging else { return }
-        // Without a line in the log: swift-nio asks whether there are options for UDP, and libdispatch reports to syslog(3)
-        // that an ordinary user may not raise priorities. Both do without.
+        // Refused without a log line: swift-nio probes for UDP options, and libdispatch reports to syslog(3) that an
+        // unprivileged user may not raise priorities. Both continue when the call fails.
         for family in [AF_INET, AF_UNIX] {
             try add(
                 cseccomp_errno(UInt16(EPERM)), "socket",
@@ -77,7 +77,7 @@ internal import SystemPackage
         // Without CLONE_THREAD it would be a process; the rest are new namespaces.
         try allow("clone", Argument(index: 0, mask: isThread | Self.namespaces, value: isThread))
         if !isLogging {
-            // Without a line in the log: posix_spawn(3) blocks the signal that it comes from, and would end the process.
+            // Refused without a log line: posix_spawn(3) blocks SIGSYS, so a logged refusal would end the process.
             let isProcess = Argument(index: 0, mask: isThread, value: 0)
             try add(cseccomp_errno(UInt16(EPERM)), "clone", isProcess)
             for name in ["fork", "vfork"] { try add(cseccomp_errno(UInt16(EPERM)), name) }
@@ -91,11 +91,11 @@ internal import SystemPackage
             // The calling thread.
             try allow(name, Argument(index: 0, mask: Self.int, value: 0))
         }
-        // The calling thread, of this process. libdispatch calls it.
+        // Only the calling thread. libdispatch makes this call.
         try allow(
             "setpriority", Argument(index: 0, mask: Self.int, value: UInt64(PRIO_PROCESS.rawValue)),
             Argument(index: 1, mask: Self.int, value: 0))
-        // To ask about a limit.
+        // Only to read a limit.
         try allow(
             "prlimit64", Argument(index: 0, mask: Self.int, value: 0),
             Argument(index: 2, mask: .max, value: 0))
@@ -119,30 +119,31 @@ internal import SystemPackage
         }
         try allow("fchmod", Self.isOrdinary(mode: 1))
         for name in ["mmap", "mprotect"] {
-            // Memory with code of its own.
+            // Not executable memory.
             try allow(name, Argument(index: 2, mask: UInt64(PROT_EXEC), value: 0))
         }
     }
 
-    /// open(2): the bit of `O_TMPFILE` that is its own.
+    /// The bit of `O_TMPFILE` that is not `O_DIRECTORY`. open(2)
     private static let unnamed: UInt64 = 0o20_000_000
 
-    /// An argument that is a mode without the bits with which a file runs as its owner or its group.
+    /// A condition that a mode has neither the set-user-ID nor the set-group-ID bit.
     private static func isOrdinary(mode index: UInt32) -> Argument {
         Argument(index: index, mask: UInt64(S_ISUID | S_ISGID), value: 0)
     }
 
     /// Requests of ioctl(2) and fcntl(2).
     private func addRequests(thaws: Bool) throws(Errno) {
-        // TCGETS, TIOCGPGRP, TIOCOUTQ, TIOCGWINSZ, FIONREAD and FIONBIO, the same on every processor that Swift supports.
+        // TCGETS, TIOCGPGRP, TIOCOUTQ, TIOCGWINSZ, FIONREAD and FIONBIO, the same on every processor that Swift
+        // supports.
         var requests: [UInt64] = [0x5401, 0x540f, 0x5411, 0x5413, 0x541b, 0x5421]
         // FITHAW
         if thaws { requests.append(0xc004_5878) }
         for request in requests {
             try allow("ioctl", Argument(index: 1, mask: Self.int, value: request))
         }
-        // F_DUPFD to F_SETLKW; the locks of open files; F_DUPFD_CLOEXEC to F_GET_SEALS, without F_NOTIFY and the calls that
-        // have the kernel send signals.
+        // F_DUPFD to F_SETLKW; the locks of open files; F_DUPFD_CLOEXEC to F_GET_SEALS, without F_NOTIFY and the calls
+        // after which the kernel sends signals.
         for command in Array(0...7) + Array(36...38) + Array(1030...1034) {
             try allow("fcntl", Argument(index: 1, mask: Self.int, value: UInt64(command)))
         }
@@ -150,7 +151,7 @@ internal import SystemPackage
 
     /// Puts the filter in force, for all threads.
     func load() throws(Errno) {
-        // A binary tree in place of a list, where the kernel runs the filter for each call.
+        // A binary tree instead of a list: older kernels run the filter for each call.
         _ = unsafe seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2)
         try check(unsafe seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS))
         try check(unsafe seccomp_attr_set(context, SCMP_FLTATR_CTL_TSYNC, 1))
@@ -175,7 +176,7 @@ internal import SystemPackage
                 context, action, number, UInt32(comparisons.count), comparisons))
     }
 
-    /// Throws the error that a result of libseccomp stands for.
+    /// Throws the error of a negative result of libseccomp.
     private func check(_ result: CInt) throws(Errno) {
         if result < 0 { throw Errno(rawValue: -result) }
     }

@@ -1,25 +1,25 @@
-/// The system calls of a server, in classes, by their names. A name that libseccomp or this processor does not have is left
-/// out. docs/guide/security.md explains the classes.
+/// The system calls of a server by name, in classes. docs/guide/security.md explains the classes. A name that
+/// libseccomp or this processor does not know is skipped.
 ///
-/// The lists come from the functions of the C library that the server, swift-nio, libdispatch and GnuTLS call. Each test of
-/// the program fails when the log of its server has a refused call, so they are complete as far as the tests go, with the C
-/// libraries of Debian 12 (2.36) and, for the tests that `scripts/sandbox-test` runs, of unstable (2.43).
+/// The lists come from the functions of the C library that the server, swift-nio, libdispatch and GnuTLS call. Each
+/// test of the program fails when its server logs a refused call. So the lists are complete for what the tests cover,
+/// with the C libraries of Debian 12 (2.36) and, for the tests that `scripts/sandbox-test` runs, of unstable (2.43).
 enum SystemCalls {
-    /// What data travels with. They come first in the filter, which only matters before Linux 5.11: since then the kernel
-    /// does not run it for a call that is always allowed.
+    /// Calls that transfer data. They come first in the filter, which matters only before Linux 5.11: since then the
+    /// kernel does not run the filter for a call that is always allowed.
     static let hot = [
         "recvmsg", "sendmsg", "poll", "ppoll", "futex", "epoll_wait", "epoll_pwait", "read",
         "write",
         "clock_gettime",
     ]
 
-    /// What is allowed with any arguments.
+    /// Calls that are allowed with any arguments.
     static let allowed =
         (hot + transfer + files + memory + threads + identity + events).filter { name in
             !sending.contains { $0.name == name }
         }
 
-    /// What sends on a socket, and which argument its flags are.
+    /// Calls that send on a socket, with the index of the argument that holds the flags.
     static let sending: [(name: String, flags: UInt32)] = [
         ("sendmsg", 2), ("sendmmsg", 3), ("sendto", 3),
     ]
@@ -32,7 +32,7 @@ enum SystemCalls {
         "shutdown", "writev",
     ]
 
-    // Landlock limits the paths. What a descriptor permits was decided when it was opened.
+    // Landlock limits the paths. The rights of a descriptor were fixed when it was opened.
     private static let files = [
         "access", "close", "close_range", "dup", "dup3", "faccessat", "faccessat2", "fadvise64",
         "fallocate",
@@ -75,13 +75,13 @@ enum SystemCalls {
         "timerfd_create", "timerfd_gettime", "timerfd_settime",
     ]
 
-    /// Calls without which the C library does, and which it tries first. They fail with ENOSYS and no line in the log. The
-    /// filter cannot read the arguments of clone3, which are in memory: the C library then uses clone.
+    /// Calls that the C library tries first and for which it has a fallback. They fail with ENOSYS and no line in the
+    /// log. The filter cannot read the arguments of clone3, which are in memory: the C library then uses clone.
     static let absent = [
         "clone3", "openat2", "futex_waitv", "mseal", "map_shadow_stack", "cachestat",
     ]
 
-    /// What no server needs, and what code that has taken one over would begin with. They end the process.
+    /// Calls that no server needs and that an exploit would make first. They kill the process.
     static let fatal = programs + otherProcesses + fileSystems + kernel
 
     private static let programs = ["execve", "execveat"]
@@ -106,8 +106,8 @@ enum SystemCalls {
         "settimeofday", "syslog", "userfaultfd", "vhangup",
     ]
 
-    /// What is refused with EPERM and a line in the log: harmless or not, it is a mistake of the program. Calls that are in
-    /// no list are refused in the same way, but with ENOSYS.
+    /// Calls that are refused with EPERM and a line in the log: the program must not make them. Calls that are in no
+    /// list are refused in the same way, but with ENOSYS.
     static let refused = [
         "bind", "capset", "chmod", "chown", "connect", "creat", "fchmod", "fchmodat", "fchownat",
         "fcntl", "ioctl",

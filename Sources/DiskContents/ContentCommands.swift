@@ -7,7 +7,7 @@ package struct ContentCommands: ControlCommands {
     private let saved: [SavedDisk]
 
     /// - Parameter saved: disks that may be served before they are restored. A command that makes something of a disk
-    ///   waits until they are.
+    ///   waits for the restore.
     init(_ kinds: [any ControlCommands], saved: [SavedDisk]) {
         self.kinds = kinds
         self.saved = saved
@@ -16,7 +16,7 @@ package struct ContentCommands: ControlCommands {
     package func perform(_ command: ControlCommand) throws(ControlError) -> String? {
         if command.method == "POST" {
             do throws(Failure) {
-                // Here, where no lock is held that others need.
+                // Wait here, where this thread holds no lock that others need.
                 let name = command.parameters["disk"]
                 for disk in saved where name == nil || disk.export == name {
                     try disk.awaitRestore()

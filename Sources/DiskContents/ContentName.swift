@@ -4,7 +4,7 @@ internal import Observability
 enum ContentName {
     /// Throws unless a name has 1 to 128 letters, digits and `-._` of ASCII, and begins with a letter or digit.
     ///
-    /// - Parameter kind: what is named, for the error.
+    /// - Parameter kind: the kind of thing that has the name, for the error.
     static func check(_ name: String, of kind: String) throws(ControlError) {
         let isGood =
             (1...128).contains(name.utf8.count) && name.first?.isASCIILetterOrDigit == true
@@ -12,8 +12,8 @@ enum ContentName {
         guard isGood else {
             throw ControlError(
                 .invalid,
-                "\"\(name.prefix(140))\" is no name for a \(kind): use up to 128 letters, digits, \"-\", \".\" and "
-                    + "\"_\", and begin with a letter or digit")
+                "\"\(name.prefix(140))\" is not a valid name for a \(kind): use up to 128 letters, digits, "
+                    + "\"-\", \".\" and \"_\", and begin with a letter or digit")
         }
     }
 

@@ -3,7 +3,7 @@ package import NBDServer
 package import Observability
 package import ProgramSupport
 
-/// What happens to the contents of a running server's disks: snapshots, clones, checkpoints and saves, and their
+/// The operations on the contents of a running server's disks: snapshots, clones, checkpoints and saves, and their
 /// commands.
 package final class ServedContents: Sendable {
     /// The disks that have images.
@@ -32,13 +32,13 @@ package final class ServedContents: Sendable {
             ], saved: saved)
     }
 
-    /// What is known of the saves.
+    /// The state of the saves.
     package var saves: [SaveStats] { saved.map(\.stats) }
 
     /// The snapshots, oldest first, then those of open and lost checkpoints.
     package var allSnapshots: [SnapshotStatus] { snapshots.all + checkpoints.openSnapshots }
 
-    /// Starts to save at intervals the disks for which that is wanted.
+    /// Starts to save the disks that have an interval.
     package func begin() throws(Failure) {
         for disk in saved { try disk.begin() }
     }

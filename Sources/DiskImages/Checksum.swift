@@ -1,8 +1,8 @@
 /// The 64-bit hash of xxHash (XXH64, https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md).
 ///
-/// It detects damage, not forgery: other bytes have the same hash once in 2^64. It needs multiplications and rotations of
-/// words only, in four independent lanes, so plain Swift hashes pages at 4.8 GiB/s on one processor (release build, 64 MiB
-/// in pages of 4 KiB). CRC-32C has half of the bits, and is only that fast with the processor's own instruction,
+/// It detects damage, not forgery: other bytes have the same hash once in 2^64. It needs multiplications and rotations
+/// of words only, in four independent lanes, so plain Swift hashes pages at 4.8 GiB/s on one processor (release build,
+/// 64 MiB in pages of 4 KiB). CRC-32C has half of the bits, and is only that fast with the processor's own instruction,
 /// which Swift cannot use.
 enum Checksum {
     private static var prime1: UInt64 { 0x9E37_79B1_85EB_CA87 }

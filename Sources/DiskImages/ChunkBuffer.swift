@@ -28,7 +28,7 @@ struct ChunkBuffer: ~Copyable {
     private let memory: MemoryMapping
     /// The bytes of the disk that the chunk covers; fewer than 1 MiB at the end of a disk.
     private(set) var range: Range<UInt64> = 0..<0
-    /// Which pages are not zero.
+    /// The pages that are not zero.
     private(set) var holdsData = [Bool](repeating: false, count: pageCount)
     /// The sum, modulo 2^64, of the hashes of the pages that are not zero, each seeded with the page's index on the
     /// disk. So a hole costs nothing, and a page at the wrong place changes it. 0 when all pages are zero.
@@ -125,7 +125,7 @@ struct ChunkBuffer: ~Copyable {
 /// A store whose bytes do not change while they are saved.
 struct FrozenSource: ByteSource {
     private let store: any BlockStore
-    /// How many bytes may hold data; nil when that is not known without asking.
+    /// The number of bytes that may hold data; nil when it takes a search to find out.
     fileprivate let dataBytes: UInt64?
     let size: UInt64
 
@@ -166,8 +166,8 @@ struct FrozenSource: ByteSource {
 
 /// The chunks of a source that may hold data, in ascending order.
 ///
-/// It asks for the data of 1 GiB at a time: a RAM disk searches its map up to the end of an extent for each answer,
-/// so asking about the whole disk before each chunk would take a time that grows with the square of the size.
+/// It searches 1 GiB at a time: for each call a RAM disk searches its map to the end of the extent, so asking about the
+/// whole disk before each chunk would take a time that grows with the square of the size.
 struct DataChunks<Source: ByteSource> {
     private let source: Source
     private var offset: UInt64 = 0

@@ -14,20 +14,20 @@ internal import Synchronization
 package final class DiskImage: Sendable {
     private let core: Mutex<ImageCore>
 
-    /// Locks an image, which need not exist yet, and finishes or removes what a save has left that was cut off.
+    /// Locks an image, which need not exist yet, and finishes or removes an interrupted save.
     ///
     /// - Throws: ``DiskImageError`` when the image is in use or cannot be locked, when the path cannot be an image's,
-    ///   and when the files do not belong together, as far as that can be told without reading the image.
+    ///   and when the files do not belong together, as far as that shows without reading the image.
     package convenience init(path: String) throws(DiskImageError) {
         try self.init(path: path, hook: nil)
     }
 
-    /// The same, with something that may prevent each change to a file.
+    /// The same, with a hook that can prevent each change to a file.
     init(path: String, hook: EffectHook?) throws(DiskImageError) {
         core = Mutex(try ImageCore(ImageFiles(path: path, hook: hook)))
     }
 
-    /// What is known of the image without reading it; nil when there is none.
+    /// The properties of the image that its state file has; nil when there is no image.
     package var info: ImageInfo? { core.withLock { $0.info } }
 
     /// Saves a disk.
@@ -44,9 +44,9 @@ package final class DiskImage: Sendable {
     ///   - source: a disk whose bytes do not change during the call.
     ///   - changes: ranges of bytes, in any order, that cover everything that has changed since the last save or
     ///     restore of this object that has returned. Nil when that is not known.
-    ///   - dataBytes: how many bytes of the disk may hold data; nil when it is to be asked, which a source that can only
-    ///     be read once does not permit.
-    ///   - progress: is called with the bytes of the disk that have been read, and how many there are to read.
+    ///   - dataBytes: how many bytes of the disk may hold data; nil to ask the source, which a source that can only be
+    ///     read once does not permit.
+    ///   - progress: is called with the number of bytes of the disk that have been read, and the number to read.
     ///   - isCancelled: is asked before each chunk; true ends the save with ``DiskImageError/cancelled``.
     package func save(
         _ source: any BlockStore, changes: (any Sequence<Range<UInt64>>)? = nil,
@@ -86,7 +86,7 @@ package final class DiskImage: Sendable {
     ///
     /// - Parameters:
     ///   - disk: a blank disk, at least as large as the image. After an error its contents are of no use.
-    ///   - progress: is called on this thread with the bytes that have been read, and how many there are to read.
+    ///   - progress: is called on this thread with the number of bytes that have been read, and the number to read.
     ///   - isCancelled: is asked on this thread before each chunk; true ends it with ``DiskImageError/cancelled``.
     package func restore(
         into disk: RamDisk, progress: @escaping (TransferProgress) -> Void = { _ in },
@@ -99,7 +99,7 @@ package final class DiskImage: Sendable {
     }
 }
 
-/// What is known of an image without reading it.
+/// The properties of an image that are known without reading it.
 package struct ImageInfo: Sendable, Equatable {
     /// The length of the image in bytes, which is the size of the disk that was saved.
     package let size: UInt64
@@ -109,9 +109,9 @@ package struct ImageInfo: Sendable, Equatable {
     package let savedAt: UInt64?
 }
 
-/// What a save has done.
+/// The result of a save.
 package struct SaveResult: Sendable, Equatable {
-    /// How much a save writes.
+    /// The extent of a save.
     package enum Kind: Sendable, Equatable {
         /// All data, to a new file.
         case full
@@ -131,13 +131,13 @@ package struct SaveResult: Sendable, Equatable {
     package let duration: Duration
 }
 
-/// How far a save or restore has come, in bytes.
+/// The progress of a save or restore, in bytes.
 package struct TransferProgress: Sendable, Equatable {
     package let bytesDone: UInt64
     package let bytesTotal: UInt64
 }
 
-/// What the caller of a save or restore wants to know, and to say.
+/// The callbacks of a save or restore to its caller.
 struct TransferMonitor {
     let report: (TransferProgress) -> Void
     let isCancelled: () -> Bool
@@ -151,10 +151,10 @@ struct TransferMonitor {
 struct ImageCore: ~Copyable {
     let files: ImageFiles
     private let lock: LockFile
-    /// What the state file says; nil when there is none.
+    /// The contents of the state file; nil when there is none.
     var state: ImageState?
     /// The image as this object left or found it when it last saved or restored it; nil before that. While the image
-    /// is still like this, it holds what the caller believes that it holds.
+    /// still has this status, it holds what the caller expects.
     var baseline: FileStatus?
 
     init(_ files: ImageFiles) throws(DiskImageError) {

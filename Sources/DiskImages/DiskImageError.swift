@@ -31,16 +31,16 @@ package enum DiskImageError: Error, Sendable, Equatable, CustomStringConvertible
     case tooLarge(path: String, size: UInt64, diskSize: UInt64)
     /// A sparse disk has no memory for the image's contents. Size of the disk in bytes.
     case noMemory(path: String, diskSize: UInt64)
-    /// The disk that was to be saved could not be read.
+    /// The disk could not be read for a save.
     case unreadableDisk(String)
     /// A save is complete in the journal, and could not be moved to the image for this reason.
     case unfinished(path: String, reason: String)
-    /// A call of the kernel failed: what it was to do with which file.
+    /// A system call failed, for this action on this file.
     case system(action: String, file: String, Errno)
     /// The caller cancelled a save or a restore.
     case cancelled
 
-    /// What is wrong, with which file, and what to do.
+    /// The problem, the file, and what to do.
     package var description: String {
         switch self {
         case .noDirectory(let path):
@@ -71,7 +71,7 @@ package enum DiskImageError: Error, Sendable, Equatable, CustomStringConvertible
         }
     }
 
-    /// What is wrong with existing files, and how to accept or replace them.
+    /// The problem with existing files, and how to accept or replace them.
     private var mismatch: String {
         switch self {
         case .damagedState(let path):
@@ -100,7 +100,7 @@ package enum DiskImageError: Error, Sendable, Equatable, CustomStringConvertible
         }
     }
 
-    /// What to do about an error of the kernel, where that is known.
+    /// The remedy for an error of the kernel, where one is known.
     private static func advice(_ error: Errno) -> String? {
         switch error {
         case .noSpace, .diskQuotaExceeded: "free space on its file system"

@@ -12,7 +12,7 @@ extension ImageCore {
         let image = try ImageSource(files)
         let chunks = try image.chunks(mentionedIn: state)
         let work = RestoreWork(files, state: state, disk: disk, chunks: chunks)
-        // A start is not to take all processors of a large machine.
+        // Limit the threads: a server that starts must not occupy every processor of a large machine.
         let threadCount = min(4, Processor.onlineCount, chunks.count)
         let threads = (1..<max(1, threadCount)).compactMap { index in
             // A thread that does not start leaves its part to the others.
@@ -116,7 +116,7 @@ struct ImageSource: ByteSource, ~Copyable {
         }
     }
 
-    /// Returns whether the file has the contents that it had at another moment, as far as its time of the last write tells.
+    /// Returns whether the file has the contents that it had at another moment, judged by the time of its last write.
     func hasContents(of other: FileStatus) throws(DiskImageError) -> Bool {
         do throws(Errno) {
             return try file.status.hasContents(of: other)
@@ -140,7 +140,8 @@ struct ImageSource: ByteSource, ~Copyable {
     }
 }
 
-/// The work of a restore, for several threads. Each takes the next chunk, reads it, checks it and writes it to the disk.
+/// The work of a restore, for several threads. Each takes the next chunk, reads it, checks it and writes it to the
+/// disk.
 private final class RestoreWork: Sendable {
     private let files: ImageFiles
     private let checksums: [UInt64: UInt64]?

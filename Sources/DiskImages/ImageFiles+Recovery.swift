@@ -1,12 +1,12 @@
 internal import LinuxIO
 
-/// What a save leaves that was cut off, and how it is finished or removed.
+/// The completion or removal of the files that an interrupted save leaves.
 extension ImageFiles {
-    /// Finishes a save that was complete when it was cut off, removes what is left of one that was not, and returns
-    /// the state of the image; nil when there is none.
+    /// Finishes an interrupted save that was complete, removes the rest of one that was not, and returns the state of
+    /// the image; nil when there is none.
     ///
-    /// The order of a save's changes, and why each state of the files means what it is taken for here, is in
-    /// docs/internals/images.md.
+    /// docs/internals/images.md has the order of a save's changes, and the proof that this code interprets each state
+    /// of the files correctly.
     func recover() throws(DiskImageError) -> ImageState? {
         if let journal = try Journal.open(of: self) {
             _ = try finish(journal)
@@ -57,7 +57,7 @@ extension ImageFiles {
 
     /// Whether the draft of a state is intact, and of a later save than the state.
     private func draftIsNewer() throws(DiskImageError) -> Bool {
-        // A draft that was cut off is not intact. An error that is no mismatch has to end the recovery.
+        // An interrupted draft fails its checksum, which is expected. Any other error ends the recovery.
         let draft: ImageState?
         do throws(DiskImageError) {
             draft = try state(in: .stateDraft)

@@ -25,7 +25,7 @@ enum FileEffect: Equatable, Sendable {
     case remove(ImageFile)
     case syncDirectory
 
-    /// What the change does, for an error, and to which file; nil for the directory.
+    /// The action of the change and its file, for an error; nil for the directory.
     fileprivate var action: (verb: String, file: ImageFile?) {
         switch self {
         case .create(let file): ("create", file)
@@ -41,7 +41,7 @@ enum FileEffect: Equatable, Sendable {
     }
 }
 
-/// What decides, in tests, whether each change takes place.
+/// A hook with which tests prevent a change or cut it short.
 struct EffectHook: Sendable {
     enum Verdict: Sendable {
         case perform
@@ -166,7 +166,7 @@ struct ImageFiles: Sendable {
         failure(effect.action.verb, effect.action.file, error)
     }
 
-    /// Returns how many bytes of a write are to be written, which are fewer only in a test.
+    /// Returns how many bytes of a write to write: all of them, except in a test.
     fileprivate func decide(
         _ effect: FileEffect, _ bytes: MemoryRegion
     ) throws(DiskImageError) -> Int {

@@ -1,4 +1,4 @@
-/// What the file beside an image, `PATH.state`, says about it.
+/// The contents of the file beside an image, `PATH.state`.
 ///
 /// It consists of little-endian words:
 ///
@@ -25,8 +25,8 @@ struct ImageState: Equatable, Sendable {
 
     /// The version that this program writes, and the only one that it reads; also of the journal.
     static let version: UInt64 = 1
-    /// The most bytes of a file that are read as a state: those of a full disk of 64 TiB. A file that is damaged may have
-    /// any length, also one for which there is no memory.
+    /// The most bytes of a file that are read as a state: those of a full disk of 64 TiB. A file that is damaged may
+    /// have any length, also one for which there is no memory.
     static let longest: UInt64 = 1 << 30
     private static let magic = Array("RDNBDIMG".utf8)
     private static let headCount = 56

@@ -201,7 +201,7 @@ struct Journal: ~Copyable {
 /// A journal that is being written.
 struct JournalWriter: ~Copyable {
     private var file: EditedFile
-    /// What is to be written next, so that the file is written in pieces of 1 MiB.
+    /// The bytes to write next, so that the file is written in pieces of 1 MiB.
     private let buffer: MemoryMapping
     private var buffered = 0
     private var position: UInt64 = 0

@@ -3,15 +3,15 @@ internal import NBDServer
 internal import Synchronization
 internal import SystemPackage
 
-/// A restore that goes on while the disk is served: ``NBDServer/LateContents`` whose source is an image.
+/// A restore that runs while the disk is served: ``NBDServer/LateContents`` whose source is an image.
 ///
 /// A few threads fetch what no client has asked for yet, from the start of the image to its end. A piece that cannot
 /// be fetched is tried again every second, and by each request that needs it.
 package final class Restoration: Sendable {
-    /// What a restore reports, on one of its threads.
+    /// An event of a restore, reported on one of its threads.
     package enum Event: Sendable, Equatable {
         case progress(TransferProgress)
-        /// A piece cannot be fetched, for this reason: the first piece of the restore for which that is so.
+        /// The first piece that cannot be fetched, with the reason.
         case failed(String)
         /// Everything is on the disk.
         case complete
@@ -49,10 +49,10 @@ package final class Restoration: Sendable {
         }
     }
 
-    /// How far it has come. The total is an estimate for an image that another program made.
+    /// The progress. The total is an estimate for an image that another program made.
     package var progress: TransferProgress { source.progress }
 
-    /// Why a piece cannot be fetched; nil when none has failed, or all have been fetched since.
+    /// The reason why a piece cannot be fetched; nil when none has failed, or all have been fetched since.
     package var failure: String? { state.withLock { $0.failure } }
 
     /// Whether everything is on the disk, and has been reported.

@@ -4,7 +4,7 @@ internal import LinuxIO
 internal import ProgramSupport
 
 extension Machine {
-    /// What there is and what is missing for `serve`, `up` and `attach`, the most important first.
+    /// The findings for `serve`, `up` and `attach`, the most important first.
     package var findings: [Finding] {
         [
             kernel, driver, permission, fileSystems, memory, lockedMemory, backings, hugePages,
@@ -12,7 +12,7 @@ extension Machine {
         ] + [scheduler].compactMap(\.self)
     }
 
-    // MARK: - What up and attach cannot do without
+    // MARK: - Required by up and attach
 
     private var kernel: Finding {
         let numbers = kernelRelease.split { $0 == "." || $0 == "-" }.prefix(2).compactMap {
@@ -94,7 +94,7 @@ extension Machine {
             let use = fileSystem(at: "/dev/shm")
         else {
             return .optional(
-                name, "/dev/shm is no tmpfs, which --backing needs",
+                name, "/dev/shm is not a tmpfs, which --backing needs",
                 remedy: "mount -t tmpfs tmpfs /dev/shm")
         }
         let free = Int(use.size - use.used)
@@ -130,7 +130,7 @@ extension Machine {
 
     private func size(_ bytes: Int) -> String { Units.bytes(Double(bytes)) }
 
-    // MARK: - What makes more of it
+    // MARK: - Optional
 
     private var kernelTLS: Finding {
         switch module("tls") {

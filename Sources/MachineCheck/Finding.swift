@@ -1,21 +1,21 @@
-/// What the check of one thing has found.
+/// The result of one check.
 package struct Finding: Sendable, Equatable, Encodable {
-    /// How the thing is.
+    /// The state of the thing that was checked.
     package enum State: String, Sendable, Encodable {
-        /// As it should be.
+        /// Present.
         case ok
-        /// Not there, so that something that not everyone needs does not work or is slower.
+        /// Absent: something that only some users need does not work, or is slower.
         case optional
-        /// Not there, so that `up` and `attach` do not work.
+        /// Absent: `up` and `attach` do not work.
         case missing
     }
 
-    /// What was checked, in one or two words.
+    /// The name of what was checked, in one or two words.
     package let name: String
     package let state: State
-    /// What was found, without a full stop.
+    /// A description of what was found, without a full stop.
     package let text: String
-    /// A command that mends it; nil when there is nothing to mend, or no command does.
+    /// A command that provides what is missing; nil when nothing is, or no command does.
     package let remedy: String?
 
     static func ok(_ name: String, _ text: String) -> Finding {

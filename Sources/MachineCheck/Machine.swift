@@ -3,7 +3,7 @@ internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
-/// The machine that is checked: its files, and what its programs say.
+/// The machine that is checked: its files, and the output of its programs.
 package struct Machine: Sendable {
     /// The directory that stands for `/`; empty for `/` itself.
     let root: String
@@ -57,7 +57,7 @@ package struct Machine: Sendable {
 
     // MARK: - Modules
 
-    /// Where a part of the kernel is that can be a module.
+    /// The place of a part of the kernel that can be a module.
     enum ModuleState: Sendable {
         /// In the kernel, or loaded.
         case present
@@ -85,7 +85,7 @@ package struct Machine: Sendable {
 
     // MARK: - This process
 
-    /// What this process may do.
+    /// The capabilities of this process.
     var capabilities: Capabilities { Capabilities(status: fields("/proc/self/status")) }
 
     /// The soft limit of a resource, as /proc/self/limits names it; nil without a limit. proc(5)

@@ -17,7 +17,8 @@ package struct MachineReport: Sendable, Encodable {
         isReady = findings.allSatisfy { $0.state != .missing }
     }
 
-    /// The report as lines for a terminal: a line for each finding, below it the command that mends it.
+    /// The report as lines for a terminal: a line for each finding, and below it the command that provides what is
+    /// missing.
     package var lines: [StyledLine] {
         var lines: [StyledLine] = []
         for finding in findings {

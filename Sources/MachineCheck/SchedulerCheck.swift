@@ -1,17 +1,17 @@
 extension Machine {
-    /// What is wrong with the kernel's scheduler of sessions (autogroups) and control groups; nil when nothing is, or
-    /// when sessions are not scheduled as groups.
+    /// A finding about the kernel's scheduling of sessions (autogroups) and control groups; nil when nothing is wrong,
+    /// or when sessions are not scheduled as groups.
     ///
     /// From Linux 6.13 on, a group whose threads wake one another on several processors could gain time whenever the
     /// kernel changed its weight, so that a process of another group waited for seconds. Linux 7.0 and 6.18.45 have the
-    /// repair: upstream commit 101f3498b4bd, "sched/fair: Revert 6d71a9c61604". docs/internals/performance-log.md has
-    /// what was seen.
+    /// fix: upstream commit 101f3498b4bd, "sched/fair: Revert 6d71a9c61604". docs/internals/performance-log.md has the
+    /// measurements.
     var scheduler: Finding? {
         guard hasUnfairGroups, line("/proc/sys/kernel/sched_autogroup_enabled") == "1" else {
             return nil
         }
         return .optional(
-            "scheduler", "unfair between sessions; mended in Linux 6.18.45",
+            "scheduler", "unfair between sessions; fixed in Linux 6.18.45",
             remedy: "sysctl kernel.sched_autogroup_enabled=0")
     }
 

@@ -17,7 +17,7 @@ package enum ClientHandshake {
         /// The server sent nothing for this many seconds.
         case silent(Int)
 
-        /// What happened, without a full stop.
+        /// A description of the failure, without a full stop.
         package var description: String {
             switch self {
             case .negotiation(let failure): "\(failure)"

@@ -15,7 +15,7 @@ package struct RemoteServer: Sendable {
         /// A server accepted the connection, but the handshake failed.
         case handshake(NBDURI, ClientHandshake.Failure)
 
-        /// What is wrong, and what to do about it.
+        /// The problem, and what to do about it.
         package var description: String {
             switch self {
             case .tls(let uri):
@@ -32,7 +32,7 @@ package struct RemoteServer: Sendable {
     /// Milliseconds that a host may take to accept a connection.
     private static var connectTimeout: Int { 5_000 }
 
-    /// Where the server is, and which export is wanted.
+    /// The address of the server, and the name of the export.
     package let uri: NBDURI
     /// The server's addresses, in the resolver's order.
     package let addresses: [SocketAddress]

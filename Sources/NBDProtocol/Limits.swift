@@ -12,8 +12,8 @@ public enum Limits {
     /// name of 4096 bytes and a few information types; requests for contexts add a few strings.
     public static var optionDataKept: Int { 64 << 10 }
 
-    /// Option data that the server reads and discards so that the connection can go on. More ends
-    /// the connection: reading gigabytes only to send an error helps no client.
+    /// Option data that the server reads and discards so that the connection can continue. More ends the connection:
+    /// reading gigabytes only to send an error helps no client.
     public static var optionDataDrained: Int { 32 << 20 }
 
     /// Data of an option reply that a client reads: a listing of two strings, or an error's text.

@@ -3,7 +3,7 @@
 ///
 /// All parts are decoded. ``description`` encodes them.
 public struct NBDURI: Sendable, Hashable {
-    /// How to reach the server.
+    /// The address of the server.
     public enum Transport: Sendable, Hashable {
         /// A host name or an address; an IPv6 address without brackets.
         case tcp(host: String, port: UInt16)

@@ -9,7 +9,7 @@ package struct MDArray: Sendable, Equatable {
     struct Device: Sendable, Equatable {
         /// The name of the device: `nbd0`.
         let name: String
-        /// Its place in the array; nil when it has none, as a spare or a faulty device.
+        /// Its slot in the array; nil for a spare or a faulty device.
         let slot: Int?
         /// The words of its state: `in_sync`, `faulty`, `spare`, `write_mostly` and so on.
         let states: Set<String>
@@ -29,7 +29,7 @@ package struct MDArray: Sendable, Equatable {
         self.blocks = blocks
     }
 
-    /// The array that a device is part of; nil when it is part of none.
+    /// Finds the array of which a device is part; nil when there is none.
     init?(holding device: NBDDevice) {
         guard
             let name = BlockDeviceUse.holders(of: device.name).first(where: { $0.hasPrefix("md") })
@@ -44,16 +44,16 @@ package struct MDArray: Sendable, Equatable {
     var size: UInt64 { text("size").flatMap { UInt64($0) }.map { $0 * 512 } ?? 0 }
 
     var level: String? { text("md/level") }
-    /// Whether the kernel does not write to it, or not yet.
+    /// Whether the kernel does not write to the array, or not yet.
     var isReadOnly: Bool { text("md/array_state")?.hasPrefix("read") == true }
-    /// The number of places for members.
+    /// The number of slots for members.
     var slotCount: Int { text("md/raid_disks").flatMap { Int($0) } ?? 0 }
     /// The kind of layout of level 10. md(4)
     var layout: Int? { text("md/layout").flatMap { Int($0) } }
-    /// `idle`, or what the kernel does to make members the same: `resync`, `recover`, `check` and so on.
+    /// `idle`, or the running synchronization: `resync`, `recover`, `check` and so on. md.rst, `sync_action`
     var action: String { text("md/sync_action") ?? "idle" }
 
-    /// How far ``action`` has come, in bytes; nil when nothing is done.
+    /// The progress of ``action`` in bytes; nil when it is idle.
     var progress: (done: UInt64, total: UInt64)? {
         let words = (text("md/sync_completed") ?? "").split(separator: " ")
         guard words.count == 3, let done = UInt64(words[0]), let total = UInt64(words[2]) else {
@@ -75,8 +75,8 @@ package struct MDArray: Sendable, Equatable {
 
     func device(_ device: NBDDevice) -> Device? { devices.first { $0.name == device.name } }
 
-    /// Has the kernel read a member only when no other one can be read. If that fails, reads are slower, and nothing is
-    /// wrong.
+    /// Marks a member write-mostly, so the kernel reads it only when no other member can be read. Failure only makes
+    /// reads slower. md.rst, `write_mostly`
     func markWriteMostly(_ device: NBDDevice) {
         let path = "\(blocks)/\(name)/md/dev-\(device.name)/state"
         guard let file = try? Descriptor(opening: path, .writeOnly) else { return }

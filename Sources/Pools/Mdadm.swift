@@ -4,15 +4,15 @@ internal import NBDKernel
 internal import ProgramSupport
 internal import SystemPackage
 
-/// The superblock that md has written to a member. `mdadm --examine`
+/// The superblock of an array on a member. `mdadm --examine`
 struct MDSuperblock: Equatable {
-    /// Which array the member belongs to.
+    /// The UUID of the array to which the member belongs.
     let array: String
     /// `raid1` and so on.
     let level: String
-    /// The number of members that the array has when it is whole.
+    /// The number of members of the complete array.
     let memberCount: Int
-    /// Which member it is; nil in what `--detail` prints.
+    /// The role of the member in the array; nil in the output of `--detail`.
     let member: String?
 
     /// Parses the output of `mdadm --examine --export`; nil when it describes no member.
@@ -32,18 +32,18 @@ struct MDSuperblock: Equatable {
     }
 }
 
-/// What a device holds, as far as blkid(8) and mdadm(8) recognise it.
+/// The contents of a device, as far as blkid(8) and mdadm(8) recognise them.
 enum DeviceContents: Equatable {
-    /// Nothing that they recognise.
+    /// Nothing that these programs recognise.
     case blank
     /// A member of an array.
     case member(MDSuperblock)
     /// A file system, a partition table or something else: its name.
     case other(String)
 
-    /// Looks at a device. blkid(8), `--probe`
+    /// Examines a device. blkid(8), `--probe`
     init(of device: String) throws(Failure) {
-        // To mdadm and blkid, what cannot be read is blank.
+        // mdadm and blkid report an unreadable device as blank.
         try Self.requireReadable(device)
         if let superblock = MDSuperblock(
             try Mdadm.run(["--examine", "--export", device]).output)
@@ -55,7 +55,7 @@ enum DeviceContents: Equatable {
             "blkid", ["-p", "-o", "export", device], package: "util-linux")
         switch result.ending {
         case .exited(2) where result.output.isEmpty:
-            // Nor may it have become so meanwhile.
+            // The device may also have become unreadable since.
             try Self.requireReadable(device)
             self = .blank
         case .exited(0):
@@ -94,7 +94,7 @@ enum DeviceContents: Equatable {
 }
 
 extension MDArray {
-    /// Which array it is, as the superblocks of its members have it; nil when mdadm cannot say.
+    /// The UUID of the array in the superblocks of its members; nil when mdadm does not report it.
     var identity: String? {
         get throws(Failure) {
             MDSuperblock(try Mdadm.run(["--detail", "--export", path]).output)?.array
@@ -102,15 +102,15 @@ extension MDArray {
     }
 }
 
-/// The program that manages md's arrays. mdadm(8)
+/// The program that manages the arrays of md. mdadm(8)
 enum Mdadm {
     static func run(_ arguments: [String]) throws(Failure) -> ChildProcess.Result {
         try SystemProgram.run("mdadm", arguments, package: "mdadm")
     }
 
-    /// Runs it for a purpose: "create the array".
+    /// Runs mdadm for a purpose, such as "create the array".
     ///
-    /// - Throws: that the purpose failed, with the reason that mdadm gives in its last line.
+    /// - Throws: a ``Failure`` that names the purpose, with the last line that mdadm has printed as the reason.
     static func run(_ arguments: [String], to purpose: String) throws(Failure) {
         let result = try run(["--quiet"] + arguments)
         guard result.ending != .exited(0) else { return }

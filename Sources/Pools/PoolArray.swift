@@ -4,7 +4,7 @@ internal import LinuxIO
 internal import NBDKernel
 internal import ProgramSupport
 
-/// Makes an array of the attached members of a pool: the one whose superblocks they have, or else a new one.
+/// Assembles the attached members of a pool into the array of their superblocks, or creates a new array.
 struct PoolArray {
     /// A member that is attached.
     struct Candidate {
@@ -18,16 +18,17 @@ struct PoolArray {
     let plan: PoolConfiguration
     private let candidates: [Candidate]
 
-    /// Bytes of data that are on one member of a stripe before the next member follows. One request of the kernel's
-    /// read-ahead (128 KiB) then keeps two members busy.
+    /// The chunk size in bytes: how much of a stripe is on one member before the next member follows. One request of
+    /// the kernel's read-ahead (128 KiB) then keeps two members busy.
     private static let chunkKiB = 64
-    /// Smallest part of the array, in bytes, that the bitmap marks as written. The kernel makes members the same in units
-    /// of 64 KiB, so smaller parts would save nothing.
+    /// The smallest part of the array, in bytes, that the bitmap marks as written. The kernel synchronizes members in
+    /// units of 64 KiB, so smaller parts would save nothing.
     private static let smallestPart: UInt64 = 64 << 10
-    /// Most parts: mdadm reserves one page for the bitmap of a member below 8 GiB, and all of it is written at once.
+    /// The largest number of parts: mdadm reserves one page for the bitmap of a member below 8 GiB, and md writes all
+    /// of the page at once.
     private static let mostParts: UInt64 = 30_000
 
-    /// Looks at what the members hold.
+    /// Examines the contents of the members.
     init(_ plan: PoolConfiguration, _ members: [(MemberSource, NBDDevice)]) throws(Failure) {
         self.plan = plan
         var candidates: [Candidate] = []
@@ -41,7 +42,7 @@ struct PoolArray {
         self.candidates = candidates
     }
 
-    /// Throws when two members are the same part of an array: one export, under two names.
+    /// Throws when two members are one export under two names: they have the same superblock.
     private static func requireDistinct(_ candidates: [Candidate]) throws(Failure) {
         var sources: [String: MemberSource] = [:]
         for candidate in candidates {
@@ -81,7 +82,7 @@ struct PoolArray {
         return (try create(), true)
     }
 
-    /// Names the first member that holds something, and what it is.
+    /// Returns an error that names the first member that is not blank, and its contents.
     private var refusal: Failure {
         for candidate in candidates {
             switch candidate.contents {
@@ -115,7 +116,7 @@ struct PoolArray {
         arguments += plan.level == .mirror ? mirrorPlaces : places
         try Mdadm.run(arguments, to: "create the array")
         let array = try made()
-        // Two names may lead to one export, which has the superblock of the last one now.
+        // Two names may lead to one export. It now has the superblock that was written last.
         var written = candidates
         for index in written.indices {
             written[index].contents = try DeviceContents(of: written[index].device.path)
@@ -125,7 +126,7 @@ struct PoolArray {
         return array
     }
 
-    /// The members in the order in which they were given: of level 10, neighbours have the same blocks.
+    /// The members in the order of the command line: at level 10, neighbours have the same blocks.
     private var places: [String] {
         var rest = candidates[...]
         return plan.sources.map { source in
@@ -136,7 +137,7 @@ struct PoolArray {
         }
     }
 
-    /// The members of a mirror, remote ones last: if there are local ones, the kernel reads these.
+    /// The members of a mirror, remote ones last: if there are local members, the kernel reads from them.
     private var mirrorPlaces: [String] {
         let remote = candidates.filter(\.isRemote).map(\.device.path)
         let local = candidates.filter { !$0.isRemote }.map(\.device.path)
@@ -145,7 +146,7 @@ struct PoolArray {
         return absent + local + (isMarked ? ["--write-mostly"] : []) + remote
     }
 
-    /// Bytes for each bit of the bitmap: a power of two.
+    /// The number of bytes for each bit of the bitmap: a power of two.
     private var bitmapPart: UInt64 {
         let sizes = candidates.map(\.device.size)
         let data = (sizes.max() ?? 0) * UInt64(plan.level == .mirror ? 1 : plan.sources.count)
@@ -154,7 +155,7 @@ struct PoolArray {
         return part
     }
 
-    /// Removes the signatures of what a device held. wipefs(8)
+    /// Removes the signatures of a device's former contents. wipefs(8)
     static func wipe(_ device: String) throws(Failure) {
         let result = try SystemProgram.run(
             "wipefs", ["--all", "--quiet", device], package: "util-linux")
@@ -165,7 +166,7 @@ struct PoolArray {
 
     // MARK: - Found
 
-    /// Starts the array that members have, and adds those that do not have its latest data.
+    /// Starts the array of the members' superblocks, and adds the members that lack its latest data.
     private func assemble(_ superblock: MDSuperblock) throws(Failure) -> MDArray {
         guard superblock.level == plan.level.mdName,
             superblock.memberCount == plan.sources.count
@@ -180,7 +181,8 @@ struct PoolArray {
             ["--assemble", mdPath, "--run", "--uuid=\(superblock.array)"]
                 + known.map(\.device.path), to: "start the array")
         let array = try made()
-        // mdadm leaves it read-only until the first write, and members are not made the same until then.
+        // mdadm leaves the array read-only until the first write, and the kernel does not synchronize members before
+        // that.
         if array.isReadOnly {
             try Mdadm.run(["--readwrite", array.path], to: "start writing to the array")
         }
@@ -200,19 +202,19 @@ struct PoolArray {
     /// Adds a member that the kernel fills from the others.
     ///
     /// - Parameters:
-    ///   - isWriteMostly: whether the kernel is to read it rarely if it is remote.
-    ///   - hasMemory: whether the member holds what it held when it was last part of the array, so that only what was
-    ///     written since is copied.
+    ///   - isWriteMostly: whether to mark a remote member write-mostly.
+    ///   - hasMemory: whether the member still holds its contents from when it was last part of the array. The kernel
+    ///     then copies only what was written since.
     static func add(
         _ candidate: Candidate, to array: MDArray, isWriteMostly: Bool, hasMemory: Bool = false
     ) throws(Failure) {
-        // With a superblock of this array, mdadm would re-add the member, and trust what it holds.
+        // If the member had a superblock of this array, mdadm would re-add it, and trust its contents.
         if !hasMemory { try wipe(candidate.device.path) }
         let how = hasMemory ? ["--re-add"] : ["--add", "--failfast"]
         try Mdadm.run(
             ["--manage", array.path] + how + [candidate.device.path],
             to: "add \(candidate.source) to \(array.path)")
-        // Not by an option of mdadm: version 4.2 adds a member with --write-mostly as a faulty one.
+        // Not with --write-mostly: mdadm 4.2 would add the member as a faulty one.
         if isWriteMostly, candidate.isRemote { array.markWriteMostly(candidate.device) }
     }
 

@@ -2,7 +2,7 @@ package import KernelDisks
 package import NBDProtocol
 internal import ProgramSupport
 
-/// How an array keeps its data on its members. md(4)
+/// The way in which an array keeps its data on its members. md(4)
 package enum PoolLevel: Int, Sendable, Codable, CaseIterable {
     /// Each block is on one member.
     case stripes = 0
@@ -11,19 +11,19 @@ package enum PoolLevel: Int, Sendable, Codable, CaseIterable {
     /// Each block is on two members (md's "near" layout with two copies).
     case mirroredStripes = 10
 
-    /// The name that md has for it: `raid1`.
+    /// The name of the level in md: `raid1`.
     var mdName: String { "raid\(rawValue)" }
-    /// Whether a lost member's blocks are on another member too.
+    /// Whether each block is on more than one member.
     var isRedundant: Bool { self != .stripes }
 }
 
-/// What a member of a pool is made from.
+/// The source of a member of a pool.
 package enum MemberSource: Sendable, Equatable, CustomStringConvertible {
     /// Memory of this machine: its size in bytes.
     case local(UInt64)
     /// An export of an NBD server.
     case remote(NBDURI)
-    /// No member: the array lacks one until `pool replace` adds it.
+    /// No member: the slot stays empty until `pool replace` fills it.
     case missing
 
     /// The text of the member in records and on command lines.
@@ -35,21 +35,21 @@ package enum MemberSource: Sendable, Equatable, CustomStringConvertible {
         }
     }
 
-    /// What the text of a local member begins with, before its size.
+    /// The prefix of the text of a local member, before its size.
     package static let localPrefix = "local="
     package static let missingWord = "missing"
 }
 
-/// What a pool is to be.
+/// The configuration of a pool.
 package struct PoolConfiguration: Sendable {
-    /// The name of the pool, which is also the array's.
+    /// The name of the pool and of its array.
     let name: String
     let level: PoolLevel
     let sources: [MemberSource]
-    /// Seconds that a request to a member may take before the member counts as lost.
+    /// The time in seconds that a request to a member may take before the array drops the member.
     let timeout: UInt64
     let fileSystem: FileSystemConfiguration
-    /// Whether a new array is made over what the members hold.
+    /// Whether a new array overwrites the contents of the members.
     let isForced: Bool
 
     package init(
@@ -64,13 +64,13 @@ package struct PoolConfiguration: Sendable {
         self.isForced = isForced
     }
 
-    /// Seconds that a request may take by default: the pause that programs see when a member's machine is gone. A
-    /// server of memory replies within milliseconds, and TCP repeats a lost packet several times in this time.
+    /// The default time in seconds that a request may take: the pause that programs see when a member's machine fails.
+    /// A server of memory replies within milliseconds, and TCP repeats a lost packet several times in this time.
     package static let usualTimeout: UInt64 = 3
 
-    /// Fewest members of an array.
+    /// The smallest number of members of an array.
     package static let fewestMembers = 2
-    /// Most members: more would help no level, and the records stay small.
+    /// The largest number of members: no level gains from more, and the records stay small.
     package static let mostMembers = 32
 
     /// Returns whether a text can be the name of a pool. md keeps at most 32 bytes, with the name of the host.

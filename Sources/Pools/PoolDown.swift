@@ -7,12 +7,12 @@ internal import NBDKernel
 package import ProgramSupport
 internal import SystemPackage
 
-/// The way `pool down` takes a pool down, even one whose `pool up` was killed at any step.
+/// Takes a pool down, even one whose `pool up` was killed at any step. `pool down`
 package struct PoolDown {
     private let directory: PoolDirectory
     private let logger: Logger
 
-    /// Milliseconds to wait for processes that open the array after it is unmounted, as udev does, and for
+    /// The time in milliseconds to wait for processes that open the array after it is unmounted, as udev does, and for
     /// systemd, which may be unmounting it.
     private static let busyTimeLimit = 60_000
     /// Milliseconds between two attempts.
@@ -23,7 +23,7 @@ package struct PoolDown {
         self.logger = logger
     }
 
-    /// Takes down the pool that a user means. A pool in use stays up as it is.
+    /// Takes down the pool that the argument names. A pool in use stays up.
     package static func run(_ target: String, logger: Logger) throws(Failure) {
         let found: PoolRecord
         do throws(Failure) {
@@ -51,7 +51,7 @@ package struct PoolDown {
         for array in arrays.reduce(into: [MDArray](), { if !$0.contains($1) { $0.append($1) } }) {
             try stop(array, record)
         }
-        // Each member is tried, so that one that cannot be detached keeps no other attached.
+        // Try every member: one that cannot be detached must not keep the others attached.
         let members = PoolMembers(directory: directory, logger: logger)
         var failure: Failure?
         for member in record.members {
@@ -62,7 +62,7 @@ package struct PoolDown {
             }
         }
         if let failure { throw failure }
-        // Last: now no array of the pool can have members.
+        // Last, when no array of the pool can have members any more.
         removeLink(record)
         if let point = record.mountPoint {
             Directory.removeEmpty(point, levels: record.madeDirectories)

@@ -13,12 +13,12 @@ struct PoolMembers {
     let directory: PoolDirectory
     let logger: Logger
 
-    /// Number of times that another process may take the device that was free.
+    /// The number of times that another process may take the free device first.
     private static let attempts = 8
 
     // MARK: - Attaching
 
-    /// Attaches a member, and returns its device. The record says so before.
+    /// Attaches a member, and returns its device. Writes this to the record before.
     func attach(
         _ source: MemberSource, to record: inout PoolRecord, stop: SupervisorMailbox
     ) throws(Failure) -> NBDDevice {
@@ -60,9 +60,9 @@ struct PoolMembers {
             "the server of a local member did not start: \(reason ?? "\(result.ending)")")
     }
 
-    /// Attaches an export to a device that is free, over one connection: the driver sends a request that times out again
-    /// over each other connection, and md waits for all of them. A connection that dies fails at once, so that md does
-    /// not wait for it.
+    /// Attaches an export to a free device. It uses one connection: after a timeout the driver resends a request over
+    /// each other connection, and md would wait for all of them. Requests on a dead connection fail at once, so that md
+    /// does not wait.
     private func attach(
         _ uri: NBDURI, _ index: Int, _ record: inout PoolRecord, _ stop: SupervisorMailbox
     ) throws(Failure) -> NBDDevice {
@@ -78,7 +78,7 @@ struct PoolMembers {
                     logger: logger, stop: stop
                 ).attachOnly()
             } catch {
-                // Another process may have been quicker.
+                // Another process may have taken the device.
                 guard (try? device.isConnected()) == true, !device.isAttached(to: uri) else {
                     throw error
                 }
@@ -87,7 +87,7 @@ struct PoolMembers {
         throw .unavailable("other processes take each free device before \(uri) is attached to it")
     }
 
-    /// A device that nothing is attached to; one more than there are, which the driver creates, if all are in use.
+    /// A free device. If all are in use, one that does not exist yet: the driver creates it.
     private static var freeDevice: NBDDevice {
         let all = NBDDevice.all
         return all.first { (try? $0.isConnected()) == false }

@@ -5,24 +5,24 @@ internal import LinuxIO
 internal import ProgramSupport
 internal import SystemPackage
 
-/// The processes that work for a pool: those of `pool up` and `pool replace`, the programs that they run, and the servers
-/// of local members. All have a variable in their environment, so that a later command finds those that a killed command
-/// has left.
+/// The processes that work for a pool: those of `pool up` and `pool replace`, the programs that they run, and the
+/// servers of local members. All have a variable in their environment, by which a later command finds the processes
+/// that a killed command has left.
 enum PoolProcesses {
     private static let variable = "RAMDISK_NBD_POOL"
-    /// Milliseconds that such a process gets to end. mkfs may have much to write.
+    /// The time in milliseconds that such a process gets to end. mkfs may have much to write.
     private static let timeLimit = 60_000
 
-    /// Marks this process and all that it starts.
+    /// Marks this process and all processes that it starts.
     static func mark(_ pool: String) {
         // Sound: the signal thread of this process, the only other one, does not read the environment.
         _ = unsafe setenv(variable, pool, 1)
     }
 
     /// Ends the processes that a killed command has left, and waits for that. The supervisors of disks with a record
-    /// stay: they are taken down in their turn.
+    /// continue: `pool down` takes their disks down later.
     static func endStrays(of pool: String) throws(Failure) {
-        // A process that is ended may have started another one just before.
+        // A process may have started another one just before it was ended.
         while let process = firstStray(of: pool) {
             guard let watch = ProcessWatch(process) else { continue }
             process.signal(SIGTERM)
@@ -36,7 +36,7 @@ enum PoolProcesses {
 
     private static func firstStray(of pool: String) -> ProcessIdentity? {
         let processes = all(of: pool)
-        // Read after the list: a supervisor in it that has written its record meanwhile is no stray.
+        // Read after the list: a supervisor in it that has written its record since is not a stray process.
         let supervisors = Set((RuntimeDirectory()?.records ?? []).map(\.supervisor))
         return processes.first { !supervisors.contains($0) }
     }
@@ -44,7 +44,7 @@ enum PoolProcesses {
     private static func all(of pool: String) -> [ProcessIdentity] {
         let wanted = "\(variable)=\(pool)"
         return Directory.names(in: "/proc").compactMap { Int32($0) }.filter { pid in
-            // Anyone can set the variable of a process.
+            // Any user can set the variable in a process of theirs.
             pid != getpid() && (try? FileStatus.of("/proc/\(pid)"))?.uid == geteuid()
                 && (TextFile.read("/proc/\(pid)/environ") ?? "").split(separator: "\0").contains {
                     $0 == wanted

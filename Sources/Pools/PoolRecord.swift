@@ -6,13 +6,13 @@ internal import NBDKernel
 package import ProgramSupport
 internal import SystemPackage
 
-/// What other processes need to know of a pool. Each step of `pool up` is written here before it is done, so that
+/// The record of a pool for other processes. `pool up` writes each of its steps here before the step, so that
 /// `pool down` finds everything, whenever `pool up` was killed. The array itself is not recorded: sysfs says which
 /// array a member is part of.
 package struct PoolRecord: Sendable, Equatable, Codable {
     /// A member that is attached, or about to be.
     package struct Member: Sendable, Equatable, Codable {
-        /// Which member of the pool it is; a later one has another number.
+        /// The number of the member, which no later member of the pool has.
         let number: Int
         /// The text of its source.
         package let text: String
@@ -24,7 +24,7 @@ package struct PoolRecord: Sendable, Equatable, Codable {
 
     package let name: String
     package let level: PoolLevel
-    /// Seconds that a request to a member may take.
+    /// The time in seconds that a request to a member may take.
     let timeout: UInt64
     package var members: [Member] = []
     /// The mount point; nil when the array is not mounted.
@@ -47,7 +47,7 @@ package struct PoolRecord: Sendable, Equatable, Codable {
         return members.count - 1
     }
 
-    /// The name under which the record of a local member's disk has the member.
+    /// The name of the member in the record of a local member's disk.
     func label(of member: Member) -> String { "\(name)/\(member.number)" }
 }
 
@@ -85,7 +85,7 @@ package struct PoolDirectory: Sendable {
         }
     }
 
-    /// Returns the record of the pool that a user means by a name, a mount point or the path of the array.
+    /// Returns the record of the pool with this name, this mount point or this path of the array.
     package static func record(of target: String) throws(Failure) -> PoolRecord {
         let records = PoolDirectory()?.records ?? []
         let path = absolutePath(target)

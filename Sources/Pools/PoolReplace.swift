@@ -7,17 +7,17 @@ internal import NBDProtocol
 package import ProgramSupport
 internal import SystemPackage
 
-/// The way `pool replace` puts a member in the place of another, or lets one back in that the array has given up.
+/// Replaces a member of a pool with another, or adds a dropped member again. `pool replace`
 package struct PoolReplace {
-    /// What a user wants.
+    /// The arguments of `pool replace`.
     package struct Request: Sendable {
         /// The pool, and the member to replace: its text or its device, or `missing`.
         let pool: String
         let old: String
         let new: MemberSource
-        /// Whether the user says that the new member has what it held when it was last part of the array.
+        /// Whether the user says that the new member still holds its contents from when it was last part of the array.
         let hasMemory: Bool
-        /// Whether the new member is overwritten, whatever it holds.
+        /// Whether to overwrite the new member, whatever it holds.
         let isForced: Bool
 
         package init(pool: String, old: String, new: MemberSource, hasMemory: Bool, isForced: Bool)
@@ -37,13 +37,15 @@ package struct PoolReplace {
     private let members: PoolMembers
     private let stop: SupervisorMailbox
 
-    /// Milliseconds that a server which replies to a new connection gets to finish the requests of the old one, which has
-    /// ended, besides the timeout for which the kernel may still deliver them. A server that was paused executes them when
-    /// it goes on, and they would overwrite newer data. They are at most what its socket holds, a few MiB.
+    /// The time in milliseconds, in addition to the request timeout, in which a server that replies to a new connection
+    /// finishes the requests of the old one, which has ended. Within the timeout the kernel may still deliver them. A
+    /// server that was paused executes them when it continues, and they would overwrite newer data. They are at most
+    /// what its socket holds, a few MiB.
     private static let settlingTime = 1_000
-    /// Milliseconds that the kernel gets to let go of a member that it has given up, besides the timeout of its requests.
+    /// The time in milliseconds, in addition to the request timeout, within which the kernel must release a faulty
+    /// member.
     private static let removalTimeLimit = 5_000
-    /// Milliseconds after which a member that the kernel does not fill counts as not needed.
+    /// The time in milliseconds after which a member that the kernel does not fill counts as not needed.
     private static let startTimeLimit = 10_000
     /// Milliseconds between two looks at the array.
     private static let interval = 100
@@ -101,7 +103,7 @@ package struct PoolReplace {
             isWriteMostly: isMirror && record.members.contains { $0.isLocal && $0 != old },
             hasMemory: request.hasMemory)
         if isOldWorking, let oldDevice {
-            // The old member keeps its place until the new one has its data.
+            // The old member stays in its slot until the new one has its data.
             try Mdadm.run(
                 ["--manage", array.path, "--replace", oldDevice.path, "--with", device.path],
                 to: "replace \(request.old)")
@@ -110,7 +112,7 @@ package struct PoolReplace {
         if let old, isOldWorking { try release(old, from: array, &record) }
     }
 
-    /// Attaches the new member; if that fails, the record does not have it.
+    /// Attaches the new member; if that fails, removes it from the record.
     private func attach(_ record: inout PoolRecord) throws(Failure) -> NBDDevice {
         let before = record.members
         do throws(Failure) {
@@ -124,7 +126,7 @@ package struct PoolReplace {
 
     // MARK: - Checking
 
-    /// Throws when the new member is one already: the array would copy it over itself.
+    /// Throws when the new member is already part of the pool: the array would copy it over itself.
     private func requireNew(
         in record: PoolRecord, _ old: PoolRecord.Member?
     ) throws(Failure) {
@@ -137,7 +139,7 @@ package struct PoolReplace {
             "\(request.new) is a member of \(record.name) already; `pool status` shows its state")
     }
 
-    /// Throws when the new member is a working one under another name.
+    /// Throws when the new member is a working member under another name.
     private func requireOther(
         _ candidate: PoolArray.Candidate, _ array: MDArray
     ) throws(Failure) {
@@ -154,7 +156,7 @@ package struct PoolReplace {
         }
     }
 
-    /// Returns the member that is to go; nil for `missing`.
+    /// Returns the member to replace; nil for `missing`.
     private func oldMember(
         in record: PoolRecord, _ array: MDArray
     ) throws(Failure) -> PoolRecord.Member? {
@@ -167,7 +169,8 @@ package struct PoolReplace {
         }
         guard let old = found.first else {
             let texts = record.members.map(\.text).joined(separator: ", ")
-            throw .unavailable("\(request.old) is no member of \(record.name), which has \(texts)")
+            throw .unavailable(
+                "\(request.old) is not a member of \(record.name), which has \(texts)")
         }
         guard found.count == 1 else {
             throw .usage("\(found.count) members are called \(text): give the device of one")
@@ -179,7 +182,7 @@ package struct PoolReplace {
         return old
     }
 
-    /// Throws when the new member holds something that the user may not want to lose.
+    /// Throws when the new member holds data that the user may want to keep.
     private func check(
         _ candidate: PoolArray.Candidate, _ array: MDArray
     ) throws(Failure) {
@@ -222,11 +225,11 @@ package struct PoolReplace {
             guard !stop.isStopRequested else {
                 throw Failure(
                     .other(128 + stop.signal),
-                    "the kernel goes on filling \(request.new); `pool status` shows how far it is")
+                    "the kernel continues to fill \(request.new); `pool status` shows the progress")
             }
             guard .now() < deadline else {
                 throw .unavailable(
-                    "the kernel does not fill \(request.new): no place in the array is free")
+                    "the kernel does not fill \(request.new): no slot in the array is free")
             }
             Thread.sleep(milliseconds: Self.interval)
         }
@@ -243,7 +246,7 @@ package struct PoolReplace {
         {
             if !state.isFaulty {
                 try Mdadm.run(
-                    ["--manage", array.path, "--fail", device.path], to: "give up \(member.text)")
+                    ["--manage", array.path, "--fail", device.path], to: "drop \(member.text)")
             }
             try remove(device, from: array, member)
         }

@@ -4,7 +4,7 @@ internal import NBDKernel
 
 /// A pool as `pool status` shows it.
 package struct PoolStatus: Sendable, Encodable {
-    /// A member and what the array knows of it.
+    /// A member and its state in the array.
     package struct Member: Sendable, Encodable {
         package let member: String
         /// The path of the device; nil when it is not attached.
@@ -13,25 +13,25 @@ package struct PoolStatus: Sendable, Encodable {
     }
 
     package enum State: String, Sendable, Encodable {
-        /// It has all data of its place.
+        /// It has all data of its slot.
         case inSync = "in sync"
-        /// The kernel copies data to it.
+        /// The kernel is copying data to it.
         case rebuilding
         /// It waits to replace another.
         case spare
-        /// The kernel has given it up.
+        /// The kernel has dropped it.
         case faulty
-        /// It does not reply, and the kernel has not given it up: nothing else has its data.
+        /// It does not reply, and the kernel has not dropped it: no other member has its data.
         case silent
-        /// It is no part of the array.
+        /// It is not part of the array.
         case apart
     }
 
-    /// Work of the kernel that makes members the same.
+    /// A synchronization of the members that the kernel is doing.
     package struct Progress: Sendable, Encodable {
         /// `resync`, `recover`, `check` and so on.
         package let action: String
-        /// Bytes that are done, of each member.
+        /// The bytes of each member that are done.
         package let done: UInt64
         package let total: UInt64
     }
@@ -46,17 +46,17 @@ package struct PoolStatus: Sendable, Encodable {
     package let filesystem: String?
     package let members: [Member]
     package let progress: Progress?
-    /// The number of members that the array would have if it were whole.
+    /// The number of members of the complete array.
     package let memberCount: Int
     /// The number of members, whichever they are, that can fail now without loss.
     package let canLose: Int
     /// Members whose loss would lose data.
     package let mustKeep: [String]
-    /// What the pool survives, in a sentence without a full stop.
+    /// A sentence, without a full stop, that says what the pool survives.
     package let survives: String
 
-    /// Reads the state of a pool. Reading a page of each member shows whether it replies, which takes up to the pool's
-    /// timeout for one that does not.
+    /// Reads the state of a pool. It reads a page of each member to find out whether the member replies. For one that
+    /// does not, that takes up to the pool's timeout.
     package init(_ record: PoolRecord) {
         let attached = record.members.map { ($0, PoolMembers.device(of: $0, in: record)) }
         let array = attached.lazy.compactMap { $0.1 }.compactMap(MDArray.init(holding:)).first
@@ -78,7 +78,7 @@ package struct PoolStatus: Sendable, Encodable {
             if member.state == .silent { silent.insert(slot) }
         }
         let redundancy = Redundancy(array, without: silent)
-        func label(_ slot: Int) -> String { names[slot] ?? "the member in place \(slot)" }
+        func label(_ slot: Int) -> String { names[slot] ?? "the member in slot \(slot)" }
         name = record.name
         level = record.level
         self.array = array?.path
@@ -112,7 +112,7 @@ package struct PoolStatus: Sendable, Encodable {
 }
 
 extension Redundancy {
-    /// What the loss of members would mean for an array, whose members in some places do not reply.
+    /// The redundancy of an array whose members in some slots do not reply.
     fileprivate init(_ array: MDArray?, without silent: Set<Int>) {
         let working = (array?.devices ?? []).filter(\.isInSync).compactMap(\.slot)
         self.init(

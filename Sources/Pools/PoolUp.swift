@@ -7,7 +7,7 @@ internal import NBDKernel
 package import ProgramSupport
 internal import SystemPackage
 
-/// The way `pool up` brings a pool up: its members are attached, made an array of, and mounted.
+/// Brings a pool up: attaches its members, assembles them into an array, and mounts it. `pool up`
 package struct PoolUp {
     private let plan: PoolConfiguration
     private let logger: Logger
@@ -104,7 +104,7 @@ package struct PoolUp {
         )
     }
 
-    /// Waits until udev has looked at new devices: it may begin to make an array of them. udevadm(8)
+    /// Waits until udev has processed new devices: udev may assemble an array of them. udevadm(8)
     private static func settleDevices() {
         guard unsafe access("/run/udev/control", F_OK) == 0 else { return }
         _ = try? ChildProcess.run("udevadm", ["settle", "--timeout=10"])

@@ -3,7 +3,7 @@ internal import LinuxIO
 
 /// The reason why the program cannot continue.
 package struct Failure: Error {
-    /// What kind of failure it is. The raw value is the program's exit code, as in sysexits.h.
+    /// The kind of the failure. The raw value is the program's exit code, as in sysexits.h.
     package enum Kind: RawRepresentable, Sendable, Equatable {
         /// The command line is wrong. `EX_USAGE`
         case usage

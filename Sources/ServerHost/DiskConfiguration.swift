@@ -10,7 +10,7 @@ internal import SystemPackage
 package struct ImageConfiguration: Sendable, Equatable {
     /// The path of the file.
     package var path: String
-    /// How often the disk is saved besides when it is stopped; nil for never.
+    /// The interval between saves while the server runs; nil to save only when it stops.
     package var interval: Duration?
     /// Whether all of it is restored before the disk is served, however long that takes.
     package var isRestoredFirst: Bool
@@ -41,10 +41,10 @@ package struct DiskConfiguration: Sendable {
     package var load: String?
     /// Whether the memory comes from the machine's pool of reserved huge pages.
     package var usesReservedPages = false
-    /// The backing; nil when the memory goes with the server.
+    /// The backing; nil when the memory is freed when the server ends.
     package var backing: BackingConfiguration?
 
-    /// Most bytes for the pages that snapshots preserve; nil for half of what is available.
+    /// The largest number of bytes for the pages that snapshots preserve; nil for half of what is available.
     package var snapshotMemory: UInt64?
 
     /// The image that the disk is restored from and saved to; nil for none.

@@ -23,10 +23,10 @@ package struct DiskService: Sendable {
         var control: ControlConfiguration
         var pidFile: String?
         var purpose = ServingMode.clients
-        /// How this machine uses the disks. It says whether the server may wait for memory.
+        /// The way in which this machine uses the disks, which decides whether the server may wait for memory.
         var protection = Protection.none
         var sandbox: SandboxMode
-        /// The user as whom a server of root goes on.
+        /// The user that a server started by root switches to.
         package var user: ServerUser?
 
         package init(
@@ -54,7 +54,7 @@ package struct DiskService: Sendable {
     let logger: Logger
     private let servedDisks = ServedDisks()
     private let leftovers = CleanupStack()
-    /// Fulfilled when the client on standard input and output has disconnected.
+    /// Signalled when the client on standard input and output has disconnected.
     private let clientIsDone: OneShotEvent
     /// Fulfilled when the service shall end, for whatever reason.
     private let over: OneShotEvent
@@ -99,7 +99,7 @@ package struct DiskService: Sendable {
     /// Removes the files that the server has created, without stopping it.
     func removeFiles() { leftovers.remove() }
 
-    /// Has this directory removed with the server's other files.
+    /// Adds a directory to remove with the server's other files.
     package func removeLater(_ directory: PrivateDirectory) { leftovers.note(directory) }
 
     // MARK: - Start
@@ -113,7 +113,7 @@ package struct DiskService: Sendable {
     private func start() throws(Failure) -> Running {
         // First: from here on, nothing but the server writes to the client.
         let client = try takeClient()
-        // Much memory takes long to be made, and longer to be filled from a file or an image.
+        // Making a large disk takes long, and filling it from a file or an image takes longer.
         let deadline = TimeoutExtension()
         defer { deadline.end() }
         let hosted = try HostedServer(
@@ -142,7 +142,7 @@ package struct DiskService: Sendable {
         return running
     }
 
-    /// What the server may do once it is ready.
+    /// The confinement of the server once it is ready.
     private var confinement: Confinement {
         let command = configuration.purpose.command
         var confinement = Confinement(
@@ -180,7 +180,7 @@ package struct DiskService: Sendable {
         return exports
     }
 
-    /// Has these disks removed at the end, unless they are kept.
+    /// Adds the backings of these disks to remove at the end, unless they are kept.
     private func noteForRemoval(_ exports: [Export], where isMeant: (RamDisk) -> Bool) {
         for (plan, export) in zip(configuration.disks, exports) {
             guard plan.backing?.isKept == false, let disk = export.ramDisk, isMeant(disk) else {
@@ -273,8 +273,8 @@ package struct DiskService: Sendable {
         logger.info("stopped")
     }
 
-    /// Saves the disks that have images. When that fails, as with a full file system, it is tried again until it
-    /// succeeds: this process has the only copy of what was written. A second signal ends the process without.
+    /// Saves the disks that have images, and retries until that succeeds: this process has the only copy of what was
+    /// written. A second signal ends the process without a save.
     private func saveDisks(_ hosted: HostedServer) {
         guard !hosted.contents.saved.isEmpty else { return }
         var lastReason = ""

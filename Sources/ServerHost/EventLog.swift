@@ -113,7 +113,7 @@ extension LogThrottle.Line {
             metadata["limit"] = "\(limit)"
         }
         return Self(
-            kind: reason, level: .warning, message: "client refused: \(reason)",
+            kind: reason, level: .warning, message: "client rejected: \(reason)",
             metadata: metadata.present)
     }
 }

@@ -17,7 +17,7 @@ package final class HostedServer: Sendable {
         var encryption: TLSConfiguration?
         var control: ControlConfiguration
         var protection: Protection
-        /// What the server may do once it is ready, apart from what this configuration implies.
+        /// The confinement of the server once it is ready, apart from what this configuration implies.
         var confinement: Confinement
         /// Whether normal events are logged at debug level only.
         var isQuiet: Bool
@@ -196,8 +196,8 @@ package final class HostedServer: Sendable {
             .reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     }
 
-    /// Returns the URI of an address, with a path that does not depend on a client's directory. An abstract Unix address has
-    /// no URI, and is returned as it is.
+    /// Returns the URI of an address, with a path that does not depend on a client's directory. An abstract Unix
+    /// address has no URI, and is returned as it is.
     static func uri(of address: SocketAddress, isEncrypted: Bool) -> String {
         let endpoint = address.path.map { .unix(fromRoot($0)) } ?? Endpoint(address)
         return endpoint.uri(isEncrypted: isEncrypted) ?? "\(address)"
@@ -211,7 +211,7 @@ package final class HostedServer: Sendable {
         server.stop()
         finish()
         log.flush()
-        // After the server: the control socket answers until the last request is done.
+        // After the server: the control socket responds until the last request is done.
         control.stop()
     }
 }

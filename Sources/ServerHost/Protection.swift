@@ -5,7 +5,7 @@ internal import NBDServer
 internal import Synchronization
 internal import SystemPackage
 
-/// How the machine that serves a disk uses it. When the machine frees memory by writing to the disk, the server
+/// The use of a disk by the machine that serves it. When the machine frees memory by writing to the disk, the server
 /// must neither wait for memory nor be killed by the OOM killer.
 package enum Protection: Sendable, Equatable {
     /// The machine does not write to the disk to free memory.
@@ -50,7 +50,7 @@ package enum Protection: Sendable, Equatable {
     }
 
     private static let boost = Mutex<WatermarkBoost?>(nil)
-    /// Where all processes of the machine coordinate its settings, whatever their runtime directories.
+    /// The directory in which all processes of the machine coordinate its settings, whatever their runtime directories.
     static let directory = "/run/ramdisk-nbd-machine"
     /// The setting that a server of swap changes, and restores when it ends.
     static let setting = "/proc/sys/vm/watermark_boost_factor"

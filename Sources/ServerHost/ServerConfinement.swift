@@ -5,8 +5,8 @@ internal import NBDServer
 internal import ProgramSupport
 internal import SystemPackage
 
-// What servers still need of the file system once they are ready. Code that makes a server open or remove another file later
-// on adds it here.
+// The files that servers still need once they are ready. Code that makes a server open or remove another file later
+// must add it here.
 
 extension Confinement {
     /// The confinement of a server of these disks: it saves to their images, and removes their backings.
@@ -24,21 +24,21 @@ extension Confinement {
         }
     }
 
-    /// Has a server of root go on as another user, if that is wanted.
+    /// Switches a server started by root to another user, if the options ask for that.
     ///
     /// - Throws: a ``Failure`` when that user could not save the disks.
     func changeUser() throws(Failure) {
         guard let user else { return }
         guard CurrentProcess.uid == 0 else {
-            throw .notPermitted("--user needs root: only root can go on as another user")
+            throw .notPermitted("--user needs root: only root can switch to another user")
         }
         let unusable: NeededFile?
         do throws(Errno) {
             unusable = try user.unusable(neededFiles)
-            // Not before it is known to be possible: the files of a start that fails are root's to remove.
+            // Switch only once this is known to be possible: if the start fails, root must remove the files.
             if unusable == nil { try user.become() }
         } catch {
-            throw .system("cannot go on as the user with the uid \(user.uid): \(error)")
+            throw .system("cannot switch to the user with uid \(user.uid): \(error)")
         }
         if let unusable {
             throw .notPermitted(
@@ -58,7 +58,8 @@ extension Confinement {
         files += made.compactMap(\.address.path).map { .removing(in: directory(of: $0)) }
     }
 
-    /// Adds what GnuTLS reads for each client: the file of keys. An editor may replace that by a new file of its name.
+    /// Adds the file of keys, which GnuTLS reads for each client. An editor may replace it by a new file of the same
+    /// name.
     mutating func add(_ encryption: TLSConfiguration) {
         guard let keys = encryption.keys else { return }
         files.append(.reading(directory(of: keys)))
@@ -70,7 +71,7 @@ extension Confinement {
         neededFiles.append(.read(keys))
     }
 
-    /// Adds the settings of the machine that the end of the server restores.
+    /// Adds the settings of the machine that the server restores when it stops.
     mutating func add(_ protection: Protection) {
         guard protection == .swap else { return }
         files += [
@@ -79,15 +80,15 @@ extension Confinement {
         ]
     }
 
-    /// Adds what a worker needs that thaws the file system on its disk in place of a supervisor that is gone: the file system
-    /// can be mounted anywhere.
+    /// Adds the files that a worker needs to thaw the file system on its disk after its supervisor has died: the file
+    /// system can be mounted anywhere.
     package mutating func addThawing() {
         thaws = true
         files.append(.listing("/"))
     }
 
-    /// Adds what `run` needs: its private directory, which it removes, and the terminal, to know whether the command is in
-    /// the foreground.
+    /// Adds the files that `run` needs: its private directory, which it removes, and the terminal, which tells whether
+    /// the command is in the foreground.
     mutating func addCommand(socketPath: String) {
         let parent = directory(of: directory(of: socketPath))
         files += [.removingDirectories(in: parent), .asking(terminal: "/dev/tty")]

@@ -6,7 +6,8 @@ internal import SystemPackage
 
 extension DiskService {
     /// Runs the service until it ends by itself or a signal ends it. A first SIGTERM, SIGINT or SIGHUP stops it
-    /// gracefully, a second one at once; SIGUSR1 logs the memory of the disks.
+    /// gracefully, a second one at once; SIGUSR1 logs the memory of the disks. Supervisors have another policy
+    /// (`SupervisorMailbox.fromSignals()`): a second signal must not abandon a device in use.
     package func runObeyingSignals() throws {
         // A reader of the output that closes its pipe must not end the server.
         signal(SIGPIPE, SIG_IGN)
@@ -35,7 +36,7 @@ extension DiskService {
     }
 
     /// Ends the process at once, for a second signal or one before the server serves. Requests are not finished,
-    /// and the exit status tells of the signal.
+    /// and the exit status contains the signal.
     private func endAtOnce(_ received: Int32) -> Never {
         removeFiles()
         Protection.end()

@@ -52,8 +52,8 @@ package struct StandardErrorLog: LogHandler {
     }
 }
 
-/// The log lines of a start, held back until it has succeeded. When it fails, the error is all there is to read:
-/// a warning about a server that does not start is useless. Errors are never held back.
+/// The log lines of a start, held back until it has succeeded. When the start fails, only the error is printed:
+/// warnings about a server that does not run are noise. Errors are never held back.
 package enum LogHold {
     private static let lines = Mutex<[[UInt8]]?>(nil)
 

@@ -1,10 +1,9 @@
-// What a request costs, counted and not timed: heap allocations, and system calls.
-
 internal import Foundation
 internal import Glibc
 import Harness
 import Testing
 
+/// The cost of a request, counted and not timed: heap allocations and system calls.
 @Suite("Counted", .serialized)
 struct CountTests {
     /// Requests in flight at once.
@@ -101,7 +100,7 @@ struct CountTests {
         return bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
 
-    /// System calls of all threads of a server while something goes on. strace(1)
+    /// The system calls of all threads of a server while a closure runs. strace(1)
     private func systemCalls(
         of server: ServerProcess, during body: () throws -> Void
     ) async throws -> Int {

@@ -7,7 +7,7 @@ import Testing
 
 @testable import DiskImages
 
-/// A directory with an image, which goes with this value.
+/// A directory with an image, which is removed with this value.
 struct Fixture: ~Copyable {
     let directory: String
     var path: String { directory + "/disk.img" }

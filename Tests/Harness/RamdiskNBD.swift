@@ -1,5 +1,3 @@
-// The program under test.
-
 internal import Foundation
 
 extension Program {

@@ -1,5 +1,4 @@
-// The messages that tests send with a raw client, as in the specification.
-
+/// The messages that tests send with a raw client, as in the specification.
 extension RawClient {
     /// A reply without its data.
     public struct Reply: Sendable, Equatable {

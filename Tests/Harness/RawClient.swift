@@ -1,9 +1,8 @@
-// A client that sends NBD byte by byte, so that it can do what no library does: read nothing, stop in the middle
-// of a message, send much at once. It shares no code with the server.
-
 internal import Glibc
 
-/// A connection to a server. A send or receive that takes longer than thirty seconds throws.
+/// A client that sends NBD byte by byte, so that it can do what no library does: read nothing, stop in the middle of
+/// a message, send much at once. It shares no code with the server. A send or receive that takes longer than thirty
+/// seconds throws.
 public final class RawClient: Sendable {
     private let descriptor: Int32
 
@@ -36,7 +35,7 @@ public final class RawClient: Sendable {
         unsafe hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV
         var list: UnsafeMutablePointer<addrinfo>?
         guard unsafe getaddrinfo(host, String(port), &hints, &list) == 0, let found = unsafe list
-        else { throw TestError("\(host) is no address") }
+        else { throw TestError("\(host) is not an address") }
         defer { unsafe freeaddrinfo(list) }
         descriptor = try unsafe Self.connect(found.pointee.ai_family) {
             unsafe Glibc.connect($0, found.pointee.ai_addr, found.pointee.ai_addrlen)

@@ -1,5 +1,3 @@
-// Requests that break a rule: each gets its error, changes nothing, and the connection lives.
-
 import Harness
 import Testing
 
@@ -83,7 +81,7 @@ extension Interop {
         }
 
         /// The request gets its error; the disk is as before; the same connection, and the server,
-        /// go on.
+        /// continue.
         private func expectRefusal(of request: BadRequest, _ options: String...) async throws {
             try await withServer(["--size", "40M"] + options) { server in
                 let said = try await nbdsh(

@@ -1,5 +1,3 @@
-// Incremental backups of checkpoints, with other people's tools.
-
 import Foundation
 import Harness
 import Testing

@@ -1,5 +1,3 @@
-// fio with its own NBD engine: random reads and writes, verified.
-
 import Foundation
 import Harness
 import Testing

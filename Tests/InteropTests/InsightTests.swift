@@ -1,5 +1,3 @@
-// The server's figures against those of programs that others wrote, to the request and the byte.
-
 import Foundation
 import Harness
 import Testing

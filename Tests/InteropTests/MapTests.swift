@@ -1,5 +1,3 @@
-// What is allocated, as other people's tools map it.
-
 import Foundation
 import Harness
 import Testing

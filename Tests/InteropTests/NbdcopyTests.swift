@@ -1,5 +1,3 @@
-// nbdcopy: random data in, the same data out.
-
 import Harness
 import Testing
 

@@ -1,5 +1,3 @@
-// nbdinfo: what the server tells about itself.
-
 import Foundation
 import Harness
 import Testing

@@ -1,5 +1,3 @@
-// nbdkit: its nbd plugin as a client of ours, and its filters as judges.
-
 import Harness
 import Testing
 

@@ -1,5 +1,3 @@
-// Good requests from nbdsh that no other program sends.
-
 import Harness
 import Testing
 

@@ -1,5 +1,3 @@
-// qemu-io: patterns written, read back, zeroed and discarded.
-
 import Harness
 import Testing
 

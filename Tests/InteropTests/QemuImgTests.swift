@@ -1,5 +1,3 @@
-// qemu-img: a hypervisor's tool for disks.
-
 import Foundation
 import Harness
 import Testing

@@ -1,5 +1,3 @@
-// Encrypted: libnbd's and qemu's tools with certificates and with keys.
-
 import Foundation
 import Harness
 import Testing

@@ -1,5 +1,3 @@
-// Small things that these tests ask of text and files.
-
 import Foundation
 
 extension String {

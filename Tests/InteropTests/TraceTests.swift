@@ -1,5 +1,3 @@
-// What a trace has against what fio did, and fio playing it again.
-
 import Foundation
 import Harness
 import Testing

@@ -5,7 +5,7 @@ import Testing
 
 @testable import KernelDisks
 
-@Suite("A worker whose supervisor is gone")
+@Suite("A worker whose supervisor has died")
 struct FreezeBySupervisorTests {
     /// What a worker has sent, and where it has thawed a file system itself.
     private final class Effects: Sendable {
@@ -13,8 +13,8 @@ struct FreezeBySupervisorTests {
         let thawed = Mutex<[String]>([])
     }
 
-    /// Has a file system frozen for a save, with an answer of the supervisor if there is one, and returns what the worker
-    /// thaws when the supervisor is gone some milliseconds later.
+    /// Asks for a freeze for a save, with a reply of the supervisor if there is one, and returns what the worker thaws
+    /// when the supervisor has died some milliseconds later.
     private func thawed(_ answer: WorkerMessage?, after milliseconds: Int = 0) throws -> [String] {
         let effects = Effects()
         let freezes = FreezeBySupervisor(

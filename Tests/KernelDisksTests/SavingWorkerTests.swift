@@ -120,7 +120,7 @@ struct SavingWorkerTests {
         #expect(unsafe access("\(supervisor.directory)/image", F_OK) == 0)
     }
 
-    @Test("waits no longer for a supervisor that is gone")
+    @Test("waits no longer for a supervisor that has died")
     func alone() throws {
         let supervisor = try Supervisor()
         try supervisor.beginSave()

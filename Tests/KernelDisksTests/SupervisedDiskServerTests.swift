@@ -14,8 +14,8 @@ import Testing
 /// A worker in Python, which keeps no disk. It reads the identity of its memory from the file that is its first
 /// argument, says that it has created that memory, and reports connections that end. It appends the message that
 /// stops it to the file that is its second argument, and each message about a mount to a file beside that. A save
-/// succeeds if the supervisor answers the request to freeze. A file `stuck` beside the first one makes a worker ignore one
-/// request to stop: the worker removes the file, and goes on.
+/// succeeds if the supervisor answers the request to freeze. A file `stuck` beside the first one makes a worker ignore
+/// one request to stop: the worker removes the file, and continues.
 private let workerProgram = """
     import os, select, socket, struct, sys, time
     supervisor = socket.socket(fileno=3)
@@ -297,7 +297,7 @@ struct SupervisedDiskServerTests {
         #expect(MonotonicTime.now() < start.adding(milliseconds: 30_000))
     }
 
-    @Test("has the worker keep the backing or release the memory")
+    @Test("tells the worker to keep the backing or to release the memory")
     func stopped() throws {
         try withServer { server, directory in
             server.stop(isKept: true)

@@ -8,7 +8,7 @@ import Testing
 
 @testable import KernelDisks
 
-@Suite("Taking down a disk whose supervisor is gone")
+@Suite("Taking down a disk whose supervisor has died")
 struct TakeDownTests {
     /// A process that cannot exist: Linux has smaller pids only. proc(5), `pid_max`
     private let dead = ProcessIdentity(pid: 1 << 22, start: 1)

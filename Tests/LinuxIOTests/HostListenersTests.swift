@@ -1,5 +1,3 @@
-// Addresses of families that a machine does not have.
-
 import LinuxIO
 import SystemPackage
 import Testing
@@ -28,7 +26,7 @@ import Testing
         }
     }
 
-    @Test("that the machine does not have are told of when there is no other")
+    @Test("that the machine does not have cause an error when there is no other")
     func none() throws {
         let only = try addresses("::1")
         for host in ["*", "localhost", "::1"] {

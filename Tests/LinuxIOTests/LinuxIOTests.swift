@@ -152,7 +152,7 @@ struct VectorListTests {
 
 @Suite("Sockets")
 struct SocketTests {
-    @Test("a non-blocking receive without input is no error")
+    @Test("a non-blocking receive without input is not an error")
     func wouldBlock() throws {
         let pair = try StreamSocket.pair()
         let mapping = try MemoryMapping(privateBytes: 16)

@@ -216,7 +216,7 @@ struct MountTests {
         #expect(FileSystemUse(path: "/")?.size ?? 0 > 0)
     }
 
-    @Test("a mount that another namespace has received goes with its origin; a private copy stays")
+    @Test("a propagated mount is unmounted with its origin; a private copy stays")
     func staying() {
         // One mount; udev's namespace receives it, and a container receives it from there; another has a
         // copy of its own, and a folder of it is bound elsewhere.

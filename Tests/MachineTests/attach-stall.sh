@@ -69,7 +69,7 @@ stalled() {
 }
 
 # The kernel keeps workers that have nothing to do. Before each round as many go to another device as the
-# last round gave back, so that the next connection takes the last one.
+# last round released, so that the next connection takes the last one.
 requires chrt util-linux
 modprobe -r nbd
 modprobe nbd nbds_max=$((rounds + 8))

@@ -1,5 +1,5 @@
 #!/bin/bash
-# A device whose server is gone can be detached; where something could be lost, with --force (B2).
+# A device whose server is dead can be detached; where something could be lost, with --force (B2).
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
 # serve_disk NAME SIZE: a server on a socket of its own; sets server.
@@ -23,8 +23,8 @@ checking "what was not written out: detach refuses and names --force, which does
 serve_disk b 32M
 device=$(attach_disk b) || fail "attach failed"
 udevadm settle --timeout=60
-# Held open: the last close writes everything out. Written when the server is gone: before, udev may have it
-# written out when it reads the partitions.
+# Held open: the last close writes everything out. Written when the server is dead: before, udev may have it written out
+# when it reads the partitions.
 exec 8>"$device"
 end_job "$server"
 sleep 0.5

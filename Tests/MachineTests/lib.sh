@@ -23,7 +23,7 @@ source "$repository/scripts/lib/device.sh"
 export RAMDISK_NBD=/usr/local/bin/ramdisk-nbd
 # shellcheck disable=SC2034  # the tests read it
 phase=${1:-1}
-# What one phase leaves for the next; the scratch directory goes with each phase.
+# What one phase leaves for the next; each phase removes its scratch directory.
 kept=/var/lib/machine-tests
 mkdir -p "$kept"
 scratch=$(mktemp -d /var/tmp/machine-test.XXXXXX)

@@ -77,7 +77,7 @@ case $phase in
         "rescue: active active inactive" "/dev/nbd0 /mnt/scratch" "cat: /mnt/scratch/file: No such file or directory"
     [[ $(<"$kept/after") == content ]] || fail "the file has changed"
     cmp "$kept/process" "$kept/process.after" || fail "the unit has another process"
-    checking "the boot to rescue mode had the disk too, and went on"
+    checking "the boot to rescue mode had the disk too, and finished"
     the_disk_is_up
     rm /etc/systemd/system/default.target
     systemctl disable --quiet --now ramdisk-nbd@scratch observe.service

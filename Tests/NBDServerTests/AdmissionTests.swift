@@ -1,5 +1,3 @@
-// The admission of clients, and the eviction of those in the handshake.
-
 import LinuxIO
 import NBDProtocol
 import Testing
@@ -167,7 +165,7 @@ struct CrowdTests {
         try served.write([1], at: 0)
     }
 
-    @Test("of a thousand, one after the other, keeps nobody out")
+    @Test("of a thousand, one after the other, locks no other client out")
     func thousand() throws {
         var options = ServerOptions()
         options.maximumHandshakes = 4

@@ -47,7 +47,7 @@ struct BackingTests {
         }
     }
 
-    @Test("cannot have a name that is no file name")
+    @Test("cannot have a name that is not a file name")
     func names() {
         for name in ["", ".", "..", ".hidden", "a/b", "/", "a\0b", "a\nb"] {
             #expect(!BackingLocation.isName(name))

@@ -1,5 +1,3 @@
-// What BLOCK_STATUS tells of a disk, to the page.
-
 import NBDProtocol
 import NBDServer
 import Testing
@@ -32,7 +30,7 @@ struct BlockStatusTests {
             ])
     }
 
-    @Test("ranges that begin and end anywhere are told of to the byte", arguments: formats)
+    @Test("ranges that begin and end anywhere are reported to the byte", arguments: formats)
     func unaligned(format: HeaderFormat) throws {
         let server = try makeServer(size: 10_000)
         let client = try TestClient(to: server, format, wantsContext: true)
@@ -71,7 +69,7 @@ struct BlockStatusTests {
     }
 
     @Test(
-        "more extents than fit into an answer: the first of them, as many as fit",
+        "more extents than fit into a reply: the first of them, as many as fit",
         arguments: formats)
     func truncated(format: HeaderFormat) throws {
         let size: UInt64 = 512 << 20

@@ -1,5 +1,3 @@
-// Stores of a program's own, served to clients of all three header formats.
-
 import Harness
 import LinuxIO
 import NBDProtocol

@@ -73,7 +73,7 @@ struct ChunkedReplyTests {
         }
     }
 
-    @Test("the bytes of each answer, field by field")
+    @Test("the bytes of each reply, field by field")
     func table() throws {
         let server = try makeServer(size: 1 << 20)
         let client = try TestClient(to: server, .structured)
@@ -94,7 +94,7 @@ struct ChunkedReplyTests {
                 + [0, 0, 0, 0, 0, 0, 16, 0] + [0, 0, 2, 0])
     }
 
-    @Test("the bytes of extended answers, field by field")
+    @Test("the bytes of extended replies, field by field")
     func extendedTable() throws {
         let client = try TestClient(to: try makeServer(size: 1 << 20), .extended)
         let cookie = UInt64(bigEndian: 0x0102_0304_0506_0708)

@@ -63,7 +63,7 @@ struct ConnectionGroupTests {
         #expect(try scene.isWaiting())
         #expect(scene.first == pattern(4096, seed: 1)[0])
 
-        // The stalled thread goes on, and ends.
+        // The stalled thread continues, and ends.
         scene.stalled.leave()
         #expect(try scene.client.reply() == SimpleReply(cookie: 2))
         #expect(scene.first == pattern(4096, seed: 2)[0])

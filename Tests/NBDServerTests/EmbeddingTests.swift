@@ -1,5 +1,3 @@
-// What a program that embeds the library does with it.
-
 import Foundation
 import Harness
 import LinuxIO

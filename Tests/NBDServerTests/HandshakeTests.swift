@@ -1,12 +1,10 @@
-// The handshake over a real socket: the same words in any pieces, and a deadline.
-
 import NBDProtocol
 import NBDServer
 import Testing
 
 @Suite("The handshake on a socket")
 struct HandshakeTests {
-    @Test("the same answer in one piece and one byte at a time", arguments: [Int.max, 7, 1])
+    @Test("the same reply in one piece and one byte at a time", arguments: [Int.max, 7, 1])
     func pieces(count: Int) throws {
         let server = try makeServer()
         let client = try TestClient(to: server)
@@ -27,7 +25,7 @@ struct HandshakeTests {
         #expect(try client.receive(5) == [0, 7, 8, 9, 0])
     }
 
-    @Test("an option over the limit is thrown away, and the handshake goes on")
+    @Test("an option over the limit is discarded, and the handshake continues")
     func tooBig() throws {
         let server = try makeServer()
         let client = try TestClient(to: server)
@@ -55,7 +53,7 @@ struct HandshakeTests {
         #expect(events.ends == [.handshakeTimeout, .handshakeTimeout])
     }
 
-    @Test("a client that takes no answers is cut off at the deadline too")
+    @Test("a client that takes no replies is cut off at the deadline too")
     func deadlineForReader() throws {
         var options = ServerOptions()
         options.handshakeTimeout = .milliseconds(300)
@@ -74,7 +72,7 @@ struct HandshakeTests {
     }
 
     @Test(
-        "what breaks the rules is told, and ends that connection alone",
+        "a protocol error is reported, and ends that connection alone",
         arguments: [
             ([0, 0, 0, 4], .handshake(.clientFlags(4))),
             ([0, 0, 0, 3] + [UInt8](repeating: 0, count: 16), .handshake(.optionMagic)),
@@ -108,7 +106,7 @@ struct HandshakeTests {
         #expect(try client.read(at: 1, count: 100) == pattern(100))
     }
 
-    @Test("a client that asks to abort and is gone before the answer bothers nobody")
+    @Test("a client that sends ABORT and disconnects before the reply disturbs no other")
     func abortAndGone() throws {
         let events = EventRecord()
         let server = try makeServer(events: events)

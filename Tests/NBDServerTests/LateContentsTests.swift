@@ -1,5 +1,3 @@
-// Disks that are served before all of their contents are there.
-
 import Harness
 import Glibc
 import LinuxIO
@@ -256,7 +254,7 @@ private final class PagesSource: LateSource {
 }
 
 /// Random requests of one client, and what the bytes that it owns must be. Each client owns every fourth stripe of a
-/// length that is no number of pages, so clients share pages and pieces, and no byte.
+/// length that is not a whole number of pages, so clients share pages and pieces, and no byte.
 private final class StripeModel: Sendable {
     private static let stripe = 3000
     private static let requestCount = 300

@@ -1,5 +1,3 @@
-// The server as a program that embeds it sees it: configuration errors, addresses, run().
-
 import Foundation
 import Harness
 import LinuxIO

@@ -1,5 +1,3 @@
-// The server as a whole: limits, stopping, listening.
-
 import LinuxIO
 import NBDProtocol
 import NBDServer

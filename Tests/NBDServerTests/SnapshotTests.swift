@@ -104,7 +104,7 @@ struct SnapshotTests {
         #expect(disk.preservedBytes == (snapshots.count > 1 ? 64 << 12 : 0))
     }
 
-    @Test("is lost when its memory is used up, and the disk goes on")
+    @Test("is lost when its memory is used up, and the disk is unaffected")
     func limit() throws {
         let disk = try RamDisk(size: size)
         try disk.write(pattern(1, Int(size)), at: 0)

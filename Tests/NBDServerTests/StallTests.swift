@@ -1,5 +1,3 @@
-// Clients that stop half way.
-
 import NBDProtocol
 import NBDServer
 import Testing

@@ -48,7 +48,7 @@ import Testing
         try secure(key: key, ciphers: ciphers)
     }
 
-    /// Shakes hands; wants records of at most so many bytes.
+    /// Performs the TLS handshake, and requests records of at most this many bytes.
     func secure(
         key: String = TLSClient.key, ciphers: String = "NORMAL:+ECDHE-PSK:+DHE-PSK",
         record: Int? = nil

@@ -1,5 +1,3 @@
-// TLS over a socket pair: what flows, what is refused, and what ends a connection.
-
 import CGnuTLS
 import Foundation
 import Harness
@@ -131,7 +129,7 @@ struct TLSTests {
     private static let chacha = "NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+CHACHA20-POLY1305"
 
     @Test(
-        "the kernel gets sessions that it can go on with, and no others",
+        "the kernel gets sessions that it can continue, and no others",
         arguments: [
             (gcm, nil, true), (gcm, 4_096, false), (chacha, nil, false), (modern, nil, false),
         ] as [(String, Int?, Bool)])
@@ -307,7 +305,7 @@ struct TLSTests {
         #expect(try secured.end() == .closed)
     }
 
-    @Test("a client that has been idle is let go when the server stops")
+    @Test("an idle client is disconnected when the server stops")
     func stopped() throws {
         let secured = try Secured()
         let client = try TLSClient(to: secured.server)

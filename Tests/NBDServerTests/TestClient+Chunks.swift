@@ -58,7 +58,7 @@ extension TestClient {
             let offset = chunk.number(at: 6 + length, as: UInt64.self)
             return ChunkError(error: error, message: message, offset: offset)
         default:
-            Issue.record("a chunk of type \(chunk.header.type.rawValue) is no error")
+            Issue.record("a chunk of type \(chunk.header.type.rawValue) is not an error")
             return ChunkError(error: .none, message: "")
         }
     }

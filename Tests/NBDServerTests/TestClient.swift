@@ -10,7 +10,7 @@ final class TestClient: Sendable {
     static let patience = 10_000
 
     private let socket: StreamSocket
-    /// Serves as long as somebody is there to be served; nil when this client does not count.
+    /// Keeps the server running while a client is connected; nil for a client that does not count.
     private let server: Server?
     /// The messages that it speaks, once the handshake is over.
     let format: HeaderFormat
@@ -87,7 +87,7 @@ final class TestClient: Sendable {
         }
     }
 
-    /// Receives exactly so many; throws when the server closes before, or takes too long.
+    /// Receives exactly `count` bytes; throws when the server closes earlier or takes too long.
     func receive(_ count: Int) throws -> [UInt8] {
         guard count > 0 else { return [] }
         let memory = try MemoryMapping(privateBytes: count)

@@ -1,5 +1,3 @@
-// Requests over a real socket: what comes back, in which pieces, and what ends a connection.
-
 import NBDProtocol
 import NBDServer
 import Testing
@@ -176,7 +174,7 @@ struct TransmissionTests {
         #expect(events.ends == [.disconnected])
     }
 
-    @Test("a request without its magic ends the connection, after the answers before it")
+    @Test("a request without its magic ends the connection, after the replies before it")
     func badMagic() throws {
         let events = EventRecord()
         let server = try makeServer(events: events)

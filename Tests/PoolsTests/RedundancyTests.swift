@@ -45,7 +45,7 @@ struct RedundancyTests {
         #expect(!array([2, 3]).isComplete)
     }
 
-    /// Tries every set of losses on the blocks themselves: block c has its copies in places 2c and 2c + 1 of the rows.
+    /// Tries every set of losses on the blocks themselves: block c has its copies in columns 2c and 2c + 1 of the rows.
     @Test(
         "the number of losses is that of the worst case, for every set of members", arguments: 2...7
     )

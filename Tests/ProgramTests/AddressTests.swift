@@ -1,5 +1,3 @@
-// TCP addresses: ports, both families, and addresses that cannot be opened.
-
 import Foundation
 import Harness
 import Testing

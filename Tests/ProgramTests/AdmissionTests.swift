@@ -1,5 +1,3 @@
-// The clients that may connect: by network, user and group, and by the owner and mode of the socket's file.
-
 import Foundation
 import Glibc
 import Harness
@@ -28,7 +26,8 @@ extension ProgramSuite {
                     let port = try #require(server.ports.first)
                     let isClosed = try RawClient(host: host, port: port).isClosed()
                     #expect(isClosed)
-                    #expect(server.log.contains("client refused: not permitted by --allow-network"))
+                    #expect(
+                        server.log.contains("client rejected: not permitted by --allow-network"))
                 }
                 #expect(server.log.contains("peer=127.0.0.1:"))
             }
@@ -115,7 +114,7 @@ extension ProgramSuite {
                 try await server.end(with: SIGTERM)
                 return server.log
             }
-            let lines = log.split(separator: "\n").filter { $0.contains("client refused") }
+            let lines = log.split(separator: "\n").filter { $0.contains("client rejected") }
             // One line at once, one for every ten seconds that it took, and one at the end.
             #expect(lines.count >= 2 && lines.count < 20)
             let times = lines.compactMap { $0.firstMatch(of: /times=(\d+)/).flatMap { Int($0.1) } }

@@ -1,5 +1,3 @@
-// Named memory: the next server finds what a killed one has left, and a stopped server frees it.
-
 import Glibc
 import Harness
 import Testing

@@ -202,7 +202,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("of a clone go with it, so that nothing keeps its memory")
+        @Test("of a clone are deleted with it, so that nothing keeps its memory")
         func ofClone() async throws {
             try await withServer("--size", "4M") { server in
                 for arguments in [["create", "", "copy"], ["delete", "copy"]] {

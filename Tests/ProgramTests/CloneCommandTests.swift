@@ -64,7 +64,7 @@ extension ProgramSuite {
             "say what is wrong",
             arguments: [
                 ("", "db", "there is an export db already"),
-                ("", "a b", "\"a b\" is no name for a clone"),
+                ("", "a b", "\"a b\" is not a valid name for a clone"),
                 ("nodisk", "x", "there is no disk \"nodisk\"; the disks are \"db\""),
                 ("@nosnapshot", "x", "there is no snapshot db@nosnapshot"),
                 ("db@nosnapshot", "x", "there is no snapshot db@nosnapshot"),
@@ -86,7 +86,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("of a file: one for each connection, which is gone with it")
+        @Test("of a file: one for each connection, which is deleted with it")
         func perConnection() async throws {
             let directory = try TemporaryDirectory()
             try write([UInt8](repeating: 5, count: 10_000), to: directory.file("golden"))

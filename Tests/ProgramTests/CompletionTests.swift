@@ -1,5 +1,3 @@
-// Completions: what bash, zsh and fish offer at the Tab key.
-
 import Foundation
 import Glibc
 import Harness

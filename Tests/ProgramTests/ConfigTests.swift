@@ -1,5 +1,3 @@
-// Disks that are described in files.
-
 import Foundation
 import Glibc
 import Harness
@@ -73,7 +71,7 @@ extension ProgramSuite {
                     """)
         }
 
-        @Test("that does not exist is no error in a check of all, and one by its name")
+        @Test("that does not exist is not an error in a check of all, and one by its name")
         func none() async throws {
             let ending = try await run("config", "check")
             #expect(ending.status == .exited(0))

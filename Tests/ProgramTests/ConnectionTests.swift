@@ -1,5 +1,3 @@
-// The limits of connections, and the resources that they release at their end.
-
 import Harness
 import Testing
 

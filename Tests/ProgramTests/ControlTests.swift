@@ -1,5 +1,3 @@
-// The control socket: its responses, its clients, and its cost.
-
 import Foundation
 internal import Glibc
 import Harness

@@ -1,5 +1,3 @@
-// What the program says about the machine that runs the tests.
-
 import Foundation
 import Glibc
 import Harness

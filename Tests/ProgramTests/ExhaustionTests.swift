@@ -1,5 +1,3 @@
-// A sparse disk whose memory runs out while clients write and trim.
-
 import Glibc
 import Harness
 import Testing

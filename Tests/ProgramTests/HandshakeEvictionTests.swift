@@ -1,5 +1,3 @@
-// Ten thousand clients that do nothing, or next to nothing.
-
 import Glibc
 import Harness
 import Testing
@@ -49,7 +47,7 @@ extension ProgramSuite {
 
                 crowd = []
                 try resident.send(RawClient.request(.disconnect))
-                try await eventually("all is given back: \(before)", within: .seconds(20)) {
+                try await eventually("all is released: \(before)", within: .seconds(20)) {
                     let now = try Figures(of: server)
                     // The log's timer adds one thread when it is first needed.
                     return now.threads <= before.threads + 1

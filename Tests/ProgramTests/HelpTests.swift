@@ -1,5 +1,3 @@
-// Help: what is printed fits a terminal, and an example can be pasted.
-
 import Harness
 import Testing
 

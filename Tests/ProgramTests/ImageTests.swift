@@ -1,5 +1,3 @@
-// A disk that is restored from an image and saved to it.
-
 import Foundation
 import Glibc
 import Harness
@@ -45,7 +43,7 @@ extension ProgramSuite {
             #expect(try larger.prefix(6 << 20) == Data(contentsOf: URL(filePath: data)))
         }
 
-        @Test("may begin as a file of another program, whose size is no number of pages")
+        @Test("may begin as a file of another program, whose size is not a whole number of pages")
         func foreign() async throws {
             let data = try directory.randomFile("disk.img", bytes: 5_000_001)
             let before = try Data(contentsOf: URL(filePath: data))

@@ -1,5 +1,3 @@
-// Memory is allocated at the start or when it is written, and little besides.
-
 import Harness
 import Testing
 

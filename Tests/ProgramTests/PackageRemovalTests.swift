@@ -1,5 +1,3 @@
-// The removal of the Debian package, with made-up answers of the program and of systemctl.
-
 import Foundation
 import Glibc
 import Harness

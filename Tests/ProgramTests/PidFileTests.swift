@@ -1,5 +1,3 @@
-// The pid file exists while the server is ready.
-
 import Foundation
 import Glibc
 import Harness

@@ -1,5 +1,3 @@
-// Processors, huge pages and locked memory.
-
 import Foundation
 import Glibc
 import Harness

@@ -1,5 +1,3 @@
-// The probes that tracers find in the program.
-
 internal import Glibc
 import Harness
 import Testing

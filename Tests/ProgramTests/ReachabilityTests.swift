@@ -1,5 +1,3 @@
-// The harness: tests that drop privileges work in every clone.
-
 internal import Foundation
 internal import Glibc
 import Harness

@@ -1,5 +1,3 @@
-// Images that are restored while their disk is served.
-
 import Foundation
 import Glibc
 import Harness

@@ -1,5 +1,3 @@
-// `ramdisk-nbd run -- COMMAND`: a disk for as long as a command runs.
-
 import Foundation
 import Glibc
 import Harness

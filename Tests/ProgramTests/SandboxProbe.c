@@ -1,6 +1,6 @@
 // Code inside a server (LD_PRELOAD) that tries what an attacker would: a thread that exists before the server confines
-// itself, and takes commands from the FIFO that PROBE_COMMANDS names. Each byte is a command; its result is a line in the
-// file that PROBE_RESULTS names: the command, a space, and errno, or 0 when the call was permitted.
+// itself, and takes commands from the FIFO that PROBE_COMMANDS names. Each byte is a command; its result is a line in
+// the file that PROBE_RESULTS names: the command, a space, and errno, or 0 when the call was permitted.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

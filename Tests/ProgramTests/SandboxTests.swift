@@ -1,5 +1,3 @@
-// What code inside a server can do once the server is ready.
-
 import Foundation
 import Glibc
 import Harness
@@ -93,7 +91,7 @@ extension ProgramSuite {
         // MARK: - Users and secrets
 
         @Test(
-            "of root goes on as another user in all of its threads, with nothing left of root",
+            "of root switches to another user in all of its threads, with nothing left of root",
             .enabled(if: geteuid() == 0, "only root can change its user"))
         func user() async throws {
             try await withServer("--user", "nobody") { server in
@@ -235,8 +233,8 @@ extension ProgramSuite {
     }
 }
 
-/// A library inside the server that makes the system call that the test asks for, with the file for requests and the one for
-/// results.
+/// A library inside the server that makes the system call that the test asks for, with the file for requests and the
+/// one for results.
 private final class Probe: Sendable {
     let directory: TemporaryDirectory
 

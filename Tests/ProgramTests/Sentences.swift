@@ -1,5 +1,3 @@
-// The error with which the program ends.
-
 import Harness
 
 extension Program.Ending {

@@ -1,5 +1,3 @@
-// Sockets that a service manager passes, and notifications that it gets.
-
 import Foundation
 import Glibc
 import Harness

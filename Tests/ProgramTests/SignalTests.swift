@@ -1,5 +1,3 @@
-// Signals that stop the server, stop it at once, or have it log its memory.
-
 import Glibc
 import Harness
 import Testing

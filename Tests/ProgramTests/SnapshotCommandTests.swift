@@ -66,7 +66,7 @@ extension ProgramSuite {
             }
         }
 
-        @Test("are lost when their memory is used up, which is logged, and the disk goes on")
+        @Test("are lost when their memory is used up, which is logged, and the disk is unaffected")
         func lost() async throws {
             try await withServer("--size", "4M", "--snapshot-memory", "64K") { server in
                 let client = try RawClient(unix: server.socketPath)

@@ -1,5 +1,3 @@
-// One client on standard input and output.
-
 internal import LinuxHost
 import Harness
 import Testing

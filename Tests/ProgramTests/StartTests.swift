@@ -1,5 +1,3 @@
-// The start: its duration, and a process without standard streams, memory or space.
-
 import Glibc
 import Harness
 import Testing

@@ -1,5 +1,3 @@
-// Requests and connections when the server is stopped.
-
 import Glibc
 import Harness
 import Testing

@@ -1,5 +1,3 @@
-// The options for encryption, and `tls init`.
-
 import Foundation
 import Harness
 import Testing

@@ -1,5 +1,3 @@
-// The Unix socket's file: made, replaced, refused, removed.
-
 import Foundation
 import Glibc
 import Harness

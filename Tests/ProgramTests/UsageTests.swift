@@ -1,5 +1,3 @@
-// A wrong command line is rejected with one sentence.
-
 import Harness
 import Testing
 

@@ -1,5 +1,3 @@
-// Watching a server: what `top` and `trace` do besides what they show.
-
 import Harness
 import Testing
 

@@ -1,5 +1,3 @@
-// The reader of TOML, beside Python's.
-
 import Foundation
 import Harness
 import Testing

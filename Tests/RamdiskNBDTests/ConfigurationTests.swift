@@ -1,5 +1,3 @@
-// Command lines in files.
-
 import ArgumentParser
 import Foundation
 import Harness

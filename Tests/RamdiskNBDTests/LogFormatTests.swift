@@ -1,5 +1,3 @@
-// Log lines: one form for each reader, and always one line.
-
 @testable import ServerHost
 import Logging
 import Testing

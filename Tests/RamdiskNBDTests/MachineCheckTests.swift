@@ -1,5 +1,3 @@
-// What a machine has and lacks, for machines that are directories.
-
 import Foundation
 import Harness
 import ProgramSupport
@@ -67,7 +65,7 @@ import Testing
         try #require(report.findings.first { $0.name == name })
     }
 
-    @Test("of one that has everything finds nothing to mend")
+    @Test("of one that has everything finds nothing missing")
     func complete() throws {
         #expect(report.isReady)
         #expect(report.findings.filter { $0.state != .ok } == [])

@@ -1,5 +1,3 @@
-// Paths that are given from where the program is started, and used from elsewhere.
-
 @testable import ProgramSupport
 @testable import Observability
 @testable import ServerHost

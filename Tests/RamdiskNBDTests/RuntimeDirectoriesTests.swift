@@ -1,5 +1,3 @@
-// The directories in which processes of the program find each other.
-
 @testable import ProgramSupport
 import Foundation
 import Glibc

@@ -1,5 +1,3 @@
-// Sizes as people write them, and as they read them.
-
 @testable import ServerHost
 import ArgumentParser
 import Logging

@@ -1,5 +1,3 @@
-// What the start of a server may remove again when it does not get to its end.
-
 @testable import Observability
 @testable import ProgramSupport
 @testable import ServerHost

@@ -1,5 +1,3 @@
-// Quantities as text.
-
 @testable import ProgramSupport
 import Testing
 

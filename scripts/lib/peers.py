@@ -1,5 +1,8 @@
 """Commands that start the NBD servers of other projects, for the benchmark and for the conformance tables.
 
+scripts/lib/kernelpath/guest starts them by itself: it is a shell script inside a virtual machine, and its servers
+have options for the kernel as their client.
+
 An address is the path of a Unix socket, or a TCP port of this machine.
 """
 import subprocess

@@ -3,7 +3,7 @@ internal import NBDProtocol
 
 /// The start of a reply in any message format: everything except the data.
 struct ReplyHead {
-    /// What the reply says.
+    /// The contents of the reply.
     enum Kind {
         /// The request succeeded. In a simple reply to a READ, the data follows.
         case done

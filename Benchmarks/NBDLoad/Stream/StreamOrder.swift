@@ -12,7 +12,7 @@ enum StreamDirection: String, CaseIterable, ExpressibleByArgument {
     var wireValue: UInt32 { self == .read ? 0 : 1 }
 }
 
-/// The first and only message of a stream's client: what the stream is to be.
+/// The first and only message of a stream's client: the parameters of the stream.
 struct StreamOrder: Sendable {
     var direction: StreamDirection
     /// Size in bytes of the client's message in each exchange; 0 for a stream in one direction.

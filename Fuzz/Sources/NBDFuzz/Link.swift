@@ -39,7 +39,7 @@ final class Link {
 
     private let socket: StreamSocket
     private let buffer: MemoryMapping
-    /// What has arrived.
+    /// The received bytes.
     private(set) var received: [UInt8] = []
     private var read = 0
     /// Whether the server has closed the connection.

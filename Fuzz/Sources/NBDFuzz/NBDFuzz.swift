@@ -13,7 +13,7 @@ enum Target: String, CaseIterable {
     case simple, structured, extended
     /// Whole connections to a running server.
     case connection
-    /// What follows the handshake of TLS.
+    /// The input after the TLS handshake.
     case tls
     /// Requests to the control socket of a running server.
     case control

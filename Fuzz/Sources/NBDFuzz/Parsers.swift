@@ -162,7 +162,7 @@ func fuzzConfiguration(_ input: [UInt8]) {
         precondition(commands.contains { $0.name == file.arguments.first }, "the command")
         precondition(
             file.arguments.dropFirst().allSatisfy { $0.isEmpty || $0.hasPrefix("--") },
-            "an argument that is no option: \(file.arguments)")
+            "an argument that is not an option: \(file.arguments)")
     } catch {
         precondition(!error.problems.isEmpty, "an error without a problem")
         for problem in error.problems {

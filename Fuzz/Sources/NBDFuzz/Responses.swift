@@ -45,7 +45,8 @@ private func parsed(_ pieces: [ArraySlice<UInt8>]) -> ParsedResponse {
     return result
 }
 
-/// Decodes a sample with other numbers, or any text, as statistics, and displays them as `stats`, `top` and the metrics do.
+/// Decodes a sample with other numbers, or any text, as statistics, and displays them as `stats`, `top` and the metrics
+/// do.
 func fuzzStatistics(_ input: [UInt8]) {
     var script = Script(input)
     let shape = script.byte()

@@ -3,13 +3,13 @@ struct Sample {
     /// The text in pieces: numbers are at the odd indices.
     private let pieces: [String]
 
-    /// What the numbers are replaced by: what a counter, a time or an index should not be.
+    /// The replacements for the numbers: values that a counter, a time or an index should not have.
     private static let extremes = [
         "18446744073709551615", "9223372036854775807", "-1", "1e300", "0", "9223372036854775808",
         "1e19", "4294967296",
     ]
 
-    /// Cuts text at the numbers that are no part of a string.
+    /// Cuts text at the numbers that are not part of a string.
     init(_ text: String) {
         var pieces = [""]
         var isInString = false

@@ -5,8 +5,8 @@ import NBDServer
 /// Maximum number of steps in one input.
 private let stepLimit = 40
 
-/// Shakes hands, and then sends records that are valid, damaged, out of order, or none at all. The server must close the
-/// connection in the end, and must not be harmed.
+/// Shakes hands, and then sends records that are valid, damaged, out of order, or none at all. The server must close
+/// the connection in the end, and must not be harmed.
 func fuzzTLS(_ input: [UInt8]) {
     var script = Script(input)
     let shape = script.byte()

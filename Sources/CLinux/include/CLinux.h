@@ -102,7 +102,8 @@ static inline void clinux_touch(void *base, size_t length) {
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
-/// madvise(2), MADV_HUGEPAGE and MADV_COLLAPSE (Linux 6.1): replaces the pages of a range by huge pages, if there are some.
+/// madvise(2), MADV_HUGEPAGE and MADV_COLLAPSE (Linux 6.1): replaces the pages of a range by huge pages, as far as some
+/// are free.
 static inline int clinux_collapse(void *base, size_t length) {
     if (madvise(base, length, MADV_HUGEPAGE) < 0) return -errno;
     return madvise(base, length, MADV_COLLAPSE) < 0 ? -errno : 0;
@@ -218,7 +219,8 @@ static inline int clinux_set_blocking(int fd, int blocking) {
     return fcntl(fd, F_SETFL, flags) < 0 ? -errno : 0;
 }
 
-/// ioctl(2), FIONREAD: the number of bytes that a socket has received and no one has read; a negative error number on failure.
+/// ioctl(2), FIONREAD: the number of received bytes that nothing has read yet from a socket; a negative error number on
+/// failure.
 int clinux_unread_bytes(int fd);
 
 /// setsockopt(2), TCP_ULP: attaches kernel TLS, which is inactive until it has keys.
@@ -349,41 +351,41 @@ void clinux_release_startup_pages(void);
 
 // MARK: - Confinement
 
-/// landlock_create_ruleset(2), LANDLOCK_CREATE_RULESET_VERSION: the version of Landlock's interface, 0 when the kernel has
-/// none.
+/// landlock_create_ruleset(2), LANDLOCK_CREATE_RULESET_VERSION: the version of Landlock's interface; 0 without
+/// Landlock.
 int clinux_landlock_abi(void);
 
-/// landlock_create_ruleset(2), LANDLOCK_CREATE_RULESET_ERRATA: a bit for each mistake of that version that the kernel has
-/// not any more.
+/// landlock_create_ruleset(2), LANDLOCK_CREATE_RULESET_ERRATA: a bit for each erratum of that version that the kernel
+/// has fixed.
 unsigned clinux_landlock_errata(void);
 
 /// landlock_create_ruleset(2): a descriptor of rules that deny these rights, as linux/landlock.h has them.
 int clinux_landlock_create(uint64_t files, uint64_t network, uint64_t scopes);
 
-/// landlock_add_rule(2): allows rights to a file, or to a directory and all that is below it. Returns a descriptor of it
+/// landlock_add_rule(2): allows rights to a file, or to a directory and everything below it. Returns a descriptor of it
 /// (O_PATH).
 int clinux_landlock_allow(int ruleset, const char *path, uint64_t rights);
 
-/// landlock_restrict_self(2) with a ruleset, unless that is -1, capset(2), which keeps some of the capabilities that the
-/// thread has, and prctl(2), PR_SET_NO_NEW_PRIVS, for every thread of the process. The others get clinux_restrict_signal,
-/// which clinux_thread_start blocks in none of them. -ETIMEDOUT when one does not react.
+/// Restricts every thread of the process: landlock_restrict_self(2) with a ruleset, unless that is -1; capset(2), which
+/// drops all other capabilities; prctl(2), PR_SET_NO_NEW_PRIVS. The other threads receive clinux_restrict_signal, which
+/// clinux_thread_start never blocks. -ETIMEDOUT when a thread does not react.
 int clinux_restrict_threads(int ruleset, uint64_t capabilities);
 
-/// initgroups(3), setresgid(2) and setresuid(2): makes every thread one of another user than root, with the groups of that
-/// user if there is an entry for it.
+/// initgroups(3), setresgid(2) and setresuid(2): switches every thread to a user other than root, with the groups of
+/// that user if the user database has it.
 int clinux_become(uint32_t uid, uint32_t gid);
 
-/// The same for the calling thread alone, which must end soon: threads of several users are what no one expects.
+/// The same for the calling thread alone, which must end soon: the C library assumes that all threads have one user.
 int clinux_become_in_thread(uint32_t uid, uint32_t gid);
 
-/// prctl(2), PR_SET_DUMPABLE: no core dump, and no access to the memory by other processes but those of root.
+/// prctl(2), PR_SET_DUMPABLE: disables core dumps, and access to the memory by other processes except those of root.
 void clinux_hide_process(void);
 
 /// The signal of clinux_restrict_threads.
 int clinux_restrict_signal(void);
 
-/// sigaction(2), SIGSYS: has a refused system call fail, with EPERM if known[number] is not 0 and with ENOSYS otherwise,
-/// and its number, 4 bytes, written to a pipe. The table must stay for as long as the process lives.
+/// sigaction(2), SIGSYS: makes a refused system call fail with EPERM if known[number] is not 0, with ENOSYS otherwise,
+/// and writes its number, 4 bytes, to a pipe. The table must stay valid until the process ends.
 int clinux_report_refusals(int pipe, const uint8_t *known, size_t count);
 
 /// pipe2(2), closed on exec; writing never blocks.
@@ -431,8 +433,8 @@ int clinux_window_size(int fd, int *columns, int *rows);
 
 // MARK: - Threads and signals
 
-/// pthread_create(3) with a stack of this size and every signal of others blocked: signals are for the thread that waits for
-/// them, never for one that transfers data.
+/// pthread_create(3) with a stack of this size and every signal of others blocked: signals are for the thread that
+/// waits for them, never for one that transfers data.
 static inline int clinux_thread_start(
     pthread_t *thread, size_t stack, void *(*body)(void *), void *context
 ) {

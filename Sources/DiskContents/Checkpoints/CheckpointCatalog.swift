@@ -8,8 +8,8 @@ internal import Synchronization
 /// The checkpoints of a running server's disks. The open one of each disk is a read-only export,
 /// `DISK@CHECKPOINT`, with a dirty bitmap.
 ///
-/// A committed checkpoint is a marker: it takes no memory for pages. The bitmap of an open one is the births of the
-/// pages between that marker and the snapshot. So aborting "merges" the bitmap by keeping the older marker.
+/// A committed checkpoint is a marker: it takes no memory for pages. The bitmap of an open one marks the pages whose
+/// births lie between that marker and the snapshot. So aborting "merges" the bitmap by keeping the older marker.
 package final class CheckpointCatalog: SnapshotKeeper {
     private let server: Server
     private let logger: Logger
@@ -32,10 +32,10 @@ package final class CheckpointCatalog: SnapshotKeeper {
 
     // MARK: - Commands
 
-    /// Freezes a disk, and serves it with a bitmap of what has changed since the last committed checkpoint. Returns
-    /// the open checkpoint if it has that name already.
+    /// Takes a snapshot of a disk, and serves it with a bitmap of the changes since the last committed checkpoint.
+    /// Returns the open checkpoint if it already has that name.
     ///
-    /// - Parameter isFull: whether the bitmap is to be all dirty although there is a committed checkpoint.
+    /// - Parameter isFull: whether the bitmap is all dirty even if there is a committed checkpoint.
     package func create(
         disk: String?, name: String, isFull: Bool
     ) throws(ControlError) -> CheckpointStatus {
@@ -82,14 +82,16 @@ package final class CheckpointCatalog: SnapshotKeeper {
         return open
     }
 
-    /// Makes an open checkpoint the one that the next is compared with. Its clients keep it until they disconnect.
+    /// Commits an open checkpoint: the bitmap of the next one marks changes since it. Its clients can read it until
+    /// they disconnect.
     package func commit(disk: String?, name: String) throws(ControlError) {
         try end(disk, "committed a checkpoint") { (chain) throws(ControlError) in
             try chain.commit(name)
         }
     }
 
-    /// Drops an open checkpoint: the next one has its changes too. Its clients keep it until they disconnect.
+    /// Drops an open checkpoint: the bitmap of the next one marks its changes too. Its clients can read it until they
+    /// disconnect.
     package func abort(disk: String?, name: String) throws(ControlError) {
         try end(disk, "aborted a checkpoint") { (chain) throws(ControlError) in
             try chain.abort(name)
@@ -100,7 +102,7 @@ package final class CheckpointCatalog: SnapshotKeeper {
         _ disk: String?, _ message: Logger.Message,
         _ body: (inout CheckpointChain) throws(ControlError) -> CheckpointChain.Open?
     ) throws(ControlError) {
-        // The snapshot is released outside of the lock, since that may take long.
+        // Release the snapshot outside of the lock, since that may take long.
         let ended = try with(disk) { (chain) throws(ControlError) in
             let ended = try body(&chain)
             removeExport(of: ended)
@@ -109,7 +111,7 @@ package final class CheckpointCatalog: SnapshotKeeper {
         if let ended { logger.info(message, metadata: ["export": "\(ended.export)"]) }
     }
 
-    /// Stops offering a checkpoint. That of a lost one is gone, and its name may be in use again.
+    /// Removes the export of a checkpoint. A lost one has none, and another export may have its name.
     private func removeExport(of open: CheckpointChain.Open?) {
         if let open, open.snapshot != nil { server.removeExport(named: open.export) }
     }
@@ -133,7 +135,7 @@ package final class CheckpointCatalog: SnapshotKeeper {
         }
     }
 
-    /// Drops the checkpoints of disks that are not served any more, and so those disks. To be called when an export
+    /// Drops the checkpoints of disks that are not served any more, which frees those disks. Call this when an export
     /// of a disk is removed.
     package func dropDeleted() {
         let dropped = chains.withLock { chains in
@@ -147,7 +149,7 @@ package final class CheckpointCatalog: SnapshotKeeper {
             }
             return dropped
         }
-        // Their snapshots are released outside of the lock.
+        // Release their snapshots outside of the lock.
         withExtendedLifetime(dropped) {}
     }
 
@@ -161,7 +163,7 @@ package final class CheckpointCatalog: SnapshotKeeper {
         }
     }
 
-    /// The open and the lost checkpoints, as the snapshots that they are: they take memory, and may be lost.
+    /// The open and the lost checkpoints as snapshots: they take memory, and can be lost.
     var openSnapshots: [SnapshotStatus] {
         let statistics = server.statistics()
         return chains.withLock { $0 }.compactMap { chain in
@@ -189,7 +191,7 @@ package final class CheckpointCatalog: SnapshotKeeper {
         of checkpoint: CheckpointChain.Open, _ chain: CheckpointChain
     ) -> CheckpointStatus {
         let dirty = dirtyBytes(of: checkpoint, chain)
-        // Counted first: a checkpoint that is lost meanwhile has a wrong count.
+        // Count before testing for loss: the count of a checkpoint that is lost in between is wrong.
         let isLost = checkpoint.isLost
         return CheckpointStatus(
             disk: chain.export, name: checkpoint.name, state: isLost ? .lost : .open,

@@ -1,7 +1,7 @@
 internal import NBDServer
 internal import Observability
 
-/// The checkpoints of one disk: the last one that was committed, and the one that is open.
+/// The checkpoints of one disk: the last committed one, and the open one.
 ///
 /// | | create NAME | commit NAME | abort NAME |
 /// | --- | --- | --- | --- |
@@ -17,26 +17,26 @@ internal import Observability
 struct CheckpointChain: Sendable {
     /// The disk's export.
     let export: String
-    /// The disk. An export of the same name may have another one later.
+    /// The disk. A later export of the same name may serve another disk.
     let disk: RamDisk
     private(set) var committed: Committed?
     private(set) var open: Open?
     private var lastAborted: String?
 
-    /// The last one that was committed.
+    /// The last committed checkpoint.
     struct Committed: Sendable {
         let name: String
         let created: Double
         let marker: DiskSnapshot.Marker
     }
 
-    /// The one that clients can read.
+    /// The open checkpoint, which clients can read.
     struct Open: Sendable {
         let name: String
         let created: Double
-        /// The frozen disk; nil when it is lost, so that it takes no more memory.
+        /// The snapshot; nil when it is lost, so that it takes no more memory.
         fileprivate(set) var snapshot: DiskSnapshot?
-        /// The committed one at the time when it was made; nil when its bitmap is to be all dirty.
+        /// The committed one at the time when it was made; nil when its bitmap is all dirty.
         let base: Committed?
         /// The name of its export.
         let export: String
@@ -55,15 +55,14 @@ struct CheckpointChain: Sendable {
         lastAborted = names.aborted
     }
 
-    /// What the next server is to find. It is the same before and after an abort.
+    /// The state that the next server finds. It is the same before and after an abort.
     private var names: CheckpointNames {
         CheckpointNames(
             committed: committed.map { .init(name: $0.name, created: $0.created) },
             aborted: open?.name ?? lastAborted)
     }
 
-    /// Returns the open checkpoint if it has this name, since that is the one that is asked for; nil if a new one
-    /// may be made. Throws when neither is the case.
+    /// Returns the open checkpoint if it has this name; nil if a new one may be made. Throws when neither is the case.
     func existing(named name: String, isFull: Bool) throws(ControlError) -> Open? {
         guard let open else {
             guard committed?.name != name else {

@@ -6,10 +6,10 @@ package import Observability
 /// | --- | --- | --- |
 /// | `GET /checkpoints` | | lists them |
 /// | `POST /checkpoints` | `disk`, `name`, `full` | makes one |
-/// | `POST /checkpoints/commit` | `disk`, `name` | makes it the one that the next is compared with |
+/// | `POST /checkpoints/commit` | `disk`, `name` | commits it: the next one marks changes since it |
 /// | `POST /checkpoints/abort` | `disk`, `name` | drops it |
 ///
-/// Without `disk`, they are about the first one. `full` is `true` or `false`.
+/// Without `disk`, they apply to the first one. `full` is `true` or `false`.
 package struct CheckpointCommands: ControlCommands {
     private let catalog: CheckpointCatalog
 

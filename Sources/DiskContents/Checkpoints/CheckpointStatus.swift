@@ -5,7 +5,7 @@ package struct CheckpointStatus: Sendable, Codable, Equatable {
         case open
         /// It was open, and the memory for preserved pages was used up. It can only be aborted.
         case lost
-        /// The last one that was committed: the next one tells what has changed since.
+        /// The last committed checkpoint. The bitmap of the next one marks changes since it.
         case committed
     }
 
@@ -14,18 +14,17 @@ package struct CheckpointStatus: Sendable, Codable, Equatable {
     /// The name of the checkpoint.
     package let name: String
     package let state: State
-    /// The checkpoint since which the bitmap tells what has changed; nil when all of the disk is dirty. Only of an
-    /// open one.
+    /// The checkpoint since which the bitmap marks changes; nil when all of the disk is dirty. Only an open one has it.
     package let base: String?
     /// The name under which clients can read it; nil when they cannot.
     package let export: String?
-    /// The metadata context that is its dirty bitmap; nil when clients cannot read it.
+    /// The metadata context of its dirty bitmap; nil when clients cannot read it.
     package let bitmap: String?
     /// When it was made, in seconds since 1970.
     package let createdUnixSeconds: Double
     /// The size of the disk in bytes.
     package let sizeBytes: UInt64
-    /// Bytes that are dirty in the bitmap or, of a committed one, have changed since. Nil when it is lost.
+    /// Dirty bytes in the bitmap; for a committed one, bytes that have changed since. Nil when it is lost.
     package let dirtyBytes: UInt64?
     /// The number of clients that have it open.
     package let openConnections: Int

@@ -1,10 +1,10 @@
 internal import NBDProtocol
 internal import NBDServer
 
-/// A frozen disk with a dirty bitmap: what has changed between an earlier instant and this one.
+/// A snapshot with a dirty bitmap, which marks what has changed between an earlier instant and this one.
 struct CheckpointStore: BlockStore {
     let snapshot: DiskSnapshot
-    /// The earlier instant; nil when there is none, so that everything is dirty.
+    /// The earlier instant; nil marks everything dirty.
     let base: DiskSnapshot.Marker?
     /// The context of the bitmap.
     let bitmap: MetadataContext

@@ -4,10 +4,10 @@ internal import NBDServer
 internal import Observability
 internal import Synchronization
 
-/// The clones that commands have made on a running server. Each is an export of its own.
+/// The clones that commands have made on a running server. Each is a separate export.
 ///
-/// A clone needs a template, which is a copy of the disk at one instant: the disk goes on changing. The clones of one
-/// snapshot share one copy, and clones of `serve --template` share its template, of which there is no copy.
+/// A clone needs a template, which is a copy of the disk at one instant, since the disk continues to change. The clones
+/// of one snapshot share one copy, and clones of `serve --template` share its template, of which there is no copy.
 final class CloneCatalog: Sendable {
     private struct Entry {
         let name: String
@@ -16,7 +16,7 @@ final class CloneCatalog: Sendable {
         let disk: RamDisk
     }
 
-    /// The template of a snapshot's clones, for as long as there is one.
+    /// The template of a snapshot's clones, as long as there are clones of it.
     private struct Copy {
         weak var snapshot: DiskSnapshot?
         weak var template: DiskTemplate?
@@ -29,7 +29,7 @@ final class CloneCatalog: Sendable {
     private let locksMemory: Bool
     private let logger: Logger
     private let entries = Mutex<[Entry]>([])
-    /// Held while a snapshot is copied, so that no second thread copies it too.
+    /// Held by the thread that copies a snapshot, so that no second thread copies it too.
     private let copies = Mutex<[Copy]>([])
 
     init(
@@ -92,8 +92,8 @@ final class CloneCatalog: Sendable {
         return entries.withLock { $0 }.map { status(of: $0, statistics) }
     }
 
-    /// Deletes a clone, and its checkpoints. Refuses while clients use it, unless `isForced`; they keep it until they
-    /// disconnect. Refuses while it has snapshots.
+    /// Deletes a clone and its checkpoints. Throws while clients use it, unless `isForced` is set: they can use it
+    /// until they disconnect. Throws while it has snapshots.
     func delete(name: String, isForced: Bool) throws(ControlError) {
         try entries.withLock { (entries) throws(ControlError) in
             guard let index = entries.firstIndex(where: { $0.name == name }) else {
@@ -134,8 +134,8 @@ final class CloneCatalog: Sendable {
 
     // MARK: - Templates
 
-    /// Finds or makes the template for a clone, and returns it with the name of what it is a copy of, and the limit of
-    /// the memory for its snapshots.
+    /// Finds or makes the template for a clone. Returns it with the name of its source, and with the limit of the
+    /// memory for the clone's snapshots.
     private func template(
         of disk: String?, _ snapshot: String?
     ) throws(ControlError) -> (source: String, template: DiskTemplate, snapshotMemory: UInt64?) {

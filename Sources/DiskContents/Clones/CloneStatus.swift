@@ -8,7 +8,7 @@ package struct CloneStatus: Sendable, Codable, Equatable {
     package let createdUnixSeconds: Double
     /// The size of the clone in bytes.
     package let sizeBytes: UInt64
-    /// Bytes of memory that the clone takes up: the pages that were written.
+    /// Bytes of memory of the clone: the pages that were written.
     package let ownBytes: UInt64
     /// Bytes of data in its template, which take up memory once for all clones of the template.
     package let templateBytes: UInt64

@@ -5,7 +5,7 @@ package import Observability
 package import ProgramSupport
 internal import Synchronization
 
-/// A disk that a server sends, as ``SentDisk`` has it. It can be read once, from its start to its end.
+/// A disk that a server sends in the format of ``SentDisk``. It can be read once, from its start to its end.
 package final class ReceivedDisk: BlockStore {
     package let size: UInt64
     /// The bytes that may hold data.
@@ -14,10 +14,10 @@ package final class ReceivedDisk: BlockStore {
 
     private struct State {
         let source: () throws(Failure) -> [UInt8]?
-        /// What has arrived and is not read yet begins at `start`.
+        /// The received bytes that are not read yet begin at `start`.
         var pending: [UInt8] = []
         var start = 0
-        /// What is left of the present run.
+        /// The rest of the present run.
         var run: Range<UInt64> = 0..<0
         var failure: Failure?
 
@@ -43,7 +43,7 @@ package final class ReceivedDisk: BlockStore {
             return word
         }
 
-        /// Has `run` be the part of the present or the next run that is not read.
+        /// Sets `run` to the rest of the present run or, at its end, to the next run.
         mutating func advance(size: UInt64) throws(Failure) {
             guard run.isEmpty, run.lowerBound < size else { return }
             let offset = try word()
@@ -131,7 +131,7 @@ package final class ReceivedDisk: BlockStore {
         do throws(Failure) {
             return try SavedDisk.save(self, dataBytes: allocatedBytes, to: path, export: export)
         } catch {
-            // The reason of the connection, and not that the disk cannot be read.
+            // Report the error of the connection: that the disk cannot be read says less.
             throw state.withLock(\.failure) ?? error
         }
     }

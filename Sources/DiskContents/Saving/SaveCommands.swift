@@ -6,11 +6,13 @@ internal import ProgramSupport
 ///
 /// | request | parameters | does |
 /// | --- | --- | --- |
-/// | `GET /saves` | | returns what is known of the saves of each disk that has an image |
+/// | `GET /saves` | | returns the state of the saves of each disk that has an image |
 /// | `POST /saves` | `disk`, `path` | saves a disk, to its image if there is no path |
-/// | `GET /contents` | `disk` | returns a disk as it is at one instant, as ``SentDisk`` has it, for a client that saves it |
+/// | `GET /contents` | `disk` | returns a disk at one instant, in the format of ``SentDisk``, for a client that saves
+/// it |
 ///
-/// Without `disk`, it is the first one. `path` is absolute. A server that confines itself can write only beside its images.
+/// Without `disk`, it is the first one. `path` is absolute. A server that confines itself can write only beside its
+/// images.
 package struct SaveCommands: ControlCommands {
     private let server: Server
     private let saved: [SavedDisk]

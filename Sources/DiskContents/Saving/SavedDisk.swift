@@ -15,15 +15,15 @@ internal import SystemPackage
 package final class SavedDisk: Sendable {
     /// The path of the image.
     package let path: String
-    /// How often the disk is saved; nil for only when the server stops or a command asks for it.
+    /// The interval between saves; nil to save only when the server stops or a command asks for it.
     private let interval: Duration?
     private let image: DiskImage
     private let logger: Logger
     private let state = Mutex(State())
     /// Held by the thread that saves.
     private let saving = Mutex<Void>(())
-    /// Held by the thread that takes a frozen snapshot: if two threads did, the first one would thaw what the second one
-    /// was told is frozen.
+    /// Held by the thread that takes a frozen snapshot. With two such threads, the first would thaw the file system
+    /// while the second still relies on the freeze.
     private let freezing = Mutex<Void>(())
     private let wakeUp: EventFD
 
@@ -32,17 +32,17 @@ package final class SavedDisk: Sendable {
         /// The instant of the last save or restore.
         var marker: DiskSnapshot.Marker?
         var stats = SaveStats(export: "", image: "")
-        /// The restore, if the disk is served meanwhile; also when it is complete.
+        /// The restore of a disk that is served while it is restored; also once it is complete.
         var restoration: Restoration?
         var thread: Thread?
         var isOver = false
-        /// Makes what is on the disk consistent, and returns what ends that; see ``freeze(_:)``.
+        /// Makes the disk's content consistent, and returns a function that ends this state; see ``freeze(_:)``.
         var freeze: (@Sendable () throws(Failure) -> @Sendable () -> Void)?
     }
 
     /// Locks an image, which need not exist yet.
     ///
-    /// - Throws: a ``Failure`` when it is in use, or damaged as far as that can be told without reading it.
+    /// - Throws: a ``Failure`` when it is in use, or when it is damaged in a way that shows without reading all of it.
     package init(path: String, every interval: Duration?, logger: Logger) throws(Failure) {
         self.path = path
         self.interval = interval
@@ -67,20 +67,20 @@ package final class SavedDisk: Sendable {
 
     // MARK: - Start
 
-    /// Whether the image is large enough to be restored while the disk is served. A small one takes no time, and if it is
-    /// damaged the server does not start at all.
+    /// Whether the image is large enough to be restored while the disk is served. Restoring a small one first takes
+    /// little time, and a damaged one then keeps the server from starting.
     package var isRestoredLate: Bool {
         image.dataBytes.map { $0 > Self.mostBytesRestoredFirst } ?? false
     }
 
-    /// Bytes of data that are restored before the disk is served: 16 MiB take 10 ms from the page cache, and 0.1 s from a
-    /// slow disk.
+    /// The most bytes of data that are restored before the disk is served: 16 MiB take 10 ms from the page cache, and
+    /// 0.1 s from a slow disk.
     private static let mostBytesRestoredFirst: UInt64 = 16 << 20
 
-    /// Restores a disk that is not served yet, unless it has content already, as a backing that was found has. A disk with
+    /// Restores a disk that is not served yet, unless it already has content, from an existing backing. A disk with
     /// late contents is restored while it is served.
     ///
-    /// - Parameter showsProgress: whether a terminal shows it also while the disk is served.
+    /// - Parameter showsProgress: whether a terminal shows the progress even while the disk is served.
     /// - Throws: a ``Failure`` when the image is damaged or does not fit. The server must not start empty then.
     package func restore(
         _ disk: RamDisk, export: String, showsProgress: Bool = true
@@ -94,7 +94,7 @@ package final class SavedDisk: Sendable {
                 "the backing has content already, so the image is not restored",
                 metadata: ["image": "\(path)"])
         }
-        // Of a backing that was found it is not known what has changed since the image was saved.
+        // What has changed in an existing backing since the image was saved is unknown.
         let marker = isNew ? try Self.snapshot(of: disk).makeMarker() : nil
         state.withLock { state in
             state.disk = disk
@@ -104,7 +104,7 @@ package final class SavedDisk: Sendable {
             state.stats.generation = image.info?.generation ?? 0
             state.stats.savedUnixSeconds = image.info?.savedAt.map { Double($0) }
         }
-        // After the marker: there is no snapshot of a disk whose contents are not all there.
+        // Only after the marker: a disk with incomplete contents cannot have a snapshot.
         if isLate { try fillLate(disk, showsProgress: showsProgress) }
     }
 
@@ -163,7 +163,7 @@ package final class SavedDisk: Sendable {
         }
     }
 
-    /// Waits until the disk is restored. Throws when a part of the image cannot be.
+    /// Waits until the disk is restored. Throws when a part of the image cannot be restored.
     func awaitRestore() throws(Failure) {
         guard let restoration = state.withLock({ $0.restoration }) else { return }
         do throws(DiskImageError) {
@@ -171,17 +171,17 @@ package final class SavedDisk: Sendable {
         } catch {
             throw Failure(opening: error)
         }
-        // It keeps the image open, whose room on the file system the next full save may need.
+        // Drop it: it keeps the image open, and the next full save may need that space in the file system.
         state.withLock { $0.restoration = nil }
     }
 
-    /// Whether the image is what the disk holds, or will hold when it is restored, since no client has written to it.
+    /// Whether the image equals the disk, or will equal it once it is restored, since no client has written to it.
     private var isUnchangedWhileRestoring: Bool {
         let (restoration, marker) = state.withLock { ($0.restoration, $0.marker) }
         return restoration?.isComplete == false && marker?.changedBytes == 0
     }
 
-    /// Starts to save at intervals, if that is wanted.
+    /// Starts to save at intervals, if ``interval`` is set.
     package func begin() throws(Failure) {
         guard let interval else { return }
         do throws(Errno) {
@@ -192,15 +192,15 @@ package final class SavedDisk: Sendable {
         }
     }
 
-    /// Sets what makes the disk's content consistent for the instant of a save: freezing a file system.
+    /// Sets the function that makes the disk's content consistent for the instant of a save: it freezes a file system.
     package func freeze(_ body: (@Sendable () throws(Failure) -> @Sendable () -> Void)?) {
         state.withLock { $0.freeze = body }
     }
 
     // MARK: - Saving
 
-    /// Saves the disk to its image, for a server that stops: does nothing if it is still being restored and no client has
-    /// written to it.
+    /// Saves the disk to its image, for a server that stops: does nothing if it is still being restored and no client
+    /// has written to it.
     func saveAtEnd() throws(Failure) {
         if isUnchangedWhileRestoring { return }
         try save()
@@ -248,7 +248,7 @@ package final class SavedDisk: Sendable {
 
     /// Saves a frozen disk to a file that is not the image of a running server.
     ///
-    /// - Parameter dataBytes: how many bytes may hold data; nil when the disk is to be asked.
+    /// - Parameter dataBytes: how many bytes may hold data; nil to ask the disk.
     static func save(
         _ frozen: any BlockStore, dataBytes: UInt64? = nil, to path: String, export: String
     ) throws(Failure) -> SaveStats {
@@ -262,9 +262,9 @@ package final class SavedDisk: Sendable {
         }
     }
 
-    /// Takes a snapshot while the file system on the disk, if there is one of ours, is frozen.
+    /// Takes a snapshot. If `up` has mounted a file system on the disk, it is frozen meanwhile.
     func frozenSnapshot(of disk: RamDisk) throws(Failure) -> DiskSnapshot {
-        // Before the file system is frozen, and programs wait.
+        // Before the freeze, during which programs wait.
         try awaitRestore()
         return try freezing.withLock { (_) throws(Failure) in
             let thaw = try state.withLock { $0.freeze }?()
@@ -314,7 +314,7 @@ package final class SavedDisk: Sendable {
                 [.event(wakeUp)], milliseconds: interval.wholeMilliseconds)
             let (isOver, restoration) = state.withLock { ($0.isOver, $0.restoration) }
             if isOver { return }
-            // A save would wait, and the server might be stopped meanwhile.
+            // A save would wait for the restore, and a stop of the server would wait for the save.
             if let restoration, !restoration.isComplete, restoration.failure == nil { continue }
             do throws(Failure) {
                 try save()
@@ -328,7 +328,7 @@ package final class SavedDisk: Sendable {
 
     // MARK: - Stop
 
-    /// Ends saving at intervals. Returns when no save is running; one that is goes to its end.
+    /// Ends saving at intervals. Returns when a running save is complete.
     package func stopIntervals() {
         let thread = state.withLock { state in
             state.isOver = true
@@ -340,7 +340,7 @@ package final class SavedDisk: Sendable {
 
     // MARK: - Statistics
 
-    /// What is known of the saves.
+    /// The state of the saves.
     package var stats: SaveStats {
         let (stats, marker, disk, restoration) = state.withLock {
             ($0.stats, $0.marker, $0.disk, $0.restoration)

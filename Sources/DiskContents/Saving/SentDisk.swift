@@ -4,16 +4,18 @@ internal import Synchronization
 
 /// A frozen disk as a stream of bytes, from a server to a client that saves it.
 ///
-/// It consists of little-endian words and of data: the size of the disk, and the bytes of it that may hold data; then, for
-/// each run of data in ascending order, its offset, its length, and the data; last, the size of the disk and 0.
+/// The stream consists of little-endian words and of data: first the size of the disk, and the number of bytes that may
+/// hold data; then for each run of data, in ascending order, its offset, its length, and the data; last the size of the
+/// disk, and 0.
 final class SentDisk: Sendable {
-    /// The bytes of the words before the first run, and of those before each run.
+    /// The number of bytes of the words before the first run, and of the words before each run.
     static let headCount = 16
-    /// The longest run: what a store reads at once.
+    /// The longest run in bytes: the longest read of a store.
     static let longestRun = 1 << 20
 
     private let store: any BlockStore
-    /// Where the next run is searched for; nil before the first piece, and beyond the size after the last.
+    /// The offset at which the search for the next run begins; nil before the first piece, beyond the size after the
+    /// last.
     private let offset = Mutex<UInt64?>(nil)
 
     init(_ store: any BlockStore) { self.store = store }
@@ -56,7 +58,7 @@ final class SentDisk: Sendable {
     private func nextRun(from start: UInt64) throws(BlockStoreError) -> Range<UInt64> {
         var offset = start
         while offset < store.size {
-            // A disk searches its map up to the end of an extent for each answer: see DataChunks.
+            // Ask for 1 GiB at a time: firstExtent(of:) searches the map to the end of an extent (see DataChunks).
             let window = offset..<min(store.size, offset + 1 << 30)
             let extent = try store.firstExtent(of: window)
             if !extent.status.contains(.zero) {

@@ -1,7 +1,7 @@
 internal import LinuxIO
 internal import Synchronization
 
-/// What keeps snapshots that may be lost.
+/// A type that holds snapshots, which can be lost.
 protocol SnapshotKeeper: AnyObject, Sendable {
     /// Whether it keeps a snapshot that is not lost.
     var hasSnapshots: Bool { get }
@@ -14,7 +14,7 @@ final class LossWatch: Sendable {
     private let isWatching = Mutex<Bool>(false)
     private let isOver = Atomic<Bool>(false)
 
-    /// How often snapshots are checked, in milliseconds.
+    /// The interval between checks of the snapshots, in milliseconds.
     private static let interval = 500
 
     /// Starts the thread for a keeper with a new snapshot, unless it runs.

@@ -74,9 +74,10 @@ package final class SnapshotCatalog: SnapshotKeeper {
         return entries.withLock { $0 }.map { status(of: $0, statistics) }
     }
 
-    /// Deletes a snapshot. Refuses while clients read it, unless `isForced`; they keep it until they disconnect.
+    /// Deletes a snapshot. Throws while clients read it, unless `isForced` is set: they can read it until they
+    /// disconnect.
     package func delete(disk: String?, name: String, isForced: Bool) throws(ControlError) {
-        // By its name alone: a disk may have been deleted in the moment in which its snapshot was taken.
+        // Search by the name alone: the disk may have been deleted while its snapshot was taken.
         let export = if let disk { disk } else { try server.disk(nil).export }
         let removed = try entries.withLock { (entries) throws(ControlError) -> Entry in
             let index = try Self.index(of: name, export, entries)
@@ -87,7 +88,7 @@ package final class SnapshotCatalog: SnapshotKeeper {
                     "\(readers) clients read the snapshot \(entries[index].export): disconnect them, or delete "
                         + "it with --force, and they keep it until they disconnect")
             }
-            // That of a lost one is gone, and its name may be in use again.
+            // A lost snapshot has no export, and another export may have its name.
             if entries[index].snapshot != nil {
                 server.removeExport(named: entries[index].export)
             }
@@ -96,7 +97,7 @@ package final class SnapshotCatalog: SnapshotKeeper {
         logger.info("deleted a snapshot", metadata: ["export": "\(removed.export)"])
     }
 
-    /// Makes a disk what it was at a snapshot. Refuses while clients use the disk, unless `isForced`.
+    /// Restores a disk to a snapshot. Throws while clients use the disk, unless `isForced` is set.
     package func rollBack(disk: String?, name: String, isForced: Bool) throws(ControlError) {
         let (export, ramDisk) = try server.disk(disk)
         let entry = try entries.withLock { (entries) throws(ControlError) in
@@ -120,7 +121,7 @@ package final class SnapshotCatalog: SnapshotKeeper {
 
     // MARK: - Finding
 
-    /// Returns the names of a disk's snapshots, those that are lost too.
+    /// Returns the names of a disk's snapshots, including the lost ones.
     func names(of disk: String) -> [String] {
         entries.withLock { $0.filter { $0.disk == disk }.map(\.export) }
     }

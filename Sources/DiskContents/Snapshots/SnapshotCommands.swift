@@ -7,9 +7,9 @@ package import Observability
 /// | `GET /snapshots` | | lists them |
 /// | `POST /snapshots` | `disk`, `name` | takes one |
 /// | `DELETE /snapshots` | `disk`, `name`, `force` | deletes one |
-/// | `POST /snapshots/rollback` | `disk`, `name`, `force` | makes the disk what it was |
+/// | `POST /snapshots/rollback` | `disk`, `name`, `force` | restores the disk to a snapshot |
 ///
-/// Without `disk`, they are about the first one. `force` is `true` or `false`.
+/// Without `disk`, they apply to the first one. `force` is `true` or `false`.
 package struct SnapshotCommands: ControlCommands {
     package let catalog: SnapshotCatalog
 

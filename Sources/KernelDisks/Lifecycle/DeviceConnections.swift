@@ -101,7 +101,7 @@ final class DeviceConnections {
     ///
     /// - Parameters:
     ///   - connections: the connections that the kernel already uses, or, when `isOffered` is set, those that
-    ///     it is to be offered for a device that is already attached.
+    ///     it will be offered for a device that is already attached.
     ///   - now: the clock.
     init(
         _ device: NBDDevice, _ connections: [ServerConnection], _ options: NBDDeviceOptions,

@@ -82,8 +82,8 @@ enum DeviceTeardown {
 
     // MARK: - Unmounting and claiming
 
-    /// Unmounts the device, waits for processes that only inspect it, has the kernel write its dirty pages,
-    /// and claims the device. When a step fails, the steps before it are undone.
+    /// Unmounts the device, waits for processes that only inspect it, waits until the kernel has written its dirty
+    /// pages, and claims the device. When a step fails, the steps before it are undone.
     ///
     /// - Parameter hasImage: whether the disk is saved to an image, which keeps its mount point in use for an instant.
     static func prepareToDetach(
@@ -180,16 +180,16 @@ enum DeviceTeardown {
         do throws(Errno) {
             try claim?.flush()
         } catch {
-            // When the server is gone, it has nothing to flush, and no dirty page is left. When the device
-            // can be read, the server is there and has refused the flush.
+            // When the server is dead, it has nothing to flush, and no dirty page is left. When the device can be read,
+            // the server is there and has refused the flush.
             guard (try? BlockDevice.readPage(of: device.path, at: 0)) == nil else {
                 throw .system("cannot flush \(device): \(error)")
             }
         }
     }
 
-    /// Claims a device whose server may be gone. Unless `isForced` is set, the kernel's dirty pages must be
-    /// written first. A server that is gone has nothing to flush.
+    /// Claims a device whose server may be dead. Unless `isForced` is set, the kernel's dirty pages must be written
+    /// first. A dead server has nothing to flush.
     static func claimAfterServer(
         _ device: NBDDevice, isForced: Bool
     ) throws(Failure) -> Claim {

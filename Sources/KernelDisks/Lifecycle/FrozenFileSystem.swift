@@ -6,9 +6,9 @@ internal import SystemPackage
 
 /// The file system of a kernel disk for the instant of a save.
 enum FrozenFileSystem {
-    /// Freezes the file system that is mounted at a directory, if it is on an nbd device, and returns what thaws it.
-    /// A file system that cannot be frozen is synchronized only: the save then holds what a power cut would leave,
-    /// which the file system repairs when it is mounted.
+    /// Freezes the file system that is mounted at a directory, if it is on an nbd device, and returns a function that
+    /// thaws it. A file system that cannot be frozen is synchronized only: the save then holds what a power cut would
+    /// leave, which the file system repairs when it is mounted.
     static func freeze(at point: String) throws(Failure) -> @Sendable () -> Void {
         guard isOnDevice(point) else { return {} }
         do throws(Errno) {
@@ -30,8 +30,8 @@ enum FrozenFileSystem {
         if isOnDevice(point) { try? FileSystemFreeze.thaw(at: point) }
     }
 
-    /// Thaws a device's file systems. The kernel does not thaw them when the process ends that has frozen them: a
-    /// server that was killed in the instant of a save leaves processes that wait without end.
+    /// Thaws a device's file systems. The kernel does not thaw a file system when the process that froze it dies. After
+    /// a server is killed during a save, writers would wait forever.
     static func thaw(on device: NBDDevice) {
         // Almost always it is not frozen, which is an error.
         for mount in Mount.all(of: device.path) { try? FileSystemFreeze.thaw(at: mount.point) }

@@ -28,8 +28,7 @@ extension KernelDisk {
             do throws(Failure) {
                 return try takeDown()
             } catch {
-                // The disk stays up for now, and this process goes on looking after it, so its log must be
-                // visible.
+                // The disk stays up for now, and this process continues to look after it, so its log must be visible.
                 LogHold.end()
                 if error.sentence != lastReason {
                     logger.error("\(error.sentence); trying again every second")
@@ -60,8 +59,7 @@ extension KernelDisk {
         finish()
     }
 
-    /// Ends without touching a device that was attached before this start: the device goes on waiting for a
-    /// server.
+    /// Ends without touching a device that was attached before this start: the device continues to wait for a server.
     func leaveAsFound() {
         connections = nil
         server?.stop(isKept: true)
@@ -75,8 +73,8 @@ extension KernelDisk {
         let point = record.mountPoint
         let hasImage = plan.disk.image != nil
         let logger = logger
-        // A disk that could not be saved stays mounted until it can be: programs go on using it meanwhile.
-        // With --force it need not stay, and what counts is the save after it is unmounted.
+        // A disk that could not be saved stays mounted until it can be: programs can use it until then. With --force it
+        // need not stay, and what counts is the save after it is unmounted.
         if failedSaves != nil, !stop.isUnsavedTakeDownRequested { try save(whileMounted: true) }
         let claim = try runWhilePolling { () throws(Failure) in
             try DeviceTeardown.prepareToDetach(
@@ -102,10 +100,10 @@ extension KernelDisk {
         awaitClosing(device)
     }
 
-    /// Saves the disk to its image, if it has one, while this thread goes on looking after the disk. Returns also when
-    /// that fails, if `down --force` has asked to take the disk down all the same.
+    /// Saves the disk to its image, if it has one, while this thread continues to look after the disk. Returns also
+    /// when that fails, if `down --force` has asked to take the disk down all the same.
     private func save(whileMounted isMounted: Bool) throws(Failure) {
-        // A start that has failed may have left half a file system, and nobody has used the disk.
+        // A failed start may have left half a file system, and no program has used the disk.
         guard let server, plan.disk.image != nil, isUp else { return }
         server.setMountPoint(isMounted ? record.mountPoint : nil)
         let deadline = TimeoutExtension()
@@ -123,12 +121,13 @@ extension KernelDisk {
         try note(error)
     }
 
-    /// Records that the disk could not be saved, and throws why, unless it is to be taken down all the same.
+    /// Records that the disk could not be saved, and throws the reason, unless the disk must be taken down all the
+    /// same.
     private func note(_ error: Failure) throws(Failure) {
         let count = (failedSaves?.count ?? 0) + 1
         failedSaves = (count, error)
-        // A `down` that waits for this process tells the reason. Other errors pass as a rule, as a worker that is
-        // restarted.
+        // A `down` that waits for this process reports the reason. Other errors are mostly temporary, such as a worker
+        // that is restarted.
         if error.kind == .inputOutput || count >= Self.passingFailures {
             record.failedSave = DiskRecord.FailedSave(
                 count: (record.failedSave?.count ?? 0) + 1, sentence: error.sentence)
@@ -140,10 +139,10 @@ extension KernelDisk {
         throw Failure(error.kind, "the disk is not saved, so it stays up: \(error.sentence)")
     }
 
-    /// Failures to save, one each second, after which an error that may pass counts as one that stays.
+    /// The number of failed saves, one per second, after which a temporary error counts as permanent.
     private static var passingFailures: Int { 10 }
 
-    /// Why the disk is taken down without having been saved; nil when it is saved or must be.
+    /// The reason for taking the disk down without a save; nil when it is saved or must be.
     var unsaved: Failure? {
         guard let image = plan.disk.image?.path, let error = failedSaves?.last,
             stop.isUnsavedTakeDownRequested

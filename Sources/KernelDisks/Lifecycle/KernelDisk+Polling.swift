@@ -27,12 +27,12 @@ extension KernelDisk {
         }
     }
 
-    /// Runs a function that may wait for the device on a second thread, while this thread goes on polling. If
-    /// this thread waited for the device itself, no thread would replace a connection or a worker that the
-    /// device needs, and both would wait forever.
+    /// Runs a function that may wait for the device on a second thread, while this thread continues to poll. If this
+    /// thread waited for the device itself, no thread would replace a connection or a worker that the device needs, and
+    /// both would wait forever.
     ///
-    /// - Parameter isAbandonedAtStop: whether a request to stop ends the wait. The function then goes on until
-    ///   the process ends, so it must not touch a device.
+    /// - Parameter isAbandonedAtStop: whether a request to stop ends the wait. The function then runs until the process
+    ///   ends, so it must not touch a device.
     func runWhilePolling<Result: Sendable>(
         isAbandonedAtStop: Bool = false, _ body: @escaping @Sendable () throws(Failure) -> Result
     ) throws(Failure) -> Result {

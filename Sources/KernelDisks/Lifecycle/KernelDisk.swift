@@ -22,7 +22,7 @@ package final class KernelDisk {
     var connections: DeviceConnections?
     /// The record that the previous supervisor has left, when the device was attached before this start.
     var takenOver: DiskRecord?
-    /// Whether this process goes on looking after the device once it is attached.
+    /// Whether this process continues to look after the device once it is attached.
     private var staysWithDevice = true
     /// Whether the start is complete.
     var isUp = false
@@ -31,7 +31,7 @@ package final class KernelDisk {
     var closingTimeLimit: Int?
     /// Whether another program has detached the device, or the kernel has given it up.
     var isLost = false
-    /// Why the last attempts to save the disk before it is taken down have failed, and how many these were.
+    /// The failure of the last attempts to save the disk before it is taken down, and their number.
     var failedSaves: (count: Int, last: Failure)?
 
     /// Opens the driver and the runtime directory; attaches nothing.
@@ -270,9 +270,9 @@ package final class KernelDisk {
         return device
     }
 
-    /// Connects the device that is wanted, or else the first free one. To the driver, a device that any process has open is
-    /// in use, and udev opens each one that has just been detached. So a wanted device that is free is tried again for
-    /// three seconds.
+    /// Connects the device of the configuration, or else the first free one. To the driver, a device that any process
+    /// has open is in use, and udev opens each one that has just been detached. So a wanted device that is free is
+    /// tried again for three seconds.
     private func connect(
         _ connections: [NBDConnection], _ options: NBDDeviceOptions
     ) throws(Errno) -> NBDDevice {

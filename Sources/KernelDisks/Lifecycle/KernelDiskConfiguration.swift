@@ -3,7 +3,7 @@ internal import LinuxIO
 package import NBDKernel
 package import NBDProtocol
 
-/// What a kernel disk is to be: the disk, how it is served, and how it is attached.
+/// The configuration of a kernel disk: the disk, how it is served, and how it is attached.
 package struct KernelDiskConfiguration: Sendable {
     var disk: DiskConfiguration
     var serving = ServingConfiguration()
@@ -19,13 +19,13 @@ package struct KernelDiskConfiguration: Sendable {
     var worker: SupervisedDiskServer.Command?
     /// The remote server; nil: this program serves the disk.
     var remote: NBDURI?
-    /// Whether a device is taken over although no record says that its supervisor is gone.
+    /// Whether a device is taken over although no record says that its supervisor has died.
     var isForced = false
     /// Whether a new device gets the settings of the block layer that suit memory.
     package var setsUpBlockLayer: Bool
     /// Milliseconds that the kernel gets to adopt connections for a device that is attached already.
     var takeOverMilliseconds = 10_000
-    /// Which member of which pool the disk is; nil when it is none.
+    /// The pool and the member that the disk is; nil when it is not part of a pool.
     package var pool: String?
     /// The path of this process's log, if it is a daemon.
     var log: String?

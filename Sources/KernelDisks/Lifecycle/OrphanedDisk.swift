@@ -7,8 +7,7 @@ internal import Logging
 internal import NBDKernel
 internal import SystemPackage
 
-/// A device that is still attached although its server is gone. The next `up` serves it again, or `down`
-/// takes it down.
+/// A device that is still attached although its server is dead. The next `up` serves it again, or `down` takes it down.
 struct OrphanedDisk {
     let device: NBDDevice
     /// The record of the dead supervisor; nil when only the user says that it is dead.
@@ -76,11 +75,11 @@ struct OrphanedDisk {
             return nil
         }
         let record = records.first { $0.identifier == identifier }
-        // This process holds the memory exclusively, so the old server is gone. But a supervisor may live in
-        // another container and be about to start the next worker.
+        // This process holds the memory exclusively, so the old server is dead. But a supervisor may live in another
+        // container and be about to start the next worker.
         guard record != nil || plan.isForced else {
             throw .unavailable(
-                "\(device) is attached to this memory, and no record here says that its supervisor is gone: another "
+                "\(device) is attached to this memory, and no record here says that its supervisor is dead: another "
                     + "container may look after it; --force takes it over")
         }
         if let wanted = plan.device, wanted != device {
@@ -89,7 +88,7 @@ struct OrphanedDisk {
                     + "choose that, or take it down first")
         }
         logger.notice(
-            "attaching a device again whose server is gone",
+            "attaching a device again whose server is dead",
             metadata: ["device": "\(device)"])
         return OrphanedDisk(device: device, record: record)
     }

@@ -28,7 +28,7 @@ package struct TakeDown {
     static let savingTimeLimit = 3_600_000
     /// Milliseconds to wait for processes that have a detached device open.
     private static let closingTimeLimit = 2_000
-    /// Milliseconds that a worker gets to notice that its supervisor is gone.
+    /// The time in milliseconds that a worker gets to notice that its supervisor has died.
     private static let strayWorkerTimeLimit = 10_000
 
     /// Takes the disk down. On return nothing of it is left but, at most, a detached device that a process
@@ -45,8 +45,8 @@ package struct TakeDown {
         }
     }
 
-    /// Has a living supervisor take its disk down. This process first checks that the disk can be taken down.
-    /// Only then does it send SIGTERM, after which the supervisor takes the disk down as soon as it can.
+    /// Asks a living supervisor to take its disk down. This process first checks that the disk can be taken down. Only
+    /// then does it send SIGTERM, after which the supervisor takes the disk down as soon as it can.
     private func end(
         _ watch: borrowing ProcessWatch, _ record: DiskRecord
     ) throws(Failure) {
@@ -88,8 +88,8 @@ package struct TakeDown {
         )
     }
 
-    /// Has a supervisor take its disk down although it cannot save the disk, and returns the error to end with. Unless
-    /// forced, throws why the disk stays up.
+    /// Asks a supervisor to take its disk down although it cannot save the disk, and returns the error to end with.
+    /// Unless forced, throws why the disk stays up.
     private func giveUpSaving(
         _ failure: DiskRecord.FailedSave, _ record: DiskRecord, _ claim: DeviceTeardown.Claim?
     ) throws(Failure) -> Failure {
@@ -105,8 +105,8 @@ package struct TakeDown {
         return .unsaved(record.image ?? "its image", failure.sentence, isCertain: false)
     }
 
-    /// Unmounts a disk and has its dirty pages written, or throws the reason why it is in use. Returns what restores
-    /// the mount; nil when the supervisor unmounts it, or has already.
+    /// Unmounts a disk and waits until its dirty pages are written, or throws the reason why it is in use. Returns what
+    /// restores the mount; nil when the supervisor unmounts it, or has already.
     private func prepare(_ record: DiskRecord) throws(Failure) -> DeviceTeardown.Claim? {
         guard !record.isDetaching, let device = try record.attachedDevice() else { return nil }
         try DeviceTeardown.requireUnused(
@@ -175,7 +175,7 @@ package struct TakeDown {
         if let unsaved { throw unsaved }
     }
 
-    /// How a device is taken down whose supervisor was killed.
+    /// The way to take down a device whose supervisor was killed.
     enum OrphanMethod: Equatable {
         /// The worker still serves: the kernel writes everything to it, then the device is detached.
         case detach

@@ -50,7 +50,7 @@ package struct ListedDisk: Sendable, Equatable {
     /// The number of queues of the device, and what the kernel's block layer does with requests for it; nil without a
     /// device.
     package var settings: ListedSettings?
-    /// Why the server did not say what it serves, in a sentence; nil when it did.
+    /// The reason, a sentence, why the server did not report its statistics; nil when it did.
     package var silence: String?
 }
 
@@ -59,8 +59,8 @@ package struct ListedDisk: Sendable, Equatable {
 extension ListedDisk {
     /// All kernel disks and attached devices, by the index of the device, then all served disks.
     ///
-    /// - Parameter timeoutMilliseconds: how long each server may take to respond. The disks of one that takes longer are
-    ///   listed as one, of which little is known.
+    /// - Parameter timeoutMilliseconds: how long each server may take to respond. The disks of one that takes longer
+    ///   are listed as one, of which little is known.
     package static func all(
         timeoutMilliseconds: Int = ControlClient.usualTimeoutMilliseconds
     ) -> [ListedDisk] {
@@ -96,7 +96,7 @@ extension ListedDisk {
             do {
                 responding.append(try client.get("/stats", as: Stats.self))
             } catch {
-                // It may have stopped in the meantime.
+                // The server may have stopped in the meantime.
                 guard search.hasListener(socket) else { continue }
                 silent.append(
                     ListedDisk(

@@ -1,21 +1,21 @@
 package import Observability
 
-/// The image of a disk, and what is known of its saves. All but the path is nil when no server says it: the disk's server
-/// is dead, or has no control socket.
+/// The image of a disk, and the state of its saves. Everything except the path is nil when the disk's server is dead or
+/// has no control socket.
 package struct ListedImage: Sendable, Equatable {
     package var path: String
     /// When the image was saved, in seconds since 1970; nil also when it never was.
     package var savedUnixSeconds: Double?
-    /// How long the server's last save took, and how many bytes it wrote; nil also before its first one.
+    /// The duration of the server's last save, and the number of bytes that it wrote; nil also before the first one.
     package var seconds: Double?
     var writtenBytes: UInt64?
     /// Bytes of pages that have changed since.
     package var dirtyBytes: UInt64?
     /// Saves of the server that have failed.
     var failures: Int?
-    /// Why the last save failed; nil also when it did not.
+    /// The reason why the last save failed; nil also when it did not.
     package var error: String?
-    /// How far the image is on the disk; nil also when all of it is.
+    /// The progress of the restore; nil also when it is complete.
     package var restore: RestoreStats?
 }
 

@@ -7,6 +7,9 @@ internal import SystemPackage
 
 /// The record of one kernel disk. Other processes find the disk through it, even when no process looks after
 /// the disk any more.
+///
+/// Its file has a line of text for each value. A package upgrade leaves disks up, so each version reads the records of
+/// earlier versions, and skips lines that it does not know.
 package struct DiskRecord: Sendable, Equatable {
     /// The name of the record's file, without the suffix. It is random, since a pid can be reused.
     var token: String
@@ -40,9 +43,9 @@ package struct DiskRecord: Sendable, Equatable {
     var queues = 1
     /// The image that the disk is saved to; nil when it has none.
     package var image: String?
-    /// Why the disk could not be saved when it was to be taken down; nil when that has not happened.
+    /// The reason why the disk could not be saved before it was taken down; nil when that has not happened.
     var failedSave: FailedSave?
-    /// Which member of which pool the disk is; nil when it is none.
+    /// The pool and the member that the disk is; nil when it is not part of a pool.
     package var pool: String?
     /// The path of a daemon's log.
     var log: String?
@@ -51,7 +54,7 @@ package struct DiskRecord: Sendable, Equatable {
     struct FailedSave: Sendable, Equatable {
         /// The number of such attempts.
         var count: Int
-        /// Why it has failed.
+        /// The reason of the failure.
         var sentence: String
     }
 
@@ -154,7 +157,7 @@ extension DiskRecord {
 
     private static func process(_ text: String) -> ProcessIdentity? {
         let words = text.split(separator: " ")
-        // To kill(2), other numbers are several processes.
+        // kill(2) takes other numbers for groups of processes.
         guard words.count == 2, let pid = Int32(words[0]), pid > 0, let start = UInt64(words[1])
         else { return nil }
         return ProcessIdentity(pid: pid, start: start)

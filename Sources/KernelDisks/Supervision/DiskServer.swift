@@ -46,20 +46,19 @@ protocol DiskServer: AnyObject {
 
     /// Begins to save the disk to its image, if it has one. ``saveOutcome`` has the end of it.
     func beginSave()
-    /// How the save has ended that was begun last; nil while it is in progress. After a failure the last complete
-    /// save is unchanged.
+    /// The result of the last save; nil while it is in progress. After a failure the last complete save is unchanged.
     var saveOutcome: Result<Void, Failure>? { get }
     /// Sets the mount point of the file system on the disk, which is frozen for the instant of a save; nil when it
     /// is not mounted any more.
     func setMountPoint(_ path: String?)
 
-    /// Has the server log how much memory the disk uses.
+    /// Asks the server to log how much memory the disk uses.
     func logMemoryUse()
 
     /// Stops the server. It then releases the memory, unless `isKept` says that the backing stays.
     func stop(isKept: Bool)
 }
-/// What a disk was like before it was served.
+/// The state of a disk before it was served.
 struct InitialDiskState: Equatable {
     /// Whether the disk was blank, so that a file system can be created on it.
     var isBlank = false
@@ -67,7 +66,7 @@ struct InitialDiskState: Equatable {
     var wasFound = false
     /// Bytes of the smallest sector that the content of the disk may rely on.
     var sectorSize = 4096
-    /// Which memory the disk is.
+    /// The identity of the disk's memory.
     var identity = DiskIdentity(high: 0, low: 0)
 
     init(isBlank: Bool, wasFound: Bool) {

@@ -9,12 +9,12 @@ internal import Logging
 package import NBDServer
 internal import SystemPackage
 
-/// How a disk is served.
+/// The options for serving a disk.
 package struct ServingConfiguration: Sendable {
     package var options = ServerOptions()
     package var control = ControlConfiguration(socket: .none)
-    /// How the server is protected when memory is short. A kernel disk is attached to the kernel that writes
-    /// pages to it to free memory.
+    /// The protection of the server when memory is short. A kernel disk is attached to the kernel that writes pages to
+    /// it to free memory.
     package var protection = Protection.writeBack
     /// Whether a worker confines itself. A supervisor that serves itself does not: it mounts, and starts programs.
     package var sandbox = SandboxMode.off
@@ -78,7 +78,7 @@ final class EmbeddedServer: Sendable {
     /// Saves the disk to its image, if it has one.
     func save() throws(Failure) { try hosted.contents.save() }
 
-    /// Sets what makes the disk consistent for the instant of a save.
+    /// Sets the function that makes the disk consistent for the instant of a save.
     func freeze(_ body: (@Sendable () throws(Failure) -> @Sendable () -> Void)?) {
         for disk in hosted.contents.saved { disk.freeze(body) }
     }

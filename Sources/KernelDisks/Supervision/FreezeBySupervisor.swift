@@ -4,16 +4,16 @@ internal import ProgramSupport
 internal import Synchronization
 internal import SystemPackage
 
-/// The worker's requests to its supervisor to freeze the disk's file system for the instant of a save. Threads that save
-/// call ``freeze()``; the thread that receives the supervisor's messages calls the rest.
+/// The worker's requests to its supervisor to freeze the disk's file system for the instant of a save. Threads that
+/// save call ``freeze()``; the thread that receives the supervisor's messages calls the rest.
 final class FreezeBySupervisor: Sendable {
     /// Milliseconds to wait for the supervisor. Freezing writes the file system's dirty pages.
     static var answerTimeLimit: Int { 30_000 }
-    /// Milliseconds after the supervisor's answer for which the file system may be frozen: as long as the supervisor keeps
-    /// it frozen in any case, and the same again, several times, for a machine that is busy.
+    /// Milliseconds after the supervisor's reply during which the file system may be frozen: as long as the supervisor
+    /// keeps it frozen in any case, and the same again, several times, for a machine that is busy.
     static var longestFreeze: Int { 5 * FreezeForWorker.longest }
 
-    /// A thread that waits for the supervisor's answer.
+    /// A thread that waits for the supervisor's reply.
     private final class Waiter: Sendable {
         let wakeUp: EventFD
         let answer = Mutex<Answer?>(nil)
@@ -33,7 +33,8 @@ final class FreezeBySupervisor: Sendable {
         var mountPoint: String?
         var lastNumber: UInt64 = 0
         var waiters: [UInt64: Waiter] = [:]
-        /// The requests that the supervisor has not answered. It may carry them out later than a thread waits.
+        /// The requests to which the supervisor has not replied. It may carry them out after the waiting thread has
+        /// given up.
         var unanswered: Set<UInt64> = []
         /// When the supervisor last said that the file system is frozen.
         var lastFrozen: MonotonicTime?
@@ -60,8 +61,8 @@ final class FreezeBySupervisor: Sendable {
     /// Sets where the file system is mounted; nil when it is not.
     func setMountPoint(_ path: String?) { state.withLock { $0.mountPoint = path } }
 
-    /// Has the file system frozen, if one is mounted, and returns what thaws it. When the supervisor does not answer in
-    /// time, the save is made all the same: it then holds what a power cut would leave.
+    /// Asks the supervisor to freeze the file system, if one is mounted, and returns a function that thaws it. When the
+    /// supervisor does not reply in time, the save is made all the same: it then holds what a power cut would leave.
     ///
     /// - Throws: why the supervisor could not freeze it.
     func freeze() throws(Failure) -> @Sendable () -> Void {
@@ -90,7 +91,7 @@ final class FreezeBySupervisor: Sendable {
         return { [send] in send(.thaw(number)) }
     }
 
-    /// Passes on the supervisor's answer to a request.
+    /// Passes on the supervisor's reply to a request.
     func answered(_ number: UInt64, failure: String?) {
         let waiter = state.withLock { state in
             if state.unanswered.remove(number) != nil, failure == nil { state.lastFrozen = .now() }
@@ -111,8 +112,8 @@ final class FreezeBySupervisor: Sendable {
         return point
     }
 
-    /// Thaws the file system in place of a supervisor that is gone, if that may have frozen it for a save of this worker. A
-    /// file system that someone else has frozen stays frozen.
+    /// Thaws the file system in place of a dead supervisor, if that may have frozen it for a save of this worker. A
+    /// file system that another process has frozen stays frozen.
     func supervisorIsGone(at now: MonotonicTime = .now()) {
         let mayBeFrozen = state.withLock { state in
             let end = state.lastFrozen?.adding(milliseconds: Self.longestFreeze)

@@ -10,7 +10,7 @@ internal import SystemPackage
 /// A thread of its own freezes and thaws: both may wait for the device, and the supervisor's thread must look after the
 /// device meanwhile.
 final class FreezeForWorker: Sendable {
-    /// Freezes the file system that is mounted at a directory, and returns what thaws it.
+    /// Freezes the file system that is mounted at a directory, and returns a function that thaws it.
     typealias Freeze = @Sendable (_ point: String) throws(Failure) -> @Sendable () -> Void
 
     /// Milliseconds after which the file system is thawed in any case: far longer than a snapshot takes, and shorter
@@ -20,7 +20,7 @@ final class FreezeForWorker: Sendable {
     /// The worker's number for the request.
     let number: UInt64
     private let thawRequest: EventFD
-    /// Happens when the file system is thawed.
+    /// Signalled when the file system is thawed.
     private let over: OneShotEvent
 
     private init(number: UInt64) throws(Errno) {
@@ -58,13 +58,13 @@ final class FreezeForWorker: Sendable {
         over.signal()
     }
 
-    /// Has the file system thawed, at once when it is frozen.
+    /// Asks the thread to thaw the file system, at once when it is frozen.
     func thaw() { thawRequest.signal() }
 
     /// Whether the file system is thawed.
     var isOver: Bool { over.wait(milliseconds: 0) }
 
-    /// Has the file system thawed, and waits until it is, but not longer than it may be frozen.
+    /// Asks the thread to thaw the file system, and waits for that, but not longer than it may be frozen.
     func end() {
         thaw()
         _ = over.wait(milliseconds: Self.longest)

@@ -80,7 +80,7 @@ final class LocalDiskServer: DiskServer, Sendable {
     func stop(isKept: Bool) { server.stop(isKept: isKept) }
 }
 
-/// How a save has ended. The thread that saves sets it; the thread that looks after the disk reads it.
+/// The result of a save. The thread that saves sets it; the thread that looks after the disk reads it.
 private final class SaveOutcome: Sendable {
     private let outcome = Mutex<Result<Void, Failure>?>(nil)
 

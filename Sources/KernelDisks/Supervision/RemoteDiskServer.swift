@@ -9,7 +9,8 @@ internal import NBDClient
 final class RemoteDiskServer: DiskServer {
     private let uri: NBDURI
     private let server: RemoteServer
-    /// Seconds after which the driver sends a request again, or fails it; 0 for never.
+    /// The time in seconds after which the driver sends a request again, or fails it; 0 for never. With several
+    /// connections the driver takes 0 as 30 seconds (`nbd_xmit_timeout`).
     private let requestTimeout: UInt64
     /// Milliseconds between two attempts to connect.
     private static var interval: Int { 500 }
@@ -31,7 +32,8 @@ final class RemoteDiskServer: DiskServer {
 
     /// Resolves the server's address.
     ///
-    /// - Parameter requestTimeout: seconds after which the driver gives a request up on a connection; 0 for never.
+    /// - Parameter requestTimeout: the time in seconds after which the driver gives up a connection that has not
+    ///   replied; 0 for never.
     init(_ uri: NBDURI, requestTimeout: UInt64) throws(Failure) {
         self.uri = uri
         self.requestTimeout = requestTimeout
@@ -66,7 +68,8 @@ final class RemoteDiskServer: DiskServer {
                 ))
         }
         export = expected
-        // What the driver has given up must not arrive later, over a link that is back: it would overwrite newer data.
+        // A request that the driver has given up must not arrive later, when the link works again: it would overwrite
+        // newer data.
         if requestTimeout > 0 {
             connection.handle.setDeliveryTimeout(
                 milliseconds: Int(clamping: min(requestTimeout, 86_400) * 1_000))

@@ -1,7 +1,7 @@
 internal import Glibc
 
 package enum SelfExecution {
-    /// What a process of this program does that another one has started.
+    /// The role of a process that another process of this program has started.
     package enum Role: String, Sendable {
         case daemon, worker
     }

@@ -31,11 +31,11 @@ package final class SupervisedDiskServer: DiskServer {
         }
     }
 
-    /// How many milliseconds a worker gets.
+    /// The time limits of a worker, in milliseconds.
     struct Limits {
         /// From the start of the first worker until it is ready.
         var start = SupervisedDiskServer.restartTimeLimit
-        /// To stop.
+        /// From the request to stop until the worker has ended.
         var stop = 30_000
 
         init() {}
@@ -46,7 +46,8 @@ package final class SupervisedDiskServer: DiskServer {
         }
     }
 
-    /// Milliseconds within which a worker must be ready that makes no more than the memory, however large the disk is.
+    /// The time in milliseconds within which a worker that only provides the memory must be ready, whatever the size of
+    /// the disk.
     private static var restartTimeLimit: Int { 120_000 }
     /// The least number of milliseconds between the starts of two workers. A worker that dies sooner is
     /// replaced only after this time.
@@ -145,7 +146,7 @@ package final class SupervisedDiskServer: DiskServer {
         let how = ending.map { "\($0)" } ?? "?"
         var metadata: Logger.Metadata = ["pid": "\(running.process.pid)", "ending": "\(how)"]
         if let mountPoint, currentFreeze?.isOver == false { metadata["frozen"] = "\(mountPoint)" }
-        logger.warning("the worker is gone; starting another", metadata: metadata)
+        logger.warning("the worker has died; starting another", metadata: metadata)
         notBefore = running.began.adding(milliseconds: Self.restartInterval)
         self.running = nil
         currentFreeze?.thaw()
@@ -190,16 +191,16 @@ package final class SupervisedDiskServer: DiskServer {
         tellMountPoint()
     }
 
-    /// Tells the worker where the file system is, so that it asks to have that frozen, and can thaw it when this process
-    /// is gone.
+    /// Tells the worker where the file system is, so that the worker can ask for a freeze, and can thaw the file system
+    /// after this process has died.
     private func tellMountPoint() {
         // With a path that does not fit into a message, what is saved is what a power cut would leave.
         let path = mountPoint.flatMap { $0.utf8.count <= WorkerMessage.longestText ? $0 : nil }
         try? running?.channel.socket.send(WorkerMessage.mounted(path).encoded)
     }
 
-    /// Freezes the file system for a worker, after the freeze before is over: a dead worker may have asked for that one.
-    /// When nothing is mounted, the request is answered at once.
+    /// Freezes the file system for a worker, after the freeze before is over: a dead worker may have asked for that
+    /// one. When nothing is mounted, the reply is sent at once.
     private func freeze(for number: UInt64, _ channel: SharedDescriptorChannel) {
         let answer: @Sendable (String?) -> Void = { failure in
             try? channel.socket.send(WorkerMessage.frozen(number, failure: failure).encoded)
@@ -323,8 +324,8 @@ package final class SupervisedDiskServer: DiskServer {
             running = nil
         }
         let hasStopped = running.map { askToStop($0, isKept: isKept) } ?? false
-        // Only a process that has the memory open can release it. So a worker that is dead is replaced for this, and so is
-        // one that was killed since it did not stop in time: it may have been saving the disk to another file.
+        // Only a process that has the memory open can release it. So a dead worker is replaced for this, also one that
+        // was killed because it did not stop in time: it may have been saving the disk to another file.
         guard !hasStopped, !isKept, (try? startWorker()) != nil, let running else { return }
         _ = askToStop(running, isKept: false)
     }

@@ -8,9 +8,10 @@ extension SupervisorMailbox {
     /// The signal with which `down --force` asks a supervisor to take down a disk that cannot be saved.
     static var unsavedTakeDown: Int32 { SIGUSR2 }
 
-    /// Creates a mailbox that turns signals into requests: SIGTERM, SIGINT and SIGHUP ask to stop, SIGUSR1
-    /// asks for the memory use, ``unsavedTakeDown`` to stop even if the disk cannot be saved. For as long as the process runs, these signals have no other effect. Call
-    /// this before other threads exist.
+    /// Creates a mailbox that turns signals into requests: SIGTERM, SIGINT and SIGHUP ask to stop, SIGUSR1 asks for the
+    /// memory use, ``unsavedTakeDown`` asks to stop even if the disk cannot be saved. Until the process ends, these
+    /// signals have no other effect: unlike a server (`DiskService.runObeyingSignals()`), a supervisor never ends at
+    /// once, since a device in use would lose its server. Call this before other threads exist.
     package static func fromSignals() throws(Failure) -> SupervisorMailbox {
         do throws(Errno) {
             let request = try SupervisorMailbox()

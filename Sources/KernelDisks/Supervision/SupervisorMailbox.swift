@@ -27,7 +27,7 @@ package final class SupervisorMailbox: Sendable {
         request(signal: signal)
     }
 
-    /// Whether the disk is to be taken down even if it cannot be saved.
+    /// Whether a request asks to take the disk down even if it cannot be saved.
     var isUnsavedTakeDownRequested: Bool { mayLoseChanges.load(ordering: .acquiring) }
 
     /// Asks to log how much memory the disk uses.

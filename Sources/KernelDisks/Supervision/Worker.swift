@@ -11,9 +11,9 @@ internal import SystemPackage
 
 /// The worker process, which serves the sockets that its supervisor hands over.
 ///
-/// When the supervisor is gone, the worker goes on serving as long as the kernel has the other end of a
-/// socket, or until SIGTERM. It releases the disk's memory only when its supervisor has said so, or when no
-/// other process can know of the memory.
+/// When the supervisor has died, the worker continues to serve as long as the kernel has the other end of a socket, or
+/// until SIGTERM. It releases the disk's memory only when its supervisor has said so, or when no other process can know
+/// of the memory.
 package struct Worker {
     let plan: DiskConfiguration
     let serving: ServingConfiguration
@@ -48,7 +48,7 @@ package struct Worker {
         let saves = WorkerSaves(server) { channel.send(.saved(failure: $0)) }
         channel.send(.ready(server.start))
         let last = serveUntilStopped(channel, server, saves, freezes)
-        // No supervisor answers any more, and a save that has begun goes to its end.
+        // No supervisor replies any more, and a save that has begun is completed.
         freezes.end()
         saves.join()
         let isUnknown = last == nil && channel.isUnused && !server.start.wasFound
@@ -68,7 +68,7 @@ package struct Worker {
             if stop.takeStatisticsRequest() { server.logMemoryUse() }
             if ready.count > 1, ready[1] {
                 guard let received = try? channel.socket.receive() else {
-                    logger.warning("the supervisor is gone; serving the connections that exist")
+                    logger.warning("the supervisor has died; serving the connections that exist")
                     items.removeLast()
                     freezes.supervisorIsGone()
                     stop.nudge()
@@ -98,8 +98,8 @@ package struct Worker {
     }
 }
 
-/// Saves the disk as often as it is asked to: on a thread of its own, so that the worker's main thread goes on receiving
-/// messages; one save at a time, each after the ones before. The main thread calls it.
+/// Saves the disk once for each request, one save after the other, on a thread of its own: the worker's main thread
+/// continues to receive messages. The main thread calls it.
 private final class WorkerSaves: Sendable {
     private struct State {
         /// The number of saves that have not begun.
@@ -119,7 +119,7 @@ private final class WorkerSaves: Sendable {
         self.onEnd = onEnd
     }
 
-    /// Begins a save, or has it follow the ones that have begun.
+    /// Requests a save, which begins after the ones that were requested before.
     func begin() {
         let mustStart = state.withLock { state in
             state.waiting += 1
@@ -177,7 +177,7 @@ private final class WorkerChannel: Sendable {
         self.stop = stop
     }
 
-    /// Sends a message. A failure means that the supervisor is gone, and is ignored.
+    /// Sends a message. A failure means that the supervisor has died, and is ignored.
     func send(_ message: WorkerMessage) { try? socket.send(message.encoded) }
 
     /// Counts a connection that is about to be served.

@@ -17,7 +17,7 @@ enum WorkerMessage: Equatable {
     case freeze(UInt64)
     /// To the worker: the file system is frozen, as far as it can be; or why not, at most 900 bytes of it.
     case frozen(UInt64, failure: String?)
-    /// From the worker: thaw the file system. It may follow before the answer to the request.
+    /// From the worker: thaw the file system. The worker may send it before the supervisor replies to the request.
     case thaw(UInt64)
     /// From the worker: a save has ended; the reason if it has failed, at most 900 bytes of it.
     case saved(failure: String?)

@@ -10,7 +10,7 @@ package final class BlockDevice: Sendable {
     /// Opens a device for reading. As long as it is open exclusively, no process can mount it, swap to it, or
     /// make it a member of another device. open(2), `O_EXCL`
     ///
-    /// - Throws: `resourceBusy` when it is to be opened exclusively and is in such a use.
+    /// - Throws: `resourceBusy` when the device is in such a use, and the caller wants to open it exclusively.
     package init(path: String, exclusive: Bool) throws(Errno) {
         descriptor = try Descriptor(
             opening: path, .readOnly, options: exclusive ? .exclusiveCreate : [])
@@ -24,7 +24,7 @@ package final class BlockDevice: Sendable {
         try checked(clinux_write_dirty_pages(descriptor.rawValue))
     }
 
-    /// Writes what the kernel caches for the device, and has the device make it durable. fsync(2)
+    /// Writes the kernel's cached data of the device, and makes the device store it durably. fsync(2)
     package func flush() throws(Errno) {
         try checkedErrno(fsync(descriptor.rawValue))
     }
@@ -40,7 +40,7 @@ package final class BlockDevice: Sendable {
     }
 }
 
-/// What uses a block device, as far as the kernel reports it.
+/// The use of a block device, as far as the kernel reports it.
 package enum BlockDeviceUse {
     /// A process with its name.
     package struct User: Sendable, Hashable, CustomStringConvertible {

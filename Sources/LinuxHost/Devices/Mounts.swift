@@ -9,9 +9,8 @@ extension Mount {
         all.filter { $0.source == device }
     }
 
-    /// Returns those of the other mounts that stay when the kernel unmounts the leaders. A mount that another
-    /// mount namespace has received, such as that of a systemd service with a namespace of its own, goes with
-    /// the leader from which it came.
+    /// Returns the other mounts that remain when the kernel unmounts the leaders. A mount that propagated from a leader
+    /// into another mount namespace, such as that of a systemd service, is unmounted with that leader.
     package static func staying(of others: [Mount], without leaders: [Mount]) -> [Mount] {
         var groups = Set(leaders.compactMap(\.peerGroup))
         let points = Set(leaders.map(\.point))
@@ -40,7 +39,7 @@ extension Mount {
     }
 }
 
-/// How full a file system is. fstatvfs(3)
+/// The size and the free space of a file system. fstatvfs(3)
 package struct FileSystemUse: Sendable, Equatable {
     /// The size of the file system in bytes.
     package let size: UInt64

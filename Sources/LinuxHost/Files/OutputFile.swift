@@ -22,7 +22,7 @@ package struct OutputFile: ~Copyable, Sendable {
 
     /// Writes all bytes. write(2)
     ///
-    /// - Throws: when that is not possible, because the disk is full or the reader has gone, say.
+    /// - Throws: when that is not possible, because the disk is full or the reader has closed its end, for example.
     package func write(_ bytes: [UInt8]) throws(Errno) {
         try writeAll(bytes, to: descriptor.rawValue)
     }

@@ -55,7 +55,7 @@ package struct Terminal: ~Copyable, Sendable {
         return Size(columns: Int(columns), rows: Int(rows))
     }
 
-    /// Characters in a line of standard output; nil when that is no terminal, and lines have no limit.
+    /// Characters in a line of standard output; nil when it is not a terminal, so that lines have no limit.
     package static var outputWidth: Int? { isatty(STDOUT_FILENO) == 1 ? size.columns : nil }
 
     /// Waits up to this time for keys, and returns their bytes; nil when the terminal is gone.

@@ -1,12 +1,12 @@
 package import LinuxIO
 
-/// What a process may do beyond what every process may. capabilities(7)
+/// The privileges of a process beyond those of every process. capabilities(7)
 package struct Capabilities: Sendable {
     /// A capability; the raw value is its bit.
     package enum Capability: UInt64, Sendable {
-        /// To lock any amount of memory. `CAP_IPC_LOCK`
+        /// Locking any amount of memory. `CAP_IPC_LOCK`
         case memoryLocking = 14
-        /// To attach devices and to mount. `CAP_SYS_ADMIN`
+        /// Attaching devices and mounting. `CAP_SYS_ADMIN`
         case administration = 21
     }
 

@@ -6,7 +6,7 @@ package import SystemPackage
 
 /// A program that this process has started, and the duty to wait for its end, once.
 package final class ChildProcess: Sendable {
-    /// How a process ended.
+    /// The way a process ended.
     package enum Ending: Sendable, Equatable {
         /// With an exit code.
         case exited(Int32)
@@ -14,7 +14,7 @@ package final class ChildProcess: Sendable {
         case killed(Int32)
     }
 
-    /// What a child gets as one of its descriptors.
+    /// The source of one of a child's descriptors.
     package enum Stream: Sendable {
         /// /dev/null.
         case null
@@ -104,7 +104,7 @@ package final class ChildProcess: Sendable {
         }
     }
 
-    /// Waits until the process has ended; to be called once. waitid(2), waitpid(2)
+    /// Waits until the process has ended. Call this once. waitid(2), waitpid(2)
     package func wait() throws(Errno) -> Ending {
         var info = unsafe siginfo_t()
         // WNOWAIT keeps the pid in use until signal(_:) can no longer send to it.
@@ -144,9 +144,9 @@ extension ChildProcess {
 
     /// The result of ``run(_:_:)``.
     package struct Result: Sendable {
-        /// How the program ended.
+        /// The way the program ended.
         package let ending: Ending
-        /// What it wrote to standard output and standard error, at most 64 KiB.
+        /// Its standard output and standard error, at most 64 KiB.
         package let output: String
     }
 

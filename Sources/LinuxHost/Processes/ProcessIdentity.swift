@@ -56,7 +56,7 @@ package struct ProcessIdentity: Sendable, Hashable {
     }
 }
 
-/// A way to wait for the end of a process that is no child. pidfd_open(2)
+/// Waits for the end of a process that is not a child. pidfd_open(2)
 package struct ProcessWatch: ~Copyable, Sendable {
     fileprivate let descriptor: Descriptor
 

@@ -3,7 +3,7 @@ internal import Glibc
 internal import LinuxIO
 package import SystemPackage
 
-/// What this process runs.
+/// The program that this process runs.
 package enum ProcessImage {
     /// Replaces the program of this process by another one, which keeps the pid, the environment, and every
     /// descriptor that is not closed on exec. Returns only the error. execv(3)

@@ -14,7 +14,7 @@ package enum StandardStreams {
         package let relay: StreamRelay?
     }
 
-    /// Whether standard input or output is a terminal: a person is there, and no NBD client. isatty(3)
+    /// Whether standard input or output is a terminal: a person uses it, not an NBD client. isatty(3)
     package static var areTerminal: Bool {
         isatty(STDIN_FILENO) == 1
             || isatty(STDOUT_FILENO) == 1 && !isStreamSocket(STDIN_FILENO)
@@ -56,8 +56,8 @@ package enum StandardStreams {
         return copy
     }
 
-    /// Has a standard descriptor lead to /dev/null. Closing it instead would let the next file that is opened
-    /// take its place. dup2(2)
+    /// Redirects a standard descriptor to /dev/null. Closing it instead would let the next file that is opened take its
+    /// place. dup2(2)
     private static func redirectToNull(_ descriptor: CInt) throws(Errno) {
         let null = try Descriptor(opening: "/dev/null", .readWrite)
         try checkedErrno(dup2(null.rawValue, descriptor))

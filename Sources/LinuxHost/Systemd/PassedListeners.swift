@@ -7,7 +7,7 @@ package import SystemPackage
 package enum PassedListeners {
     /// The reason why the sockets cannot be used.
     package enum Invalid: Error, Equatable, CustomStringConvertible {
-        /// `LISTEN_FDS` is no number of descriptors.
+        /// `LISTEN_FDS` is not a number of descriptors.
         case count(String)
         /// A descriptor does not listen, or is neither TCP nor Unix.
         case descriptor(Int32, Errno)
@@ -16,9 +16,9 @@ package enum PassedListeners {
         package var description: String {
             switch self {
             case .count(let text):
-                "LISTEN_FDS is \"\(text)\", which is no number of sockets"
+                "LISTEN_FDS is \"\(text)\", which is not a number of sockets"
             case .descriptor(let descriptor, .invalidArgument):
-                "descriptor \(descriptor) is no listening TCP or Unix socket"
+                "descriptor \(descriptor) is not a listening TCP or Unix socket"
             case .descriptor(let descriptor, let error):
                 "descriptor \(descriptor) cannot be used: \(error)"
             }
@@ -43,7 +43,7 @@ package enum PassedListeners {
         variable("LISTEN_PID") == String(getpid()) && variable("LISTEN_FDS") != nil
     }
 
-    /// Takes ownership of the sockets; to be called once.
+    /// Takes ownership of the sockets. Call this once.
     package static func take() throws(Invalid) -> [Named] {
         guard arePresent, let text = variable("LISTEN_FDS") else { return [] }
         guard let count = Int(text), (0...maximumCount).contains(count) else {

@@ -5,14 +5,14 @@ internal import SystemPackage
 /// stop. sd_notify(3), `EXTEND_TIMEOUT_USEC`
 package final class TimeoutExtension: Sendable {
     private let over: OneShotEvent?
-    /// Milliseconds for which each message extends the timeout, and after which the next one is sent.
+    /// The time in milliseconds by which each message extends the timeout, and after which the next one is sent.
     private static let extended = 30_000
     private static let interval = 10_000
 
     /// Extends the timeout until ``end()`` is called. Without a service manager it does nothing.
     ///
-    /// - Parameter isWanted: asked before each further message, on another thread. Once it returns false, the timeout is
-    ///   extended no more.
+    /// - Parameter isWanted: asked before each further message, on another thread. Once it returns false, the timeout
+    ///   is extended no more.
     package init(while isWanted: @escaping @Sendable () -> Bool = { true }) {
         over = NotifySocket.isThere ? try? OneShotEvent() : nil
         guard let over else { return }

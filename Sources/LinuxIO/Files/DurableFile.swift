@@ -26,7 +26,7 @@ package struct DurableFile: ~Copyable, Sendable {
         descriptor = try Descriptor(opening: path, .readOnly, options: [.noFollow, .nonBlocking])
     }
 
-    /// What the file is at this moment. fstat(2)
+    /// The status of the file at this moment. fstat(2)
     package var status: FileStatus {
         get throws(Errno) {
             var status = stat()
@@ -129,7 +129,7 @@ package enum FileName {
     /// Waits until a directory's names are on the device. fsync(2)
     ///
     /// A file system that does not sync directories, such as one over a network, reports
-    /// `invalidArgument`; its names are as durable as they can be, so this is no error.
+    /// `invalidArgument`; its names are as durable as they can be, so this is not an error.
     package static func sync(directory: String) throws(Errno) {
         let descriptor = try Descriptor(opening: directory, .readOnly, options: .directory)
         while fsync(descriptor.rawValue) < 0 {

@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Glibc
 
-/// Which file a path or a descriptor led to at some moment.
+/// The identity of the file to which a path or a descriptor led at some moment.
 package struct FileIdentity: Equatable {
     private let device: dev_t
     private let inode: ino_t

@@ -2,10 +2,10 @@ internal import CLinux
 internal import Glibc
 package import SystemPackage
 
-/// What a file was at some moment. Two of them are equal when nothing has written to the file or changed its
+/// The status of a file at some moment. Two values are equal when nothing has written to the file or changed its
 /// attributes in between, as far as the file system's clock can tell. stat(2)
 package struct FileStatus: Sendable, Equatable {
-    /// What kind of file it is.
+    /// The kind of the file.
     package enum Kind: Sendable, Equatable {
         case regular
         case directory
@@ -48,8 +48,8 @@ package struct FileStatus: Sendable, Equatable {
         ]
     }
 
-    /// Whether this is the same file with the same size, and nothing has been written to it in between, as far as the file
-    /// system's clock can tell.
+    /// Whether this is the same file with the same size, and nothing has been written to it in between, as far as the
+    /// file system's clock can tell.
     package func hasContents(of other: FileStatus) -> Bool {
         device == other.device && inode == other.inode && size == other.size
             && changes.prefix(2) == other.changes.prefix(2)

@@ -40,8 +40,8 @@ public struct InputFile: ~Copyable, Sendable {
     }
 
     /// Returns the next run of bytes that is no hole, at or after an offset; nil when there is none. It moves
-    /// the position at which ``read(into:)`` goes on: use ``seek(to:)`` before that. lseek(2),
-    /// `SEEK_DATA` and `SEEK_HOLE`
+    /// the position at which ``read(into:)`` continues: use ``seek(to:)`` before that. lseek(2), `SEEK_DATA` and
+    /// `SEEK_HOLE`
     ///
     /// - Throws: `invalidArgument` when the file system does not know its holes.
     public func nextData(from offset: UInt64) throws(Errno) -> Range<UInt64>? {

@@ -2,8 +2,8 @@ internal import CLinux
 internal import Glibc
 package import SystemPackage
 
-/// A file that is there to be locked, and holds the pid of the process that has locked it. The kernel drops the
-/// lock when the process ends, however it ends; this value removes the file when it is gone. flock(2)
+/// A lock file with the pid of the process that has locked it. The kernel drops the lock when the process ends, however
+/// it ends; this value removes the file when it is gone. flock(2)
 package struct LockFile: ~Copyable, Sendable {
     private let descriptor: Descriptor
     private let path: String
@@ -57,7 +57,7 @@ package struct LockFile: ~Copyable, Sendable {
     }
 
     deinit {
-        // Before the lock goes with the descriptor, so that no file is removed that another process has locked.
+        // Remove the file while the lock is still held. Afterwards another process could have locked it.
         unsafe unlink(path)
     }
 }

@@ -6,7 +6,7 @@ package struct Mount: Sendable, Equatable {
     package let point: String
     /// The type of the file system, such as `ext4`.
     package let type: String
-    /// What was mounted, mostly a device's path.
+    /// The source of the mount, mostly a device's path.
     package let source: String
     /// The options of the mount and of the file system, as mount(8) takes them after -o.
     package let options: String

@@ -130,7 +130,7 @@ public enum MemoryBarrier {
     @_semantics("no_performance_analysis") @inlinable @inline(__always)
     public static func compilerFence() { clinux_compiler_fence() }
 
-    /// Has every thread of the process execute a full memory barrier. membarrier(2)
+    /// Makes every thread of the process execute a full memory barrier. membarrier(2)
     ///
     /// - Throws: `noFunction` where the kernel, or a filter of system calls, does not allow it.
     public static func everywhere() throws(Errno) {

@@ -62,11 +62,11 @@ public struct MemoryMapping: ~Copyable, Sendable {
         if done < region.count { unsafe munmap(region.base + done, region.count - done) }
     }
 
-    /// The length, in bytes, of the pieces in which a mapping of `count` bytes is unmapped. Meanwhile the kernel lets no
-    /// thread of the process map memory, so the server cannot accept a client; before Linux 6.4 no thread can touch a
-    /// page for the first time, either. One call for 1 GiB of small pages took 64 to 130 ms (two processors, other
-    /// programs ran), and one for 16 MiB takes a sixty-fourth of that. There are at most 1024 pieces, since a very large
-    /// mapping is mostly empty.
+    /// The length, in bytes, of the pieces in which a mapping of `count` bytes is unmapped. Meanwhile the kernel lets
+    /// no thread of the process map memory, so the server cannot accept a client; before Linux 6.4 no thread can touch
+    /// a page for the first time, either. One call for 1 GiB of small pages took 64 to 130 ms (two processors, other
+    /// programs ran), and one for 16 MiB takes a sixty-fourth of that. There are at most 1024 pieces, since a very
+    /// large mapping is mostly empty.
     static func unmappedAtOnce(of count: Int) -> Int {
         max(16 << 20, (count / 1024 + largePageSize - 1) / largePageSize * largePageSize)
     }
@@ -97,15 +97,15 @@ public struct MemoryMapping: ~Copyable, Sendable {
         try checkedErrno(unsafe mlock(region.base, region.count))
     }
 
-    /// Keeps each page from being swapped out from the moment on in which it gets memory. mlock2(2), `MLOCK_ONFAULT`
+    /// Locks each page when it is first touched. mlock2(2), `MLOCK_ONFAULT`
     public func lockOnFault() throws(Errno) {
         try checked(unsafe clinux_lock_on_fault(region.base, region.count))
     }
 }
 
 extension MemoryRegion {
-    /// Replaces pages that are in use by transparent huge pages, as far as the kernel has some. The bytes stay, and may be
-    /// read meanwhile. madvise(2), `MADV_COLLAPSE` (Linux 6.1)
+    /// Replaces pages that are in use by transparent huge pages, as far as the kernel has some. The bytes stay, and may
+    /// be read meanwhile. madvise(2), `MADV_COLLAPSE` (Linux 6.1)
     package func collapseToHugePages() { _ = unsafe clinux_collapse(base, count) }
 
     /// Allocates every page of mapped memory now, so that no first touch faults; contents stay. madvise(2),

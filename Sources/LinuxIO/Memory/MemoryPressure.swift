@@ -47,7 +47,7 @@ public enum MemoryPressure {
     /// Puts the calling thread back in the normal class. sched_setscheduler(2), `SCHED_OTHER`
     public static func leaveRealTimeClass() throws(Errno) { try checked(clinux_set_real_time(0)) }
 
-    /// Has the OOM killer choose any other process. Needs `CAP_SYS_RESOURCE`. proc(5), `oom_score_adj`
+    /// Makes the OOM killer choose any other process. Needs `CAP_SYS_RESOURCE`. proc(5), `oom_score_adj`
     public static func disableOOMKill() throws(Errno) {
         let path = "/proc/self/oom_score_adj"
         let former = integer(in: path) ?? 0

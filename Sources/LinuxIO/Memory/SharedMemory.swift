@@ -24,7 +24,7 @@ public struct MemoryFile: ~Copyable, Sendable {
     /// pipe. open(2)
     ///
     /// - Throws: `notSupported` when the file is in another kind of file system, `invalidArgument` or
-    ///   `tooManySymbolicLinkLevels` when it is no regular file.
+    ///   `tooManySymbolicLinkLevels` when it is not a regular file.
     public init(path: String) throws(Errno) {
         try self.init(
             Descriptor(opening: path, .readWrite, options: [.noFollow, .nonBlocking]))
@@ -79,8 +79,8 @@ public struct MemoryFile: ~Copyable, Sendable {
 
     /// Creates a directory for such files, which other users cannot enter, unless it exists. mkdir(2)
     ///
-    /// - Throws: `notDirectory` when the path is no directory, `notPermitted` when it belongs to another
-    ///   user or others may write to it.
+    /// - Throws: `notDirectory` when the path is not a directory, `notPermitted` when it belongs to another user or
+    ///   others may write to it.
     public static func makeDirectory(_ path: String) throws(Errno) {
         if unsafe mkdir(path, 0o700) != 0, errno != EEXIST { throw Errno(rawValue: errno) }
         var status = stat()

@@ -5,7 +5,7 @@ package enum HostListeners {
     /// The number of attempts to find a port that is free on all addresses of a host.
     private static let attempts = 16
 
-    /// Why no listener was opened.
+    /// The reason why no listener was opened.
     package enum Failure: Error {
         /// The host has no address.
         case lookup(SocketAddress.LookupError)

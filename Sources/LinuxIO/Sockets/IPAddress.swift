@@ -91,11 +91,11 @@ public struct IPNetwork: Sendable, Hashable {
     /// The number of common bits, from 0 to 128: IPv4 addresses are counted as IPv6 maps them.
     let prefix: Int
 
-    /// The reason why a text is no network.
+    /// The reason why a text is not a network.
     public enum ParseError: Error, Equatable {
-        /// The part before the slash is no numeric address.
+        /// The part before the slash is not a numeric address.
         case address
-        /// The part after the slash is no number of bits that the address has.
+        /// The part after the slash is not a number of bits that the address has.
         case prefix
         /// The address has bits beyond the prefix; the user meant one of these two.
         case bitsBeyondPrefix(network: IPNetwork, address: IPNetwork)

@@ -30,10 +30,10 @@ public import SystemPackage
 
 /// TLS in the kernel.
 package enum KernelTLS {
-    /// Has the kernel load its module for TLS, which takes a capability: for a server that is about to give that up.
+    /// Makes the kernel load its module for TLS, which takes a capability, before a server gives that up.
     package static func loadModule() {
         guard let socket = try? Descriptor.streamSocket(AF_INET) else { return }
-        // It fails, as the socket is not connected. The module is there then.
+        // The call fails, since the socket is not connected, but the module is loaded.
         try? SocketHandle(rawValue: socket.rawValue).attachKernelTLS()
         extendLifetime(socket)
     }
@@ -47,8 +47,7 @@ extension SocketHandle {
         try checked(clinux_tls_attach(rawValue))
     }
 
-    /// Has the kernel continue one direction of a TLS 1.2 session whose cipher is AES-GCM. No copy of the
-    /// key is kept.
+    /// Hands one direction of a TLS 1.2 session whose cipher is AES-GCM to the kernel. No copy of the key is kept.
     ///
     /// - Parameters:
     ///   - key: 16 or 32 bytes.

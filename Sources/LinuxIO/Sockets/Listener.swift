@@ -15,7 +15,7 @@ public final class Listener: Sendable {
     /// The most connections that wait to be accepted; the kernel caps it (`net.core.somaxconn`).
     private static var backlog: CInt { 4096 }
 
-    /// The owner and the mode of a Unix socket's file. What is nil stays as it is.
+    /// The owner and the mode of a Unix socket's file. The kernel's default remains for a value that is nil.
     public struct FileAccess: Sendable, Hashable {
         /// The user who owns the file.
         public var uid: UInt32?
@@ -24,7 +24,7 @@ public final class Listener: Sendable {
         /// The permissions, up to 0o777. A process that may write to the file may connect.
         public var mode: UInt32?
 
-        /// Changes nothing, or what is given.
+        /// Sets the values that are not nil.
         public init(uid: UInt32? = nil, gid: UInt32? = nil, mode: UInt32? = nil) {
             self.uid = uid
             self.gid = gid
@@ -54,7 +54,7 @@ public final class Listener: Sendable {
     /// The socket is made under a temporary name beside the path. It gets the path once it has its owner
     /// and its mode and listens: see ``SocketFile/init(moving:to:)``.
     ///
-    /// - Throws: `addressInUse` when a process listens there, or when the file is no socket.
+    /// - Throws: `addressInUse` when a process listens there, or when the file is not a socket.
     public init(unix address: SocketAddress, access: FileAccess = FileAccess()) throws(Errno) {
         guard let path = address.path else { throw .invalidArgument }
         descriptor = try Descriptor.streamSocket(address.family)
@@ -99,7 +99,7 @@ public final class Listener: Sendable {
     /// Accepts the next connection. accept4(2)
     ///
     /// - Throws: `wouldBlock` when there is none. That can happen after ``poll(_:or:milliseconds:)`` has
-    ///   reported one: the client has gone, or another process has accepted it.
+    ///   reported one: the client has disconnected, or another process has accepted it.
     public func accept() throws(Errno) -> StreamSocket {
         StreamSocket(Descriptor(adopting: try checked(clinux_accept(descriptor.rawValue))))
     }

@@ -61,7 +61,7 @@ extension Peer: CustomStringConvertible {
 extension StreamSocket {
     /// Returns the other end of the connection. getpeername(2); unix(7), `SO_PEERCRED` and `SO_PEERGROUPS`
     ///
-    /// - Throws: `notConnected` when the peer has gone.
+    /// - Throws: `notConnected` when the peer has disconnected.
     public func peer() throws(Errno) -> Peer {
         handle.isUnix
             ? .process(try handle.peerCredentials()) : .host(try handle.peerAddress())

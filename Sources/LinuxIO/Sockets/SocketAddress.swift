@@ -115,7 +115,7 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Has datagrams of a socket go to this address. Returns whether that is possible. connect(2)
+    /// Connects a datagram socket to this address. Returns whether that is possible. connect(2)
     package func connect(_ socket: borrowing Descriptor) -> Bool {
         let descriptor = socket.rawValue
         return unsafe withAddress { unsafe Glibc.connect(descriptor, $0, $1) } == 0

@@ -94,7 +94,7 @@ extension Descriptor {
     public var second: StreamSocket
 }
 
-/// What a socket is ready for.
+/// The operations for which a socket is ready.
 @frozen public struct Readiness: OptionSet, Sendable, BitwiseCopyable {
     /// The bits of the set.
     public let rawValue: CInt
@@ -184,7 +184,7 @@ extension Descriptor {
         return readiness
     }
 
-    /// Which sockets of a group are shut down in both directions.
+    /// The sockets of a group that are shut down in both directions.
     public enum HangUps: Sendable {
         /// None.
         case none
@@ -270,9 +270,9 @@ extension Descriptor {
         try? setOption(CInt(IPPROTO_TCP), TCP_NODELAY, 1)
     }
 
-    /// Has the kernel probe a peer that has been silent for `idleSeconds`, every `everySeconds`, and end
-    /// the connection after `times` probes without a reply. tcp(7), `TCP_KEEPIDLE`; other sockets know
-    /// when their peer is gone.
+    /// Asks the kernel to probe a peer that has been silent for `idleSeconds`, every `everySeconds`, and end the
+    /// connection after `times` probes without a reply. tcp(7), `TCP_KEEPIDLE`; other sockets know when their peer has
+    /// closed them.
     public func keepAlive(idleSeconds: Int, everySeconds: Int, times: Int) {
         let tcp = CInt(IPPROTO_TCP)
         try? setOption(SOL_SOCKET, SO_KEEPALIVE, 1)
@@ -281,8 +281,8 @@ extension Descriptor {
         try? setOption(tcp, TCP_KEEPCNT, CInt(clamping: times))
     }
 
-    /// Has the kernel end the connection when the peer has not acknowledged data for a time, so that it delivers none
-    /// later. tcp(7), `TCP_USER_TIMEOUT`; data in other sockets has arrived once it is sent.
+    /// Asks the kernel to end the connection when the peer has not acknowledged data for a time, so that it delivers
+    /// none later. tcp(7), `TCP_USER_TIMEOUT`; data in other sockets has arrived once it is sent.
     public func setDeliveryTimeout(milliseconds: Int) {
         try? setOption(CInt(IPPROTO_TCP), TCP_USER_TIMEOUT, CInt(clamping: milliseconds))
     }

@@ -35,13 +35,12 @@ public final class Thread: Sendable {
         self.identifier = identifier
     }
 
-    /// Waits until the thread has ended; to be called once. pthread_join(3)
+    /// Waits until the thread has ended. Call this once. pthread_join(3)
     public func join() {
         _ = pthread_join(identifier, nil)
     }
 
-    /// Has the kernel release the thread's memory when it ends; to be called once, in place of ``join()``.
-    /// pthread_detach(3)
+    /// Releases the thread's memory when the thread ends. Call this once, in place of ``join()``. pthread_detach(3)
     public func detach() {
         _ = pthread_detach(identifier)
     }

@@ -28,7 +28,7 @@ package final class NBDConnection: Sendable {
         connection = try ClientConnection(socket, export: name)
     }
 
-    /// What the server said about the export.
+    /// The properties of the export that the server has sent.
     package var export: RemoteExport { connection.export }
 
     /// The socket, for the kernel and for waiting.
@@ -36,7 +36,7 @@ package final class NBDConnection: Sendable {
 
     /// Whether the kernel has adopted the connection for a device with a request timeout. The kernel
     /// then sets the socket's send timeout to the request timeout. It does not adopt a connection
-    /// unless a dead one is to be replaced.
+    /// unless it replaces a dead one.
     package var isAdopted: Bool { handle.sendTimeoutMilliseconds != 0 }
 
     /// The number of bytes of replies that the kernel has not read yet.

@@ -11,7 +11,7 @@ package enum NBDDriverError: Error, Sendable, Equatable, CustomStringConvertible
     /// Any other error.
     case failed(Errno)
 
-    /// What is wrong, and what to do about it.
+    /// The problem, and what to do about it.
     package var description: String {
         switch self {
         case .missing(let reason):

@@ -8,10 +8,10 @@ package struct NBDDeviceOptions: Sendable, Equatable {
     package var size: UInt64
     /// Block size in bytes: the smallest request, a power of two from 512 to a page (4096).
     package var blockSize: UInt64
-    /// What the export supports.
+    /// The features of the export.
     package var flags: TransmissionFlags
-    /// Seconds after which the kernel gives up a request's socket, and sends the request again over
-    /// another one; 0 for never.
+    /// The time in seconds after which the kernel gives up a request's socket, and sends the request again over another
+    /// one; 0 for never with one socket, and for 30 seconds with several (`nbd_xmit_timeout`).
     package var requestTimeout: UInt64
     /// Seconds that requests wait for a new socket after all have died, before they fail; 0 for none.
     package var deadConnectionTimeout: UInt64
@@ -74,8 +74,8 @@ package struct NBDDriver: ~Copyable, Sendable {
         return device
     }
 
-    /// Replaces dead sockets of a device. The kernel ignores connections for which there is no dead socket.
-    /// One exchange.
+    /// Replaces dead sockets of a device. The kernel ignores connections beyond the number of dead sockets. One
+    /// exchange.
     package mutating func reconfigure(
         _ device: NBDDevice, _ connections: [NBDConnection], _ options: NBDDeviceOptions
     ) throws(Errno) {

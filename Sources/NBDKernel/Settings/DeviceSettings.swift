@@ -7,12 +7,13 @@ package enum DeviceSetting: String, CaseIterable, Sendable {
     case scheduler
     /// The largest request in KiB. The block layer splits what is larger.
     case largestRequest = "max_sectors_kb"
-    /// How far the kernel reads ahead of a sequential reader, and around a page fault in a mapped file, in KiB.
+    /// The distance that the kernel reads ahead of a sequential reader, and around a page fault in a mapped file, in
+    /// KiB.
     case readAhead = "read_ahead_kb"
-    /// Which requests are merged: 0 for all that touch each other, 1 for the last one and the next, 2 for none.
+    /// The requests that are merged: 0 for all that touch each other, 1 for the last one and the next, 2 for none.
     case merging = "nomerges"
-    /// Where a request is completed: 1 for a processor that shares a cache with the one that sent it, 2 for that one
-    /// itself, 0 for any.
+    /// The processor that completes a request: 1 for a processor that shares a cache with the one that sent it, 2 for
+    /// that one itself, 0 for any.
     case completion = "rq_affinity"
 }
 
@@ -38,7 +39,7 @@ package struct DeviceSettings: Sendable, Equatable {
     /// The text of a setting; nil when it is missing.
     package subscript(setting: DeviceSetting) -> String? { values[setting] }
 
-    /// What suits a server of memory, which has neither a head to move nor a queue of its own.
+    /// The settings for a server of memory, which has neither a head to move nor a queue of its own.
     ///
     /// The instructions of each choice were counted; docs/internals/kernel-settings.md has the figures.
     ///

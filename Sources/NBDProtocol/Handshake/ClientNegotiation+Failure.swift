@@ -69,7 +69,7 @@ extension ClientNegotiation.Failure: CustomStringConvertible {
 }
 
 extension OptionReplyCode {
-    /// What an error means, for a server that sends no message. A clause about the server.
+    /// The meaning of an error, for a server that sends no message. A clause about the server.
     var meaning: String {
         switch self {
         case .unsupported: "it does not support this option"

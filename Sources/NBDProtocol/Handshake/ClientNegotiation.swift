@@ -4,7 +4,7 @@
 /// follows each ``Step``: it sends the output and then performs the action. If the server closes the
 /// connection, the driver calls ``peerDidClose()``.
 public struct ClientNegotiation: Sendable {
-    /// What the client wants.
+    /// The purpose of the handshake.
     public enum Goal: Sendable, Hashable {
         /// Open the export of this name; the empty one means the server's default. At most 4096 bytes
         /// without NUL.
@@ -13,15 +13,15 @@ public struct ClientNegotiation: Sendable {
         case list
     }
 
-    /// What the driver must do next, in this order.
+    /// The next actions of the driver, in this order.
     public struct Step: Sendable, Hashable {
         /// The bytes to send first; may be empty.
         public var output: [UInt8] = []
-        /// What to do then.
+        /// The action after that.
         public var action: Action
     }
 
-    /// What the driver does after it has sent a step's output.
+    /// The action of the driver after it has sent a step's output.
     public enum Action: Sendable, Hashable {
         /// Read exactly this many bytes, at least one, and pass them to
         /// ``ClientNegotiation/receive(_:)``.
@@ -35,7 +35,7 @@ public struct ClientNegotiation: Sendable {
         case fail(Failure)
     }
 
-    /// What the next received bytes are.
+    /// The kind of the next received bytes.
     private enum State: Sendable {
         case greeting
         case replyHeader(OptionCode)
@@ -49,7 +49,7 @@ public struct ClientNegotiation: Sendable {
     private let acceptableFlags: ClientFlags
     private var state = State.greeting
     private var flags: ClientFlags = []
-    /// What the server's replies to GO have said so far.
+    /// The properties that the server's replies to GO have had so far.
     private var export: RemoteExport
     private var hasExportInformation = false
     private var listings: [ExportListing] = []

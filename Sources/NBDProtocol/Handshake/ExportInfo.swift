@@ -57,7 +57,7 @@ public struct ExportInfo: Sendable, Hashable {
     public var description: String
     /// Size in bytes.
     public var size: UInt64
-    /// What it supports.
+    /// Its features.
     public var flags: TransmissionFlags
     /// The metadata contexts that clients can select, ``Limits/contextCount`` at most, in the order in which
     /// they are listed.

@@ -40,7 +40,7 @@ public struct Greeting: Sendable, Hashable {
     /// Size on the wire, in bytes.
     public static var encodedSize: Int { 18 }
 
-    /// What the server supports.
+    /// The features of the server.
     public var flags: HandshakeFlags
 
     /// Creates a greeting that offers these flags.

@@ -6,7 +6,7 @@ public struct RemoteExport: Sendable, Hashable {
     public var description = ""
     /// Size in bytes.
     public var size: UInt64 = 0
-    /// What it supports.
+    /// Its features.
     public var flags: TransmissionFlags = []
     /// The block sizes, or nil if the server sent no valid ones. Requests from 512 bytes to 32 MiB are
     /// safe then.

@@ -5,15 +5,15 @@
 /// bytes from the connection than a step asks for. Bytes that a client sends ahead of time, before TLS
 /// for example, can therefore not be mistaken for something else.
 public struct ServerNegotiation: Sendable {
-    /// What the driver must do next, in this order.
+    /// The next actions of the driver, in this order.
     public struct Step: Sendable, Hashable {
         /// The bytes to send first; may be empty.
         public var output: [UInt8] = []
-        /// What to do then.
+        /// The action after that.
         public var action: Action
     }
 
-    /// What the driver does after it has sent a step's output.
+    /// The action of the driver after it has sent a step's output.
     public enum Action: Sendable, Hashable {
         /// Read exactly this many bytes, at least one, and pass them to
         /// ``ServerNegotiation/receive(_:)``.
@@ -35,7 +35,7 @@ public struct ServerNegotiation: Sendable {
         case fail(ProtocolError)
     }
 
-    /// What both sides have agreed on for the transmission phase.
+    /// The agreement of both sides for the transmission phase.
     public struct NegotiatedSession: Sendable, Hashable {
         /// Index of the export that the client chose.
         public var export: Int
@@ -71,7 +71,7 @@ public struct ServerNegotiation: Sendable {
         case exportRejected
     }
 
-    /// What the next received bytes are.
+    /// The kind of the next received bytes.
     private enum State: Sendable {
         case clientFlags
         case optionHeader
@@ -89,7 +89,7 @@ public struct ServerNegotiation: Sendable {
     private var clientFlags: ClientFlags = []
     private var optionCount = 0
     private var format = HeaderFormat.simple
-    /// The export for which the client last selected contexts, by its index, and those contexts.
+    /// The index of the export for which the client last selected contexts, and those contexts.
     private var selection: (export: Int, contexts: ContextSet)?
 
     /// Whether the server is stopping. The driver sets it; the server then rejects every option except

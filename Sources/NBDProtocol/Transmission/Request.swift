@@ -65,7 +65,7 @@ extension Command: CustomStringConvertible {
     }
 }
 
-/// How the server is to execute a command (NBD specification, Command flags).
+/// Modifiers of a command (NBD specification, Command flags).
 @frozen public struct CommandFlags: OptionSet, Sendable, Hashable, BitwiseCopyable {
     /// The flags on the wire.
     public let rawValue: UInt16
@@ -113,7 +113,7 @@ public typealias Cookie = UInt64
     /// Size of an extended request on the wire in bytes, without a payload.
     @inlinable public static var extendedSize: Int { 32 }
 
-    /// How to execute the command.
+    /// The modifiers of the command.
     public var flags: CommandFlags
     /// The command.
     public var command: Command

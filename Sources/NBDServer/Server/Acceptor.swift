@@ -18,7 +18,7 @@ struct Acceptor: ~Copyable {
     /// The number of workers from each source.
     private var sources: [Peer.Source: Int] = [:]
 
-    /// How long to wait, in milliseconds, when the kernel has no descriptor or memory for a client.
+    /// The wait in milliseconds when the kernel has no descriptor or memory for a client.
     private static var pause: Int { 100 }
 
     init(context: ServerContext) {
@@ -155,7 +155,7 @@ struct Acceptor: ~Copyable {
                     milliseconds: now.milliseconds(from: worker.counters.openedAt))
             }
             guard let first = candidates.first, let worker = workers[first] else { return false }
-            // It may have left the handshake since.
+            // The connection may have left the handshake since.
             guard worker.connection.evict(context.slots) else { continue }
             join(worker)
             return true

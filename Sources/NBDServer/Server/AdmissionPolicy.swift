@@ -1,7 +1,6 @@
 package import LinuxIO
 
-/// Which clients a server accepts. The server decides by where a client comes from, before it reads a byte
-/// from it.
+/// The clients that a server accepts. The server decides by the source of a client, before it reads a byte from it.
 ///
 /// Networks apply to TCP alone, users and groups to Unix sockets alone; a part that is empty admits every
 /// client of its kind. The policy does not apply to sockets that a program passes to ``Server/serve(_:)``.

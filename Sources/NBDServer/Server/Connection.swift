@@ -53,7 +53,7 @@ final class Connection: Sendable {
     /// Performs the handshake, then serves requests until the connection ends. The connection's thread calls it.
     func run(_ context: ServerContext, _ counters: ConnectionCounters) {
         Probes.connectionOpen(number)
-        // A processor that has gone offline is no reason to reject a client.
+        // Do not reject a client because a processor is offline.
         if let processor = context.options.processor(for: number) {
             try? Processor.bind(to: [processor])
         }

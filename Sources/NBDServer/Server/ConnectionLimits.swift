@@ -62,8 +62,8 @@ struct HandshakeEviction {
     /// No connections.
     init() {}
 
-    /// Adds a connection that has been in the handshake for a number of milliseconds. A connection with a
-    /// lower identifier is older.
+    /// Adds a connection that has been in the handshake for a number of milliseconds. A connection with a lower id is
+    /// older.
     mutating func add(_ connection: UInt64, from source: Peer.Source, milliseconds: Int) {
         oldest[source] = min(oldest[source] ?? .max, connection)
         weights[source, default: 0] +=

@@ -13,11 +13,11 @@ public struct Export: Sendable {
     /// The size in bytes.
     public let size: UInt64
 
-    /// What is served: a RAM disk straight from its memory, anything else through its methods.
+    /// The storage of the export: a RAM disk is served straight from its memory, any other store through its methods.
     enum Storage {
         case ram(RamDisk)
         case custom(any BlockStore)
-        /// A clone for each connection, which goes when the client disconnects.
+        /// A clone for each connection, freed when the client disconnects.
         case clones(DiskTemplate)
     }
     let storage: Storage
@@ -45,7 +45,7 @@ public struct Export: Sendable {
     }
 
     /// An export that serves each connection a clone of its own, which begins with the contents of a template and
-    /// goes when the client disconnects.
+    /// is freed when the client disconnects.
     public init(
         name: String = "", description: String = Self.standardDescription,
         clonesOf template: DiskTemplate
@@ -82,7 +82,7 @@ public struct Export: Sendable {
         return ramDisk
     }
 
-    /// What the handshake tells clients about it.
+    /// The properties that the handshake sends to clients.
     var info: ExportInfo {
         var flags: TransmissionFlags = [.hasFlags, .flush, .forceUnitAccess]
         // Two connections to clones are two disks.
@@ -104,7 +104,7 @@ public struct Export: Sendable {
             contexts: agreement.contexts)
     }
 
-    /// Throws unless clients can ask for each of these, and for one at least.
+    /// Throws unless there is at least one export and clients can select every one of them.
     static func check(_ exports: [Export]) throws(ServerError) {
         guard !exports.isEmpty else {
             throw ServerError(.noExports, "a server needs at least one export")

@@ -154,7 +154,7 @@ public final class Server: Sendable {
         stop()
     }
 
-    /// Has the acceptor stop, and does not wait for that.
+    /// Asks the acceptor to stop, and does not wait for that.
     private func requestStop() {
         context.stop.set()
         context.wakeUp.signal()
@@ -181,13 +181,13 @@ public final class Server: Sendable {
     /// Serves a client that is connected already: one end of a socket pair, or an inherited socket. The server
     /// owns the descriptor from now on, and closes it. Before the server is started the client waits.
     ///
-    /// Returns the connection's identifier, as events have it.
+    /// Returns the connection's id, as events have it.
     @discardableResult
     public func serve(_ socket: FileDescriptor) -> UInt64 {
         serve(StreamSocket(Descriptor(adopting: socket.rawValue)))
     }
 
-    /// Serves a client that is connected already. Returns the connection's identifier, as events have it.
+    /// Serves a client that is connected already. Returns the connection's id, as events have it.
     @discardableResult
     package func serve(_ socket: consuming StreamSocket) -> UInt64 {
         // The program may have used it in non-blocking mode.
@@ -198,7 +198,7 @@ public final class Server: Sendable {
     }
 
     /// Serves a client that is connected already and may move requests between the connections of a group, as the
-    /// kernel's driver does. Returns the connection's identifier. A group is full only for a short time; then the
+    /// kernel's driver does. Returns the connection's id. A group is full only for a short time; then the
     /// connection is closed instead of served.
     package func serve(_ socket: consuming StreamSocket, in group: ConnectionGroup) -> UInt64 {
         let membership = group.join(socket.handle)
@@ -218,8 +218,8 @@ public final class Server: Sendable {
     /// - Throws: ``ServerError`` when another export has its name, or its name, description or size is out of range.
     public func add(_ export: Export) throws(ServerError) { try context.add(export) }
 
-    /// Removes an export, and returns whether there was one of that name besides others. Clients that have chosen it go
-    /// on using it, and it exists until the last of them has disconnected.
+    /// Removes an export, and returns whether there was one of that name besides others. Clients that have chosen it
+    /// can still use it: it exists until the last of them has disconnected.
     @discardableResult
     public func removeExport(named name: String) -> Bool { context.remove(exportNamed: name) }
 

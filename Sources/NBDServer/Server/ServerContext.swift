@@ -11,7 +11,7 @@ final class ServerContext: Sendable {
     let stop: StopSignal
     let wakeUp: EventFD
     let slots: ConnectionSlots
-    /// What statistics and traces read.
+    /// The source of statistics and traces.
     let statistics: StatisticsRegistry
     private let stopMemory: MemoryMapping
     private let connectionCount = Atomic<UInt64>(0)
@@ -64,7 +64,7 @@ final class ServerContext: Sendable {
         return wasThere
     }
 
-    /// Makes a connection with the next identifier.
+    /// Makes a connection with the next id.
     func connection(
         _ socket: consuming StreamSocket, peer: Peer? = nil,
         membership: ConnectionGroup.Membership? = nil

@@ -1,6 +1,6 @@
 public import SystemPackage
 
-/// Why a server could not be made or started.
+/// The reason why a server could not be made or started.
 public struct ServerError: Error, Sendable, Hashable, CustomStringConvertible {
     /// A kind of error. More may be added.
     public struct Code: Sendable, Hashable {

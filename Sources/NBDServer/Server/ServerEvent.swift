@@ -20,7 +20,7 @@ public enum ServerEvent: Sendable {
 
     /// A new connection.
     public struct Connected: Sendable {
-        /// The connection's identifier, counted from 1.
+        /// The connection's id, counted from 1.
         public let connection: UInt64
         /// The client; nil when the connection was passed to the server by ``Server/serve(_:)``.
         public let client: ClientAddress?
@@ -28,7 +28,7 @@ public enum ServerEvent: Sendable {
 
     /// A connection that is not served.
     public struct Rejected: Sendable {
-        /// Why it is not.
+        /// The reason of the rejection.
         public let reason: RejectionReason
         /// The client; nil when the connection was passed to the server.
         public let client: ClientAddress?
@@ -36,28 +36,28 @@ public enum ServerEvent: Sendable {
 
     /// A connection that is being served.
     public struct Serving: Sendable {
-        /// The connection's identifier.
+        /// The connection's id.
         public let connection: UInt64
         /// The name of the export that the client has chosen.
         public let export: String
         /// The client; nil when the connection was passed to the server.
         public let client: ClientAddress?
-        /// How the connection is encrypted; nil when it is not.
+        /// The encryption of the connection; nil when there is none.
         public let tls: TLSSummary?
     }
 
     /// A connection that has ended.
     public struct Ended: Sendable {
-        /// The connection's identifier.
+        /// The connection's id.
         public let connection: UInt64
-        /// Why it ended.
+        /// The reason why it ended.
         public let reason: DisconnectReason
-        /// What it did.
+        /// Its counters.
         public let statistics: ConnectionStatistics
     }
 }
 
-/// Why a client was rejected.
+/// The reason why a client was rejected.
 #if hasAttribute(nonexhaustive)
     @nonexhaustive
 #endif

@@ -1,6 +1,6 @@
 /// Limits and behaviour of a server.
 public struct ServerOptions: Sendable {
-    /// Which clients may connect.
+    /// The clients that may connect.
     public var admission = AdmissionPolicy()
     /// Encryption; nil for none.
     public var tls: TLSContext?
@@ -15,19 +15,19 @@ public struct ServerOptions: Sendable {
     /// evicts the oldest connection from the source that has most of them, so silent clients cannot keep
     /// others out.
     public var maximumHandshakes = 256
-    /// How long a client may take for the handshake, which needs a few round trips.
+    /// The time limit of the handshake, which needs a few round trips.
     public var handshakeTimeout: Duration = .seconds(10)
-    /// How long a client may leave a message or a reply half transferred: it sends no more of the one, or
-    /// receives no more of the other. Nil sets no limit. A client may be silent between two messages for as
-    /// long as it likes.
+    /// The time for which a client may leave a message or a reply half transferred: it sends no more of the one, or
+    /// receives no more of the other. Nil sets no limit. A client may be silent between two messages for as long as it
+    /// likes.
     public var stallTimeout: Duration?
-    /// How long a connection's thread busy-polls for the next request before it sleeps, at most; zero turns
+    /// The longest time that a connection's thread busy-polls for the next request before it sleeps; zero turns
     /// busy-polling off. The time adapts to the client, and an idle connection does not poll.
     public var busyPolling: Duration = .microseconds(50)
     /// The processors that the threads of connections are bound to, each to the next one in turn; empty leaves
     /// that to the scheduler.
     public var processors: [Int] = []
-    /// How long clients may take to receive their last replies when the server stops.
+    /// The time limit for clients to receive their last replies when the server stops.
     public var stopGracePeriod: Duration = .seconds(2)
 
     /// Whether the threads of connections that are served run in the real-time class, and so may use the part of

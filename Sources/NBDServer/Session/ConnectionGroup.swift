@@ -24,7 +24,7 @@ package final class ConnectionGroup: Sendable {
     private let memory: MemoryMapping
     private let slots: AtomicWords
 
-    /// Most members at a time: twice the most queues that a device gets, since an ended connection and
+    /// The largest number of members at a time: twice the most queues that a device gets, since an ended connection and
     /// its replacement can overlap.
     package static var capacity: Int { SiblingConnections.capacity }
 
@@ -57,7 +57,8 @@ package final class ConnectionGroup: Sendable {
             self.slot = slot
         }
 
-        /// Tells the other members that this connection's thread has made its last change. Must be called before the socket is closed: another socket may get its descriptor then.
+        /// Tells the other members that this connection's thread has made its last change. Must be called before the
+        /// socket is closed: another socket may get its descriptor then.
         func leave() {
             guard !isOver.exchange(true, ordering: .acquiringAndReleasing) else { return }
             group.slots.store(slot, 0)

@@ -1,7 +1,7 @@
 public import NBDProtocol
 public import SystemPackage
 
-/// Why a connection ended. Reasons may be added: give a `switch` a `default`.
+/// The reason why a connection ended. Reasons may be added: give a `switch` a `default`.
 #if hasAttribute(nonexhaustive)
     @nonexhaustive
 #endif
@@ -71,7 +71,7 @@ extension DisconnectReason: CustomStringConvertible {
 // MARK: - TLS
 
 extension DisconnectReason {
-    /// How long a client has to receive close_notify, in milliseconds.
+    /// The time in milliseconds that a client has to receive close_notify.
     private static var closeNotifyTimeout: Int { 500 }
 
     /// Sends close_notify (specification: "Terminating the transmission phase"), unless the client no longer

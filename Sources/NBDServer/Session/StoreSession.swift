@@ -17,10 +17,10 @@ final class StoreSession {
     let store: any BlockStore
     /// The contexts of the export, `base:allocation` first.
     private let contexts: [MetadataContext]
-    /// What is missing of a RAM disk that is used as a store until all of it is there; nil for any other store.
+    /// The late contents of a RAM disk that is served as a store until they are complete; nil for any other store.
     private let lateContents: LateContents?
     private let memory: MemoryMapping
-    /// The bytes of the buffer that replies are to be sent from.
+    /// The bytes of the buffer from which replies are sent.
     private var used = 0
     /// Memory for a single read that must be in one piece and is longer than the buffer.
     private var large: MemoryMapping?
@@ -39,7 +39,7 @@ final class StoreSession {
     /// Whether the store is a RAM disk that can be served from its memory from now on.
     var isOver: Bool { lateContents.map { !$0.isPending } ?? false }
 
-    /// What ``Transmission`` has in place of a RAM disk's pages, and does not touch.
+    /// A placeholder for a RAM disk's pages, which ``Transmission`` never uses.
     var noPages: DiskPages {
         DiskPages(
             size: 0, shared: nil, region: memory.region, zeroes: memory.region,

@@ -10,7 +10,7 @@ internal import SystemPackage
 struct Transmission: ~Copyable {
     let channel: Channel
     private let disk: DiskPages
-    /// What serves in place of the disk; nil for a RAM disk, once all of its contents are there. See
+    /// The session that serves in place of the disk; nil for a RAM disk whose contents are complete. See
     /// Transmission+CustomStore.swift.
     private var store: StoreHandle?
     private let rules: RequestRules
@@ -22,7 +22,7 @@ struct Transmission: ~Copyable {
     var replies: ReplyBatch
     /// Pins on the pages that the replies are sent from.
     private var pins: ReadPins
-    /// Where this connection announces changes of the disk; nil for a custom store, which has no pages.
+    /// The slot in which this connection announces changes of the disk; nil for a custom store, which has no pages.
     private let changes: ChangeSlot?
     private var polling: AdaptivePolling
     var meter: Meter

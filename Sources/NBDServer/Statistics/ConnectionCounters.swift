@@ -8,7 +8,7 @@ internal import SystemPackage
 /// The memory is mapped when the connection opens, has a fixed size, and exists as long as this
 /// object. The connection's thread writes it through ``meter``; other threads read it.
 final class ConnectionCounters: Sendable {
-    /// The connection's number.
+    /// The connection's id.
     let number: UInt64
     /// The client in words.
     let client: String

@@ -11,7 +11,7 @@ public struct ServerStatistics: Sendable {
     public internal(set) var isCounting = false
     /// Number of connections that were accepted.
     public internal(set) var accepted: UInt64 = 0
-    /// Number of clients that were rejected because there were too many.
+    /// The number of clients that were rejected: not admitted, or over a limit.
     public internal(set) var rejected: UInt64 = 0
     /// Number of connections that ended because the client violated the protocol.
     public internal(set) var violations: UInt64 = 0
@@ -37,7 +37,7 @@ public struct ExportStatistics: Sendable {
 
 /// Statistics of one open connection.
 public struct ConnectionStatistics: Sendable {
-    /// The connection's number; connections are numbered from 1.
+    /// The connection's id, counted from 1.
     public let number: UInt64
     /// The client in words: `127.0.0.1:43210`, `user 0 (process 4711)`.
     public let client: String

@@ -38,9 +38,9 @@ final class StatisticsRegistry: Sendable {
     let readers: AtomicWords
     private let state: Mutex<State>
 
-    /// Most ended connections that are kept for one reader. Each has some 400 KiB.
+    /// The largest number of ended connections that are kept for one reader. Each has some 400 KiB.
     private static var endedLimit: Int { 64 }
-    /// Most traces that can be read at a time.
+    /// The largest number of traces that can be read at a time.
     static var readerLimit: Int { 8 }
 
     init(exports: [String], isCounting: Bool) throws(Errno) {

@@ -3,7 +3,7 @@ public import NBDProtocol
 
 /// A request that was served, as a trace records it.
 public struct TraceRecord: Sendable {
-    /// The connection's number.
+    /// The connection's id.
     public let connection: UInt64
     /// The name of the connection's export.
     public let export: String

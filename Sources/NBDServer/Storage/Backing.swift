@@ -21,7 +21,7 @@ final class Backing: Sendable {
     let wasFound: Bool
     /// Whether that server kept the file on purpose. It did not if it was killed or crashed.
     let wasClean: Bool
-    /// What survives of the disk's checkpoints; nil in a file of an earlier version.
+    /// The part of the disk's checkpoints that survives; nil in a file of an earlier version.
     let checkpoints: BackingCheckpoints?
     private let location: BackingLocation
     /// The header and the bitmaps.

@@ -54,7 +54,7 @@ public enum BackingError: Error, Sendable, Equatable, CustomStringConvertible {
         }
     }
 
-    /// What is wrong with an existing file.
+    /// The problem with an existing file.
     private var mismatch: String {
         switch self {
         case .damaged(let path): "\(path) is not the backing of a disk, or its header is damaged"

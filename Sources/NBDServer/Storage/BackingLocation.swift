@@ -9,7 +9,7 @@ public struct BackingLocation: Sendable, Equatable {
     /// alone.
     public let directory: String
 
-    /// Most bytes in a name.
+    /// The largest number of bytes in a name.
     public static var longestName: Int { 200 }
 
     /// A name in a directory. Opening the backing checks the name (``isName(_:)``) and the

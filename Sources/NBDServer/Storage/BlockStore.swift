@@ -111,7 +111,7 @@ extension BlockStore {
     public static var longestTransfer: Int { 1 << 20 }
 }
 
-/// How a store is to zero a range.
+/// The way in which a store zeroes a range.
 public struct ZeroOptions: OptionSet, Sendable, Hashable {
     /// One bit for each option.
     public let rawValue: UInt8
@@ -124,7 +124,7 @@ public struct ZeroOptions: OptionSet, Sendable, Hashable {
     public static let fast = ZeroOptions(rawValue: 1 << 1)
 }
 
-/// Why a store did not do what a request wanted: an error code of the protocol, and a message.
+/// The reason why a store has failed a request: an error code of the protocol, and a message.
 public struct BlockStoreError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The code that the client receives.
     public let code: WireError

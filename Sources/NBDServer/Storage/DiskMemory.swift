@@ -6,7 +6,7 @@ internal import SystemPackage
 struct DiskMemory: ~Copyable, Sendable {
     /// The disk's bytes, up to the end of the last page.
     let mapping: MemoryMapping
-    /// The memory object of a sparse disk without a backing. It goes with the process.
+    /// The memory object of a sparse disk without a backing. It is freed when the process ends.
     private let shared: SharedMemory?
     /// The backing; nil if the disk has none.
     let backing: Backing?
@@ -99,9 +99,9 @@ struct DiskMemory: ~Copyable, Sendable {
         }
     }
 
-    /// Most bytes of memory that a sparse disk may take: what it has, and what the machine has
-    /// available now except for a reserve. Without this limit the kernel would not refuse memory,
-    /// but kill processes (OOM killer).
+    /// The largest number of bytes of memory that a sparse disk may take: what it has, and what the machine has
+    /// available now except for a reserve. Without this limit the kernel would not refuse memory, but kill processes
+    /// (OOM killer).
     var sparseLimit: Int {
         let room = Self.sparseRoom
         return room == .max ? .max : residentBytes + room
@@ -113,7 +113,7 @@ struct DiskMemory: ~Copyable, Sendable {
         return available - min(available / 8, reserve) - LateContents.promisedBytes
     }
 
-    /// Most bytes that sparse disks leave to the rest of the machine: 512 MiB.
+    /// The largest number of bytes that sparse disks leave to the rest of the machine: 512 MiB.
     private static var reserve: Int { 512 << 20 }
 
     /// Takes all of the memory now, on all processors.

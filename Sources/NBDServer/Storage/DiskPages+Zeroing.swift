@@ -21,8 +21,8 @@ enum ZeroingResult: Sendable, BitwiseCopyable {
 /// each run:
 ///
 /// 1. It takes the lock of the disk's memory, and becomes a releaser of the run
-///    (``PagePins/tryBeginRelease(_:)``). If a reader or writer has pinned the run, it cannot. It then zeroes the pages in place instead, and leaves them
-///    marked, so that a later trim releases them.
+///    (``PagePins/tryBeginRelease(_:)``). If a reader or writer has pinned the run, it cannot. It then zeroes the pages
+///    in place instead, and leaves them marked, so that a later trim releases them.
 /// 2. It clears the bits of the whole pages. From here on, readers see them as empty.
 /// 3. It punches a hole. A writer that arrives now waits in ``PagePins/pin(_:)``, and provisions
 ///    the pages again afterwards: their bits are clear.

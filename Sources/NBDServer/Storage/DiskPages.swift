@@ -49,11 +49,11 @@ struct DiskPages: Sendable, BitwiseCopyable {
     let pins: PagePins
     /// The pages of a plain disk that are being zeroed.
     let zeroing: ZeroingRanges
-    /// Most bytes of memory that a sparse disk takes.
+    /// The largest number of bytes of memory that a sparse disk takes.
     var memoryLimit: Int
     /// The births of the pages, and what snapshots show of them.
     let versions: PageVersions
-    /// What a clone, which is a sparse disk, shows of its template; nil for any other disk.
+    /// The template's pages that a clone, which is a sparse disk, still shows; nil for any other disk.
     var template: TemplatePages?
     /// The bitmaps in a backing that tell the next server which pages have changed; nil without a backing.
     var bitmaps: DirtyBitmaps?
@@ -178,8 +178,8 @@ struct DiskPages: Sendable, BitwiseCopyable {
     ///
     /// Provisions run by run, and other threads may have a turn in between: a request can be as long as the disk.
     /// Returns false when there is too little memory left. For a request of more than one run this is known before
-    /// most of the memory is taken, unless another thread takes some meanwhile; then the pages that have got memory keep
-    /// it.
+    /// most of the memory is taken, unless another thread takes some meanwhile; then the pages that have got memory
+    /// keep it.
     func provision(_ pages: Range<Int>, from shared: SharedMemoryHandle) -> Bool {
         var page = map.first(marked: false, from: pages.lowerBound, limit: pages.upperBound)
         if pages.upperBound - page > PagePins.runLength,

@@ -2,7 +2,7 @@ internal import LinuxIO
 public import NBDProtocol
 internal import Synchronization
 
-/// A disk as it was at one instant. Clients go on writing to the disk.
+/// A disk as it was at one instant. Clients continue to write to the disk.
 ///
 /// Every write that was acknowledged before the snapshot is in it, and none that began after it. A write in
 /// progress at that instant may be in it, out of it, or partly in it; whatever the snapshot shows, it shows for
@@ -10,7 +10,7 @@ internal import Synchronization
 ///
 /// The snapshot takes memory for the pages that change after it, up to ``RamDisk/snapshotMemoryLimit`` for all
 /// snapshots of the disk. It ends, and releases that memory, with this object. When the limit is reached, all
-/// snapshots of the disk are lost (``isLost``), and the disk goes on.
+/// snapshots of the disk are lost (``isLost``), and the disk itself is unaffected.
 public final class DiskSnapshot: BlockStore {
     /// The size of the disk in bytes.
     public let size: UInt64
@@ -153,7 +153,7 @@ public final class DiskSnapshot: BlockStore {
             throw .invalid("the range is empty, or not inside the disk")
         }
         let run = changes(in: range, since: marker)
-        // Afterwards: a page that is lost meanwhile has no birth.
+        // Check afterwards: a page of a snapshot that was lost in between has no birth.
         guard !isLost else { throw .inputOutput("\(lost)") }
         return (run.count, run.matches)
     }
@@ -190,9 +190,9 @@ extension RamDisk {
     /// Takes a snapshot. Clients are not stopped, and one that is in the middle of a write does not delay it.
     public func makeSnapshot() throws(SnapshotError) -> DiskSnapshot { try DiskSnapshot(of: self) }
 
-    /// Most bytes that the snapshots of this disk may take for preserved pages; nil (the default) for a half of what
-    /// the machine has available when a snapshot is taken. What the machine had available when the disk was made is
-    /// an upper bound.
+    /// The largest number of bytes that the snapshots of this disk may take for preserved pages; nil (the default) for
+    /// a half of what the machine has available when a snapshot is taken. What the machine had available when the disk
+    /// was made is an upper bound.
     public var snapshotMemoryLimit: UInt64? {
         get { versionMemory.limit }
         set { versionMemory.limit = newValue }
@@ -201,8 +201,8 @@ extension RamDisk {
     /// Bytes that the snapshots of this disk take for preserved pages at present.
     public var preservedBytes: UInt64 { versionMemory.usedBytes }
 
-    /// Makes the disk what it was at the instant of a snapshot: rewrites the pages that have changed since. Safe while
-    /// clients use the disk, but a client that writes at the same time may find its write undone or not.
+    /// Restores the disk to the instant of a snapshot: rewrites the pages that have changed since. Safe while clients
+    /// use the disk, but a client that writes at the same time may find its write undone or not.
     public func rollBack(to snapshot: DiskSnapshot) throws(SnapshotError) {
         guard snapshot.disk === self else { throw .otherDisk }
         for page in 0..<pages.map.pageCount

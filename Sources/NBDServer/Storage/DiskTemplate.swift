@@ -23,7 +23,7 @@ public final class DiskTemplate: Sendable {
     public var clonedBytes: UInt64 { budget.used }
     /// The contents. Nothing writes to this disk any more.
     let disk: RamDisk
-    /// What the clones take.
+    /// The memory that the clones take.
     let budget: CloneBudget
     private let budgetMemory: MemoryMapping
 
@@ -40,7 +40,8 @@ public final class DiskTemplate: Sendable {
             isFrozenSoon: true)
     }
 
-    /// Reads a regular file, whose size is known. The template has its size, rounded up to whole pages. Holes of the file take no memory.
+    /// Reads a regular file, whose size is known. The template has its size, rounded up to whole pages. Holes of the
+    /// file take no memory.
     public convenience init(path: String) throws(RamDisk.LoadError) {
         let length: UInt64
         let data: UInt64
@@ -111,7 +112,7 @@ extension DiskPages {
         return UInt64(pages * Self.pageSize)
     }
 
-    /// Has the kernel provide pages of 2 MiB where all of it is data.
+    /// Asks the kernel for pages of 2 MiB where all of the range is data.
     fileprivate func collapse() {
         let length = MemoryMapping.largePageSize / Self.pageSize
         var page = 0

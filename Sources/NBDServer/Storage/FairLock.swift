@@ -20,8 +20,8 @@ struct FairLock: Sendable, BitwiseCopyable {
     /// Bytes of memory that a lock needs.
     static var byteCount: Int { 16 }
 
-    /// How long a thread waits, in nanoseconds, before others have to let it go first: several times a wake-up, and much
-    /// less than a client notices.
+    /// The wait in nanoseconds after which a thread has priority over later ones: several wake-ups long, and far below
+    /// what a client notices.
     private static var patience: UInt64 { 1_000_000 }
 
     /// A lock that is free, in two words that are zero.

@@ -2,53 +2,54 @@ internal import LinuxIO
 internal import Synchronization
 internal import SystemPackage
 
-/// Where the contents of a disk come from that is served before all of them are there.
+/// The source of the contents of a disk that is served before they are complete.
 package protocol LateSource: Sendable {
-    /// Copies a piece of the contents to a disk, with ``RamDisk/fill(_:at:)``. Throws unless all of it is certain to be
-    /// right.
+    /// Copies a piece of the contents to a disk, with ``RamDisk/fill(_:at:)``. Throws unless all of the piece was
+    /// copied and checked.
     ///
-    /// The disk has zeroes there, or bytes of an attempt that has failed. Any thread calls this, but only one at a time
-    /// for a piece, and none again once it has succeeded.
+    /// The disk has zeroes there, or bytes of a failed attempt. Any thread may call this, but only one at a time for a
+    /// piece, and none after it has succeeded.
     func fetch(_ range: Range<UInt64>, to disk: RamDisk) throws(BlockStoreError)
 }
 
-/// The contents of a disk that is served before all of them are there.
+/// The contents of a disk that is served before they are complete.
 ///
-/// They come in pieces. Whichever thread needs a missing piece first fetches it, while other threads that need it
-/// wait: the threads of connections for their requests, and others for the rest. An attempt that fails is an error
+/// They come in pieces. The first thread that needs a missing piece fetches it, and other threads that need it wait.
+/// Threads of connections fetch what their requests need; other threads fetch the rest. A failed attempt is an error
 /// for the request, and the next request tries again.
 ///
-/// As long as a piece is missing, connections use the disk through its methods as a ``BlockStore``, which fetch what
-/// they need. The hot loop knows nothing of this: a connection comes there with its first request after the last
-/// piece (``StoreSession/isOver``).
+/// While a piece is missing, connections use the disk through its methods as a ``BlockStore``, which fetch what they
+/// need. The hot loop never checks for this: a connection enters it with its first request after the last piece
+/// (``StoreSession/isOver``).
 ///
-/// What a fetch copies is not a change of the disk: snapshots and markers do not record it. So there are no
-/// snapshots before everything is there.
+/// A fetch does not count as a change of the disk: snapshots and markers do not record it. So there are no snapshots
+/// before the contents are complete.
 package final class LateContents: Sendable {
-    /// Bytes in a piece; the last one of a disk may be shorter. It is fetched as a whole, so a small one would
-    /// delay a small request less, and cost more calls: 1 MiB takes about 0.3 ms from the page cache.
+    /// The number of bytes in a piece; the last one of a disk may be shorter. A piece is fetched as a whole, so smaller
+    /// pieces would delay a small request less, and cost more calls: 1 MiB takes about 0.3 ms from the page cache.
     package static var pieceLength: UInt64 { 1 << 20 }
 
     private let size: UInt64
     private let memory: MemoryMapping
-    /// The pieces that are there.
+    /// The pieces that are present.
     private let present: AllocationMap
-    /// A lock for each piece, which the thread holds that fetches it.
+    /// A lock for each piece. The thread that fetches the piece holds it.
     private let locks: AtomicWords
-    /// How many pieces are missing; 0 also before ``begin(with:)``.
+    /// The number of missing pieces; 0 also before ``begin(with:)``.
     private let missing = Atomic<Int>(0)
-    /// The source, until everything is there.
+    /// The source, until the contents are complete.
     private let source = Mutex<(any LateSource)?>(nil)
 
-    /// Whether the disk takes the memory of each piece with the piece, as a plain one does.
+    /// Whether memory is provisioned piece by piece, as for a plain disk.
     private let takesMemory: Bool
-    /// Bytes that the late disks of this process have not taken yet, but will: other disks must leave them.
+    /// Bytes that disks with late contents have reserved but not yet allocated. Other disks must leave that much memory
+    /// free.
     private static let promised = Atomic<Int>(0)
     static var promisedBytes: Int { promised.load(ordering: .relaxed) }
 
     /// - Parameters:
     ///   - size: that of the disk in bytes.
-    ///   - takesMemory: whether the disk takes the memory of each piece with the piece.
+    ///   - takesMemory: whether memory is provisioned piece by piece.
     init(size: UInt64, takesMemory: Bool) throws(Errno) {
         self.size = size
         self.takesMemory = takesMemory
@@ -81,16 +82,16 @@ package final class LateContents: Sendable {
     /// Whether a piece is missing.
     package var isPending: Bool { missing.load(ordering: .acquiring) > 0 }
 
-    /// Whether this piece is there.
+    /// Whether this piece is present.
     package func isPresent(_ piece: Int) -> Bool { present.isMarked(piece) }
 
-    /// Sets where the contents come from; to be called once, before the disk is served, while it is blank.
+    /// Sets the source of the contents. Call this once, before the disk is served, while it is blank.
     package func begin(with source: any LateSource) {
         self.source.withLock { $0 = source }
         missing.store(pieceCount, ordering: .releasing)
     }
 
-    /// Fetches a piece unless it is there.
+    /// Fetches a piece unless it is present.
     package func fetch(_ piece: Int, to disk: RamDisk) throws(BlockStoreError) {
         if present.isMarked(piece) { return }
         locks.lock(piece)
@@ -171,7 +172,7 @@ extension RamDisk {
         return lateContents.firstPart(of: range)
     }
 
-    /// Has a plain disk take the memory of a range.
+    /// Provisions the memory of a range of a plain disk.
     fileprivate func takeMemory(of range: Range<UInt64>) throws(BlockStoreError) {
         guard pages.shared == nil else { return }
         let touched = pages.pages(

@@ -132,8 +132,8 @@ struct PagePins: Sendable, BitwiseCopyable {
     ///
     /// Provisioning needs it because fallocate(2), when it cannot reserve a whole range, also releases the pages in it
     /// that another thread has reserved and not written yet. Releasing needs it because the kernel admits one
-    /// fallocate(2) of a file at a time: a releaser that waited there for other threads' calls would keep the readers of
-    /// its run waiting, too. So a thread becomes a releaser after it has the lock, and a reader waits for one call.
+    /// fallocate(2) of a file at a time: a releaser that waited there for other threads' calls would keep the readers
+    /// of its run waiting, too. So a thread becomes a releaser after it has the lock, and a reader waits for one call.
     func beginProvisioning() { memoryLock.lock() }
 
     /// Releases the lock of the disk's memory, and wakes one thread that waits for it.
@@ -145,7 +145,7 @@ struct PagePins: Sendable, BitwiseCopyable {
 /// Each keeps the memory of its pages until the connection's thread has sent the replies and calls
 /// ``unpinAll()``. Reads of a plain disk add none.
 struct ReadPins: ~Copyable {
-    /// Most pins at a time: one for each region of data in a batch.
+    /// The largest number of pins at a time: one for each region of data in a batch.
     private static var capacity: Int { VectorList.maximum }
 
     private let pins: PagePins

@@ -1,7 +1,7 @@
 internal import LinuxIO
 internal import SystemPackage
 
-/// Which pages of a disk have changed since when, and the old bytes of those that a snapshot shows.
+/// The epoch of each page's changes, and the old bytes of the pages that a snapshot shows.
 ///
 /// Time is divided into epochs, counted from 1. A snapshot begins one. Each page has a word with its
 /// birth: the epoch in which its bytes were first changed, so a page with birth `b` has had its bytes
@@ -10,7 +10,7 @@ internal import SystemPackage
 /// to a version if a snapshot shows them, and sets the birth to the present epoch. Later changes in this
 /// epoch find the birth and do nothing.
 ///
-/// While nobody needs that, the epoch is 0, and a change costs a store, a load and one branch.
+/// Without a snapshot, a marker or a checkpoint the epoch is 0, and a change costs a store, a load and one branch.
 ///
 /// ## Why a snapshot never shows a later change
 ///
@@ -73,7 +73,7 @@ struct PageVersions: Sendable, BitwiseCopyable {
         records = take(2 * (1 + arenaCount + emptyCount))
     }
 
-    /// What a connection that serves no disk has in place of one, and does not touch.
+    /// A placeholder for a connection that serves no disk, which never uses it.
     init(unusedIn memory: MemoryRegion) {
         pageCount = 0
         arenaCount = 0
@@ -95,7 +95,7 @@ struct PageVersions: Sendable, BitwiseCopyable {
         min(largestArena, arenaCount >= pageCount ? pageCount * 16 : pageCount)
     }
 
-    /// Most versions of each kind: a version's number has 32 bits.
+    /// The largest number of versions of each kind: a version's number has 32 bits.
     static var largestArena: Int { 1 << 31 - 1 }
 
     /// The indices of the words that are not about one page.
@@ -162,7 +162,7 @@ struct PageVersions: Sendable, BitwiseCopyable {
         return nil
     }
 
-    /// Gives a slot back.
+    /// Releases a slot.
     fileprivate func releaseSlot(_ slot: Int) {
         slots.store(slot * Self.slotLength + 1, 0)
         slots.store(slot * Self.slotLength, 0)
@@ -230,7 +230,7 @@ struct PageVersions: Sendable, BitwiseCopyable {
         let first = Int(word >> lengthBits)
         return first..<first + Int(word & (1 << lengthBits - 1))
     }
-    /// Most pages in an announcement: 4 GiB.
+    /// The largest number of pages in an announcement: 4 GiB.
     private static var longestChange: Int { 1 << 20 - 1 }
 
     // MARK: - Epochs
@@ -242,7 +242,8 @@ struct PageVersions: Sendable, BitwiseCopyable {
     /// The newest snapshot that has lost pages; 0 when none has.
     var newestLost: UInt64 { control.load(Control.newestLost) }
 
-    /// Begins an epoch: step (a). Without a snapshot, changes are recorded and no page is preserved. The caller continues with (b) and (c).
+    /// Begins an epoch: step (a). Without a snapshot, changes are recorded and no page is preserved. The caller
+    /// continues with (b) and (c).
     func begin(epoch: UInt64, isSnapshot: Bool) {
         // A thread that sees the epoch also sees the snapshot.
         if isSnapshot { control.store(Control.newestSnapshot, epoch) }
@@ -258,7 +259,7 @@ struct PageVersions: Sendable, BitwiseCopyable {
     /// Gives up every snapshot, as there is no memory for a version.
     func loseSnapshots(_ newest: UInt64) {
         control.raise(Control.newestLost, to: newest)
-        // So that no thread makes more versions. A newer snapshot is taken after this one was lost.
+        // This keeps threads from making more versions. A newer snapshot is taken after this one was lost.
         _ = control.replace(Control.newestSnapshot, newest, with: 0)
     }
 
@@ -349,7 +350,7 @@ struct PageVersions: Sendable, BitwiseCopyable {
         return (withBytes ? 0 : arenaCount) + Int(count) + 1
     }
 
-    /// Gives back versions that no page refers to. The caller has released the memory of their bytes.
+    /// Puts versions that no page refers to back on the free lists. The caller has released the memory of their bytes.
     func free(_ versions: [Int]) {
         control.lock(Control.lock)
         defer { control.unlock(Control.lock) }

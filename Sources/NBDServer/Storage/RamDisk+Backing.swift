@@ -1,6 +1,6 @@
 /// A disk that outlives the process that serves it.
 extension RamDisk {
-    /// What an earlier server has left in a backing.
+    /// The contents that an earlier server has left in a backing.
     public enum Inheritance: Sendable, Equatable {
         /// Nothing: the disk is new.
         case none
@@ -37,7 +37,7 @@ extension RamDisk {
         }
     }
 
-    /// What was in the backing when this object opened it; `none` without a backing.
+    /// The contents of the backing when this object opened it; `none` without a backing.
     public var inheritance: Inheritance {
         guard let backing = memory.backing, backing.wasFound else { return .none }
         return backing.wasClean ? .kept : .orphaned
@@ -46,7 +46,7 @@ extension RamDisk {
     /// Gives the memory of a new disk its name, and records that the disk is being served. To be
     /// called before the disk is served.
     ///
-    /// Without it, a new disk goes with the process. From here on the disk exists until
+    /// Without it, the memory of a new disk is freed when the process ends. From here on the disk exists until
     /// ``remove()``. Does nothing without a backing.
     public func publish() throws(BackingError) { try memory.backing?.publish() }
 

@@ -59,7 +59,7 @@ extension RamDisk: BlockStore {
         try check(range)
         let (part, isPresent) = firstPart(of: range)
         let count = part.upperBound - part.lowerBound
-        // To ask where its holes are would be to fetch it.
+        // Looking for holes would fetch the missing piece.
         guard isPresent else { return Extent(length: count, status: .data) }
         let extent = pages.allocation(at: part.lowerBound, count: count)
         return Extent(length: extent.count, status: extent.isEmpty ? .empty : .data)

@@ -10,7 +10,7 @@ extension RamDisk {
         case beyondEnd(offset: UInt64, count: Int, size: UInt64)
         /// There is no memory for the range. In bytes.
         case noMemory(offset: UInt64, count: Int)
-        /// The disk is served before all of its contents are there, and these could not be fetched. Why not.
+        /// The disk is served before its contents are complete, and these could not be fetched, for this reason.
         case unavailable(String)
 
         /// The range, and what is wrong with it.

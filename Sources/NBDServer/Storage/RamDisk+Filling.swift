@@ -15,7 +15,7 @@ extension RamDisk {
         guard pages.template == nil else { return fillByWriting(bytes, at: offset) }
         let touched = pages.pages(touchedAt: offset, count: UInt64(bytes.count))
         guard let shared = pages.shared else {
-            // No connection uses the pages, and what fills a disk is no change of it.
+            // No connection uses these pages, and filling a disk does not count as a change.
             pages.map.mark(touched)
             pages.slice(at: offset, count: UInt64(bytes.count)).copy(from: bytes)
             return true

@@ -24,9 +24,9 @@ public final class RamDisk: Sendable {
     let pages: DiskPages
     /// The disk's memory, and its backing if it has one.
     let memory: DiskMemory
-    /// What snapshots need.
+    /// The memory and the state of snapshots.
     let versionMemory: VersionMemory
-    /// What is known of the contents of a disk that is served before all of them are there; nil for any other disk.
+    /// The contents of a disk that is served before they are complete; nil for any other disk.
     package let lateContents: LateContents?
     /// The template that the disk is a clone of; nil for any other disk.
     public let template: DiskTemplate?
@@ -43,8 +43,8 @@ public final class RamDisk: Sendable {
     /// Largest size that the NBD protocol can express, in bytes. The machine's memory usually ends
     /// sooner.
     public static var largestSize: UInt64 { 1 << 63 - 4096 }
-    /// Returns the size of a disk for a number of bytes: whole pages, and one at least. A number that is too large for any
-    /// disk stays as it is.
+    /// Returns the size of a disk for a number of bytes: whole pages, and one at least. A number that is too large for
+    /// any disk stays as it is.
     package static func size(for bytes: UInt64) -> UInt64 {
         guard bytes < largestSize else { return bytes }
         return max(smallestSize, (bytes + smallestSize - 1) / smallestSize * smallestSize)

@@ -1,6 +1,6 @@
 internal import LinuxIO
 
-/// What a clone shows of its template.
+/// The pages of a template that a clone still shows.
 ///
 /// A clone is a sparse disk. A page of it shows the template's page until it is changed; then it is *hidden* for
 /// good. Two bits say where the bytes of a page are:
@@ -30,7 +30,7 @@ struct TemplatePages: Sendable, BitwiseCopyable {
     private let hidden: AllocationMap
     /// One word: the bytes that are counted for this clone.
     private let counted: AtomicWords
-    /// What all clones of the template take.
+    /// The memory that all clones of the template take.
     private let budget: CloneBudget
 
     /// Shows all of a template in a clone.
@@ -134,8 +134,8 @@ extension DiskPages {
         return map.isMarked(page) ? .disk : shows ? .template : .none
     }
 
-    /// Returns the extent at the start of a range of a clone. With `joinsData`, it goes on where the data is in the other
-    /// source; its own source is then that of its first page.
+    /// Returns the extent at the start of a range of a clone. With `joinsData`, it continues where the data is in the
+    /// other source; its own source is then that of its first page.
     func extentOfClone(
         at offset: UInt64, count: UInt64, joinsData: Bool = false
     ) -> DiskExtent {

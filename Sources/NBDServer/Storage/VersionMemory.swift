@@ -12,7 +12,7 @@ final class VersionMemory: Sendable {
     private let arena: MemoryMapping
     private let arenaMemory: SharedMemory
     private let state: Mutex<State>
-    /// What survives of checkpoints in the disk's backing; nil for a disk without one.
+    /// The part of checkpoints that survives in the disk's backing; nil for a disk without one.
     private let checkpoints: BackingCheckpoints?
     /// The epoch that stands for the committed checkpoint in a backing that was found; nil if there is none.
     let foundEpoch: UInt64?
@@ -29,12 +29,12 @@ final class VersionMemory: Sendable {
         var isNeededByBacking = false
         /// The epoch that began with the active bitmap of the backing; 0 for none.
         var bitmapEpoch: UInt64 = 0
-        /// Most bytes for versions; nil for a half of what is available.
+        /// The largest number of bytes for versions; nil for a half of what is available.
         var limit: UInt64?
     }
 
-    /// Reserves memory for a disk of `pageCount` pages. A clone, of which there may be thousands, gets less, so that the
-    /// address space of the process does not run out.
+    /// Reserves memory for a disk of `pageCount` pages. A clone, of which there may be thousands, gets less, so that
+    /// the address space of the process does not run out.
     convenience init(
         pageCount: Int, isClone: Bool, checkpoints: BackingCheckpoints?
     ) throws(Errno) {
@@ -72,8 +72,8 @@ final class VersionMemory: Sendable {
         if isResumed { resume() }
     }
 
-    /// Has the pages that have changed since the committed checkpoint in the backing be born in the first epoch. No
-    /// other thread uses the disk yet.
+    /// Sets the birth of every page that has changed since the committed checkpoint of the backing to the first epoch.
+    /// No other thread uses the disk yet.
     private func resume() {
         checkpoints?.bitmaps.forEachDirty { page in
             var state = versions.lock(page)
@@ -95,7 +95,7 @@ final class VersionMemory: Sendable {
     /// Bytes of memory that the kernel has given for them.
     var residentBytes: UInt64 { UInt64(arenaMemory.residentBytes) }
 
-    /// Most bytes of versions; nil for a half of what is available when a snapshot is taken.
+    /// The largest number of bytes of versions; nil for a half of what is available when a snapshot is taken.
     var limit: UInt64? {
         get { state.withLock { $0.limit } }
         set {
@@ -245,7 +245,7 @@ extension Int {
     }
 }
 
-/// Why a snapshot was not taken, or cannot be read. Its description is one sentence for people.
+/// The reason why a snapshot was not taken, or cannot be read. Its description is one sentence for people.
 public enum SnapshotError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The kernel does not allow membarrier(2).
     case noBarrier(Errno)
@@ -260,7 +260,7 @@ public enum SnapshotError: Error, Sendable, Equatable, CustomStringConvertible {
     /// There is no memory for a copy of the snapshot.
     case noMemoryForCopy(RamDiskError)
 
-    /// What is wrong, and what to do.
+    /// The problem, and what to do.
     public var description: String {
         switch self {
         case .noBarrier(let error):

@@ -34,7 +34,7 @@ struct ZeroingRanges: Sendable, BitwiseCopyable {
     /// Number of slots: threads that can zero at a time. A thread that finds none free leaves the
     /// bits set.
     private static var capacity: Int { 1024 }
-    /// Most pages in a slot: 4 MiB.
+    /// The largest number of pages in a slot: 4 MiB.
     static var longestPiece: Int { 1024 }
     /// Bytes of memory that the slots need.
     static var byteCount: Int { (1 + capacity) * 8 }

@@ -1,6 +1,6 @@
 internal import LinuxIO
 
-/// How long a connection's thread busy-polls for the next request before it sleeps.
+/// The time that a connection's thread busy-polls for the next request before it sleeps.
 ///
 /// Sleeping and being woken costs more than serving a small request. While the next request keeps arriving
 /// within the window, busy-polling saves that cost. When it does not arrive, the window is halved each time until

@@ -1,6 +1,6 @@
 internal import LinuxIO
 
-/// What a connection receives and sends through: its socket, or TLS on top of it.
+/// The means by which a connection receives and sends: its socket, or TLS on top of it.
 ///
 /// It owns nothing; ``Connection`` keeps the socket and the TLS stream alive. The choice between the two costs one
 /// branch for each system call, which goes the same way for as long as the connection lives. With kernel TLS

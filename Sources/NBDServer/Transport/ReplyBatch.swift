@@ -14,8 +14,8 @@ struct ReplyBatch: ~Copyable {
     /// simple replies are 4 KiB.
     private static var headerMemory: Int { 64 << 10 }
     /// The bytes behind them for the extents of one BLOCK_STATUS: as many as qemu-nbd sends, since some clients were
-    /// tested only with qemu-nbd and fail with shorter replies. A connection that has selected no contexts does not have
-    /// them.
+    /// tested only with qemu-nbd and fail with shorter replies. A connection that has selected no contexts does not
+    /// have them.
     private static var extentMemory: Int { 1 << 20 }
     /// The longest entry except extents: an error with its message.
     private static var longestHeader: Int { 32 + 6 + RequestError.longestExplanation + 8 }

@@ -1,7 +1,7 @@
 package import ProgramSupport
 
-/// A request to the control socket that this module does not answer itself: one that changes something, or asks
-/// about what another module keeps.
+/// A request to the control socket that another module handles: one that changes something, or reads state that the
+/// other module owns.
 package struct ControlCommand: Sendable, Equatable {
     /// The HTTP method: GET, POST or DELETE.
     package let method: String
@@ -17,14 +17,14 @@ package struct ControlCommand: Sendable, Equatable {
     }
 }
 
-/// What performs the commands of a control socket.
+/// A handler for commands of a control socket.
 package protocol ControlCommands: Sendable {
     /// Performs a command, and returns the response's body as JSON, without the line feed; nil when there is no such
     /// resource. Called on a thread of its own, so it may take long.
     func perform(_ command: ControlCommand) throws(ControlError) -> String?
 
-    /// Performs a command whose response is a stream of bytes; nil when there is no such resource. Called as ``perform(_:)``
-    /// is, and before it. The default knows none.
+    /// Performs a command whose response is a stream of bytes; nil when there is no such resource. Called as
+    /// ``perform(_:)`` is, and before it. The default knows none.
     func stream(_ command: ControlCommand) throws(ControlError) -> ControlPieces?
 }
 
@@ -35,12 +35,12 @@ extension ControlCommands {
 /// Returns the next piece of a stream of bytes; nil behind the last.
 package typealias ControlPieces = @Sendable () -> [UInt8]?
 
-/// Why a command was not performed.
+/// The reason why a command was not performed.
 package struct ControlError: Error, Equatable {
     package enum Reason: Sendable {
         /// The command makes no sense. 400
         case invalid
-        /// What it names does not exist. 404
+        /// The named object does not exist. 404
         case missing
         /// It cannot be done now. 409
         case conflict

@@ -4,7 +4,7 @@ package import LinuxIO
 package import Logging
 internal import SystemPackage
 
-/// Which control socket and which metrics addresses a server opens.
+/// The control socket and the metrics addresses that a server opens.
 package struct ControlConfiguration: Sendable {
     /// The place of the control socket.
     package enum Socket: Sendable, Equatable {

@@ -80,7 +80,7 @@ extension ControlResponse {
         "/healthz", "/metrics", "/stats", "/disks", "/connections", "/trace",
     ]
 
-    /// Returns the response to a request that this module does not answer itself.
+    /// Returns the response to a request that another module handles.
     private static func command(
         _ head: HTTPRequestHead, _ target: URLComponents, _ monitored: MonitoredServer,
         isMetricsOnly: Bool

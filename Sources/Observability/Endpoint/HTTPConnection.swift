@@ -39,8 +39,8 @@ struct HTTPConnection: Sendable {
                     // A request that turns out to be malformed behind its head must not be performed.
                     guard case .end = part, let head = latest else { continue }
                     let isStream = try await respond(to: head, client.channel, output)
-                    // To close the connection drops what the client has not received yet, which of a stream may be much. The
-                    // client knows its end, and closes the connection.
+                    // Do not close after a stream: closing discards data that the client has not received. The client
+                    // sees the end of the stream and closes.
                     if !head.isKeepAlive, !isStream { break }
                 }
             }
@@ -80,7 +80,7 @@ struct HTTPConnection: Sendable {
                 return false
             }
             var stream = TraceStream(follower, selection)
-            // The reader of a trace sends nothing while the trace goes on, which may be for hours.
+            // The reader of a trace sends nothing while the trace runs, which may be for hours.
             return try await withoutTimeout(channel) {
                 try await send({ try await stream.next() }, response, head, output)
                 return true
@@ -90,7 +90,7 @@ struct HTTPConnection: Sendable {
         return false
     }
 
-    /// Does something for which the client may wait longer than the idle timeout.
+    /// Runs a function that may take longer than the idle timeout.
     private func withoutTimeout(
         _ channel: any Channel, _ body: () async throws -> Bool
     ) async throws -> Bool {

@@ -8,7 +8,7 @@ package import NBDServer
 /// The server that a control socket reports on.
 package struct MonitoredServer: Sendable {
     package let server: Server
-    /// What confines the server's process, such as `seccomp,landlock:7`; `off` for nothing.
+    /// The confinement of the server's process, such as `seccomp,landlock:7`; `off` for none.
     package let sandbox: String
     /// The addresses the server listens on, as NBD URIs.
     package let addresses: [String]
@@ -17,7 +17,7 @@ package struct MonitoredServer: Sendable {
     package let saves: @Sendable () -> [SaveStats]
     /// Returns the snapshots of disks.
     package let snapshots: @Sendable () -> [SnapshotStatus]
-    /// What performs commands; nil when there are none.
+    /// The handler of commands; nil when there are none.
     package let commands: (any ControlCommands)?
 
     package init(

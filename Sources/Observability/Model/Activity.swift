@@ -61,7 +61,7 @@ package struct CommandActivity: Codable, Sendable, Equatable {
     }
 }
 
-/// How often the server sent one error.
+/// The number of times that the server sent one error.
 package struct ErrorCount: Codable, Sendable, Equatable {
     /// `EPERM`, `EINVAL`, `ENOSPC`, … as in the specification; `other` for the rest.
     package var error: String

@@ -1,12 +1,12 @@
-/// What is known of the saves of one disk to its image.
+/// The state of the saves of one disk to its image.
 package struct SaveStats: Codable, Sendable, Equatable {
     /// The name of the disk's export.
     package var export: String
     /// The path of the image.
     package var image: String
-    /// How far the image is on the disk; nil when all of it is.
+    /// The progress of the restore; nil when it is complete.
     package var restore: RestoreStats?
-    /// How often the disk is saved; nil for only when the server stops or a command asks for it.
+    /// The interval between saves; nil when the disk is saved only when the server stops or a command asks for it.
     package var intervalSeconds: Double?
     /// The number of the save that the image holds; 0 when this program has not saved it yet.
     package var generation: UInt64
@@ -14,14 +14,14 @@ package struct SaveStats: Codable, Sendable, Equatable {
     package var savedUnixSeconds: Double?
     /// Bytes that this server's last save wrote to the image; nil before its first one.
     package var writtenBytes: UInt64?
-    /// How long this server's last save took; nil before its first one.
+    /// The duration of this server's last save; nil before its first one.
     package var seconds: Double?
     /// Bytes of pages that have changed since.
     package var dirtyBytes: UInt64
     /// Saves of this server that have succeeded, and that have failed.
     package var saves: Int
     package var failures: Int
-    /// Why the last save failed; nil when it did not.
+    /// The reason why the last save failed; nil when it did not.
     package var error: String?
 
     package init(export: String, image: String) {
@@ -34,13 +34,13 @@ package struct SaveStats: Codable, Sendable, Equatable {
     }
 }
 
-/// How far the restore of a disk has come that is served meanwhile.
+/// The progress of the restore of a disk that is served meanwhile.
 package struct RestoreStats: Codable, Sendable, Equatable {
     /// Bytes of the image that have been read.
     package var bytesDone: UInt64
     /// Bytes to read; an estimate for an image that another program made.
     package var bytesTotal: UInt64
-    /// Why a part cannot be restored; nil when all has gone well so far.
+    /// The reason why a part cannot be restored; nil when there was no error so far.
     package var error: String?
 
     package init(bytesDone: UInt64, bytesTotal: UInt64, error: String?) {
@@ -49,7 +49,7 @@ package struct RestoreStats: Codable, Sendable, Equatable {
         self.error = error
     }
 
-    /// How far it has come, in words: "restoring 43 %".
+    /// The progress in words: "restoring 43 %".
     package var text: String {
         let part = bytesTotal == 0 ? 0 : Double(bytesDone) / Double(bytesTotal)
         return "restoring \(Int(part * 100)) %"

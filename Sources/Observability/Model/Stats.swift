@@ -29,7 +29,7 @@ package struct ServerStats: Codable, Sendable, Equatable {
     package var version: String
     /// The pid of the server.
     package var pid: Int32
-    /// What confines the server's process, such as `seccomp,landlock:7`; `off` for nothing. Nil of an older server.
+    /// The confinement of the server's process, such as `seccomp,landlock:7`; `off` for none. Nil from an older server.
     package var sandbox: String?
     /// Time since the server started to serve.
     package var uptimeSeconds: Double
@@ -79,7 +79,7 @@ package struct DiskStats: Codable, Sendable, Equatable {
 
 /// Statistics of one open connection.
 package struct ConnectionStats: Codable, Sendable, Equatable {
-    /// The number of the connection, counted from 1. The log uses the same numbers.
+    /// The connection's id, counted from 1. The log uses the same ids.
     package var number: UInt64
     /// The client: `127.0.0.1:43210`, or `user 0 (process 4711)` on a Unix socket.
     package var client: String

@@ -27,7 +27,7 @@ package struct TraceStart: Codable, Sendable, Equatable {
 package struct TraceEvent: Codable, Sendable, Equatable {
     /// When the server received it, relative to the start of the trace.
     package var timeNanoseconds: UInt64
-    /// The number of its connection.
+    /// The id of its connection.
     package var connection: UInt64
     /// The name of its export.
     package var export: String

@@ -8,8 +8,8 @@ internal import SystemPackage
 package struct ControlClient: Sendable {
     /// The control socket's path.
     let path: String
-    /// Time in milliseconds that a server may take to accept a connection, and to respond to a `GET` with anything but a
-    /// stream.
+    /// Time in milliseconds that a server may take to accept a connection, and to respond to a `GET` with anything but
+    /// a stream.
     private let timeoutMilliseconds: Int
 
     package init(path: String, timeoutMilliseconds: Int = Self.usualTimeoutMilliseconds) {
@@ -17,7 +17,8 @@ package struct ControlClient: Sendable {
         self.timeoutMilliseconds = timeoutMilliseconds
     }
 
-    /// The most bytes of a response that is no stream: hundreds of times those of a server with all of its connections.
+    /// The most bytes of a response other than a stream: hundreds of times those of a server with all of its
+    /// connections.
     private static let bodyLimit = 64 << 20
 
     /// The timeout for users that wait for a response.
@@ -30,7 +31,7 @@ package struct ControlClient: Sendable {
         return try decode(stream, of: target)
     }
 
-    /// Has the server perform a command, blocks until it has, and decodes the JSON that it returns.
+    /// Sends a command to the server, waits for the response, and decodes its JSON.
     ///
     /// - Parameters:
     ///   - method: `GET`, `POST` or `DELETE`.

@@ -69,8 +69,8 @@ package struct ControlSearch {
         return stats.disks.map { "export \"\($0.export)\"" }.joined(separator: ", ")
     }
 
-    /// Returns whether a server listens on a socket, also when it accepts no connection in time. A server that was killed leaves its socket
-    /// file behind; this function removes such a file.
+    /// Returns whether a server listens on a socket, also when it accepts no connection in time. A server that was
+    /// killed leaves its socket file behind; this function removes such a file.
     package func hasListener(_ path: String) -> Bool {
         guard let address = SocketAddress.unix(path: path) else { return false }
         do throws(Errno) {

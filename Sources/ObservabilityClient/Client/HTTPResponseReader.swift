@@ -7,7 +7,7 @@
 struct HTTPResponseReader {
     /// A response that is not valid.
     struct Malformed: Error, Equatable {
-        /// What is wrong with it, as a clause.
+        /// The problem, as a clause.
         let reason: String
     }
 

@@ -173,7 +173,7 @@ package struct StatsText {
 }
 
 extension SaveStats {
-    /// How long ago the image was saved, in words; nil when it never was.
+    /// The time since the image was saved, in words; nil when it never was.
     var age: String? {
         savedUnixSeconds.map { Units.age(seconds: max(0, Date().timeIntervalSince1970 - $0)) }
     }

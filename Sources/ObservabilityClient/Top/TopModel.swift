@@ -2,7 +2,7 @@ internal import Observability
 
 /// The state of the view of `top`. Samples and keys change it; it does no I/O.
 struct TopModel: Sendable {
-    /// The order of connections: ascending by number, otherwise descending.
+    /// The order of connections: ascending by id, otherwise descending.
     enum Order: String, CaseIterable, Sendable {
         case requests, bytes, latency, number
     }

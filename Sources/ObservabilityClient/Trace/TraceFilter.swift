@@ -10,7 +10,7 @@ package struct TraceFilter: Sendable, Equatable {
     var minimumNanoseconds: UInt64 = 0
     /// The name of an export; nil for all, empty for the disk without a name.
     var export: String?
-    /// The number of a connection; nil for all.
+    /// The id of a connection; nil for all.
     var connection: UInt64?
     /// Includes requests that touch these bytes; nil for all.
     var offsets: ByteRange?

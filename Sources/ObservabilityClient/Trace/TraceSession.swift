@@ -4,7 +4,7 @@ internal import LinuxHost
 internal import LinuxIO
 internal import SystemPackage
 
-/// What a trace is written to, and how.
+/// The output of a trace, and its format.
 package struct TraceConfiguration: Sendable {
     /// The file for the requests, or "-" for standard output; nil for a summary alone.
     var path: String?

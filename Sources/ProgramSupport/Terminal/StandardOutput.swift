@@ -18,7 +18,7 @@ package enum StandardOutput {
         }
     }
 
-    /// Writes a text, and remembers an error. A reader that has closed its pipe has read enough, which is no error.
+    /// Writes a text, and remembers an error. A reader that has closed its pipe has read enough: this is not an error.
     /// Returns false when further output is useless.
     package static func print(_ text: String) -> Bool {
         guard let error = write(text) else { return true }

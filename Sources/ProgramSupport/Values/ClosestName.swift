@@ -1,4 +1,4 @@
-/// Returns the one of some names that someone has probably misspelt; nil when none is close.
+/// Returns the name that the given one probably misspells; nil when none is close.
 package func closestName(to name: String, among names: [String]) -> String? {
     let close = names.map { (name: $0, distance: distance($0, name)) }
     return close.filter { $0.distance <= min(2, $0.name.count - 1) }

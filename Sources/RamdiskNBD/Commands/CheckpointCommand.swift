@@ -11,12 +11,12 @@ struct CheckpointCommand: ParsableCommand {
         abstract:
             "Take a snapshot of a served disk with a bitmap of what has changed, for backups.",
         discussion: """
-            A checkpoint is the disk as it was at one instant, like a snapshot, with a dirty bitmap: \
-            what has changed since the checkpoint that was committed last. Backup programs read it as \
-            the read-only export DISK@NAME, and the bitmap as the metadata context \
-            `qemu:dirty-bitmap:NAME`. When the backup is complete, commit the checkpoint: the next one \
-            tells what has changed since. If it has failed, abort it: the next one tells what has \
-            changed since the last committed one. Without a committed checkpoint, and so at first, \
+            A checkpoint is a snapshot with a dirty bitmap, which marks what has changed since the \
+            last committed checkpoint. Backup programs read it as the read-only export DISK@NAME, \
+            and the bitmap as the metadata context `qemu:dirty-bitmap:NAME`. When the backup is \
+            complete, commit the checkpoint: the bitmap of the next one marks changes since then. \
+            If the backup has failed, abort the checkpoint: the bitmap of the next one also marks \
+            the changes of the aborted one. Without a committed checkpoint, and so at first, \
             everything is dirty.
 
             A disk has one open checkpoint at most. Each command may be repeated without harm. An open \
@@ -120,7 +120,7 @@ struct CheckpointList: ParsableCommand {
 struct CheckpointCommit: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "commit",
-        abstract: "End a checkpoint; the next one tells what has changed since it.",
+        abstract: "End a checkpoint: the next one marks what has changed since it.",
         usage: "ramdisk-nbd checkpoint commit [<disk>@]<name> [<options>]",
         discussion: "Clients that are connected to its export keep it until they disconnect.")
 
@@ -140,7 +140,7 @@ struct CheckpointCommit: ParsableCommand {
 struct CheckpointAbort: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "abort",
-        abstract: "Drop a checkpoint; the next one has its changes too.",
+        abstract: "Drop a checkpoint: the next one marks its changes too.",
         usage: "ramdisk-nbd checkpoint abort [<disk>@]<name> [<options>]",
         discussion: "Clients that are connected to its export keep it until they disconnect.")
 

@@ -10,11 +10,12 @@ struct CloneCommand: ParsableCommand {
         commandName: "clone",
         abstract: "Make, list and delete copy-on-write clones of a served disk.",
         discussion: """
-            A clone is a disk of its own, served under the name NEW. It begins with the contents of a \
-            disk or of a snapshot, and takes memory only for what is written to it. The first clone of a \
-            disk or snapshot copies it, as the disk goes on changing; further clones of the same snapshot \
-            share that copy. Clones of a server that was started with --template share its template, and \
-            nothing is copied. A clone exists until it is deleted or the server stops.
+            A clone is an independent disk, served under the name NEW. It begins with the contents \
+            of a disk or of a snapshot, and takes memory only for what is written to it. The first \
+            clone of a disk or snapshot copies it, since the disk continues to change; further \
+            clones of the same snapshot share that copy. Clones of a server that was started with \
+            --template share its template, and nothing is copied. A clone exists until it is \
+            deleted or the server stops.
 
             EXAMPLES
               A prepared database, and a copy for each of two test runs:

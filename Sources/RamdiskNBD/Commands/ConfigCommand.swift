@@ -14,7 +14,7 @@ struct ConfigCommand: ParsableCommand {
         discussion: """
             A file /etc/ramdisk-nbd/NAME.toml says what a command line says: its keys are the long names \
             of the options of `up` or `serve`. ramdisk-nbd.toml(5) describes the format. The unit \
-            ramdisk-nbd@NAME.service has such a disk there after each boot.
+            ramdisk-nbd@NAME.service brings such a disk up at each boot.
 
             EXAMPLES
               A file system in memory, from now on and after each boot:
@@ -37,7 +37,7 @@ struct ConfigCommand: ParsableCommand {
 }
 
 extension ConfigurableCommand {
-    /// What the parser knows about a command.
+    /// The parser's description of a command.
     init(_ command: any ParsableCommand.Type) throws {
         try self.init(command._commandName, help: command._dumpHelp()) { arguments in
             do {
@@ -74,8 +74,8 @@ struct ConfigCheck: ParsableCommand {
         commandName: "check",
         abstract: "Check files of disks.",
         discussion: """
-            Checks each file as the command would that it is for, and prints a line for each problem: \
-            FILE:LINE: KEY: what is wrong. Exits with status 78 if there is one. What only the start can \
+            Checks each file as its command would, and prints a line for each problem: FILE:LINE: \
+            KEY: what is wrong. Exits with status 78 if there is one. What only the start can \
             show, such as an address that is in use, is not checked.
 
             EXAMPLES
@@ -95,7 +95,7 @@ struct ConfigCheck: ParsableCommand {
     @Flag(name: .long, help: "Print an array of JSON objects, one for each file.")
     var json = false
 
-    /// What `--json` prints about a file.
+    /// The output of `--json` for a file.
     private struct Report: Encodable {
         let file: String
         /// The command line without the program's name; none if there is a problem.
@@ -158,7 +158,7 @@ struct ConfigRun: ParsableCommand {
         abstract: "Run the command that a file stands for.",
         discussion: """
             This process becomes that command, under the same pid and with its whole command line in the \
-            list of processes. The command takes no more options than those of the file.
+            list of processes. The command takes its options from the file alone.
 
             EXAMPLES
               The disk of /etc/ramdisk-nbd/scratch.toml, as the unit does it:

@@ -7,12 +7,13 @@ internal import ProgramSupport
 /// `ramdisk-nbd doctor`.
 struct Doctor: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Say what this machine has and lacks, and what mends it.",
+        abstract: "Report what this machine has and lacks, and how to fix it.",
         discussion: """
-            Prints a line for each thing that the program can use, and the command that provides what is \
-            not there. It changes nothing. "missing" is what `up` and `attach` cannot do without; then \
-            the exit status is 69. "optional" is what only some options need, or what makes them faster. \
-            Run it as the user that is to run the program.
+            Prints a line for each feature of the machine that the program can use, and for each \
+            absent one the command that provides it. Changes nothing. "missing" marks what `up` \
+            and `attach` require; the exit status is then 69. "optional" marks what only some \
+            options need, or what makes them faster. Run it as the user that is to run the \
+            program.
 
             EXAMPLES
               For root, and for programs:

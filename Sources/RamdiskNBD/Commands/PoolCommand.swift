@@ -14,8 +14,8 @@ struct PoolCommand: ParsableCommand {
         discussion: """
             The members are memory of this machine and exports of NBD servers, such as `ramdisk-nbd \
             serve` on other hosts. The kernel's md driver mirrors or stripes them; mdadm must be \
-            installed. A member that does not reply within --timeout is given up: programs see a pause \
-            of about that time, and no error as long as the array has the data elsewhere.
+            installed. The array drops a member that does not reply within --timeout: programs see \
+            a pause of about that long, and no error as long as another member has the data.
 
             EXAMPLES
               A file system in this machine's memory, with a copy on another host:
@@ -74,15 +74,15 @@ struct PoolUpCommand: ParsableCommand {
         abstract: "Attach the members of a pool, start their array, and mount it.",
         usage: "ramdisk-nbd pool up --level <level> [<options>] <member> ...",
         discussion: """
-            Attaches each member, and looks at what it holds. If members are parts of an array, that \
-            array is started, and blank members are filled by the kernel. If all are blank, a new array \
-            is made. Members that hold anything else are refused. Then a file system is made if the \
-            array is blank, and mounted. The command prints the array's device, the mount point, and \
-            what the pool survives, and ends; the kernel does the rest. If a step fails, the steps \
-            before it are undone.
+            Attaches each member, and examines its contents. If members are parts of an array, \
+            that array is started, and blank members are filled by the kernel. If all are blank, a \
+            new array is made. Members that hold anything else are refused. Then a file system is \
+            made if the array is blank, and mounted. The command prints the array's device, the \
+            mount point, and what the pool survives, and ends; the kernel does the rest. If a step \
+            fails, the steps before it are undone.
 
-            A member must never go back in time: do not use a snapshot or an --image of an earlier \
-            time as one, unless with `pool replace`.
+            A member must never hold older data than it had in the pool: do not add one that was \
+            restored from a snapshot or an --image, except with `pool replace`.
 
             EXAMPLES
               A mirror of this machine's memory and two hosts:
@@ -127,8 +127,8 @@ struct PoolUpCommand: ParsableCommand {
         name: .long,
         help: ArgumentHelp(
             """
-            Time that a request to a member may take before the array gives the member up, in whole \
-            seconds. Programs wait that long when a host is gone. (default: \
+            Time that a request to a member may take before the array drops the member, in whole \
+            seconds. Programs wait that long when a host fails. (default: \
             \(PoolConfiguration.usualTimeout)s)
             """, valueName: "time"),
         transform: Duration.init(parsing:))
@@ -208,8 +208,8 @@ struct PoolDownCommand: ParsableCommand {
         usage: "ramdisk-nbd pool down <pool> [<options>]",
         discussion: """
             Local members end, and their memory is freed. Remote members keep what they hold: `pool up` \
-            with the same members starts the array again. A pool in use stays up. After a `pool up` \
-            that was killed, the command removes what that had done.
+            with the same members starts the array again. A pool in use stays up. If `pool up` was \
+            killed, `pool down` undoes its completed steps.
             """)
 
     @OptionGroup
@@ -229,9 +229,10 @@ struct PoolStatusCommand: ParsableCommand {
         commandName: "status",
         abstract: "Show pools, their members, and what they survive now.",
         discussion: """
-            A member is "in sync"; "rebuilding" while the kernel copies data to it; "spare"; "faulty" \
-            when the array has given it up; "silent" when it does not reply, but is the last one with \
-            its data; or "apart", which is no part of the array. `pool replace` replaces a member.
+            A member is "in sync"; "rebuilding" while the kernel copies data to it; "spare"; \
+            "faulty" when the array has dropped it; "silent" when it does not reply, but is the \
+            last one with its data; or "apart", which is not part of the array. `pool replace` \
+            replaces a member.
 
             EXAMPLES
               All pools, and one for programs:
@@ -280,16 +281,17 @@ struct PoolStatusCommand: ParsableCommand {
 struct PoolReplaceCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "replace",
-        abstract: "Replace a member of a pool, or let one back in that was given up.",
+        abstract: "Replace a member of a pool, or add a dropped one again.",
         usage: "ramdisk-nbd pool replace <pool> <old> <new> [<options>]",
         discussion: """
-            Attaches the new member, has the kernel copy all data to it, waits for that, and detaches \
-            the old member. An old member that works keeps its place until then. If both are the same, \
-            a member comes back. What it holds is overwritten, as it may be old.
+            Attaches the new member, waits until the kernel has copied all data to it, and \
+            detaches the old member. An old member that works stays in the array until then. If \
+            old and new are the same, the member is added again; its contents are overwritten, \
+            since they may be stale.
 
             With --re-add, only what was written since is copied. That is right only for a member that \
-            holds exactly what it held when it was given up: its server was paused or cut off, but has \
-            not been restarted from an image or a snapshot.
+            holds exactly what it held when it was dropped: its server was paused or cut off, but \
+            has not been restarted from an image or a snapshot.
 
             EXAMPLES
               Another host, and one that was restarted:

@@ -10,10 +10,11 @@ struct SaveCommand: ParsableCommand {
         commandName: "save",
         abstract: "Save a served disk to its image, or to any file.",
         discussion: """
-            The file holds the disk as it is at one instant, while clients go on. It is an ordinary raw \
-            image that `mount -o loop`, `qemu-img` and `nbdcopy` read; PATH.state beside it holds \
-            checksums. The command ends when everything is on the storage device, and prints what it \
-            has written. Until then the file is what it was before.
+            The file holds the disk as it is at one instant, while clients continue to use it. It \
+            is an ordinary raw image that `mount -o loop`, `qemu-img` and `nbdcopy` read; \
+            PATH.state beside it holds checksums. The command ends when everything is on the \
+            storage device, and prints what it has written. Until then the file is what it was \
+            before.
 
             EXAMPLES
               To the image that the server was started with:

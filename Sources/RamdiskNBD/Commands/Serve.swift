@@ -90,9 +90,10 @@ struct Serve: ParsableCommand {
         name: .long,
         help: ArgumentHelp(
             """
-            Go on as this user, a name or a uid, once the server has its sockets and its memory. Needs \
-            root. The control socket stays root's; files in directories in which the user may not write \
-            stay at the end. (default: the user who starts the server)
+            Switch to this user (a name or a uid) once the server has its sockets and its memory. \
+            Needs root. The control socket still belongs to root; the server cannot remove files \
+            from directories in which the user may not write. (default: the user that starts the \
+            server)
             """, valueName: "user"),
         completion: .user, transform: ServerUser.init(parsing:))
     var user: ServerUser?
@@ -135,8 +136,11 @@ struct Serve: ParsableCommand {
     /// Rejects what only root can do at the end of the server.
     private func validateUser() throws {
         let others: [(isGiven: Bool, name: String, reason: String)] = [
-            (swap, "--swap", "the end restores settings of the machine"),
-            (disks.disk.backing.backing != nil, "--backing", "a backing is its user's own"),
+            (swap, "--swap", "only root can restore the machine's settings when the server stops"),
+            (
+                disks.disk.backing.backing != nil, "--backing",
+                "a backing belongs to the user that created it"
+            ),
         ]
         guard user != nil, let other = others.first(where: \.isGiven) else { return }
         throw ValidationError(

@@ -10,11 +10,11 @@ struct SnapshotCommand: ParsableCommand {
         commandName: "snapshot",
         abstract: "Take, list and delete snapshots of a served disk, or roll back to one.",
         discussion: """
-            A snapshot is the disk as it was at one instant. Clients go on using the disk, and read the \
-            snapshot as the read-only export DISK@NAME. It exists until it is deleted or the server \
-            stops, and takes memory for the pages that change after it; `--snapshot-memory` of `serve` \
-            and `up` limits that. When the limit is reached, all snapshots of the disk are lost, and \
-            the disk goes on.
+            A snapshot is the disk as it was at one instant. Clients continue to use the disk, and \
+            can read the snapshot as the read-only export DISK@NAME. It exists until it is deleted \
+            or the server stops, and takes memory for the pages that change after it; \
+            `--snapshot-memory` of `serve` and `up` limits that. When the limit is reached, all \
+            snapshots of the disk are lost; the disk itself is unaffected.
 
             EXAMPLES
               Copy the disk as it is now, while it is in use:

@@ -116,7 +116,7 @@ struct Up: ParsableCommand {
     @OptionGroup(title: "Logs")
     var log: LogOptions
 
-    /// Which member of which pool the disk is.
+    /// The pool and the member that the disk is.
     @Option(name: .long, help: .private)
     var poolMember: String?
 

@@ -47,8 +47,8 @@ extension CompletionKind {
     /// The named disks of running servers.
     static var export: CompletionKind { .custom { _, _, _ in namedDisks } }
 
-    /// Snapshots or checkpoints of running servers, as the commands take them: `NAME` or `DISK@NAME`. For a new one, the
-    /// disk's part.
+    /// Snapshots or checkpoints of running servers, as the commands take them: `NAME` or `DISK@NAME`. For a new one,
+    /// the disk's part.
     static var content: CompletionKind {
         .custom { words, _, _ in
             guard words.dropFirst(2).first != "create" else { return namedDisks.map { "\($0)@" } }
@@ -56,7 +56,7 @@ extension CompletionKind {
         }
     }
 
-    /// What can be cloned: disks, and snapshots.
+    /// The sources of clones: disks and snapshots.
     static var cloneSource: CompletionKind { .custom { _, _, _ in namedDisks + snapshots } }
 
     /// Clones of running servers.

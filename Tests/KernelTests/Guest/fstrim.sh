@@ -3,7 +3,7 @@
 # size of the file.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 
-# resident_bytes: prints the memory of the disk. SIGUSR1 has the server log it, one line for each export.
+# resident_bytes: prints the memory of the disk. After SIGUSR1 the server logs it, one line for each export.
 resident_bytes() {
     local before
     before=$(figures | wc -l)

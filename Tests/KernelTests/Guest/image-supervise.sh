@@ -33,7 +33,7 @@ rm "$copy"*
 ramdisk list | grep -q " ago in " || fail "list says: $(ramdisk list)"
 ramdisk list --json | grep -qF "\"path\":\"$image\"" || fail "list --json says: $(ramdisk list --json)"
 
-checking "the worker is killed $kills times, now and then in the instant of a save: the disk goes on"
+checking "the worker is killed $kills times, sometimes during a save: the disk stays up"
 for ((turn = 0; turn < kills; turn++)); do
     begin=$(saves)
     wait_until 60 has_saved $((begin + 1)) || fail "it is not saved any more"
@@ -42,7 +42,7 @@ for ((turn = 0; turn < kills; turn++)); do
     kill -KILL "$(worker_pid)"
     expect_writes
 done
-echo "  $(grep -c "the worker is gone.* frozen=" "$up_log" || true) of them hit a freeze"
+echo "  $(grep -c "the worker has died.* frozen=" "$up_log" || true) of them hit a freeze"
 kill -0 "$load_pid" || { cat "$scratch/load.out" >&2; fail "fio does not write any more"; }
 kill "$load_pid"
 expect_end "$load_pid"

@@ -31,7 +31,7 @@ offers "up --device /dev/nbd2" "/dev/nbd2"
 
 checking "the package is not removed while a disk is up, and upgraded without touching it"
 refused_removal() {
-    ! bash "$removal" remove >"$scratch/said" 2>&1 || fail "the removal goes on"
+    ! bash "$removal" remove >"$scratch/said" 2>&1 || fail "the removal was not refused"
     grep -q "$mount_point" "$scratch/said" || fail "it does not name the disk: $(<"$scratch/said")"
     grep -q "not removed" "$scratch/said" || fail "it says: $(<"$scratch/said")"
 }

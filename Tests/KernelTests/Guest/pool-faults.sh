@@ -13,8 +13,8 @@ remember_machine
 for host in a b c d; do add_host "$host"; done
 a=$(host_uri a) b=$(host_uri b) c=$(host_uri c) d=$(host_uri d)
 
-# is_given_up URI: whether the array has given the member up.
-is_given_up() { status_is " faulty +$1$"; }
+# is_dropped URI: whether the array has dropped the member.
+is_dropped() { status_is " faulty +$1$"; }
 
 # device_of URI: prints the name of a member's device.
 device_of() {
@@ -25,7 +25,7 @@ device_of() {
 comes_back() {
     local uri
     uri=$(host_uri "$1")
-    wait_until 20 is_given_up "$uri" || fail "the array goes on with host $1: $(ramdisk pool status)"
+    wait_until 20 is_dropped "$uri" || fail "the array still uses host $1: $(ramdisk pool status)"
     pool replace r "$uri" "$uri" "${@:2}"
 }
 
@@ -46,7 +46,7 @@ for ((round = 0; round < rounds; round++)); do
 done
 same_everywhere
 
-checking "one is stopped (SIGSTOP) under fio, and goes on after the array has given it up, $rounds times"
+checking "one is stopped (SIGSTOP) under fio, and continues after the array has dropped it, $rounds times"
 for ((round = 0; round < rounds; round++)); do
     host=$( ((round % 2)) && echo b || echo a)
     start_load
@@ -78,7 +78,7 @@ for loss in 1% 10%; do
     tc qdisc replace dev to-b root netem delay 0.2ms loss "$loss"
     start_load
     load_ends "$loss of packets were lost"
-    ! is_given_up "$b" || { echo "  the array has given host b up"; comes_back b --re-add; }
+    ! is_dropped "$b" || { echo "  the array has dropped host b"; comes_back b --re-add; }
 done
 tc qdisc del dev to-b root
 
@@ -88,7 +88,7 @@ sleep 6 # the kernel clears the bitmap after five seconds
 kill -STOP "${host_pid[b]}"
 written=$((4 << 20))
 run_fio meanwhile --filename="$(array)" --rw=write --bs=64k --size="$written" --offset=8M --iodepth=4
-wait_until 20 is_given_up "$b" || fail "the array goes on with host b"
+wait_until 20 is_dropped "$b" || fail "the array still uses host b"
 kill -CONT "${host_pid[b]}"
 # The counters of a device outlive an attachment.
 declare -A sectors=()

@@ -1,5 +1,5 @@
 #!/bin/bash
-# `pool up` is killed at each of its steps: `pool down` then removes what it had done.
+# `pool up` is killed at each of its steps: `pool down` then undoes its completed steps.
 #
 # only by name
 # in-kernel: --modules nbd,ipv6,md-mod,raid0,raid1,raid10,veth,sch_netem --nbds 8 --memory 768M

@@ -98,7 +98,7 @@ await_status() {
     wait_until 60 status_is "$1" || fail "the status does not become $1: $(ramdisk pool status)"
 }
 
-# same_everywhere: has the kernel compare all members block by block.
+# same_everywhere: makes the kernel compare all members block by block.
 same_everywhere() {
     await_idle
     echo check >"/sys/block/$(basename "$(array)")/md/sync_action"

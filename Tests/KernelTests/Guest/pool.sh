@@ -128,7 +128,7 @@ status_says "survives the loss of any 1 of 2 members"
 cmp "$scratch/data" "$scratch/r/data" || fail "the file is another"
 same_everywhere
 refused 69 "is in sync" pool replace r "${uris[1]}" "${uris[1]}"
-refused 69 "is no member" pool replace r "${uris[3]}" "${uris[0]}"
+refused 69 "is not a member" pool replace r "${uris[3]}" "${uris[0]}"
 pool down r
 no_pool
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Shutdown in systemd's order: all processes end except those that storage needs, then file systems are unmounted. All
-# written data is there, and no process waits for a server that is gone.
+# written data is there, and no process waits for a dead server.
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 

@@ -70,7 +70,7 @@ for daemon in "" --daemon; do
     up_pid=$!
     wait_until 60 loads_from "$scratch/endless" || fail "up does not load the disk"
     kill -TERM "$up_pid"
-    wait_until 5 up_is_gone || fail "up goes on with what it was told to stop"
+    wait_until 5 up_is_gone || fail "up continues the step that it was told to stop"
     up_ends 143
     nothing_left
 done

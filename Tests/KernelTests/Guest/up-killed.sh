@@ -29,7 +29,7 @@ down kept
 up_ends 0
 nothing_left
 
-checking "killed with --backing: up goes on with the device and the mount"
+checking "killed with --backing: up continues with the device and the mount"
 up --size 32M --mount "$mount_point" --backing again --queues 2
 exec 9>"$mount_point/open"
 echo "first" >&9
@@ -51,7 +51,7 @@ worker=$(worker_pid)
 kill_up
 head -c 5M /dev/urandom >"$mount_point/file"
 sync "$mount_point/file"
-kill -0 "$worker" || fail "the worker is gone"
+kill -0 "$worker" || fail "the worker has died"
 down "$mount_point"
 nothing_left
 

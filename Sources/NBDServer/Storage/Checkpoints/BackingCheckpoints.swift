@@ -1,21 +1,22 @@
 internal import LinuxIO
 internal import Synchronization
 
-/// What survives of a disk's checkpoints in its backing when the server is killed: their names, and which pages have
-/// changed since the last committed one.
+/// The part of a disk's checkpoints that survives in its backing when the server is killed: their names, and which
+/// pages have changed since the last committed one.
 ///
 /// ## Why no page that has changed is clean after a kill
 ///
 /// While the server runs, ``PageVersions`` knows the changes by births. The bitmaps are for the next server alone,
 /// which finds a page dirty if its bit is set in either. A thread that changes a page sets its bit in the active
-/// bitmap before the page's birth lets any thread change its bytes. The rest is the order of steps, and after each of
-/// them at least the pages that must be dirty are:
+/// bitmap before the page's birth lets any thread change its bytes. The rest is the order of steps. After each step, at
+/// least the pages that must be dirty are dirty:
 ///
-/// | command | steps |
-/// | --- | --- |
-/// | create | 1. adds the bits of the other bitmap to the active one. 2. clears the other one, which makes it the checkpoint's own. 3. makes that the active one. 4. begins the epoch (``PageVersions/begin(epoch:isSnapshot:)``): pages that change from now on have their bits in the checkpoint's own bitmap |
-/// | commit | 1. stores the names: the base is the new checkpoint, and too many pages are dirty. 2. clears the other bitmap, which has the changes before the checkpoint |
-/// | abort | none: the base is the same, and a page is dirty if either bitmap has its bit |
+/// - **create** adds the bits of the other bitmap to the active one; clears the other one, which makes it the
+///   checkpoint's own; makes that the active one; and begins the epoch (``PageVersions/begin(epoch:isSnapshot:)``).
+///   Pages that change from now on have their bits in the checkpoint's own bitmap.
+/// - **commit** stores the names: the base is the new checkpoint, and too many pages are dirty. Then it clears the other
+///   bitmap, which has the changes before the checkpoint.
+/// - **abort** has no step: the base is the same, and a page is dirty if either bitmap has its bit.
 ///
 /// A thread that has read the old epoch and then marks a page in the new active bitmap marks one page too many, which
 /// does no harm. One that has read the new epoch also sees the new active bitmap, as that was stored first.

@@ -1,4 +1,4 @@
-/// Which checkpoints of a disk were committed and aborted last, as a backing stores it: in a slot of its header.
+/// The checkpoints of a disk that were committed and aborted last, as a backing stores them: in a slot of its header.
 ///
 /// | bytes | content |
 /// | --- | --- |
@@ -33,7 +33,7 @@ package struct CheckpointNames: Sendable, Equatable {
         self.aborted = aborted
     }
 
-    /// Most bytes in a name.
+    /// The largest number of bytes in a name.
     package static var longestName: Int { 128 }
     /// Bytes in a slot.
     static var byteCount: Int { 32 + 2 * longestName }

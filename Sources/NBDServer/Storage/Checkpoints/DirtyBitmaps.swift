@@ -12,8 +12,9 @@ struct DirtyBitmaps: Sendable, BitwiseCopyable {
     /// Words of one bitmap.
     private let wordCount: Int
 
-    /// The bitmaps in memory of ``byteCount(of:)`` bytes. The word of the header at ``BackingHeader/activeBitmapOffset``
-    /// says which one is active. The caller owns both, and keeps them as long as this value is used.
+    /// The bitmaps in memory of ``byteCount(of:)`` bytes. The word of the header at
+    /// ``BackingHeader/activeBitmapOffset`` says which one is active. The caller owns both, and keeps them as long as
+    /// this value is used.
     init(pageCount: Int, header: MemoryRegion, memory: MemoryRegion) {
         self.header = AtomicWords(header)
         words = AtomicWords(memory)

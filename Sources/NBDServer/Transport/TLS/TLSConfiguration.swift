@@ -1,6 +1,6 @@
 public import NBDProtocol
 
-/// How a server uses TLS. At least one of ``certificates`` and ``keys`` is required.
+/// The TLS settings of a server. At least one of ``certificates`` and ``keys`` is required.
 public struct TLSConfiguration: Sendable {
     /// Whether clients may use TLS, or must.
     public var policy = TLSPolicy.required
@@ -20,7 +20,7 @@ public struct TLSConfiguration: Sendable {
     public init() {}
 }
 
-/// How a connection is encrypted, and for which client.
+/// The encryption of a connection, and its client.
 public struct TLSSummary: Sendable, Hashable {
     /// The protocol version, such as `TLS1.3`.
     public let version: String

@@ -1,6 +1,6 @@
 internal import CGnuTLS
 
-/// Why credentials cannot be used, or a connection could not be encrypted.
+/// The reason why credentials cannot be used, or why a connection could not be encrypted.
 public struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
     /// One sentence, without a full stop.
     public let description: String
@@ -39,7 +39,7 @@ public struct TLSFailure: Error, Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// How a TLS handshake can fail.
+/// A failure of a TLS handshake.
 enum TLSHandshakeError: Error {
     /// The handshake was not done before its deadline.
     case timeout

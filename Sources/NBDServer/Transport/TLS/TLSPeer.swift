@@ -1,12 +1,12 @@
 internal import CGnuTLS
 
-/// How a client has authenticated itself.
+/// The way in which a client has authenticated itself.
 enum TLSPeer {
     /// By a certificate for this distinguished name, in the two orders in which such names are written.
     case certificate(String, reversed: String)
     /// By a pre-shared key of this name.
     case key(String)
-    /// It has not.
+    /// The client has not authenticated itself.
     case unknown
 
     /// The client of a session after its handshake.

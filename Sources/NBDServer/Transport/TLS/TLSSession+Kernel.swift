@@ -2,7 +2,7 @@ internal import CGnuTLS
 internal import LinuxIO
 internal import SystemPackage
 
-/// What encrypts and decrypts records after the handshake.
+/// The part that encrypts and decrypts records after the handshake.
 enum RecordLayer {
     /// GnuTLS, through the buffers of a ``TLSStream``.
     case library

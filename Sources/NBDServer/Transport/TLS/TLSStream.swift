@@ -1,15 +1,13 @@
-// Encrypted bytes in, encrypted bytes out, a whole batch with one system call.
-//
-// The library would make two calls for each record of 16 KiB that it reads, and one for each that it
-// writes. Between it and the socket there are two buffers here instead: what has arrived is taken
-// with one receive, and what a batch of replies has become leaves with one send.
-
 internal import CGnuTLS
 internal import Glibc
 internal import LinuxIO
 internal import SystemPackage
 
 /// The data of one encrypted connection, after its TLS handshake. The connection's thread alone uses it.
+///
+/// GnuTLS alone would make two system calls for each record of 16 KiB that it reads, and one for each that it writes.
+/// Here two buffers are between it and the socket: one receive fills the first with all that has arrived, and one send
+/// empties the second, which holds the records of a batch of replies.
 ///
 /// It returns the same results as a socket. GnuTLS may allocate memory for a record; this class does not.
 final class TLSStream {
@@ -18,14 +16,14 @@ final class TLSStream {
     /// The most bytes of data in a record. RFC 8446, section 5.1
     private static var recordSize: Int { 16 << 10 }
 
-    /// How the connection is encrypted, and for which client.
+    /// The encryption of the connection, and its client.
     let summary: TLSSummary
-    /// What encrypts and decrypts.
+    /// The part that encrypts and decrypts.
     private let keeper: RecordLayer
     private let session: TLSSession
     private let socket: SocketHandle
     private let memory: MemoryMapping
-    /// Data that is to be encrypted as the next record.
+    /// The data to encrypt as the next record.
     private let plain: MemoryRegion
     /// Bytes that have been received and not decrypted yet.
     private let incoming: MemoryRegion
@@ -240,7 +238,7 @@ final class TLSStream {
         if case .library = keeper { _ = flush() }
     }
 
-    /// Why a connection ended whose socket reported an error.
+    /// The reason why a connection ended whose socket reported an error.
     enum End {
         /// The client has sent close_notify.
         case closed

@@ -10,7 +10,7 @@ struct ByteCount: ExpressibleByArgument, Equatable {
 
     /// Bytes in a sector. A number with a fraction must be a multiple of it.
     private static let sectorSize: UInt64 = 512
-    /// Most digits after the point; with more, the product with a unit would overflow.
+    /// The largest number of digits after the point; with more, the product with a unit would overflow.
     private static let fractionLimit = 6
 
     init(_ bytes: UInt64) { self.bytes = bytes }

@@ -12,7 +12,7 @@ struct DevicePath: ExpressibleByArgument, Equatable {
     }
 }
 
-/// What the kernel's block layer does with requests for the device.
+/// The settings of the kernel's block layer for the device.
 struct DeviceSettingsOptions: ParsableArguments {
     @Flag(
         name: .long,
@@ -65,8 +65,11 @@ struct AttachTimeouts: ParsableArguments {
         help: ArgumentHelp(
             """
             Time that a request may take before the kernel gives up its connection, in whole \
-            seconds. With several connections it sends the request again over another. 0: no limit. \
-            (default: \(passing.request)s; with --stay \(staying.request)s)
+            seconds. It then sends the request again over another connection or, with --stay, over \
+            a new one. A server that was only paused may apply the old request later, over newer \
+            data, so choose a time longer than any pause of the server. 0: no limit with one \
+            connection, 30 seconds with several. (default: \(passing.request)s; with --stay \
+            \(staying.request)s)
             """, valueName: "time"),
         transform: Duration.init(parsing:))
     var timeout: Duration?

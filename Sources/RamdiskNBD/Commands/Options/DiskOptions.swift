@@ -43,8 +43,9 @@ struct DiskOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             Restore the disk from this file at the start, if it exists, and save the disk to it at the \
-            end. It is an ordinary raw image; PATH.state beside it holds checksums. A save that was cut \
-            off is never what is restored. A large image is restored while the disk is served already.
+            end. The file is an ordinary raw image; PATH.state beside it holds checksums. An \
+            interrupted save is never restored: the last complete one is. A large image is \
+            restored while the disk is already served.
             """, valueName: "path"),
         completion: .file())
     var image: PathArgument?
@@ -52,7 +53,10 @@ struct DiskOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Save the disk to its image at this interval too: what has changed since, at one instant.",
+            """
+            Also save the disk to its image at this interval. Each save holds one instant and \
+            writes only what has changed.
+            """,
             valueName: "time"), transform: Duration.init(parsing:))
     var saveEvery: Duration?
 
@@ -73,9 +77,9 @@ struct DiskOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             """
-            Most memory that the snapshots of a disk take for pages that change after them; a size as \
-            for --size. When it is used up, they are lost. (default: half of what is available when a \
-            snapshot is taken)
+            Maximum memory for the old contents of pages that change after a snapshot; a size as \
+            for --size. When it is used up, all snapshots of the disk are lost. (default: half of \
+            what is available when a snapshot is taken)
             """, valueName: "size"), completion: .size, transform: ByteCount.init(parsing:))
     var snapshotMemory: ByteCount?
 
@@ -125,7 +129,7 @@ struct DiskOptions: ParsableArguments {
         guard let other = others.first(where: \.isGiven) else { return }
         throw ValidationError(
             "--template and \(other.name): give only one of them. A clone has the contents and the size of its "
-                + "template, and memory that goes with the server.")
+                + "template, and memory that is freed when the server stops.")
     }
 
     /// The template; one object for all disks, so that the file is read once.

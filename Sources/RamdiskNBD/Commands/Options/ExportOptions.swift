@@ -27,7 +27,7 @@ struct ExportOptions: ParsableArguments {
     @Flag(
         name: .long,
         help:
-            "Give each connection a clone of --template of its own, which goes with the connection."
+            "Give each connection its own clone of --template, which is deleted when the client disconnects."
     )
     var clonePerConnection = false
 

@@ -33,8 +33,8 @@ struct TLSOptions: ParsableArguments {
         name: .customLong("tls-allow-dn"),
         help: ArgumentHelp(
             """
-            Of those, accept only clients whose certificate has this distinguished name, such as \
-            CN=alice,O=Example. Repeatable.
+            Like --tls-verify-peer, but accept only certificates with this distinguished name, \
+            such as CN=alice,O=Example. Repeatable.
             """, valueName: "name"))
     var allowedNames: [String] = []
 
