@@ -24,7 +24,8 @@ struct ConnectionGroupTests {
             let events = events
             let export =
                 isCustom
-                ? Export(name: "disk", store: Wrapper(disk: disk)) : Export(name: "disk", disk: disk)
+                ? Export(name: "disk", store: Wrapper(disk: disk))
+                : Export(name: "disk", disk: disk)
             let server = try Server(exports: [export], onEvent: { events.record($0) })
             try server.start()
             let group = try ConnectionGroup()

@@ -72,6 +72,8 @@ struct WrongCommand: Sendable, CustomTestStringConvertible {
         WrongCommand("up", "--mount", "", names: "--mount"),
         WrongCommand("up", "--foreground", "--daemon", names: "--daemon"),
         WrongCommand("up", "--export", "name", names: "--export"),
+        WrongCommand(
+            "attach", "nbd://h", "--connections", "2", "--timeout", "0", names: "after 30 seconds"),
         WrongCommand("up", "--swap", "--supervise", names: "--swap and --supervise"),
         WrongCommand("up", "--timeout", "0", names: "--timeout"),
         WrongCommand("up", "--timeout", "86401s", names: "--timeout is 86401s"),

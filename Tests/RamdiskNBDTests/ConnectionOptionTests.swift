@@ -5,7 +5,9 @@ import Testing
 @testable import RamdiskNBD
 
 @Suite("Options of connections") struct ConnectionOptionTests {
-    @Test("a server with locked memory admits fewer handshakes at a time, unless the user says how many")
+    @Test(
+        "a server with locked memory admits fewer handshakes at a time, unless the user says how many"
+    )
     func handshakes() throws {
         #expect(try handshakes(of: []) == 256)
         #expect(try handshakes(of: ["--swap"]) == 32)

@@ -178,7 +178,8 @@ package final class KernelDisk {
                 command, limits: SupervisedDiskServer.Limits(for: plan.disk), logger: logger,
                 stop: stop)
         }
-        return try runWhilePolling(isAbandonedAtStop: true) { [plan, logger, stop] () throws(Failure) in
+        return try runWhilePolling(isAbandonedAtStop: true) {
+            [plan, logger, stop] () throws(Failure) in
             try LocalDiskServer(plan.disk, plan.serving, logger: logger, stop: stop)
         }
     }

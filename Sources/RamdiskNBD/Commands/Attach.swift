@@ -78,6 +78,11 @@ struct Attach: ParsableCommand {
                 "--timeout is 0, but --stay needs a timeout: without one it never replaces a dead "
                     + "connection.")
         }
+        if connections > 1, timeouts.timeout == .zero {
+            throw ValidationError(
+                "--timeout is 0, but with several --connections the kernel's driver sends a request again "
+                    + "after 30 seconds all the same: give a time, such as 30s.")
+        }
     }
 
     func run() throws {
