@@ -4,6 +4,7 @@
 # continues. ROUNDS is the number of threads that are stopped under fio (default 6).
 #
 # takes minutes
+# in-kernel: --timeout 1800
 source "${BASH_SOURCE[0]%/*}/lib.sh"
 source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 
