@@ -83,21 +83,29 @@ extension KernelDisk {
         do throws(Failure) {
             // Everything is on the disk now, and its file system is clean.
             try save(whileMounted: false)
+            // The record says so before the claim is released: a second `down` that waits for the claim then finds
+            // out why the device is gone.
+            markDetaching(true)
             try DeviceTeardown.disconnect(device, &driver)
         } catch {
+            markDetaching(false)
             try? runWhilePolling { () throws(Failure) in DeviceTeardown.restore(claim, logger) }
             server?.setMountPoint(record.mountPoint)
             throw error
         }
-        // From here on the disk is down, even if a process has the device open. The record says so before the
-        // claim is released: a second `down` that waits for the claim then finds out why the device is gone.
-        connections = nil
-        record.isDetaching = true
-        try? writeRecord()
+        // From here on the disk is down, even if a process has the device open. The claim is released first of all: a
+        // process that opens the device until then has the kernel look for partitions, which logs errors.
         claim.release()
+        connections = nil
         guard !DeviceTeardown.awaitEnd(of: device, milliseconds: 500) else { return }
         stopServer()
         awaitClosing(device)
+    }
+
+    private func markDetaching(_ isDetaching: Bool) {
+        guard record.isDetaching != isDetaching else { return }
+        record.isDetaching = isDetaching
+        try? writeRecord()
     }
 
     /// Saves the disk to its image, if it has one, while this thread continues to look after the disk. Returns also
