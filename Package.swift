@@ -174,6 +174,11 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // The servers of a service, by DNS.
+        .target(
+            name: "ServiceDiscovery", dependencies: ["CLinux", "LinuxIO"],
+            swiftSettings: settings),
+
         // Arrays of kernel disks, on this machine and others.
         .target(
             name: "Pools",
@@ -290,6 +295,10 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "PoolsTests", dependencies: ["Pools", "LinuxIO", "LinuxHost"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ServiceDiscoveryTests",
+            dependencies: ["ServiceDiscovery", "LinuxHost", "Harness"],
             swiftSettings: settings),
         .testTarget(
             name: "RamdiskNBDTests",
