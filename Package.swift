@@ -183,6 +183,7 @@ let package = Package(
         .target(
             name: "Pools",
             dependencies: [
+                "ServiceDiscovery",
                 "KernelDisks", "NBDKernel", "NBDProtocol", "LinuxIO", "LinuxHost", "ProgramSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Logging", package: "swift-log"),
@@ -294,7 +295,12 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "PoolsTests", dependencies: ["Pools", "LinuxIO", "LinuxHost"],
+            name: "PoolsTests",
+            dependencies: [
+                "Pools", "KernelDisks", "NBDKernel", "NBDProtocol", "ServiceDiscovery", "LinuxIO",
+                "LinuxHost", "ProgramSupport", "Harness",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "ServiceDiscoveryTests",
