@@ -133,6 +133,17 @@ struct ServiceTests {
         var endless = Self.message
         endless[endless.count - 1] = UInt8(endless.count - 4)
         #expect(throws: ServiceRecord.Malformed()) { try ServiceRecord.all(inAnswer: endless) }
+        // A pointer to itself, and one to what follows.
+        for target in [endless.count - 2, endless.count] {
+            endless[endless.count - 1] = UInt8(target)
+            #expect(throws: ServiceRecord.Malformed()) {
+                try ServiceRecord.all(inAnswer: endless + [0])
+            }
+        }
+        // A record that is longer than what is in it.
+        var long = Self.message + [0]
+        long[Self.message.count - 11] += 1
+        #expect(throws: ServiceRecord.Malformed()) { try ServiceRecord.all(inAnswer: long) }
     }
 
     @Test("do not end the program, whatever a name server sends")
