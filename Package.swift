@@ -174,10 +174,16 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // The servers of a service, by DNS.
+        .target(
+            name: "ServiceDiscovery", dependencies: ["CLinux", "LinuxIO"],
+            swiftSettings: settings),
+
         // Arrays of kernel disks, on this machine and others.
         .target(
             name: "Pools",
             dependencies: [
+                "ServiceDiscovery",
                 "KernelDisks", "NBDKernel", "NBDProtocol", "LinuxIO", "LinuxHost", "ProgramSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "Logging", package: "swift-log"),
@@ -289,7 +295,16 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "PoolsTests", dependencies: ["Pools", "LinuxIO", "LinuxHost"],
+            name: "PoolsTests",
+            dependencies: [
+                "Pools", "KernelDisks", "NBDKernel", "NBDProtocol", "ServiceDiscovery", "LinuxIO",
+                "LinuxHost", "ProgramSupport", "Harness",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ServiceDiscoveryTests",
+            dependencies: ["ServiceDiscovery", "LinuxHost", "Harness"],
             swiftSettings: settings),
         .testTarget(
             name: "RamdiskNBDTests",

@@ -3,23 +3,31 @@ internal import FoundationEssentials
 /// A command whose options can come from a file. Its options and their values come from the description that the
 /// command-line parser gives.
 package struct ConfigurableCommand: Sendable {
-    /// The command's name on the command line.
+    /// The value of the key `command` that chooses it.
     package let name: String
+    /// The words that choose it on the command line.
+    package let words: [String]
+    /// The key that has the file's name as its value unless the file gives another one; nil for none.
+    package let nameKey: String?
     /// The options that have a key, by their keys.
     package let options: [String: ConfigurableOption]
     /// Parses arguments of the command. Returns the error; nil if there is none.
     package let problem: @Sendable ([String]) -> String?
 
-    /// - Parameter help: the description of the command that swift-argument-parser writes for
-    ///   `--experimental-dump-help`.
+    /// - Parameters:
+    ///   - words: those of the command on the command line; nil: its name.
+    ///   - help: the description of the command that swift-argument-parser writes for `--experimental-dump-help`.
     package init(
-        _ name: String, help: String, problem: @escaping @Sendable ([String]) -> String?
+        _ name: String, words: [String]? = nil, nameKey: String? = nil, help: String,
+        problem: @escaping @Sendable ([String]) -> String?
     ) throws {
         let tool = try JSONDecoder().decode(ToolDescription.self, from: Data(help.utf8))
         let options = (tool.command.arguments ?? []).compactMap { option in
             option.key.map { ($0, option) }
         }
         self.name = name
+        self.words = words ?? [name]
+        self.nameKey = nameKey
         self.options = Dictionary(options) { first, _ in first }
         self.problem = problem
     }
@@ -56,14 +64,17 @@ package struct ConfigurableOption: Sendable, Decodable {
     package let isRepeating: Bool
     private let shouldDisplay: Bool
     private let names: [Name]?
+    private let valueName: String?
     private let completionKind: Completion?
 
     /// Whether its value is the path of a file or directory.
     package var isPath: Bool { completionKind?.file != nil || completionKind?.directory != nil }
 
-    /// The key, which is the long name; nil for hidden options, and those that only print something.
+    /// The key: the long name, or the plural of the word that help has for an argument. Nil for hidden options, and
+    /// those that only print something.
     fileprivate var key: String? {
-        guard kind != .positional, shouldDisplay,
+        if kind == .positional { return valueName.map { $0 + "s" } }
+        guard shouldDisplay,
             let name = names?.first(where: { $0.kind == "long" })?.name,
             !["help", "version"].contains(name)
         else { return nil }
@@ -88,8 +99,16 @@ package struct ConfigurableOption: Sendable, Decodable {
 
     private func argument(_ key: String, _ text: String) throws(Mismatch) -> [String] {
         // The working directory of a service differs from that of the shell in which the file was checked.
-        guard !isPath || text.isEmpty || text.hasPrefix("/") else {
-            throw Mismatch("\"\(text)\" is a relative path: give one that begins with a slash")
+        let isFile = kind == .positional && text.hasPrefix("@")
+        let path: Substring? = isFile ? text.dropFirst() : isPath ? text[...] : nil
+        if let path, !path.isEmpty, !path.hasPrefix("/") {
+            throw Mismatch("\"\(path)\" is a relative path: give one that begins with a slash")
+        }
+        if kind == .positional {
+            guard !text.isEmpty, !text.hasPrefix("-") else {
+                throw Mismatch("\"\(text)\" is not a value: options have keys of their own")
+            }
+            return [text]
         }
         // The parser takes "--key=" for an option without a value, and "--key" "-m" for two options.
         return text.isEmpty ? ["--\(key)", ""] : ["--\(key)=\(text)"]

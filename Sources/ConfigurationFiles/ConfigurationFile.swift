@@ -8,9 +8,15 @@ package struct ConfigurationFile: Sendable {
     /// The name of the command: the value of the key `command`, or `up`.
     package let command: String
     private let settings: [(key: String, line: Int, arguments: [String])]
+    private let words: [String]
+    /// The option that only the file's name gives.
+    private let nameArguments: [String]
+
+    /// The arguments of the program that the file stands for, after those of the command.
+    package var options: [String] { nameArguments + settings.flatMap(\.arguments) }
 
     /// The arguments of the program that the file stands for; the command is the first one.
-    package var arguments: [String] { [command] + settings.flatMap(\.arguments) }
+    package var arguments: [String] { words + options }
 
     /// The largest size of a file in bytes: a hundred times that of a file with every key.
     private static let limit = 64 << 10
@@ -48,6 +54,8 @@ package struct ConfigurationFile: Sendable {
         self.path = path
         self.command = command.name
         self.settings = translated
+        words = command.words
+        nameArguments = Self.nameArguments(of: command, path, translated.map(\.key))
         if let problem = self.problem(of: command) {
             throw ConfigurationProblems(problems: [problem])
         }
@@ -79,6 +87,15 @@ package struct ConfigurationFile: Sendable {
         return commands.first { .text($0.name) == setting.value }
     }
 
+    /// Returns the option that gives the file's name, without the suffix, unless the file has it.
+    private static func nameArguments(
+        of command: ConfigurableCommand, _ path: String, _ keys: [String]
+    ) -> [String] {
+        guard let key = command.nameKey, !keys.contains(key) else { return [] }
+        let file = path.split(separator: "/").last ?? ""
+        return ["--\(key)=\(file.hasSuffix(".toml") ? file.dropLast(5) : file)"]
+    }
+
     private static func arguments(
         of setting: Setting, _ command: ConfigurableCommand, others: [ConfigurableCommand]
     ) throws(Mismatch) -> [String] {
@@ -92,18 +109,19 @@ package struct ConfigurationFile: Sendable {
         }
         let names = command.options.keys.sorted() + [commandKey]
         let hint = closestName(to: setting.key, among: names).map { "did you mean \($0)?" }
-        throw Mismatch(
-            "there is no such key: " + (hint ?? "see ramdisk-nbd \(command.name) --help"))
+        let program = command.words.joined(separator: " ")
+        throw Mismatch("there is no such key: " + (hint ?? "see ramdisk-nbd \(program) --help"))
     }
 
     /// Returns the parser's error for the arguments, attributed to the first key without which the error does not
-    /// occur.
+    /// occur, unless the parser then reports that this option is missing.
     private func problem(of command: ConfigurableCommand) -> ConfigurationProblem? {
-        guard let message = command.problem(settings.flatMap(\.arguments)) else { return nil }
+        guard let message = command.problem(options) else { return nil }
         let cause = settings.indices.first { index in
             var rest = settings
             rest.remove(at: index)
-            return command.problem(rest.flatMap(\.arguments)) != message
+            let other = command.problem(nameArguments + rest.flatMap(\.arguments))
+            return other != message && other?.contains("--\(settings[index].key) ") != true
         }
         return ConfigurationProblem(
             file: path, line: cause.map { settings[$0].line }, key: cause.map { settings[$0].key },

@@ -29,14 +29,6 @@ package struct MDArray: Sendable, Equatable {
         self.blocks = blocks
     }
 
-    /// Finds the array of which a device is part; nil when there is none.
-    init?(holding device: NBDDevice) {
-        guard
-            let name = BlockDeviceUse.holders(of: device.name).first(where: { $0.hasPrefix("md") })
-        else { return nil }
-        self.init(name: name)
-    }
-
     /// The path of the array's device: `/dev/md127`.
     package var path: String { "/dev/\(name)" }
 

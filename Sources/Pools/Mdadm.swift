@@ -1,8 +1,6 @@
 internal import KernelDisks
 internal import LinuxHost
-internal import NBDKernel
 internal import ProgramSupport
-internal import SystemPackage
 
 /// The superblock of an array on a member. `mdadm --examine`
 struct MDSuperblock: Equatable {
@@ -42,21 +40,19 @@ enum DeviceContents: Equatable {
     case other(String)
 
     /// Examines a device. blkid(8), `--probe`
-    init(of device: String) throws(Failure) {
-        // mdadm and blkid report an unreadable device as blank.
-        try Self.requireReadable(device)
+    init(of device: String, on machine: any PoolMachine) throws(Failure) {
         if let superblock = MDSuperblock(
-            try Mdadm.run(["--examine", "--export", device]).output)
+            try Mdadm(machine).run(["--examine", "--export", device]).output)
         {
             self = .member(superblock)
             return
         }
-        let result = try SystemProgram.run(
+        let result = try machine.run(
             "blkid", ["-p", "-o", "export", device], package: "util-linux")
         switch result.ending {
         case .exited(2) where result.output.isEmpty:
-            // The device may also have become unreadable since.
-            try Self.requireReadable(device)
+            // mdadm and blkid report an unreadable device as blank.
+            try machine.read(device)
             self = .blank
         case .exited(0):
             let names = result.output.split(separator: "\n").compactMap { line in
@@ -69,54 +65,41 @@ enum DeviceContents: Equatable {
         default: throw .inputOutput("cannot read \(device): \(result.reason)")
         }
     }
-
-    /// Reads the first and the last MiB, where signatures are.
-    private static func requireReadable(_ device: String) throws(Failure) {
-        do {
-            let file = try FileDescriptor.open(FilePath(device), .readOnly)
-            try file.closeAfter {
-                let size = try file.seek(offset: 0, from: .end)
-                for start in [0, max(0, size - 1 << 20)] {
-                    var offset = start
-                    while offset < min(size, start + 1 << 20) {
-                        let count = try unsafe withUnsafeTemporaryAllocation(
-                            byteCount: 1 << 16, alignment: 4096
-                        ) { try unsafe file.read(fromAbsoluteOffset: offset, into: $0) }
-                        guard count > 0 else { throw Errno.ioError }
-                        offset += Int64(count)
-                    }
-                }
-            }
-        } catch {
-            throw .inputOutput("cannot read \(device): \(error)")
-        }
-    }
 }
 
-extension MDArray {
-    /// The UUID of the array in the superblocks of its members; nil when mdadm does not report it.
-    var identity: String? {
-        get throws(Failure) {
-            MDSuperblock(try Mdadm.run(["--detail", "--export", path]).output)?.array
-        }
-    }
-}
+/// The program that manages md's arrays. mdadm(8)
+struct Mdadm {
+    private let machine: any PoolMachine
 
-/// The program that manages the arrays of md. mdadm(8)
-enum Mdadm {
-    static func run(_ arguments: [String]) throws(Failure) -> ChildProcess.Result {
-        try SystemProgram.run("mdadm", arguments, package: "mdadm")
+    init(_ machine: any PoolMachine) { self.machine = machine }
+
+    func run(_ arguments: [String]) throws(Failure) -> ChildProcess.Result {
+        try machine.run("mdadm", arguments, package: "mdadm")
     }
 
     /// Runs mdadm for a purpose, such as "create the array".
     ///
     /// - Throws: a ``Failure`` that names the purpose, with the last line that mdadm has printed as the reason.
-    static func run(_ arguments: [String], to purpose: String) throws(Failure) {
+    func run(_ arguments: [String], to purpose: String) throws(Failure) {
         let result = try run(["--quiet"] + arguments)
         guard result.ending != .exited(0) else { return }
         let reason = result.output.split(separator: "\n").last.map { line in
             line.hasPrefix("mdadm: ") ? line.dropFirst(7) : line
         }
         throw .unavailable("cannot \(purpose): \(reason ?? "mdadm: \(result.ending)")")
+    }
+
+    /// Which array it is, as the superblocks of its members have it; nil when mdadm cannot say.
+    func identity(of array: MDArray) throws(Failure) -> String? {
+        MDSuperblock(try run(["--detail", "--export", array.path]).output)?.array
+    }
+
+    /// Returns what a member of an array knows of the other ones.
+    func history(of member: String) throws(Failure) -> MemberHistory {
+        let result = try run(["--examine", member])
+        guard let history = MemberHistory(result.output) else {
+            throw .inputOutput("mdadm cannot examine \(member): \(result.reason)")
+        }
+        return history
     }
 }

@@ -16,7 +16,11 @@ struct PoolArray {
     }
 
     let plan: PoolConfiguration
+    /// The members, with those that are missing, but without services.
+    private let sources: [MemberSource]
     private let candidates: [Candidate]
+    private let machine: any PoolMachine
+    private var mdadm: Mdadm { Mdadm(machine) }
 
     /// The chunk size in bytes: how much of a stripe is on one member before the next member follows. One request of
     /// the kernel's read-ahead (128 KiB) then keeps two members busy.
@@ -29,13 +33,18 @@ struct PoolArray {
     private static let mostParts: UInt64 = 30_000
 
     /// Examines the contents of the members.
-    init(_ plan: PoolConfiguration, _ members: [(MemberSource, NBDDevice)]) throws(Failure) {
+    init(
+        _ plan: PoolConfiguration, _ sources: [MemberSource],
+        _ members: [(MemberSource, NBDDevice)], on machine: any PoolMachine
+    ) throws(Failure) {
         self.plan = plan
+        self.sources = sources
+        self.machine = machine
         var candidates: [Candidate] = []
         for (source, device) in members {
-            try Self.releaseFromPartialArray(device)
+            try Self.releaseFromPartialArray(device, on: machine)
             var candidate = Candidate(source: source, device: device)
-            candidate.contents = try DeviceContents(of: device.path)
+            candidate.contents = try DeviceContents(of: device.path, on: machine)
             candidates.append(candidate)
         }
         try Self.requireDistinct(candidates)
@@ -44,22 +53,19 @@ struct PoolArray {
 
     /// Throws when two members are one export under two names: they have the same superblock.
     private static func requireDistinct(_ candidates: [Candidate]) throws(Failure) {
-        var sources: [String: MemberSource] = [:]
+        var members = DistinctMembers()
         for candidate in candidates {
-            guard case .member(let superblock) = candidate.contents, let member = superblock.member
-            else { continue }
-            if let other = sources.updateValue(candidate.source, forKey: member) {
-                throw .unavailable(
-                    "\(other) and \(candidate.source) are the same disk: each member needs one of its own"
-                )
-            }
+            try members.insert("\(candidate.source)", candidate.contents)
         }
     }
 
     /// udev may have made an array of the first members before the last one was attached.
-    private static func releaseFromPartialArray(_ device: NBDDevice) throws(Failure) {
-        guard let array = MDArray(holding: device) else { return }
-        try Mdadm.run(["--stop", array.path], to: "stop \(array.path), which udev has begun")
+    private static func releaseFromPartialArray(
+        _ device: NBDDevice, on machine: any PoolMachine
+    ) throws(Failure) {
+        guard let array = machine.array(holding: device) else { return }
+        try Mdadm(machine).run(
+            ["--stop", array.path], to: "stop \(array.path), which udev has begun")
     }
 
     /// Returns the array, and whether it is new.
@@ -77,7 +83,7 @@ struct PoolArray {
         }
         if !superblocks.isEmpty || !isRecognised {
             guard plan.isForced else { throw refusal }
-            for candidate in candidates { try Self.wipe(candidate.device.path) }
+            for candidate in candidates { try Self.wipe(candidate.device.path, on: machine) }
         }
         return (try create(), true)
     }
@@ -105,7 +111,7 @@ struct PoolArray {
     private func create() throws(Failure) -> MDArray {
         var arguments = [
             "--create", mdPath, "--run", "--metadata=1.2", "--level=\(plan.level.rawValue)",
-            "--raid-devices=\(plan.sources.count)",
+            "--raid-devices=\(sources.count)",
         ]
         if plan.level != .mirror { arguments.append("--chunk=\(Self.chunkKiB)") }
         if plan.level.isRedundant {
@@ -114,22 +120,23 @@ struct PoolArray {
             ]
         }
         arguments += plan.level == .mirror ? mirrorPlaces : places
-        try Mdadm.run(arguments, to: "create the array")
+        try mdadm.run(arguments, to: "create the array")
         let array = try made()
         // Two names may lead to one export. It now has the superblock that was written last.
         var written = candidates
         for index in written.indices {
-            written[index].contents = try DeviceContents(of: written[index].device.path)
+            written[index].contents = try DeviceContents(
+                of: written[index].device.path, on: machine)
         }
         try Self.requireDistinct(written)
-        try Self.wipe(array.path)
+        try Self.wipe(array.path, on: machine)
         return array
     }
 
     /// The members in the order of the command line: at level 10, neighbours have the same blocks.
     private var places: [String] {
         var rest = candidates[...]
-        return plan.sources.map { source in
+        return sources.map { source in
             guard source != .missing, let next = rest.popFirst() else {
                 return MemberSource.missingWord
             }
@@ -141,23 +148,23 @@ struct PoolArray {
     private var mirrorPlaces: [String] {
         let remote = candidates.filter(\.isRemote).map(\.device.path)
         let local = candidates.filter { !$0.isRemote }.map(\.device.path)
-        let absent = plan.sources.filter { $0 == .missing }.map(\.description)
+        let absent = sources.filter { $0 == .missing }.map(\.description)
         let isMarked = !local.isEmpty && !remote.isEmpty
         return absent + local + (isMarked ? ["--write-mostly"] : []) + remote
     }
 
     /// The number of bytes for each bit of the bitmap: a power of two.
     private var bitmapPart: UInt64 {
-        let sizes = candidates.map(\.device.size)
-        let data = (sizes.max() ?? 0) * UInt64(plan.level == .mirror ? 1 : plan.sources.count)
+        let sizes = candidates.map { machine.size(of: $0.device) }
+        let data = (sizes.max() ?? 0) * UInt64(plan.level == .mirror ? 1 : sources.count)
         var part = Self.smallestPart
         while data / part > Self.mostParts { part *= 2 }
         return part
     }
 
     /// Removes the signatures of a device's former contents. wipefs(8)
-    static func wipe(_ device: String) throws(Failure) {
-        let result = try SystemProgram.run(
+    static func wipe(_ device: String, on machine: any PoolMachine) throws(Failure) {
+        let result = try machine.run(
             "wipefs", ["--all", "--quiet", device], package: "util-linux")
         guard result.ending == .exited(0) else {
             throw .inputOutput("cannot overwrite what \(device) held: \(result.reason)")
@@ -169,23 +176,23 @@ struct PoolArray {
     /// Starts the array of the members' superblocks, and adds the members that lack its latest data.
     private func assemble(_ superblock: MDSuperblock) throws(Failure) -> MDArray {
         guard superblock.level == plan.level.mdName,
-            superblock.memberCount == plan.sources.count
+            superblock.memberCount == sources.count
         else {
             throw .unavailable(
                 "the members are an array of level \(superblock.level.dropFirst(4)) with \(superblock.memberCount) "
-                    + "members, not of level \(plan.level.rawValue) with \(plan.sources.count): give its "
+                    + "members, not of level \(plan.level.rawValue) with \(sources.count): give its "
                     + "level and all of its members, and `missing` for one that is gone")
         }
         let known = candidates.filter { $0.contents != .blank }
-        try Mdadm.run(
-            ["--assemble", mdPath, "--run", "--uuid=\(superblock.array)"]
+        let histories = try histories(of: known)
+        try requireOneHistory(histories)
+        // Read-only, so that nothing is written before it is known which members the kernel has taken.
+        try mdadm.run(
+            ["--assemble", mdPath, "--run", "--readonly", "--uuid=\(superblock.array)"]
                 + known.map(\.device.path), to: "start the array")
         let array = try made()
-        // mdadm leaves the array read-only until the first write, and the kernel does not synchronize members before
-        // that.
-        if array.isReadOnly {
-            try Mdadm.run(["--readwrite", array.path], to: "start writing to the array")
-        }
+        try requireNewest(histories, in: array)
+        try mdadm.run(["--readwrite", array.path], to: "start writing to the array")
         for candidate in candidates where array.device(candidate.device) == nil {
             guard plan.level.isRedundant else {
                 throw .unavailable(
@@ -193,10 +200,48 @@ struct PoolArray {
                 )
             }
             try Self.add(
-                candidate, to: array,
+                candidate, to: array, on: machine,
                 isWriteMostly: plan.level == .mirror && candidates.contains { !$0.isRemote })
         }
         return array
+    }
+
+    private typealias Histories = [(candidate: Candidate, history: MemberHistory)]
+
+    private func histories(of members: [Candidate]) throws(Failure) -> Histories {
+        var histories: Histories = []
+        for member in members {
+            histories.append((member, try mdadm.history(of: member.device.path)))
+        }
+        return histories
+    }
+
+    /// Throws when each of two members was used without the other: both have data that the other one lacks, and mdadm
+    /// would take one of them without a word.
+    private func requireOneHistory(_ histories: Histories) throws(Failure) {
+        for (index, first) in histories.enumerated() {
+            let other = histories[..<index].first {
+                $0.history.lacks(first.history) && first.history.lacks($0.history)
+            }
+            guard let other else { continue }
+            throw .unavailable(
+                "\(other.candidate.source) and \(first.candidate.source) were each used without the other, so each "
+                    + "holds data that the other one lacks: write `missing` in the place of the one to "
+                    + "give up, and let it in with `pool replace`, which overwrites it")
+        }
+    }
+
+    /// Throws, and stops the array, when it was started without a member that has the newest data.
+    private func requireNewest(_ histories: Histories, in array: MDArray) throws(Failure) {
+        let newest = histories.map(\.history.events).max()
+        let absent = histories.first {
+            $0.history.events == newest && array.device($0.candidate.device) == nil
+        }
+        guard let absent else { return }
+        try mdadm.run(["--stop", array.path], to: "stop the array again")
+        throw .unavailable(
+            "mdadm starts the array without \(absent.candidate.source), which has its newest data: "
+                + "`mdadm --examine \(absent.candidate.device)` shows what it holds")
     }
 
     /// Adds a member that the kernel fills from the others.
@@ -206,12 +251,13 @@ struct PoolArray {
     ///   - hasMemory: whether the member still holds its contents from when it was last part of the array. The kernel
     ///     then copies only what was written since.
     static func add(
-        _ candidate: Candidate, to array: MDArray, isWriteMostly: Bool, hasMemory: Bool = false
+        _ candidate: Candidate, to array: MDArray, on machine: any PoolMachine,
+        isWriteMostly: Bool, hasMemory: Bool = false
     ) throws(Failure) {
         // If the member had a superblock of this array, mdadm would re-add it, and trust its contents.
-        if !hasMemory { try wipe(candidate.device.path) }
+        if !hasMemory { try wipe(candidate.device.path, on: machine) }
         let how = hasMemory ? ["--re-add"] : ["--add", "--failfast"]
-        try Mdadm.run(
+        try Mdadm(machine).run(
             ["--manage", array.path] + how + [candidate.device.path],
             to: "add \(candidate.source) to \(array.path)")
         // Not with --write-mostly: mdadm 4.2 would add the member as a faulty one.
@@ -227,7 +273,8 @@ struct PoolArray {
 
     /// The array that a member is part of now.
     private func made() throws(Failure) -> MDArray {
-        guard let array = candidates.lazy.compactMap({ MDArray(holding: $0.device) }).first else {
+        guard let array = candidates.lazy.compactMap({ machine.array(holding: $0.device) }).first
+        else {
             throw .system("mdadm has made an array, but sysfs does not show it")
         }
         return array

@@ -10,7 +10,8 @@ internal import SystemPackage
 /// Takes a pool down, even one whose `pool up` was killed at any step. `pool down`
 package struct PoolDown {
     private let directory: PoolDirectory
-    private let logger: Logger
+    private let machine: any PoolMachine
+    private var mdadm: Mdadm { Mdadm(machine) }
 
     /// The time in milliseconds to wait for processes that open the array after it is unmounted, as udev does, and for
     /// systemd, which may be unmounting it.
@@ -18,9 +19,9 @@ package struct PoolDown {
     /// Milliseconds between two attempts.
     private static let interval = 100
 
-    init(directory: PoolDirectory, logger: Logger) {
+    init(directory: PoolDirectory, machine: any PoolMachine) {
         self.directory = directory
-        self.logger = logger
+        self.machine = machine
     }
 
     /// Takes down the pool that the argument names. A pool in use stays up.
@@ -38,21 +39,22 @@ package struct PoolDown {
             defer { extendLifetime(lock) }
             // Another command may have changed the pool before the lock was free.
             guard let record = directory.current(found.name) else { return }
-            try PoolDown(directory: directory, logger: logger).takeDown(record)
+            try PoolDown(directory: directory, machine: ThisMachine(logger: logger)).takeDown(
+                record)
         }
         directory.removeIfEmpty()
     }
 
     /// Takes a pool down that this process has locked.
     func takeDown(_ record: PoolRecord) throws(Failure) {
-        try PoolProcesses.endStrays(of: record.name)
-        let arrays = record.members.compactMap { PoolMembers.device(of: $0, in: record) }
-            .compactMap(MDArray.init(holding:))
+        try machine.endStrays(of: record.name)
+        let arrays = record.members.compactMap { machine.device(of: $0, in: record) }
+            .compactMap(machine.array(holding:))
         for array in arrays.reduce(into: [MDArray](), { if !$0.contains($1) { $0.append($1) } }) {
             try stop(array, record)
         }
         // Try every member: one that cannot be detached must not keep the others attached.
-        let members = PoolMembers(directory: directory, logger: logger)
+        let members = PoolMembers(directory: directory, machine: machine)
         var failure: Failure?
         for member in record.members {
             do throws(Failure) {
@@ -70,17 +72,21 @@ package struct PoolDown {
         directory.remove(record)
     }
 
-    /// Unmounts and stops the array. If it cannot be stopped, it is mounted again.
+    /// Unmounts and stops the array. One that anything else uses, in this mount namespace or another, stays as it
+    /// is. If it cannot be stopped all the same, it is mounted again.
     private func stop(_ array: MDArray, _ record: PoolRecord) throws(Failure) {
+        try machine.requireUnused(array.path, except: record.mountPoint)
         var mount: Mount?
         if let point = record.mountPoint {
             mount = try FileSystemConfiguration.unmount(array.path, from: point)
         }
         do throws(Failure) {
-            try requireUnused(array)
+            try machine.requireUnused(array.path, except: nil)
             try stop(array)
         } catch {
-            if let mount { try FileSystemConfiguration.mountAgain(mount) }
+            if let mount {
+                try FileSystemConfiguration.mountAgain(mount, needsNetwork: record.isRemote)
+            }
             throw error
         }
     }
@@ -89,25 +95,11 @@ package struct PoolDown {
         let deadline = MonotonicTime.now().adding(milliseconds: Self.busyTimeLimit)
         while true {
             do throws(Failure) {
-                return try Mdadm.run(["--stop", array.path], to: "stop \(array.path)")
+                return try mdadm.run(["--stop", array.path], to: "stop \(array.path)")
             } catch {
                 guard .now() < deadline else { throw error }
                 Thread.sleep(milliseconds: Self.interval)
             }
-        }
-    }
-
-    /// Throws a sentence that names a use of the array that unmounting it has not ended.
-    private func requireUnused(_ array: MDArray) throws(Failure) {
-        func inUse(_ reason: String) -> Failure {
-            .unavailable("\(array.path) is in use, so the pool stays up: \(reason)")
-        }
-        if let mount = Mount.all(of: array.path).first {
-            throw inUse("it is mounted at \(mount.point)")
-        }
-        if BlockDeviceUse.isSwap(array.path) { throw inUse("it is swap") }
-        if let holder = BlockDeviceUse.holders(of: array.name).first {
-            throw inUse("it is part of \(holder)")
         }
     }
 

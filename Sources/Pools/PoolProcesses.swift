@@ -41,7 +41,8 @@ enum PoolProcesses {
         return processes.first { !supervisors.contains($0) }
     }
 
-    private static func all(of pool: String) -> [ProcessIdentity] {
+    /// Returns the processes of this user that work for a pool.
+    static func all(of pool: String) -> [ProcessIdentity] {
         let wanted = "\(variable)=\(pool)"
         return Directory.names(in: "/proc").compactMap { Int32($0) }.filter { pid in
             // Any user can set the variable in a process of theirs.

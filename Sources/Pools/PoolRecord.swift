@@ -47,7 +47,21 @@ package struct PoolRecord: Sendable, Equatable, Codable {
         return members.count - 1
     }
 
-    /// The name of the member in the record of a local member's disk.
+    /// Throws when a source that is to be a new member is one already: the array would copy it over itself.
+    ///
+    /// - Parameter old: the member that it replaces; nil for none.
+    func requireNew(_ source: MemberSource, replacing old: Member?) throws(Failure) {
+        guard case .remote = source,
+            members.contains(where: { $0.text == "\(source)" && $0.number != old?.number })
+        else { return }
+        throw .unavailable(
+            "\(source) is a member of \(name) already; `pool status` shows its state")
+    }
+
+    /// Whether a member is an export of another server.
+    var isRemote: Bool { members.contains { !$0.isLocal } }
+
+    /// The name under which the record of a local member's disk has the member.
     func label(of member: Member) -> String { "\(name)/\(member.number)" }
 }
 
@@ -55,11 +69,15 @@ package struct PoolRecord: Sendable, Equatable, Codable {
 package struct PoolDirectory: Sendable {
     private let runtime: RuntimeDirectory
     private static let suffix = ".pool"
+    /// Milliseconds to wait for another command that chooses a device, which takes it less than one.
+    private static let devicesTimeLimit = 10_000
+
+    init(_ runtime: RuntimeDirectory) { self.runtime = runtime }
 
     /// The runtime directory, if it is there and can be trusted.
     package init?() {
         guard let runtime = RuntimeDirectory() else { return nil }
-        self.runtime = runtime
+        self.init(runtime)
     }
 
     /// Creates the runtime directory if it does not exist.
@@ -91,7 +109,7 @@ package struct PoolDirectory: Sendable {
         let path = absolutePath(target)
         let found =
             records.first { $0.name == target } ?? records.first { $0.mountPoint == path }
-            ?? records.first { PoolMembers.array(of: $0)?.path == path }
+            ?? records.first { ThisMachine().array(of: $0)?.path == path }
         guard let found else {
             throw .unavailable(
                 "there is no pool \(target); ramdisk-nbd pool status shows the pools that are up")
@@ -110,31 +128,61 @@ package struct PoolDirectory: Sendable {
 
     func remove(_ record: PoolRecord) { Directory.removeFile(path(record.name)) }
 
-    /// Removes the runtime directory if nothing else is in it.
-    func removeIfEmpty() { Directory.removeEmpty(runtime.path) }
+    /// Removes the runtime directory if nothing else is in it but what a killed command has left.
+    func removeIfEmpty() {
+        removeLock(at: devicesLock)
+        Directory.removeEmpty(runtime.path)
+    }
 
     /// Locks a pool, so that one command at a time changes it. The kernel drops the lock of a process that is killed.
     func lock(_ name: String) throws(Failure) -> LockFile {
-        let file = path(name) + ".lock"
-        do throws(LockFile.Failure) {
-            return try LockFile(file)
-        } catch {
-            switch error {
-            case .held(let pid):
-                let holder = pid.map { "process \($0)" } ?? "another process"
-                throw .unavailable(
-                    "\(holder) is changing the pool \(name): wait until it has ended")
-            case .system(let error): throw .cannotCreate("cannot lock \(file): \(error)")
+        try lock(path(name) + ".lock", milliseconds: 0) {
+            "\($0) is changing the pool \(name): wait until it has ended"
+        }
+    }
+
+    /// Locks the choice of devices: no other pool reserves a device meanwhile.
+    func lockDevices() throws(Failure) -> LockFile {
+        try lock(devicesLock, milliseconds: Self.devicesTimeLimit) {
+            "\($0) does not end choosing a device: end it, then try again"
+        }
+    }
+
+    /// Locks a file. While another process has locked it, tries again for some time.
+    private func lock(
+        _ file: String, milliseconds: Int, held: (String) -> String
+    ) throws(Failure) -> LockFile {
+        let deadline = MonotonicTime.now().adding(milliseconds: milliseconds)
+        while true {
+            do throws(LockFile.Failure) {
+                return try LockFile(file)
+            } catch {
+                switch error {
+                case .held(let pid):
+                    let holder = pid.map { "process \($0)" } ?? "another process"
+                    guard .now() < deadline else { throw .unavailable(held(holder)) }
+                    Thread.sleep(milliseconds: 5)
+                case .system(let error): throw .cannotCreate("cannot lock \(file): \(error)")
+                }
             }
         }
     }
 
     /// Removes the lock of a `pool up` that was killed before it had a record. Does nothing while the lock is held.
     func removeLock(of name: String) {
-        guard !name.contains("/"), FileIdentity(path: path(name) + ".lock") != nil else { return }
-        if let lock = try? lock(name) { extendLifetime(lock) }
+        guard !name.contains("/") else { return }
+        removeLock(at: path(name) + ".lock")
         removeIfEmpty()
     }
+
+    /// Removes the file of a lock that no process holds.
+    private func removeLock(at file: String) {
+        guard FileIdentity(path: file) != nil, let lock = try? LockFile(file) else { return }
+        extendLifetime(lock)
+    }
+
+    /// The lock of the choice of devices. No pool's lock has this name: those end with ".pool.lock".
+    private var devicesLock: String { "\(runtime.path)/pool-devices.lock" }
 
     private func path(_ name: String) -> String { "\(runtime.path)/\(name)\(Self.suffix)" }
 }

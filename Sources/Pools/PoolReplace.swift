@@ -36,6 +36,8 @@ package struct PoolReplace {
     private let directory: PoolDirectory
     private let members: PoolMembers
     private let stop: SupervisorMailbox
+    private let machine: any PoolMachine
+    private var mdadm: Mdadm { Mdadm(machine) }
 
     /// The time in milliseconds, in addition to the request timeout, in which a server that replies to a new connection
     /// finishes the requests of the old one, which has ended. Within the timeout the kernel may still deliver them. A
@@ -51,25 +53,36 @@ package struct PoolReplace {
     private static let interval = 100
 
     package init(_ request: Request, logger: Logger, stop: SupervisorMailbox) throws(Failure) {
+        let found = try PoolDirectory.record(of: request.pool)
+        self.init(
+            request, found, in: try PoolDirectory.make(), stop: stop,
+            machine: ThisMachine(logger: logger))
+    }
+
+    init(
+        _ request: Request, _ found: PoolRecord, in directory: PoolDirectory,
+        stop: SupervisorMailbox, machine: any PoolMachine
+    ) {
         self.request = request
+        self.found = found
+        self.directory = directory
         self.stop = stop
-        found = try PoolDirectory.record(of: request.pool)
-        directory = try PoolDirectory.make()
-        members = PoolMembers(directory: directory, logger: logger)
+        self.machine = machine
+        members = PoolMembers(directory: directory, machine: machine)
     }
 
     /// Returns the pool once the new member has all data.
     package func callAsFunction() throws(Failure) -> PoolStatus {
         let lock = try directory.lock(found.name)
         defer { extendLifetime(lock) }
-        guard var record = directory.current(found.name), let array = PoolMembers.array(of: record)
+        guard var record = directory.current(found.name), let array = machine.array(of: record)
         else { throw .unavailable("the pool \(found.name) is not up") }
         guard record.level.isRedundant else {
             throw .usage("a pool of level 0 has nothing to fill a new member from")
         }
         let old = try oldMember(in: record, array)
-        try requireNew(in: record, old)
-        PoolProcesses.mark(record.name)
+        try record.requireNew(request.new, replacing: old)
+        machine.mark(record.name)
         let device = try attach(&record)
         let new = record.members[record.members.count - 1]
         do throws(Failure) {
@@ -80,17 +93,17 @@ package struct PoolReplace {
             }
             throw error
         }
-        return PoolStatus(record)
+        return PoolStatus(record, on: machine)
     }
 
     private func put(
         _ device: NBDDevice, inPlaceOf old: PoolRecord.Member?, in array: MDArray,
         _ record: inout PoolRecord
     ) throws(Failure) {
-        let oldDevice = old.flatMap { PoolMembers.device(of: $0, in: record) }
+        let oldDevice = old.flatMap { machine.device(of: $0, in: record) }
         let isOldWorking = oldDevice.flatMap(array.device)?.isInSync == true
         var candidate = PoolArray.Candidate(source: request.new, device: device)
-        candidate.contents = try DeviceContents(of: device.path)
+        candidate.contents = try DeviceContents(of: device.path, on: machine)
         try check(candidate, array)
         try requireOther(candidate, array)
         if let old, !isOldWorking { try release(old, from: array, &record) }
@@ -99,12 +112,12 @@ package struct PoolReplace {
         }
         let isMirror = record.level == .mirror
         try PoolArray.add(
-            candidate, to: array,
+            candidate, to: array, on: machine,
             isWriteMostly: isMirror && record.members.contains { $0.isLocal && $0 != old },
             hasMemory: request.hasMemory)
         if isOldWorking, let oldDevice {
             // The old member stays in its slot until the new one has its data.
-            try Mdadm.run(
+            try mdadm.run(
                 ["--manage", array.path, "--replace", oldDevice.path, "--with", device.path],
                 to: "replace \(request.old)")
         }
@@ -126,34 +139,16 @@ package struct PoolReplace {
 
     // MARK: - Checking
 
-    /// Throws when the new member is already part of the pool: the array would copy it over itself.
-    private func requireNew(
-        in record: PoolRecord, _ old: PoolRecord.Member?
-    ) throws(Failure) {
-        guard case .remote = request.new,
-            record.members.contains(where: {
-                $0.text == "\(request.new)" && $0.number != old?.number
-            })
-        else { return }
-        throw .unavailable(
-            "\(request.new) is a member of \(record.name) already; `pool status` shows its state")
-    }
-
     /// Throws when the new member is a working member under another name.
     private func requireOther(
         _ candidate: PoolArray.Candidate, _ array: MDArray
     ) throws(Failure) {
-        guard case .member(let superblock) = candidate.contents, let member = superblock.member
-        else { return }
+        var working = DistinctMembers()
         for device in array.devices where !device.isFaulty && device.name != candidate.device.name {
-            if case .member(let other) = try DeviceContents(of: "/dev/\(device.name)"),
-                other.member == member
-            {
-                throw .unavailable(
-                    "\(candidate.source) and /dev/\(device.name) are the same disk: give another member"
-                )
-            }
+            let path = "/dev/\(device.name)"
+            try working.insert(path, try DeviceContents(of: path, on: machine))
         }
+        try working.insert("\(candidate.source)", candidate.contents)
     }
 
     /// Returns the member to replace; nil for `missing`.
@@ -165,7 +160,7 @@ package struct PoolReplace {
         let device = NBDDevice(path: request.old)
         let found = record.members.filter { member in
             member.text == text
-                || (device != nil && PoolMembers.device(of: member, in: record) == device)
+                || (device != nil && machine.device(of: member, in: record) == device)
         }
         guard let old = found.first else {
             let texts = record.members.map(\.text).joined(separator: ", ")
@@ -175,7 +170,7 @@ package struct PoolReplace {
         guard found.count == 1 else {
             throw .usage("\(found.count) members are called \(text): give the device of one")
         }
-        let state = PoolMembers.device(of: old, in: record).flatMap(array.device)
+        let state = machine.device(of: old, in: record).flatMap(array.device)
         if state?.isInSync == true, case .remote = request.new, old.text == "\(request.new)" {
             throw .unavailable("\(old.text) is in sync: there is nothing to copy to it")
         }
@@ -186,7 +181,7 @@ package struct PoolReplace {
     private func check(
         _ candidate: PoolArray.Candidate, _ array: MDArray
     ) throws(Failure) {
-        let identity = try array.identity
+        let identity = try mdadm.identity(of: array)
         switch candidate.contents {
         case .member(let superblock) where superblock.array == identity: return
         case .blank where !request.hasMemory: return
@@ -241,11 +236,11 @@ package struct PoolReplace {
     private func release(
         _ member: PoolRecord.Member, from array: MDArray, _ record: inout PoolRecord
     ) throws(Failure) {
-        if let device = PoolMembers.device(of: member, in: record),
+        if let device = machine.device(of: member, in: record),
             let state = array.device(device)
         {
             if !state.isFaulty {
-                try Mdadm.run(
+                try mdadm.run(
                     ["--manage", array.path, "--fail", device.path], to: "drop \(member.text)")
             }
             try remove(device, from: array, member)
@@ -262,7 +257,7 @@ package struct PoolReplace {
         let deadline = MonotonicTime.now().adding(milliseconds: limit)
         while true {
             do throws(Failure) {
-                return try Mdadm.run(
+                return try mdadm.run(
                     ["--manage", array.path, "--remove", device.path],
                     to: "take \(member.text) out of \(array.path)")
             } catch {

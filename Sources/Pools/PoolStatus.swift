@@ -55,11 +55,13 @@ package struct PoolStatus: Sendable, Encodable {
     /// A sentence, without a full stop, that says what the pool survives.
     package let survives: String
 
-    /// Reads the state of a pool. It reads a page of each member to find out whether the member replies. For one that
-    /// does not, that takes up to the pool's timeout.
-    package init(_ record: PoolRecord) {
-        let attached = record.members.map { ($0, PoolMembers.device(of: $0, in: record)) }
-        let array = attached.lazy.compactMap { $0.1 }.compactMap(MDArray.init(holding:)).first
+    /// Reads the state of a pool. Reading a page of each member shows whether it replies, which takes up to the pool's
+    /// timeout for one that does not.
+    package init(_ record: PoolRecord) { self.init(record, on: ThisMachine()) }
+
+    init(_ record: PoolRecord, on machine: any PoolMachine) {
+        let attached = record.members.map { ($0, machine.device(of: $0, in: record)) }
+        let array = attached.lazy.compactMap { $0.1 }.compactMap(machine.array(holding:)).first
         let devices = array?.devices ?? []
         let action = array?.action ?? "idle"
         func inArray(_ device: NBDDevice?) -> MDArray.Device? {
@@ -68,7 +70,7 @@ package struct PoolStatus: Sendable, Encodable {
         members = attached.map { member, device in
             Member(
                 member: member.text, device: device?.path,
-                state: Self.state(inArray(device), device, isActive: action != "idle"))
+                state: Self.state(inArray(device), device, isActive: action != "idle", on: machine))
         }
         var silent: Set<Int> = []
         var names: [Int: String] = [:]
@@ -101,13 +103,13 @@ package struct PoolStatus: Sendable, Encodable {
     }
 
     private static func state(
-        _ found: MDArray.Device?, _ device: NBDDevice?, isActive: Bool
+        _ found: MDArray.Device?, _ device: NBDDevice?, isActive: Bool, on machine: any PoolMachine
     ) -> State {
         guard let found, let device else { return .apart }
         if found.isFaulty { return .faulty }
         guard found.isInSync else { return found.slot != nil && isActive ? .rebuilding : .spare }
         // The kernel keeps the last member of a mirror even when it fails.
-        return (try? BlockDevice.readPage(of: device.path, at: 0)) == nil ? .silent : .inSync
+        return machine.isReplying(device) ? .inSync : .silent
     }
 }
 

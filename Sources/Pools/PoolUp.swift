@@ -12,11 +12,20 @@ package struct PoolUp {
     private let plan: PoolConfiguration
     private let logger: Logger
     private let stop: SupervisorMailbox
+    private let machine: any PoolMachine
 
     package init(_ plan: PoolConfiguration, logger: Logger, stop: SupervisorMailbox) {
+        self.init(plan, logger: logger, stop: stop, machine: ThisMachine(logger: logger))
+    }
+
+    init(
+        _ plan: PoolConfiguration, logger: Logger, stop: SupervisorMailbox,
+        machine: any PoolMachine
+    ) {
         self.plan = plan
         self.logger = logger
         self.stop = stop
+        self.machine = machine
     }
 
     /// Returns the pool once it is up. When a step fails, or a signal asks to stop, the steps before it are undone.
@@ -29,7 +38,8 @@ package struct PoolUp {
         return try bringUp(directory)
     }
 
-    private func bringUp(_ directory: PoolDirectory) throws(Failure) -> PoolStatus {
+    func bringUp(_ directory: PoolDirectory) throws(Failure) -> PoolStatus {
+        let sources = try plan.sources(on: machine)
         let lock = try directory.lock(plan.name)
         defer { extendLifetime(lock) }
         guard directory.current(plan.name) == nil else {
@@ -38,26 +48,28 @@ package struct PoolUp {
                     + "\(plan.name), or choose another --name")
         }
         try requireFreeMountPoint()
-        PoolProcesses.mark(plan.name)
+        machine.mark(plan.name)
         var record = PoolRecord(name: plan.name, level: plan.level, timeout: plan.timeout)
         do throws(Failure) {
-            try bringUp(&record, directory)
+            try bringUp(sources, &record, directory)
         } catch {
             undo(record, directory)
             throw error
         }
-        return PoolStatus(record)
+        return PoolStatus(record, on: machine)
     }
 
-    private func bringUp(_ record: inout PoolRecord, _ directory: PoolDirectory) throws(Failure) {
-        let attachment = PoolMembers(directory: directory, logger: logger)
+    private func bringUp(
+        _ sources: [MemberSource], _ record: inout PoolRecord, _ directory: PoolDirectory
+    ) throws(Failure) {
+        let attachment = PoolMembers(directory: directory, machine: machine)
         var members: [(MemberSource, NBDDevice)] = []
-        for source in plan.sources where source != .missing {
+        for source in sources where source != .missing {
             members.append((source, try attachment.attach(source, to: &record, stop: stop)))
             try requireNoStop()
         }
         Self.settleDevices()
-        let (array, isNew) = try PoolArray(plan, members)()
+        let (array, isNew) = try PoolArray(plan, sources, members, on: machine)()
         try requireNoStop()
         try mount(array, isNew: isNew, &record, directory)
         try requireNoStop()
@@ -67,7 +79,8 @@ package struct PoolUp {
     private func mount(
         _ array: MDArray, isNew: Bool, _ record: inout PoolRecord, _ directory: PoolDirectory
     ) throws(Failure) {
-        let contents: DeviceContents = try isNew ? .blank : DeviceContents(of: array.path)
+        let contents: DeviceContents =
+            try isNew ? .blank : DeviceContents(of: array.path, on: machine)
         let isMade = contents == .blank && plan.fileSystem.kind != .none
         if isMade { try plan.fileSystem.make(on: array.path) }
         guard let point = plan.fileSystem.mountPoint else { return }
@@ -75,12 +88,12 @@ package struct PoolUp {
         record.madeDirectories = try plan.fileSystem.makeMountPoint()
         record.mountPoint = point
         try directory.write(record)
-        try plan.fileSystem.mount(array.path, isNew: isMade)
+        try plan.fileSystem.mount(array.path, isNew: isMade, needsNetwork: record.isRemote)
     }
 
     private func undo(_ record: PoolRecord, _ directory: PoolDirectory) {
         do throws(Failure) {
-            try PoolDown(directory: directory, logger: logger).takeDown(record)
+            try PoolDown(directory: directory, machine: machine).takeDown(record)
         } catch {
             logger.error(
                 "a part of the pool is left, which ramdisk-nbd pool down takes down: \(error.sentence)"

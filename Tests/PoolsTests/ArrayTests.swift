@@ -64,6 +64,52 @@ struct ArrayTests {
     }
 }
 
+@Suite("What a member knows of the others")
+struct MemberHistoryTests {
+    /// What mdadm 4.2 prints, without some lines.
+    private func printed(role: String, states: String, events: Int = 17) -> String {
+        """
+        /dev/nbd0:
+                  Magic : a92b4efc
+                Version : 1.2
+            Feature Map : 0x1
+             Raid Level : raid1
+           Raid Devices : 3
+                  State : clean
+
+            Update Time : Sat Nov 28 17:00:00 2026
+                 Events : \(events)
+
+
+           Device Role : \(role)
+           Array State : \(states) ('A' == active, '.' == missing, 'R' == replacing)
+
+        """
+    }
+
+    @Test("is its place, the count of changes, and the places that were empty")
+    func parsing() throws {
+        let member = try #require(MemberHistory(printed(role: "Active device 2", states: ".AA")))
+        #expect(member.events == 17)
+        #expect(member.place == 2)
+        #expect(member.missing == [0])
+        let spare = try #require(MemberHistory(printed(role: "spare", states: "AAR")))
+        #expect(spare.place == nil)
+        #expect(spare.missing.isEmpty)
+        #expect(MemberHistory("mdadm: No md superblock detected on /dev/nbd0.\n") == nil)
+    }
+
+    @Test("is that another one was missing, if it was")
+    func lacking() throws {
+        let first = try #require(MemberHistory(printed(role: "Active device 0", states: "A.A")))
+        let second = try #require(MemberHistory(printed(role: "Active device 1", states: "AAA")))
+        let spare = try #require(MemberHistory(printed(role: "spare", states: "AAA")))
+        #expect(first.lacks(second))
+        #expect(!second.lacks(first))
+        #expect(!first.lacks(spare))
+    }
+}
+
 @Suite("A pool")
 struct PoolTests {
     @Test("has a name that md and a file system take", arguments: ["r", "Build-2", "a_b", "pool"])

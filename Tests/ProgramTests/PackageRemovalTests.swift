@@ -27,6 +27,21 @@ extension ProgramSuite {
             #expect(ending.errors.contains("ramdisk-nbd is not removed"))
         }
 
+        @Test("is refused with the name of each pool that is up, and what takes it down")
+        func pools() async throws {
+            let ending = try await removal(
+                Answers(
+                    setUp:
+                        "mkdir -p /run/ramdisk-nbd; touch /run/ramdisk-nbd/r.pool /run/ramdisk-nbd/b-2.pool"
+                ))
+            #expect(ending.status == .exited(1))
+            for name in ["r", "b-2"] {
+                #expect(
+                    ending.errors.contains(
+                        "the pool \(name) is up: ramdisk-nbd pool down \(name)\n"))
+            }
+        }
+
         @Test(
             "stops nothing but sockets, and not the servers that require them",
             arguments: [

@@ -32,17 +32,18 @@ import Testing
         }
     }
 
-    @Test("has a key for each option of up and serve that help shows, and for no other")
+    @Test(
+        "has a key for each option of its commands that help shows, for members, and for no other")
     func keys() throws {
-        for command in ConfigCommand.commands {
+        for (command, own) in zip(ConfigCommand.commands, try Self.commands.get()) {
             let help = command.helpMessage(columns: 1_000)
             let lines = help.split(separator: "\n").compactMap {
                 $0.firstMatch(of: #/^ +(?:-\w, )?--([a-z-]+)/#)
             }
             let shown = Set(lines.map { String($0.1) }).subtracting(["help", "version"])
-            #expect(shown.count > 20)
-            let own = try Self.commands.get().first { $0.name == command._commandName }
-            #expect(Set(try #require(own).options.keys) == shown)
+            #expect(shown.count > 8)
+            let members = own.name == "pool" ? ["members"] : []
+            #expect(Set(own.options.keys) == shown.union(members))
         }
     }
 
@@ -50,14 +51,31 @@ import Testing
         "means with each key what the command line means with the option",
         arguments: try OptionExample.all())
     func equivalence(example: OptionExample) throws {
-        let text = "command = \"\(example.command._commandName)\"\n" + example.lines
-        let read = try file(text)
-        #expect(read.command == example.command._commandName)
-        let fromFile = try example.command.parse(Array(read.arguments.dropFirst()))
+        let read = try file("command = \"\(example.name)\"\n" + example.lines)
+        #expect(read.command == example.name)
+        let fromFile = try example.command.parse(read.options)
         let fromLine = try example.command.parse(example.arguments)
         #expect(String(reflecting: fromFile) == String(reflecting: fromLine))
         // The option is not one that the parser ignores.
-        #expect(String(reflecting: fromFile) != String(reflecting: try example.command.parse([])))
+        let without = try? example.command.parse(example.required)
+        #expect(String(reflecting: fromFile) != without.map { String(reflecting: $0) })
+    }
+
+    @Test("of a pool gives it the file's name, unless it has another one, and its members")
+    func pool() throws {
+        let text = """
+            command = "pool"
+            level = 1
+            members = ["local=2G", "nbd://host-a"]
+            """
+        #expect(
+            try file(text).arguments == [
+                "pool", "up", "--name=disk", "--level=1", "local=2G", "nbd://host-a",
+            ])
+        #expect(
+            try file(text + "\nname = \"r\"").arguments == [
+                "pool", "up", "--level=1", "local=2G", "nbd://host-a", "--name=r",
+            ])
     }
 
     @Test("is for up without the key command")
@@ -200,8 +218,8 @@ struct WrongFile: Sendable, CustomTestStringConvertible {
         WrongFile("listen = [true]", ("1: listen: ", "texts in quotes only")),
         WrongFile("size = \"1G\"\n\nsize = \"2G\"", ("3: size: ", "line 1")),
         // The keys, and what kind of value they have.
-        WrongFile("command = \"down\"", ("1: command: ", "\"up\" or \"serve\"")),
-        WrongFile("command = true", ("1: command: ", "\"up\" or \"serve\"")),
+        WrongFile("command = \"down\"", ("1: command: ", "\"up\" or \"serve\" or \"pool\"")),
+        WrongFile("command = true", ("1: command: ", "\"up\" or \"serve\" or \"pool\"")),
         WrongFile("sise = \"1G\"", ("1: sise: ", "did you mean size?")),
         WrongFile("mount_options = \"ro\"", ("1: mount_options: ", "did you mean mount-options?")),
         WrongFile("--size = \"1G\"", ("1: --size: ", "did you mean size?")),
@@ -217,6 +235,21 @@ struct WrongFile: Sendable, CustomTestStringConvertible {
         WrongFile(
             "sparse = 1\n# x\nsize = false\n", ("1: sparse: ", "true or false"),
             ("3: size: ", "text in quotes")),
+        // Members of a pool.
+        WrongFile("members = \"nbd://a\"", ("1: members: ", "command = \"pool\"")),
+        WrongFile(
+            "command = \"pool\"\nlevel = 1\nmembers = [\"nbd://a\", \"--force\"]",
+            ("3: members: ", "keys of their own")),
+        WrongFile(
+            "command = \"pool\"\nlevel = 1\nmembers = \"@members\"",
+            ("3: members: ", "begins with a slash")),
+        WrongFile(
+            "command = \"pool\"\nlevel = 1\nmembers = [\"nbd://a\"]",
+            ("3: members: ", "2 to 32 members, not 1")),
+        WrongFile(
+            "command = \"pool\"\nmembers = [\"nbd://a\", \"nbd://b\"]", ("", "--level")),
+        WrongFile("command = \"pool\"\nleval = 1", ("2: leval: ", "did you mean level?")),
+        WrongFile("command = \"pool\"\nfrobnicate = 1", ("2: frobnicate: ", "pool up --help")),
         // The values, of which the parser of the command line knows what is right.
         WrongFile("sparse = true\nsize = \"large\"\n", ("2: size: ", "'large'")),
         WrongFile("\nsize = \"1\"\n", ("2: size: ", "A disk cannot have 1 bytes")),
@@ -233,25 +266,44 @@ struct WrongFile: Sendable, CustomTestStringConvertible {
 /// An option, with a value that its command accepts, in a file and on the command line.
 struct OptionExample: Sendable, CustomTestStringConvertible {
     let command: any ParsableCommand.Type
+    /// The value of the key `command`.
+    let name: String
     let key: String
     let values: [String]
     let isFlag: Bool
     /// Options that it needs.
     let others: [(key: String, value: String)]
 
-    var testDescription: String { "\(command._commandName) --\(key)" }
+    var testDescription: String { "\(name) --\(key)" }
+
+    /// The key of the arguments without a name, which are the values of a pool's members.
+    private static let positional = "members"
+
+    /// The other options, and the name that a file gives to a pool.
+    var required: [String] {
+        others.flatMap { Self.arguments($0.key, $0.value) }
+            + (name == "pool" && key != "name" ? ["--name=disk"] : [])
+    }
 
     /// As a person would type it.
     var arguments: [String] {
-        others.flatMap { ["--\($0.key)", $0.value] }
-            + (isFlag ? ["--\(key)"] : values.flatMap { ["--\(key)", $0] })
+        required + (isFlag ? ["--\(key)"] : values.flatMap { Self.arguments(key, $0) })
+    }
+
+    private static func arguments(_ key: String, _ value: String) -> [String] {
+        key == positional ? value.split(separator: " ").map(String.init) : ["--\(key)", value]
     }
 
     /// As it is in a file.
     var lines: String {
         let list = values.map { "\"\($0)\"" }.joined(separator: ", ")
         let value = isFlag ? "true" : values.count == 1 ? list : "[\(list)]"
-        return others.map { "\($0.key) = \"\($0.value)\"\n" }.joined() + "\(key) = \(value)\n"
+        let rest = others.map { other in
+            let list = other.value.split(separator: " ").map { "\"\($0)\"" }.joined(separator: ", ")
+            return other.key == Self.positional
+                ? "members = [\(list)]\n" : "\(other.key) = \"\(other.value)\"\n"
+        }
+        return rest.joined() + "\(key) = \(value)\n"
     }
 
     private var isAccepted: Bool { (try? command.parse(arguments)) != nil }
@@ -260,12 +312,18 @@ struct OptionExample: Sendable, CustomTestStringConvertible {
     private static let samples = [
         "3", "5", "64M", "32M", "7s", "20us", "/nowhere/a", "/nowhere/b", "192.0.2.1", "192.0.2.2",
         "root",
-        "daemon", "660", "/dev/nbd5", "ext4", "a", "b", "off", "json", "debug",
+        "daemon", "660", "/dev/nbd5", "ext4", "a", "b", "off", "json", "debug", "1",
+        "nbd+srv://_a.b", "nbd+srv://_c.d",
     ]
     private static let companions: [[(key: String, value: String)]] = [
         [], [("backing", "a")], [("image", "/nowhere/image")], [("mount", "/nowhere/mount")],
         [("unix", "/nowhere/socket")], [("tls-certificates", "/nowhere/certificates")],
         [("template", "/nowhere/template")],
+    ]
+    private static let poolCompanions: [[(key: String, value: String)]] = [
+        [("level", "1"), ("members", "nbd://x nbd://y")], [("level", "1")],
+        [("members", "nbd://x nbd://y")],
+        [("level", "1"), ("members", "nbd://x nbd://y"), ("mount", "/nowhere/mount")],
     ]
 
     /// An example for each option of each command.
@@ -273,21 +331,24 @@ struct OptionExample: Sendable, CustomTestStringConvertible {
         let described = try ConfigurationTests.commands.get()
         return try zip(ConfigCommand.commands, described).flatMap { command, description in
             try description.options.sorted { $0.key < $1.key }.map { key, option in
-                let found = example(command, key, option)
-                return try #require(found, "no sample suits \(command._commandName) --\(key)")
+                let found = example(command, description.name, key, option)
+                return try #require(found, "no sample suits \(description.name) --\(key)")
             }
         }
     }
 
     private static func example(
-        _ command: any ParsableCommand.Type, _ key: String, _ option: ConfigurableOption
+        _ command: any ParsableCommand.Type, _ name: String, _ key: String,
+        _ option: ConfigurableOption
     ) -> OptionExample? {
+        let companions = name == "pool" ? poolCompanions : companions
         for others in companions where !others.contains(where: { $0.key == key }) {
             // A path in a file must be absolute.
             let suitable = samples.filter { !option.isPath || $0.hasPrefix("/") }
             let examples = suitable.map { sample in
                 OptionExample(
-                    command: command, key: key, values: [sample], isFlag: option.kind == .flag,
+                    command: command, name: name, key: key, values: [sample],
+                    isFlag: option.kind == .flag,
                     others: others)
             }
             // Lazily, as the parser takes milliseconds.
@@ -295,8 +356,8 @@ struct OptionExample: Sendable, CustomTestStringConvertible {
             guard let first = accepted.first else { continue }
             guard option.isRepeating, let second = accepted.dropFirst().first else { return first }
             return OptionExample(
-                command: command, key: key, values: first.values + second.values, isFlag: false,
-                others: others)
+                command: command, name: name, key: key, values: first.values + second.values,
+                isFlag: false, others: others)
         }
         return nil
     }

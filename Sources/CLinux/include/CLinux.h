@@ -474,6 +474,14 @@ int clinux_set_real_time(int wanted);
 /// sched_setaffinity(2) for the calling thread and those that it starts; mask[i] is whether they may use processor i.
 int clinux_bind_processors(const uint8_t *mask, size_t count);
 
+// MARK: - Names
+
+/// res_nquery(3) for the records of type SRV of a name: asks the name servers of resolv.conf(5), or only the one with an
+/// IPv4 address and a port. Returns the length of the message in `answer`, at most `capacity`, or a negated code of
+/// h_errno(3): 1 no such name, 2 no reply, 3 refused, 4 no such record.
+int clinux_query_services(
+    const char *name, const char *server, uint16_t port, uint8_t *answer, int capacity);
+
 // MARK: - Time
 
 /// clock_nanosleep(2), CLOCK_MONOTONIC, until a moment in nanoseconds.

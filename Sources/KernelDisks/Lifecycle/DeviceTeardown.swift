@@ -1,4 +1,4 @@
-internal import ProgramSupport
+package import ProgramSupport
 internal import LinuxHost
 internal import LinuxIO
 internal import Logging
@@ -7,7 +7,7 @@ internal import Synchronization
 internal import SystemPackage
 
 /// The steps that take a device away from the kernel. When a step fails, the steps before it are undone.
-enum DeviceTeardown {
+package enum DeviceTeardown {
     /// Milliseconds to wait for processes that open a device after it is unmounted, as udev and udisks do.
     private static let quietTimeLimit = 3_000
     /// Milliseconds to wait until another process releases its claim, such as a second `down`.
@@ -38,17 +38,18 @@ enum DeviceTeardown {
     /// Throws when anything uses the device, other than its mount at `point` in the mount namespace of this
     /// process or of the process `supervisor`. Changes nothing.
     ///
+    /// - Parameter device: the path of a block device.
     /// - Throws: a ``Failure`` that names the user of the device, or why the users could not be determined.
-    static func requireUnused(
-        _ device: NBDDevice, except point: String?, supervisor: Int32? = nil
+    package static func requireUnused(
+        _ device: String, except point: String?, supervisor: Int32? = nil
     ) throws(Failure) {
         let here: [Mount]
         let elsewhere: [BlockDeviceUse.MountElsewhere]
         do throws(Errno) {
-            let own = try Mount.table().filter { $0.source == device.path }
+            let own = try Mount.table().filter { $0.source == device }
             here = own.filter { $0.point != point }
             let namespace = supervisor.flatMap(BlockDeviceUse.mountNamespace)
-            let all = try BlockDeviceUse.mountsElsewhere(of: device.path)
+            let all = try BlockDeviceUse.mountsElsewhere(of: device)
             let others = all.filter { $0.namespace != namespace || $0.mount.point != point }
             let expected = (own + all.filter { $0.namespace == namespace }.map(\.mount)).filter {
                 $0.point == point
@@ -66,16 +67,17 @@ enum DeviceTeardown {
                 device,
                 "\(other.user) sees it mounted at \(other.mount.point) in another mount namespace")
         }
-        if BlockDeviceUse.isSwap(device.path) {
+        if BlockDeviceUse.isSwap(device) {
             throw inUse(device, "it is in use as swap (`swapoff \(device)` ends that)")
         }
-        let holders = BlockDeviceUse.holders(of: device.name)
+        let holders = BlockDeviceUse.holders(
+            of: String(device.split(separator: "/").last ?? ""))
         if !holders.isEmpty {
             throw inUse(device, "it is part of \(holders.joined(separator: ", "))")
         }
     }
 
-    private static func inUse(_ device: NBDDevice, _ reason: String) -> Failure {
+    private static func inUse(_ device: String, _ reason: String) -> Failure {
         .unavailable(
             "\(device) is in use, so it stays up: \(reason); stop that use, then try again")
     }
@@ -89,7 +91,7 @@ enum DeviceTeardown {
     static func prepareToDetach(
         _ device: NBDDevice, mountedAt point: String?, hasImage: Bool, _ logger: Logger
     ) throws(Failure) -> Claim {
-        try requireUnused(device, except: point)
+        try requireUnused(device.path, except: point)
         let mount = try unmount(device, from: point, patience: hasImage ? freezeTimeLimit : 0)
         do throws(Failure) {
             awaitQuiet(device)
@@ -155,8 +157,8 @@ enum DeviceTeardown {
                 return try BlockDevice(path: device.path, exclusive: true)
             } catch .resourceBusy {
                 guard .now() < deadline else {
-                    try requireUnused(device, except: nil)
-                    throw inUse(device, "another process has claimed it")
+                    try requireUnused(device.path, except: nil)
+                    throw inUse(device.path, "another process has claimed it")
                 }
                 Thread.sleep(milliseconds: interval)
             } catch .noSuchFileOrDirectory {
@@ -196,7 +198,7 @@ enum DeviceTeardown {
         if isForced {
             return Claim(try? BlockDevice(path: device.path, exclusive: true), mount: nil)
         }
-        try requireUnused(device, except: nil)
+        try requireUnused(device.path, except: nil)
         awaitQuiet(device)
         let claimed = try claim(device)
         try writeOut(device, claimed)

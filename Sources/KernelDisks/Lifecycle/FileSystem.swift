@@ -71,23 +71,43 @@ package struct FileSystemConfiguration: Sendable {
     }
 
     /// Mounts the device at the mount point, if there is one.
-    package func mount(_ device: String, isNew: Bool) throws(Failure) {
+    ///
+    /// - Parameter needsNetwork: whether it is lost without the network. systemd then unmounts it before that goes
+    ///   down, as it does with network file systems. systemd.mount(5), `_netdev`
+    package func mount(
+        _ device: String, isNew: Bool, needsNetwork: Bool = false
+    ) throws(Failure) {
         guard let point = mountPoint else { return }
-        var options = mountOptions.map { [$0] } ?? []
-        if isReadOnly { options.insert("ro", at: 0) }
-        var arguments = options.isEmpty ? [] : ["-o", options.joined(separator: ",")]
-        // mount(8) detects a file system that was on the disk before.
-        if isNew { arguments += ["-t", kind.rawValue] }
-        let result = try SystemProgram.run("mount", arguments + [device, point], package: "mount")
+        let result = try SystemProgram.run(
+            "mount", mountArguments(device, point, isNew: isNew, needsNetwork: needsNetwork),
+            package: "mount")
         guard result.ending == .exited(0) else {
             throw .unavailable("cannot mount \(device) at \(point): \(result.reason)")
         }
     }
 
+    /// Returns the arguments of mount(8).
+    func mountArguments(
+        _ device: String, _ point: String, isNew: Bool, needsNetwork: Bool
+    ) -> [String] {
+        let options =
+            (isReadOnly ? ["ro"] : []) + (needsNetwork ? [Self.networkOption] : [])
+            + [mountOptions].compactMap(\.self)
+        // mount(8) detects a file system that was on the disk before.
+        return (options.isEmpty ? [] : ["-o", options.joined(separator: ",")])
+            + (isNew ? ["-t", kind.rawValue] : []) + [device, point]
+    }
+
+    /// mount(8) keeps it in a file of its own, from which systemd reads it; the kernel does not know it.
+    private static let networkOption = "_netdev"
+
     /// Restores a mount that ``unmount(_:from:)`` has removed.
-    package static func mountAgain(_ mount: Mount) throws(Failure) {
+    package static func mountAgain(
+        _ mount: Mount, needsNetwork: Bool = false
+    ) throws(Failure) {
+        let options = mount.options + (needsNetwork ? ",\(networkOption)" : "")
         let result = try SystemProgram.run(
-            "mount", ["-o", mount.options, "-t", mount.type, mount.source, mount.point],
+            "mount", ["-o", options, "-t", mount.type, mount.source, mount.point],
             package: "mount")
         guard result.ending == .exited(0) else {
             throw .unavailable(

@@ -192,7 +192,9 @@ package final class KernelDisk {
         }
         // A remote export may be attached to any number of devices. Only the device that the user has named
         // is attached again.
-        guard let device = plan.device, device.isAttached(as: server.identifier) else {
+        guard plan.mayTakeOver, let device = plan.device,
+            device.isAttached(as: server.identifier)
+        else {
             return nil
         }
         let records = directory.records.filter {

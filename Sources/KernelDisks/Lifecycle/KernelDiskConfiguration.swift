@@ -23,6 +23,8 @@ package struct KernelDiskConfiguration: Sendable {
     var isForced = false
     /// Whether a new device gets the settings of the block layer that suit memory.
     package var setsUpBlockLayer: Bool
+    /// Whether a device that has the wanted export already is taken over; if not, it is in use.
+    package var mayTakeOver = true
     /// Milliseconds that the kernel gets to adopt connections for a device that is attached already.
     var takeOverMilliseconds = 10_000
     /// The pool and the member that the disk is; nil when it is not part of a pool.

@@ -110,7 +110,7 @@ package struct TakeDown {
     private func prepare(_ record: DiskRecord) throws(Failure) -> DeviceTeardown.Claim? {
         guard !record.isDetaching, let device = try record.attachedDevice() else { return nil }
         try DeviceTeardown.requireUnused(
-            device, except: record.mountPoint, supervisor: record.supervisor.pid)
+            device.path, except: record.mountPoint, supervisor: record.supervisor.pid)
         guard isInOurNamespace(record.supervisor) else { return nil }
         do throws(Failure) {
             let claim = try DeviceTeardown.prepareToDetach(

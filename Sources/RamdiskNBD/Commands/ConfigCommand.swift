@@ -13,8 +13,8 @@ struct ConfigCommand: ParsableCommand {
         abstract: "Run, check and show configuration files of disks.",
         discussion: """
             A file /etc/ramdisk-nbd/NAME.toml says what a command line says: its keys are the long names \
-            of the options of `up` or `serve`. ramdisk-nbd.toml(5) describes the format. The unit \
-            ramdisk-nbd@NAME.service brings such a disk up at each boot.
+            of the options of `up`, `serve` or `pool up`. ramdisk-nbd.toml(5) describes the format. The \
+            unit ramdisk-nbd@NAME.service brings such a disk up at each boot.
 
             EXAMPLES
               A file system in memory, from now on and after each boot:
@@ -26,7 +26,7 @@ struct ConfigCommand: ParsableCommand {
         subcommands: [ConfigCheck.self, ConfigShow.self, ConfigRun.self])
 
     /// The commands that a file can be for. The first one is the default.
-    static let commands: [any ParsableCommand.Type] = [Up.self, Serve.self]
+    static let commands: [any ParsableCommand.Type] = [Up.self, Serve.self, PoolUpCommand.self]
 
     /// Reads and checks the file of a name or path.
     static func file(_ name: String) throws -> ConfigurationFile {
@@ -39,7 +39,11 @@ struct ConfigCommand: ParsableCommand {
 extension ConfigurableCommand {
     /// The parser's description of a command.
     init(_ command: any ParsableCommand.Type) throws {
-        try self.init(command._commandName, help: command._dumpHelp()) { arguments in
+        let isPool = command == PoolUpCommand.self
+        try self.init(
+            isPool ? "pool" : command._commandName, words: isPool ? ["pool", "up"] : nil,
+            nameKey: isPool ? "name" : nil, help: command._dumpHelp()
+        ) { arguments in
             do {
                 _ = try command.parse(arguments)
                 return nil

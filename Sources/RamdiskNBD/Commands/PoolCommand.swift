@@ -42,6 +42,13 @@ extension MemberSource {
         } else if argument.hasPrefix(Self.localPrefix) {
             let size = try ByteCount(parsing: String(argument.dropFirst(Self.localPrefix.count)))
             self = .local(size.bytes)
+        } else if argument.hasPrefix(ServiceURI.scheme) {
+            guard let service = ServiceURI(argument) else {
+                throw ValidationError(
+                    "\(argument) is not a service: it is like \(ServiceURI.scheme)_nbd._tcp.example/export."
+                )
+            }
+            self = .service(service)
         } else {
             self = .remote(try NBDURI(argument: argument))
         }
@@ -91,6 +98,9 @@ struct PoolUpCommand: ParsableCommand {
               Over four hosts, of which any one may fail:
                 ramdisk-nbd pool up --level 10 nbd://a nbd://b nbd://c nbd://d
 
+              Over the hosts that a DNS name lists, in their order:
+                ramdisk-nbd pool up --level 10 nbd+srv://_nbd._tcp.example
+
               A mirror whose other half comes later:
                 ramdisk-nbd pool up --level 1 --mount /mnt/r local=2G missing
                 ramdisk-nbd pool replace r missing nbd://host-a
@@ -100,8 +110,9 @@ struct PoolUpCommand: ParsableCommand {
         help: ArgumentHelp(
             """
             A member: local=SIZE for memory of this machine, the URI of an export, or the word missing; \
-            or @FILE for a file with a member on each line. At level 10, the first two members have the \
-            same blocks, and so on.
+            nbd+srv://NAME/EXPORT for each server that the SRV records of a DNS name list; or @FILE for a \
+            file with a member on each line. At level 10, the first two members have the same blocks, \
+            and so on.
             """, valueName: "member"), transform: MemberSource.list(argument:))
     var members: [[MemberSource]] = []
 
@@ -153,23 +164,8 @@ struct PoolUpCommand: ParsableCommand {
             throw ValidationError(
                 "--timeout is 0, but a pool needs one: without it, programs wait for a dead host.")
         }
-        let range = PoolConfiguration.fewestMembers...PoolConfiguration.mostMembers
-        guard range.contains(sources.count) else {
-            throw ValidationError(
-                "A pool has \(range.lowerBound) to \(range.upperBound) members, not \(sources.count)."
-            )
-        }
-        let present = sources.count { $0 != .missing }
-        guard present > 0, level != .stripes || present == sources.count else {
-            throw ValidationError(
-                "A pool of level \(level.rawValue) cannot start without its members.")
-        }
-        var known: Set<String> = []
-        for source in sources {
-            if case .remote(let uri) = source, !known.insert("\(uri)").inserted {
-                throw ValidationError(
-                    "\(uri) is given twice, but each member needs a disk of its own.")
-            }
+        if let reason = PoolConfiguration.problem(of: sources, level) {
+            throw ValidationError(reason.prefix(1).uppercased() + reason.dropFirst() + ".")
         }
         if let name, !PoolConfiguration.isName(name) {
             throw ValidationError(
@@ -325,8 +321,12 @@ struct PoolReplaceCommand: ParsableCommand {
     var log: LogOptions
 
     func validate() throws {
-        guard new != .missing else {
+        switch new {
+        case .local, .remote: break
+        case .missing:
             throw ValidationError("The new member is missing: give local=SIZE or a URI.")
+        case .service:
+            throw ValidationError("\(new) may be several members: give the URI of one.")
         }
         guard !reAdd || !force else {
             throw ValidationError("--re-add and --force: give only one of them.")

@@ -50,6 +50,27 @@ refused 69 "it is part of $(basename "$(array)")" down /dev/nbd0
 status_says "survives the loss of any 2 of 3 members"
 cmp "$scratch/data" "$scratch/r/data" || fail "the file is another"
 
+checking "the mount is one of the network; in another mount namespace, or a second time, it keeps the pool as it is"
+# Where mount(8) keeps the options that the kernel does not know, and systemd finds them.
+grep -qs "TARGET=$scratch/r .*_netdev" /run/mount/utab || fail "it is not mounted with _netdev"
+mount_number() { awk -v point="$scratch/r" '$5 == point { print $1 }' /proc/self/mountinfo; }
+number=$(mount_number)
+unshare --mount --propagation private sleep 300 &
+holder=$!
+wait_until 20 grep -qs "$scratch/r" "/proc/$holder/mountinfo"
+in_other_namespace() { [[ $(readlink "/proc/$holder/ns/mnt") != "$(readlink /proc/self/ns/mnt)" ]]; }
+wait_until 20 in_other_namespace || fail "there is no other mount namespace"
+refused 69 "in another mount namespace" pool down r
+[[ $(mount_number) == "$number" ]] || fail "it was unmounted, and mounted again"
+kill "$holder"
+wait "$holder" 2>/dev/null || true
+mkdir "$scratch/second"
+mount "$(array)" "$scratch/second"
+refused 69 "it is mounted at $scratch/second" pool down r
+[[ $(mount_number) == "$number" ]] || fail "it was unmounted, and mounted again"
+umount "$scratch/second"
+rmdir "$scratch/second"
+
 checking "down leaves nothing; up with the same hosts finds the file system, and fills this machine's memory"
 pool down "$scratch/r"
 no_pool
@@ -72,6 +93,25 @@ refused 69 "is part of the array" pool up --level 1 "${uris[@]:1:2}"
 no_pool
 pool up --level 1 --force "${uris[@]:1:2}"
 pool down pool
+
+checking "members that were each used without the other are refused; one that is let in again is filled"
+pool up --level 1 --mount "$scratch/r" "${uris[@]:2:2}" --force
+cp "$scratch/data" "$scratch/r/data"
+pool down r
+pool up --level 1 --mount "$scratch/r" "${uris[2]}" missing
+rm "$scratch/r/data"
+pool down r
+pool up --level 1 --mount "$scratch/r" missing "${uris[3]}"
+head -c 1M /dev/zero >"$scratch/r/zeroes"
+pool down r
+refused 69 "were each used without the other" pool up --level 1 --mount "$scratch/r" "${uris[@]:2:2}"
+no_pool
+pool up --level 1 --mount "$scratch/r" "${uris[2]}" missing
+[[ ! -e $scratch/r/zeroes && ! -e $scratch/r/data ]] || fail "it has the data of the other member"
+pool replace r missing "${uris[3]}"
+same_everywhere
+pool down r
+no_pool
 
 checking "a file system is not overwritten"
 device=$(ramdisk attach "${uris[0]}") || fail "attach ended with status $?"

@@ -43,8 +43,8 @@ install_units() {
 
 install_configuration() {
     local file
-    # For the URIs of ramdisk-nbd-attach@.service, and the members of ramdisk-nbd-pool@.service.
-    install -d -m 755 "$1" "$1/attach" "$1/pool"
+    # For the URIs of ramdisk-nbd-attach@.service.
+    install -d -m 755 "$1" "$1/attach"
     for file in "$repository"/contrib/config/*.toml; do
         [[ ! -f $file || -e $1/${file##*/} ]] || install -m 644 <(without_copying "$file") "$1/${file##*/}"
     done
