@@ -1,4 +1,4 @@
-"""Fails when the folders of one target depend on each other in a circle.
+"""Fails when the folders of one target depend on each other.
 
 Usage: folder_cycles.py FOLDER...
 
@@ -29,13 +29,12 @@ def read(target):
 
 
 def cycles(target, files):
-    """One sentence for each reference that is part of a circle."""
+    """One sentence for each reference that is part of a cycle."""
     references = references_between_folders(files)
     for (source, destination), names in sorted(references.items()):
         if source in reachable(destination, references):
             name, path = min(names)
-            yield (f"{target}: {source} and {destination} depend on each other: "
-                   f"{path} uses {name} of {destination}")
+            yield f"{target}: {path} uses {name} of {destination}, which depends on {source}"
 
 
 def references_between_folders(files):

@@ -33,6 +33,9 @@ package final class SupervisedDiskServer: DiskServer {
 
     /// The time limits of a worker, in milliseconds.
     struct Limits {
+        /// To fill a disk, or to save it to its image.
+        static let wholeDisk = 3_600_000
+
         /// From the start of the first worker until it is ready.
         var start = SupervisedDiskServer.restartTimeLimit
         /// From the request to stop until the worker has ended.
@@ -42,7 +45,7 @@ package final class SupervisedDiskServer: DiskServer {
 
         /// The limits for a disk: filling one takes as long as saving it.
         init(for disk: DiskConfiguration) {
-            if disk.isFilled { start = TakeDown.savingTimeLimit }
+            if disk.isFilled { start = Self.wholeDisk }
         }
     }
 
