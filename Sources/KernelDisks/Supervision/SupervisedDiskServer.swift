@@ -1,6 +1,6 @@
 internal import NBDProtocol
 internal import ProgramSupport
-internal import ServerHost
+package import ServerHost
 internal import Glibc
 internal import LinuxHost
 internal import LinuxIO
@@ -28,6 +28,21 @@ package final class SupervisedDiskServer: DiskServer {
         package init(program: String, arguments: [String]) {
             self.program = program
             self.arguments = arguments
+        }
+
+        /// This program, as the worker of a disk. A disk without a backing gets one with a random name, under which the
+        /// next worker finds the memory.
+        ///
+        /// - Parameter paths: the options that are paths, with absolute ones: this process may start a worker after it has
+        ///   changed its directory.
+        package init(workerOf disk: inout DiskConfiguration, paths: [String]) {
+            program = SelfExecution.path
+            arguments = SelfExecution.arguments(role: .worker) + paths
+            if disk.backing == nil {
+                let name = "up-\(String(UInt64.random(in: .min ... .max), radix: 36))"
+                disk.backing = BackingConfiguration(name: name, directory: nil, isKept: false)
+                arguments += ["--backing", name]
+            }
         }
     }
 
