@@ -229,7 +229,7 @@ let package = Package(
         .executableTarget(
             name: "NBDLoad",
             dependencies: [
-                "NBDClient", "NBDProtocol", "LinuxIO",
+                "NBDClient", "NBDProtocol", "LinuxIO", "ProgramSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
@@ -270,7 +270,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "NBDLoadTests", dependencies: ["NBDLoad", "NBDProtocol", "LinuxIO"],
+            name: "NBDLoadTests",
+            dependencies: ["NBDLoad", "NBDProtocol", "LinuxIO", "ProgramSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "ObservabilityTests",
