@@ -281,6 +281,13 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "ServerHostTests",
+            dependencies: [
+                "ServerHost", "Observability", "Confinement", "ProgramSupport", "NBDServer",
+                "LinuxIO", "LinuxHost", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "KernelDisksTests",
             dependencies: [
                 "KernelDisks", "ServerHost", "Observability", "ProgramSupport", "NBDServer",
