@@ -120,16 +120,17 @@ package final class SupervisedDiskServer: DiskServer {
             throw .unavailable("the worker accepts no connection: \(error)")
         }
         running?.handedOver += 1
-        let number = running?.handedOver ?? 0
+        let connectionID = running?.handedOver ?? 0
         // If the supervisor kept its copy open, the end of the worker would not end the connection.
         dispose(of: pair.second)
         return ServerConnection(
-            connection: try handshake(pair.first), number: number, generation: generation)
+            connection: try handshake(pair.first), connectionID: connectionID,
+            generation: generation)
     }
 
     func hasEnded(_ connection: ServerConnection) -> Bool {
         guard connection.generation == generation, let running else { return true }
-        return running.ended.contains(connection.number)
+        return running.ended.contains(connection.connectionID)
     }
 
     // MARK: - Looking after the worker
@@ -176,11 +177,12 @@ package final class SupervisedDiskServer: DiskServer {
     private func receive() {
         guard let running, let message = try? running.channel.socket.receive() else { return }
         switch WorkerMessage(decoding: message.bytes) {
-        case .ended(let number): self.running?.ended.insert(number)
+        case .ended(let connectionID): self.running?.ended.insert(connectionID)
         case .saved(let failure):
             saveOutcome = failure.map { .failure(.inputOutput($0)) } ?? .success(())
-        case .freeze(let number): freeze(for: number, running.channel)
-        case .thaw(let number): if currentFreeze?.number == number { currentFreeze?.thaw() }
+        case .freeze(let requestID): freeze(for: requestID, running.channel)
+        case .thaw(let requestID):
+            if currentFreeze?.requestID == requestID { currentFreeze?.thaw() }
         default: break
         }
     }
@@ -219,14 +221,14 @@ package final class SupervisedDiskServer: DiskServer {
 
     /// Freezes the file system for a worker, after the freeze before is over: a dead worker may have asked for that
     /// one. When nothing is mounted, the reply is sent at once.
-    private func freeze(for number: UInt64, _ channel: SharedDescriptorChannel) {
+    private func freeze(for requestID: UInt64, _ channel: SharedDescriptorChannel) {
         let answer: @Sendable (String?) -> Void = { failure in
-            try? channel.socket.send(WorkerMessage.frozen(number, failure: failure).encoded)
+            try? channel.socket.send(WorkerMessage.frozen(requestID, failure: failure).encoded)
         }
         guard let mountPoint else { return answer(nil) }
         do throws(Errno) {
             currentFreeze = try FreezeForWorker.begin(
-                number, at: mountPoint, after: currentFreeze, freezeFileSystem,
+                requestID, at: mountPoint, after: currentFreeze, freezeFileSystem,
                 onFrozen: answer)
         } catch {
             answer("cannot freeze the file system at \(mountPoint) to save it: \(error)")
