@@ -123,9 +123,9 @@ struct PoolMembers {
             guard let runtime = RuntimeDirectory() else { return }
             let takeDown = TakeDown(directory: runtime, logger: logger, isForced: false)
             let label = record.label(of: member)
-            for disk in runtime.records where disk.pool == label { try takeDown(disk) }
+            for disk in runtime.records where disk.pool == label { try takeDown.run(disk) }
         } else if let device = Self.device(of: member, in: record) {
-            try Detachment(logger: logger, isForced: false)(device)
+            try Detachment(logger: logger, isForced: false).run(device)
         }
     }
 }

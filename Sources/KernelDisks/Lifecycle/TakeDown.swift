@@ -31,7 +31,7 @@ package struct TakeDown {
 
     /// Takes the disk down. On return nothing of it is left but, at most, a detached device that a process
     /// still has open.
-    package func callAsFunction(_ record: DiskRecord) throws(Failure) {
+    package func run(_ record: DiskRecord) throws(Failure) {
         if let supervisor = ProcessWatch(record.supervisor) {
             try end(supervisor, record)
         } else if record.supervisor.isRunning {

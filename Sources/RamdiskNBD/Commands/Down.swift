@@ -61,7 +61,7 @@ struct Down: ParsableCommand {
         var failures: [Failure] = []
         for record in records {
             do throws(Failure) {
-                try takeDown(record)
+                try takeDown.run(record)
             } catch {
                 failures.append(error)
             }
