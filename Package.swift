@@ -235,7 +235,7 @@ let package = Package(
         .executableTarget(
             name: "NBDLoad",
             dependencies: [
-                "NBDClient", "NBDProtocol", "LinuxIO",
+                "NBDClient", "NBDProtocol", "LinuxIO", "ProgramSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
@@ -276,13 +276,21 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "NBDLoadTests", dependencies: ["NBDLoad", "NBDProtocol", "LinuxIO"],
+            name: "NBDLoadTests",
+            dependencies: ["NBDLoad", "NBDProtocol", "LinuxIO", "ProgramSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "ObservabilityTests",
             dependencies: [
                 "Observability", "ObservabilityClient", "ProgramSupport", "NBDServer",
                 "NBDProtocol", "LinuxIO", "LinuxHost",
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ServerHostTests",
+            dependencies: [
+                "ServerHost", "Observability", "Confinement", "ProgramSupport", "NBDServer",
+                "LinuxIO", "LinuxHost", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .testTarget(

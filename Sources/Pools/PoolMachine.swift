@@ -111,7 +111,7 @@ struct ThisMachine: PoolMachine {
     }
 
     func detach(_ device: NBDDevice) throws(Failure) {
-        try Detachment(logger: logger, isForced: false)(device)
+        try Detachment(logger: logger, isForced: false).run(device)
     }
 
     // MARK: - Local members
@@ -149,7 +149,7 @@ struct ThisMachine: PoolMachine {
     func takeDown(member label: String) throws(Failure) {
         guard let runtime = RuntimeDirectory() else { return }
         let takeDown = TakeDown(directory: runtime, logger: logger, isForced: false)
-        for disk in runtime.records where disk.pool == label { try takeDown(disk) }
+        for disk in runtime.records where disk.pool == label { try takeDown.run(disk) }
     }
 
     // MARK: - Arrays

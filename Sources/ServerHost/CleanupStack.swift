@@ -9,26 +9,24 @@ package final class CleanupStack: Sendable {
 
     package init() {}
 
+    /// Adds what removes something.
+    func note(_ removal: @escaping @Sendable () -> Void) {
+        removals.withLock { $0.append(removal) }
+    }
+
     /// Adds the files of these sockets.
     func note(_ listeners: [Listener]) {
-        let files = listeners.compactMap(\.file)
-        removals.withLock { removals in removals += files.map { file in { file.remove() } } }
+        for file in listeners.compactMap(\.file) { note { file.remove() } }
     }
 
     /// Adds this pid file.
-    func note(_ pidFile: PidFile) {
-        removals.withLock { $0.append { pidFile.remove() } }
-    }
+    func note(_ pidFile: PidFile) { note { pidFile.remove() } }
 
     /// Adds the memory of this disk, which has an effect if it has a backing.
-    func note(_ disk: RamDisk) {
-        removals.withLock { $0.append { disk.remove() } }
-    }
+    func note(_ disk: RamDisk) { note { disk.remove() } }
 
     /// Adds this directory.
-    func note(_ directory: PrivateDirectory) {
-        removals.withLock { $0.append { directory.remove() } }
-    }
+    func note(_ directory: PrivateDirectory) { note { directory.remove() } }
 
     /// Removes everything that was added, the last first, and once.
     package func remove() {

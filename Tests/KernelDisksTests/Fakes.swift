@@ -66,14 +66,17 @@ final class FakeDiskServer: DiskServer {
             throw .system("\(error)")
         }
         let connection = ServerConnection(
-            connection: try handshake(pair.first), number: UInt64(opened.count), generation: 0)
+            connection: try handshake(pair.first), connectionID: UInt64(opened.count), generation: 0
+        )
         opened.append(connection)
         ends.append(end)
-        working.insert(connection.number)
+        working.insert(connection.connectionID)
         return connection
     }
 
-    func hasEnded(_ connection: ServerConnection) -> Bool { !working.contains(connection.number) }
+    func hasEnded(_ connection: ServerConnection) -> Bool {
+        !working.contains(connection.connectionID)
+    }
     func poll() -> Bool { false }
     func endByForce() { forcedEnds += 1 }
     func beginSave() {}

@@ -28,8 +28,8 @@ struct FreezeBySupervisorTests {
             Thread.sleep(milliseconds: 1)
         }
         #expect(effects.sent.withLock { $0 } == [.freeze(1)])
-        if case .frozen(let number, let failure)? = answer {
-            freezes.answered(number, failure: failure)
+        if case .frozen(let requestID, let failure)? = answer {
+            freezes.answered(requestID, failure: failure)
         }
         freezes.supervisorIsGone(at: .now().adding(milliseconds: milliseconds))
         saver.join()

@@ -149,7 +149,7 @@ struct SupervisedDiskServerTests {
             #expect(poll(server) { isReplaced(worker, server) })
             #expect(server.hasEnded(old))
             let new = try server.connect()
-            #expect(new.number == old.number)
+            #expect(new.connectionID == old.connectionID)
             #expect(!server.hasEnded(new))
             #expect(server.hasEnded(old))
         }
@@ -222,10 +222,10 @@ struct SupervisedDiskServerTests {
         let fileSystem = FakeFileSystem()
         let answers = EndedConnections()
         let start = MonotonicTime.now()
-        let freezes = try (0..<2).map { number in
-            try FreezeForWorker.begin(number, at: "/mnt", after: nil, fileSystem.freeze(at:)) {
+        let freezes = try (0..<2).map { requestID in
+            try FreezeForWorker.begin(requestID, at: "/mnt", after: nil, fileSystem.freeze(at:)) {
                 failure in
-                if failure == nil { answers.insert(number) }
+                if failure == nil { answers.insert(requestID) }
             }
         }
         #expect(wait { answers.contains(0) && answers.contains(1) })
@@ -242,10 +242,11 @@ struct SupervisedDiskServerTests {
     func oneFreeze() throws {
         let fileSystem = FakeFileSystem()
         let answers = EndedConnections()
-        func begin(_ number: UInt64, after previous: FreezeForWorker?) throws -> FreezeForWorker {
+        func begin(_ requestID: UInt64, after previous: FreezeForWorker?) throws -> FreezeForWorker
+        {
             try FreezeForWorker.begin(
-                number, at: "/mnt", after: previous, fileSystem.freeze(at:)
-            ) { _ in answers.insert(number) }
+                requestID, at: "/mnt", after: previous, fileSystem.freeze(at:)
+            ) { _ in answers.insert(requestID) }
         }
         let first = try begin(1, after: nil)
         let second = try begin(2, after: first)

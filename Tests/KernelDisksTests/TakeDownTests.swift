@@ -43,7 +43,7 @@ struct TakeDownTests {
         record.mountPoint = "\(path)/made/too"
         record.madeDirectories = try Directory.makeAll(record.mountPoint!)
         try directory.write(record)
-        try TakeDown(directory: directory, logger: logger, isForced: false)(record)
+        try TakeDown(directory: directory, logger: logger, isForced: false).run(record)
         #expect(try worker.wait() == .killed(SIGTERM))
         #expect(!Directory.exists(path))
     }
@@ -70,7 +70,7 @@ struct TakeDownTests {
         _ = try write(.current, disk)
         let living = try write(try #require(ProcessIdentity(running: supervisor.pid)), disk)
         let other = try write(dead, disk + "-other")
-        try TakeDown(directory: directory, logger: logger, isForced: true)(record)
+        try TakeDown(directory: directory, logger: logger, isForced: true).run(record)
         #expect(Set(directory.records.map(\.token)) == [living.token, other.token])
     }
 

@@ -116,7 +116,7 @@ struct SnapshotTests {
         try disk.write(pattern(2, Int(size) - 65_536), at: 65_536)
         #expect(snapshot.isLost)
         let error = #expect(throws: BlockStoreError.self) { _ = try bytes(of: snapshot) }
-        #expect(error?.message.contains("--snapshot-memory") == true)
+        #expect(error?.message.contains("raise the limit of that memory") == true)
         #expect(try disk.read(at: 65_536, count: 10) == Array(pattern(2, 10)))
         // The next one has the memory, once the lost one is deleted.
         disk.snapshotMemoryLimit = UInt64(size)

@@ -106,7 +106,7 @@ extension ProgramSuite {
                 try await refuse("commit", "one", naming: "the disk has none")
                 try await refuse("abort", "one", naming: "the disk has none")
                 try await refuse("create", "nodisk@one", naming: "no disk \"nodisk\"")
-                try await refuse("create", "a b", naming: "no name for a checkpoint")
+                try await refuse("create", "a b", naming: "not a valid name for a checkpoint")
                 try await checkpoint("create", "one", of: server)
                 try await refuse("create", "two", naming: "@one is open; commit or abort it before")
                 try await refuse("commit", "two", naming: "the disk has @one")

@@ -78,6 +78,8 @@ extension ProgramSuite {
                     server.log.contains("a snapshot is lost")
                 }
                 #expect(try await snapshot("list", of: server).output.contains("lost"))
+                let rollback = try await snapshot("rollback", "one", "--force", of: server)
+                #expect(rollback.isOneSentence(naming: "is lost", "--snapshot-memory"))
                 #expect(try client.read(at: 5000, count: 1) == [2])
                 #expect(try metric("snapshots_lost", of: server) == "1.0")
             }

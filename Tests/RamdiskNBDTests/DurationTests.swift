@@ -1,6 +1,5 @@
+import ProgramSupport
 import Testing
-
-@testable import RamdiskNBD
 
 @Suite("A time on the command line") struct DurationTests {
     @Test(

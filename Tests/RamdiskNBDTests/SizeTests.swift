@@ -2,6 +2,7 @@
 import ArgumentParser
 import Logging
 import NBDServer
+import ProgramSupport
 import Testing
 
 @testable import RamdiskNBD

@@ -3,8 +3,9 @@
     code_size.py [COMMIT]    prints it, of a commit or of the files here
     code_size.py --update    writes that of the files here into docs/internals/figures.md
 
-One row for each target: files, lines, the median lines of a file, functions, the median and the most
-lines of a function. Lines include comments and empty lines.
+One row for each target: files, lines, lines of code, the median lines of a file, functions, the median and the most
+lines of a function. Lines include comments and empty lines. Lines of code do not, nor imports, nor texts of several
+lines, such as help.
 """
 import io
 import re
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs/internals/figures.md"
 BEGIN, END = "<!-- code_size: begin -->", "<!-- code_size: end -->"
 FOLDERS = ["Sources", "Benchmarks", "Examples", "Fuzz", "Tests"]
+IMPORT = re.compile(r"\s*((public|package|internal|@\w+(\(\w+\))?) )*import |\s*#include")
 SIGNATURE = re.compile(r"^( *)(?:@\w+(?:\([^)]*\))? )*(?:\w+ )*?(?:func\b|init\b[?(<]|deinit\b|subscript\b)")
 
 
@@ -37,8 +39,8 @@ def table(files):
         if parts[0] in FOLDERS and path.endswith((".swift", ".c", ".h")):
             name = parts[0] if parts[0] in ("Fuzz", "Examples") else "/".join(parts[:2])
             targets.setdefault(name, []).append(text)
-    rows = ["| target | files | lines | median file | functions | median function | longest |",
-            "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
+    rows = ["| target | files | lines | code | median file | functions | median function | longest |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
     for folder in FOLDERS:
         names = sorted(name for name in targets if name.split("/")[0] == folder)
         rows += [row(name, targets[name]) for name in names]
@@ -65,8 +67,20 @@ def row(name, texts):
     functions = [length for text in texts for length in lengths(text.splitlines())]
     median = f"{statistics.median(functions):.0f}" if functions else ""
     longest = str(max(functions)) if functions else ""
-    return (f"| {name} | {len(texts)} | {sum(lines):,} | {statistics.median(lines):.0f} "
+    return (f"| {name} | {len(texts)} | {sum(lines):,} | {sum(map(code_lines, texts)):,} | {statistics.median(lines):.0f} "
             f"| {len(functions):,} | {median} | {longest} |")
+
+
+def code_lines(text):
+    """The number of lines that are no empty line, comment or import, and no part of a text of several lines."""
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    count, is_in_text = 0, False
+    for line in text.splitlines():
+        if line.count('"""') % 2:
+            is_in_text = not is_in_text
+        elif not is_in_text and line.strip() and not line.strip().startswith("//") and not IMPORT.match(line):
+            count += 1
+    return count
 
 
 def lengths(lines):

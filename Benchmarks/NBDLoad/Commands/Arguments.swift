@@ -1,49 +1,25 @@
 public import ArgumentParser
 public import NBDProtocol
 internal import LinuxIO
+internal import ProgramSupport
 
-/// A size in bytes: `4096`, `128K`, `1M`.
-struct ByteCount: ExpressibleByArgument {
-    var bytes: Int
-
-    init(_ bytes: Int) { self.bytes = bytes }
-
-    init?(argument: String) {
-        let shifts: [Character: Int] = ["K": 10, "M": 20, "G": 30, "T": 40]
-        let shift = argument.last.flatMap { shifts[Character($0.uppercased())] }
-        let digits = shift == nil ? argument[...] : argument.dropLast()
-        guard !digits.isEmpty, digits.allSatisfy({ "0" <= $0 && $0 <= "9" }),
-            let number = Int(digits), number <= Int.max >> (shift ?? 0)
-        else { return nil }
-        bytes = number << (shift ?? 0)
+extension ByteCount: ExpressibleByArgument {
+    package init?(argument: String) {
+        guard let count = try? ByteCount(parsing: argument) else { return nil }
+        self = count
     }
 
-    var defaultValueDescription: String {
-        bytes > 0 && bytes.isMultiple(of: 1024) ? "\(bytes / 1024)K" : "\(bytes)"
-    }
+    package var defaultValueDescription: String { Units.exactBytes(bytes) }
+
+    /// The number of bytes, or the largest `Int`.
+    var count: Int { Int(clamping: bytes) }
 }
 
-/// A list of processors: `0`, `0,2`, `1-3`.
-struct ProcessorList: ExpressibleByArgument {
-    var processors: [Int] = []
-
-    init?(argument: String) {
-        for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
-            let bounds = part.split(separator: "-", omittingEmptySubsequences: false).map {
-                Int($0)
-            }
-            guard bounds.count <= 2, let first = bounds[0], let last = bounds[bounds.count - 1],
-                first >= 0, last >= first, last < Processor.maximumCount
-            else { return nil }
-            processors += first...last
-        }
-    }
+extension ProcessorList: ExpressibleByArgument {
+    package init?(argument: String) { self.init(parsing: argument) }
 }
 
-/// The type of requests in a load.
-enum Workload: String, CaseIterable, ExpressibleByArgument {
-    case read, write, mixed, trim
-}
+extension Workload: ExpressibleByArgument {}
 
 /// The option that binds a command to processors.
 struct Binding: ParsableArguments {
@@ -55,7 +31,7 @@ struct Binding: ParsableArguments {
     func apply() throws {
         guard let cpuList else { return }
         do {
-            try Processor.bind(to: cpuList.processors)
+            try Processor.bind(to: cpuList.numbers)
         } catch {
             throw Failure("cannot bind to the processors of --cpu-list: \(error)")
         }

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import LinuxIO
+internal import ProgramSupport
 internal import NBDClient
 internal import NBDProtocol
 
@@ -23,7 +24,7 @@ struct Idle: ParsableCommand {
     func run() throws {
         var clients: [ClientConnection] = []
         for _ in 0..<connections { clients.append(try uri.open()) }
-        announce("ready")
+        standardOutput("ready\n")
         Thread.sleep(milliseconds: Int(seconds * 1000))
         withExtendedLifetime(clients) {}
     }

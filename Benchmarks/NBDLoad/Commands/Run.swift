@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import LinuxIO
+internal import ProgramSupport
 internal import NBDClient
 internal import NBDProtocol
 
@@ -74,13 +75,13 @@ struct Run: ParsableCommand {
         // A TRIM has no payload; its length has 32 bits.
         let isTrimming = workload == .trim && !verify
         try check(
-            (1...(isTrimming ? 1 << 32 - 1 : 64 << 20)).contains(blockSize.bytes),
+            (1...(isTrimming ? 1 << 32 - 1 : 64 << 20)).contains(blockSize.count),
             "--block-size must be from 1 to \(isTrimming ? "4294967295" : "64M")")
         try check(
-            (4096...1 << 30).contains(receiveBuffer.bytes),
+            (4096...1 << 30).contains(receiveBuffer.count),
             "--receive-buffer must be from 4K to 1G")
         try check(
-            !verify || (blockSize.bytes >= 512 && blockSize.bytes.isMultiple(of: 512)),
+            !verify || (blockSize.count >= 512 && blockSize.count.isMultiple(of: 512)),
             "--verify needs a --block-size that is a multiple of 512")
     }
 
@@ -93,7 +94,7 @@ struct Run: ParsableCommand {
         var clients: [ClientConnection] = []
         for _ in 0..<measuring.connections { clients.append(try uri.open(replies)) }
         for client in clients {
-            if let sendBuffer { client.handle.setSendBuffer(bytes: sendBuffer.bytes) }
+            if let sendBuffer { client.handle.setSendBuffer(bytes: sendBuffer.count) }
         }
         let configurations = try makeConfigurations(clients[0].export)
         // Distinguishes the blocks of this run from those of an earlier one.
@@ -103,7 +104,7 @@ struct Run: ParsableCommand {
                 LoadWork(client: $0, configuration: $1, runNumber: runNumber)
             })
         let report = Report(
-            lines: headLines + figures.reportLines(blockSize: blockSize.bytes)
+            lines: headLines + figures.reportLines(blockSize: blockSize.count)
                 + tailLines(figures))
         print(measuring.json ? report.json : report.text)
     }
@@ -112,8 +113,8 @@ struct Run: ParsableCommand {
 
     private func makeConfigurations(_ export: RemoteExport) throws(Failure) -> [LoadConfiguration] {
         try checkExport(export)
-        let bytes = min(export.size, UInt64(range?.bytes ?? .max))
-        let blocks = Int(bytes / UInt64(blockSize.bytes))
+        let bytes = min(export.size, range?.bytes ?? .max)
+        let blocks = Int(bytes / UInt64(blockSize.count))
         guard blocks > 0 else {
             throw Failure("the export has \(bytes) bytes to use, less than --block-size")
         }
@@ -129,7 +130,7 @@ struct Run: ParsableCommand {
             configuration.readPercent = readPercent
             configuration.isSequential = sequential
             configuration.format = replies
-            configuration.blockSize = blockSize.bytes
+            configuration.blockSize = blockSize.count
             configuration.depth = depth
             configuration.blocks = verify ? share : 0..<blocks
             configuration.firstBlock = share.lowerBound
@@ -138,7 +139,7 @@ struct Run: ParsableCommand {
             configuration.isVerifying = verify
             configuration.isSpinning = spin
             configuration.seed = UInt64(index + 1)
-            configuration.receiveBuffer = receiveBuffer.bytes
+            configuration.receiveBuffer = receiveBuffer.count
             return configuration
         }
     }
@@ -153,11 +154,11 @@ struct Run: ParsableCommand {
             throw Failure("the server does not support TRIM on this export")
         }
         guard let sizes = export.blockSizes else { return }
-        guard blockSize.bytes.isMultiple(of: Int(sizes.minimum)) else {
+        guard blockSize.count.isMultiple(of: Int(sizes.minimum)) else {
             throw Failure(
                 "the server requires a --block-size that is a multiple of \(sizes.minimum)")
         }
-        guard workload == .trim || blockSize.bytes <= Int(sizes.maximumPayload) else {
+        guard workload == .trim || blockSize.count <= Int(sizes.maximumPayload) else {
             throw Failure("the server requires a --block-size of at most \(sizes.maximumPayload)")
         }
     }
@@ -173,7 +174,7 @@ struct Run: ParsableCommand {
                 key: "pattern", title: "pattern",
                 value: .text(sequential ? "sequential" : "random")),
             ReportLine(
-                key: "block_size", title: "block size", value: .count(blockSize.bytes),
+                key: "block_size", title: "block size", value: .count(blockSize.count),
                 unit: "bytes"),
             ReportLine(key: "depth", title: "depth", value: .count(depth)),
             ReportLine(

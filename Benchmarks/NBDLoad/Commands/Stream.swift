@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import LinuxIO
+internal import ProgramSupport
 internal import NBDProtocol
 
 /// `nbd-load stream`: the upper limit of what a server can reach. It moves the same bytes over the same type of
@@ -33,10 +34,10 @@ struct Stream: ParsableCommand {
     @OptionGroup var binding: Binding
 
     func validate() throws {
-        guard (1...8 << 20).contains(blockSize.bytes) else {
+        guard (1...8 << 20).contains(blockSize.count) else {
             throw ValidationError("--block-size must be from 1 to 8M.")
         }
-        guard (1...Int(StreamOrder.longest)).contains(chunk.bytes) else {
+        guard (1...Int(StreamOrder.longest)).contains(chunk.count) else {
             throw ValidationError("--chunk must be from 1 to 16M.")
         }
     }
@@ -45,14 +46,14 @@ struct Stream: ParsableCommand {
         try binding.apply()
         let order =
             ping
-            ? StreamOrder(oneAtATime: workload, blockSize: blockSize.bytes)
-            : StreamOrder(workload, chunk: chunk.bytes)
+            ? StreamOrder(oneAtATime: workload, blockSize: blockSize.count)
+            : StreamOrder(workload, chunk: chunk.count)
         var works: [StreamWork] = []
         for _ in 0..<measuring.connections {
             works.append(
                 StreamWork(
                     connection: try uri.connect(), order: order,
-                    blockSize: blockSize.bytes, warmup: measuring.warmupNanoseconds,
+                    blockSize: blockSize.count, warmup: measuring.warmupNanoseconds,
                     nanoseconds: measuring.nanoseconds))
         }
         let figures = try runInThreads(works)
@@ -63,11 +64,11 @@ struct Stream: ParsableCommand {
                     key: "workload", title: "workload",
                     value: .text("plain \(workload.rawValue)" + (ping ? ", one at a time" : ""))),
                 ReportLine(
-                    key: "block_size", title: "block size", value: .count(blockSize.bytes),
+                    key: "block_size", title: "block size", value: .count(blockSize.count),
                     unit: "bytes"),
                 ReportLine(
                     key: "connections", title: "connections", value: .count(measuring.connections)),
-            ] + figures.reportLines(blockSize: blockSize.bytes))
+            ] + figures.reportLines(blockSize: blockSize.count))
         print(measuring.json ? report.json : report.text)
     }
 }

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import LinuxIO
+internal import ProgramSupport
 internal import NBDClient
 internal import NBDProtocol
 internal import SystemPackage
@@ -22,15 +23,15 @@ struct StreamServer: ParsableCommand {
     var size = ByteCount(40 << 20)
 
     func validate() throws {
-        guard size.bytes >= 16 << 20 else {
+        guard size.count >= 16 << 20 else {
             throw ValidationError("--size must be at least 16M.")
         }
     }
 
     func run() throws {
         let listener = try listen()
-        let size = size.bytes
-        announce("ready")
+        let size = size.count
+        standardOutput("ready\n")
         let wakeUp = try EventFD()
         while true {
             guard let client = try next(of: listener, wakeUp) else { continue }
@@ -41,7 +42,7 @@ struct StreamServer: ParsableCommand {
                     let service = try StreamService(socket: client.handle, size: size)
                     try service.run()
                 } catch {
-                    announce("nbd-load: \(error)")
+                    standardOutput("nbd-load: \(error)\n")
                 }
             }
         }

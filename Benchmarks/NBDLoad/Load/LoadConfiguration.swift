@@ -1,6 +1,11 @@
 internal import LinuxIO
 internal import NBDProtocol
 
+/// The type of requests in a load.
+enum Workload: String, CaseIterable {
+    case read, write, mixed, trim
+}
+
 /// The load of one connection.
 struct LoadConfiguration: Sendable {
     var workload = Workload.read

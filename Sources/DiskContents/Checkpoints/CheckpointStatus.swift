@@ -1,3 +1,6 @@
+internal import FoundationEssentials
+internal import ProgramSupport
+
 /// A checkpoint, as the control socket describes it.
 package struct CheckpointStatus: Sendable, Codable, Equatable {
     package enum State: String, Sendable, Codable {
@@ -28,4 +31,27 @@ package struct CheckpointStatus: Sendable, Codable, Equatable {
     package let dirtyBytes: UInt64?
     /// The number of clients that have it open.
     package let openConnections: Int
+}
+
+extension CheckpointStatus {
+    /// Returns checkpoints as a table for people.
+    package static func table(_ all: [CheckpointStatus]) -> String {
+        guard !all.isEmpty else { return "There are no checkpoints.\n" }
+        let now = Date().timeIntervalSince1970
+        return TextTable(
+            [
+                .left("CHECKPOINT"), .left("STATE"), .right("AGE"), .left("SINCE"), .right("DIRTY"),
+                .right("CLIENTS"),
+            ],
+            rows: all.map {
+                [
+                    "\($0.disk)@\($0.name)", $0.state.rawValue,
+                    Units.age(seconds: now - $0.createdUnixSeconds),
+                    $0.base ?? (($0.state == .committed) ? "" : "(everything)"),
+                    $0.dirtyBytes.map { Units.bytes(Double($0)) } ?? "",
+                    "\($0.openConnections)",
+                ]
+            }
+        ).text
+    }
 }

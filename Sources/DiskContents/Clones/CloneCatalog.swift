@@ -151,7 +151,7 @@ final class CloneCatalog: Sendable {
             let template = try DiskTemplate.copying(try ramDisk.makeSnapshot())
             return (export, template, ramDisk.snapshotMemoryLimit)
         } catch {
-            throw ControlError(.conflict, "cannot clone the disk: \(error)")
+            throw ControlError("cannot clone the disk", error)
         }
     }
 
@@ -166,7 +166,7 @@ final class CloneCatalog: Sendable {
                 copies.append(Copy(snapshot: snapshot, template: template))
                 return template
             } catch {
-                throw ControlError(.conflict, "cannot clone the snapshot: \(error)")
+                throw ControlError("cannot clone the snapshot", error)
             }
         }
     }

@@ -399,6 +399,8 @@ extension Failure {
     fileprivate init(saving error: DiskImageError) {
         switch error {
         case .inUse, .cancelled: self.init(.unavailable, "\(error)")
+        // A snapshot that was saved, and is lost.
+        case .unreadableDisk: self.init(.inputOutput, "\(error); see --snapshot-memory")
         default: self.init(.inputOutput, "\(error)")
         }
     }

@@ -114,7 +114,7 @@ package final class SnapshotCatalog: SnapshotKeeper {
             guard let snapshot = entry.snapshot else { throw .outOfMemory(limit: 0) }
             try ramDisk.rollBack(to: snapshot)
         } catch {
-            throw ControlError(.conflict, "cannot roll back to \(entry.export): \(error)")
+            throw ControlError("cannot roll back to \(entry.export)", error)
         }
         logger.notice("rolled back to a snapshot", metadata: ["export": "\(entry.export)"])
     }
@@ -184,6 +184,14 @@ package final class SnapshotCatalog: SnapshotKeeper {
 
     /// Ends the thread that looks for lost snapshots.
     package func stop() { watch.stop() }
+}
+
+extension ControlError {
+    /// A command that failed with a snapshot. Names the option that gives snapshots more memory.
+    init(_ what: String, _ error: SnapshotError) {
+        let hint = if case .outOfMemory = error { "; see --snapshot-memory" } else { "" }
+        self.init(.conflict, "\(what): \(error)\(hint)")
+    }
 }
 
 extension ServerStatistics {

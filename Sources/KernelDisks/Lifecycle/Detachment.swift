@@ -20,7 +20,7 @@ package struct Detachment {
 
     /// Detaches the device. A running keeper takes its own device down. Rejects the device of a disk that
     /// `up` has attached, unless forced.
-    package func callAsFunction(_ device: NBDDevice) throws(Failure) {
+    package func run(_ device: NBDDevice) throws(Failure) {
         guard let identifier = try device.requireBackend() ?? unnamed(device) else {
             throw .unavailable("\(device) is not attached")
         }
@@ -33,7 +33,7 @@ package struct Detachment {
                     "`ramdisk-nbd up` attached \(device): use ramdisk-nbd down \(device)")
             }
             if record.remote != nil, !isForced || !record.supervisor.isRunning {
-                return try TakeDown(directory: directory, logger: logger, isForced: isForced)(
+                return try TakeDown(directory: directory, logger: logger, isForced: isForced).run(
                     record)
             }
         }

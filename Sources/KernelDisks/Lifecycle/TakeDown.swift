@@ -24,8 +24,6 @@ package struct TakeDown {
 
     /// Milliseconds that the supervisor gets to take its disk down. It may have much to write.
     private static let supervisorTimeLimit = 60_000
-    /// Milliseconds that it gets when it also saves its disk to an image.
-    static let savingTimeLimit = 3_600_000
     /// Milliseconds to wait for processes that have a detached device open.
     private static let closingTimeLimit = 2_000
     /// The time in milliseconds that a worker gets to notice that its supervisor has died.
@@ -33,7 +31,7 @@ package struct TakeDown {
 
     /// Takes the disk down. On return nothing of it is left but, at most, a detached device that a process
     /// still has open.
-    package func callAsFunction(_ record: DiskRecord) throws(Failure) {
+    package func run(_ record: DiskRecord) throws(Failure) {
         if let supervisor = ProcessWatch(record.supervisor) {
             try end(supervisor, record)
         } else if record.supervisor.isRunning {
@@ -54,7 +52,9 @@ package struct TakeDown {
         let failedSaves = directory.current(record)?.failedSave?.count ?? 0
         var unsaved: Failure?
         record.supervisor.signal(SIGTERM)
-        let limit = record.image == nil ? Self.supervisorTimeLimit : Self.savingTimeLimit
+        let limit =
+            record.image == nil
+            ? Self.supervisorTimeLimit : SupervisedDiskServer.Limits.wholeDisk
         let deadline = MonotonicTime.now().adding(milliseconds: limit)
         var closingDeadline: MonotonicTime?
         while .now() < deadline {

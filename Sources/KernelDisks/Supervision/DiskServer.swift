@@ -12,7 +12,7 @@ struct ServerConnection: Sendable {
     /// The client's end, which the kernel gets.
     let connection: NBDConnection
     /// The server's number for the connection.
-    let number: UInt64
+    let connectionID: UInt64
     let generation: Int
 }
 

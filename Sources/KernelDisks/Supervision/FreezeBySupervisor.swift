@@ -72,30 +72,32 @@ final class FreezeBySupervisor: Sendable {
         } catch {
             throw .system("cannot create an event descriptor: \(error)")
         }
-        let number: UInt64? = state.withLock { state in
+        let requestID: UInt64? = state.withLock { state in
             guard state.mountPoint != nil else { return nil }
             state.lastNumber += 1
             state.waiters[state.lastNumber] = waiter
             state.unanswered.insert(state.lastNumber)
             return state.lastNumber
         }
-        guard let number else { return {} }
-        send(.freeze(number))
+        guard let requestID else { return {} }
+        send(.freeze(requestID))
         _ = try? PollSource.poll([.event(waiter.wakeUp)], milliseconds: Self.answerTimeLimit)
-        state.withLock { _ = $0.waiters.removeValue(forKey: number) }
+        state.withLock { _ = $0.waiters.removeValue(forKey: requestID) }
         let answer = waiter.answer.withLock { $0 }
         if let reason = answer?.failure { throw .system(reason) }
         if answer == nil {
             logger.warning("the supervisor has not frozen the file system; saving it as it is")
         }
-        return { [send] in send(.thaw(number)) }
+        return { [send] in send(.thaw(requestID)) }
     }
 
     /// Passes on the supervisor's reply to a request.
-    func answered(_ number: UInt64, failure: String?) {
+    func answered(_ requestID: UInt64, failure: String?) {
         let waiter = state.withLock { state in
-            if state.unanswered.remove(number) != nil, failure == nil { state.lastFrozen = .now() }
-            return state.waiters[number]
+            if state.unanswered.remove(requestID) != nil, failure == nil {
+                state.lastFrozen = .now()
+            }
+            return state.waiters[requestID]
         }
         waiter?.wake(with: Answer(failure: failure))
     }

@@ -18,13 +18,13 @@ final class FreezeForWorker: Sendable {
     static var longest: Int { 2_000 }
 
     /// The worker's number for the request.
-    let number: UInt64
+    let requestID: UInt64
     private let thawRequest: EventFD
     /// Signalled when the file system is thawed.
     private let over: OneShotEvent
 
-    private init(number: UInt64) throws(Errno) {
-        self.number = number
+    private init(requestID: UInt64) throws(Errno) {
+        self.requestID = requestID
         thawRequest = try EventFD()
         over = try OneShotEvent()
     }
@@ -34,11 +34,11 @@ final class FreezeForWorker: Sendable {
     ///
     /// - Parameter previous: a freeze that must be over first: the end of it would thaw the file system.
     static func begin(
-        _ number: UInt64, at point: String, after previous: FreezeForWorker?,
+        _ requestID: UInt64, at point: String, after previous: FreezeForWorker?,
         _ body: @escaping Freeze,
         onFrozen: @escaping @Sendable (_ failure: String?) -> Void
     ) throws(Errno) -> FreezeForWorker {
-        let freeze = try FreezeForWorker(number: number)
+        let freeze = try FreezeForWorker(requestID: requestID)
         try Thread(name: "freeze") {
             previous?.over.wait()
             freeze.run(at: point, body, onFrozen)

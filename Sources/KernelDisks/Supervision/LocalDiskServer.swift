@@ -25,8 +25,8 @@ final class LocalDiskServer: DiskServer, Sendable {
         let ended = ended
         server = try EmbeddedServer(
             plan, serving, Confinement(mode: .off), logger: logger
-        ) { number in
-            ended.insert(number)
+        ) { connectionID in
+            ended.insert(connectionID)
             stop.nudge()
         }
     }
@@ -37,13 +37,13 @@ final class LocalDiskServer: DiskServer, Sendable {
 
     func connect() throws(Failure) -> ServerConnection {
         let pair = try socketPair()
-        let number = server.serve(pair.second)
+        let connectionID = server.serve(pair.second)
         return ServerConnection(
-            connection: try handshake(pair.first), number: number, generation: 0)
+            connection: try handshake(pair.first), connectionID: connectionID, generation: 0)
     }
 
     func hasEnded(_ connection: ServerConnection) -> Bool {
-        ended.contains(connection.number)
+        ended.contains(connection.connectionID)
     }
 
     var pollSources: [PollSource] { [] }
@@ -94,6 +94,6 @@ private final class SaveOutcome: Sendable {
 final class EndedConnections: Sendable {
     private let numbers = Mutex<Set<UInt64>>([])
 
-    func insert(_ number: UInt64) { numbers.withLock { _ = $0.insert(number) } }
-    func contains(_ number: UInt64) -> Bool { numbers.withLock { $0.contains(number) } }
+    func insert(_ connectionID: UInt64) { numbers.withLock { _ = $0.insert(connectionID) } }
+    func contains(_ connectionID: UInt64) -> Bool { numbers.withLock { $0.contains(connectionID) } }
 }

@@ -74,7 +74,7 @@ final class RemoteDiskServer: DiskServer {
             connection.handle.setDeliveryTimeout(
                 milliseconds: Int(clamping: min(requestTimeout, 86_400) * 1_000))
         }
-        return ServerConnection(connection: connection, number: 0, generation: 0)
+        return ServerConnection(connection: connection, connectionID: 0, generation: 0)
     }
 
     /// Remembers a failure: every attempt to connect within the interval fails with it.

@@ -1,6 +1,6 @@
 internal import NBDProtocol
 internal import ProgramSupport
-internal import ServerHost
+package import ServerHost
 internal import Glibc
 internal import LinuxHost
 internal import LinuxIO
@@ -29,10 +29,28 @@ package final class SupervisedDiskServer: DiskServer {
             self.program = program
             self.arguments = arguments
         }
+
+        /// This program, as the worker of a disk. A disk without a backing gets one with a random name, under which the
+        /// next worker finds the memory.
+        ///
+        /// - Parameter paths: the options that are paths, with absolute ones: this process may start a worker after it has
+        ///   changed its directory.
+        package init(workerOf disk: inout DiskConfiguration, paths: [String]) {
+            program = SelfExecution.path
+            arguments = SelfExecution.arguments(role: .worker) + paths
+            if disk.backing == nil {
+                let name = "up-\(String(UInt64.random(in: .min ... .max), radix: 36))"
+                disk.backing = BackingConfiguration(name: name, directory: nil, isKept: false)
+                arguments += ["--backing", name]
+            }
+        }
     }
 
     /// The time limits of a worker, in milliseconds.
     struct Limits {
+        /// To fill a disk, or to save it to its image.
+        static let wholeDisk = 3_600_000
+
         /// From the start of the first worker until it is ready.
         var start = SupervisedDiskServer.restartTimeLimit
         /// From the request to stop until the worker has ended.
@@ -42,7 +60,7 @@ package final class SupervisedDiskServer: DiskServer {
 
         /// The limits for a disk: filling one takes as long as saving it.
         init(for disk: DiskConfiguration) {
-            if disk.isFilled { start = TakeDown.savingTimeLimit }
+            if disk.isFilled { start = Self.wholeDisk }
         }
     }
 
@@ -102,16 +120,17 @@ package final class SupervisedDiskServer: DiskServer {
             throw .unavailable("the worker accepts no connection: \(error)")
         }
         running?.handedOver += 1
-        let number = running?.handedOver ?? 0
+        let connectionID = running?.handedOver ?? 0
         // If the supervisor kept its copy open, the end of the worker would not end the connection.
         dispose(of: pair.second)
         return ServerConnection(
-            connection: try handshake(pair.first), number: number, generation: generation)
+            connection: try handshake(pair.first), connectionID: connectionID,
+            generation: generation)
     }
 
     func hasEnded(_ connection: ServerConnection) -> Bool {
         guard connection.generation == generation, let running else { return true }
-        return running.ended.contains(connection.number)
+        return running.ended.contains(connection.connectionID)
     }
 
     // MARK: - Looking after the worker
@@ -158,11 +177,12 @@ package final class SupervisedDiskServer: DiskServer {
     private func receive() {
         guard let running, let message = try? running.channel.socket.receive() else { return }
         switch WorkerMessage(decoding: message.bytes) {
-        case .ended(let number): self.running?.ended.insert(number)
+        case .ended(let connectionID): self.running?.ended.insert(connectionID)
         case .saved(let failure):
             saveOutcome = failure.map { .failure(.inputOutput($0)) } ?? .success(())
-        case .freeze(let number): freeze(for: number, running.channel)
-        case .thaw(let number): if currentFreeze?.number == number { currentFreeze?.thaw() }
+        case .freeze(let requestID): freeze(for: requestID, running.channel)
+        case .thaw(let requestID):
+            if currentFreeze?.requestID == requestID { currentFreeze?.thaw() }
         default: break
         }
     }
@@ -201,14 +221,14 @@ package final class SupervisedDiskServer: DiskServer {
 
     /// Freezes the file system for a worker, after the freeze before is over: a dead worker may have asked for that
     /// one. When nothing is mounted, the reply is sent at once.
-    private func freeze(for number: UInt64, _ channel: SharedDescriptorChannel) {
+    private func freeze(for requestID: UInt64, _ channel: SharedDescriptorChannel) {
         let answer: @Sendable (String?) -> Void = { failure in
-            try? channel.socket.send(WorkerMessage.frozen(number, failure: failure).encoded)
+            try? channel.socket.send(WorkerMessage.frozen(requestID, failure: failure).encoded)
         }
         guard let mountPoint else { return answer(nil) }
         do throws(Errno) {
             currentFreeze = try FreezeForWorker.begin(
-                number, at: mountPoint, after: currentFreeze, freezeFileSystem,
+                requestID, at: mountPoint, after: currentFreeze, freezeFileSystem,
                 onFrozen: answer)
         } catch {
             answer("cannot freeze the file system at \(mountPoint) to save it: \(error)")

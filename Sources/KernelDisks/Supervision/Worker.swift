@@ -40,8 +40,9 @@ package struct Worker {
         let channel = WorkerChannel(socket, stop)
         var confinement = Confinement(serving.sandbox, disks: [plan])
         confinement.addThawing()
-        let server = try EmbeddedServer(plan, serving, confinement, logger: logger) { number in
-            channel.connectionEnded(number)
+        let server = try EmbeddedServer(plan, serving, confinement, logger: logger) {
+            connectionID in
+            channel.connectionEnded(connectionID)
         }
         let freezes = FreezeBySupervisor(logger: logger) { channel.send($0) }
         server.freeze { () throws(Failure) in try freezes.freeze() }
@@ -79,7 +80,8 @@ package struct Worker {
                 case .stopAndRemove: return .stopAndRemove
                 case .save: saves.begin()
                 case .mounted(let path): freezes.setMountPoint(path)
-                case .frozen(let number, let failure): freezes.answered(number, failure: failure)
+                case .frozen(let requestID, let failure):
+                    freezes.answered(requestID, failure: failure)
                 case .serve: serve(received, channel, server)
                 default: break
                 }
@@ -184,9 +186,9 @@ private final class WorkerChannel: Sendable {
     func connectionBegins() { begun.wrappingAdd(1, ordering: .relaxed) }
 
     /// Counts a connection that has ended, and reports it to the supervisor.
-    func connectionEnded(_ number: UInt64) {
+    func connectionEnded(_ connectionID: UInt64) {
         ended.wrappingAdd(1, ordering: .relaxed)
-        send(.ended(number))
+        send(.ended(connectionID))
         stop.nudge()
     }
 

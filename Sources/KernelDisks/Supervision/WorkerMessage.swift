@@ -35,17 +35,17 @@ enum WorkerMessage: Equatable {
         case .stopAndRemove: [UInt8(ascii: "R")]
         case .save: [UInt8(ascii: "V")]
         case .mounted(let path): [UInt8(ascii: "M")] + Self.bytes(of: path)
-        case .freeze(let number): [UInt8(ascii: "F")] + Self.bytes(of: number)
-        case .frozen(let number, let failure):
-            [UInt8(ascii: "f")] + Self.bytes(of: number) + Self.bytes(of: failure)
-        case .thaw(let number): [UInt8(ascii: "T")] + Self.bytes(of: number)
+        case .freeze(let requestID): [UInt8(ascii: "F")] + Self.bytes(of: requestID)
+        case .frozen(let requestID, let failure):
+            [UInt8(ascii: "f")] + Self.bytes(of: requestID) + Self.bytes(of: failure)
+        case .thaw(let requestID): [UInt8(ascii: "T")] + Self.bytes(of: requestID)
         case .saved(let failure): [UInt8(ascii: "v")] + Self.bytes(of: failure)
         case .ready(let start):
             [
                 UInt8(ascii: "r"), start.isBlank ? 1 : 0, start.wasFound ? 1 : 0,
                 UInt8(start.sectorSize / 512),
             ] + Self.bytes(of: start.identity.high) + Self.bytes(of: start.identity.low)
-        case .ended(let number): [UInt8(ascii: "e")] + Self.bytes(of: number)
+        case .ended(let connectionID): [UInt8(ascii: "e")] + Self.bytes(of: connectionID)
         }
     }
 

@@ -69,6 +69,47 @@
     }
 }
 
+/// Some of the contexts that an export offers, by their indices in its list: 0 to 7.
+@frozen public struct ContextSet: Sendable, Hashable, BitwiseCopyable, ExpressibleByArrayLiteral {
+    @usableFromInline var bits: UInt8
+
+    /// An empty set.
+    @inlinable public init() { bits = 0 }
+
+    /// A set of indices; traps if one of them is above 7.
+    @inlinable public init(arrayLiteral indices: Int...) {
+        self.init()
+        for index in indices { insert(index) }
+    }
+
+    /// Whether there is none.
+    @inlinable public var isEmpty: Bool { bits == 0 }
+    /// How many there are.
+    @inlinable public var count: Int { bits.nonzeroBitCount }
+
+    /// Returns whether an index, which may be any number, is in the set.
+    @inlinable public func contains(_ index: Int) -> Bool {
+        index >= 0 && index < UInt8.bitWidth && bits & 1 << UInt8(truncatingIfNeeded: index) != 0
+    }
+
+    /// Adds an index; traps if it is above 7.
+    @inlinable public mutating func insert(_ index: Int) {
+        precondition(index >= 0 && index < UInt8.bitWidth)
+        bits |= 1 << UInt8(truncatingIfNeeded: index)
+    }
+
+    /// Removes and returns the lowest index; traps if the set is empty.
+    @inlinable public mutating func removeFirst() -> Int {
+        precondition(bits != 0)
+        let index = bits.trailingZeroBitCount
+        bits &= bits &- 1
+        return index
+    }
+
+    /// The indices, in ascending order.
+    public var indices: [Int] { (0..<UInt8.bitWidth).filter { contains($0) } }
+}
+
 /// The payload of a BLOCK_STATUS request: some of the contexts that were negotiated (NBD specification,
 /// `NBD_CMD_BLOCK_STATUS`).
 @frozen public struct ContextSelection: Sendable, Hashable, BitwiseCopyable {

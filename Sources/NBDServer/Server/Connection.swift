@@ -226,3 +226,11 @@ final class Connection: Sendable {
     /// Closes the connection, because the grace period is over.
     func cut() { socket.handle.shutdownBoth() }
 }
+
+extension ConnectionStatistics {
+    /// Bytes of memory that a connection maps for its receive buffer, stack, counters and trace.
+    /// Only those pages of it that have been touched take up RAM.
+    public static var mappedBytes: Int {
+        ReceiveBuffer.capacity + Thread.stackSize + CounterLayout.byteCount
+    }
+}

@@ -73,17 +73,3 @@ public struct ServerOptions: Sendable {
         processors.isEmpty ? nil : processors[Int((connection - 1) % UInt64(processors.count))]
     }
 }
-
-extension Duration {
-    /// Milliseconds, rounded up, and within what a kernel timeout holds.
-    package var wholeMilliseconds: Int {
-        let milliseconds = (self / .milliseconds(1)).rounded(.up)
-        return Int(max(0, min(milliseconds, Double(Int32.max))))
-    }
-
-    /// Microseconds, rounded up, and within what an `Int32` holds.
-    package var wholeMicroseconds: Int {
-        let microseconds = (self / .microseconds(1)).rounded(.up)
-        return Int(max(0, min(microseconds, Double(Int32.max))))
-    }
-}

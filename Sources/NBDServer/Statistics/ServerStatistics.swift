@@ -1,4 +1,3 @@
-internal import LinuxIO
 internal import NBDProtocol
 
 /// Statistics of a server and its connections at one moment.
@@ -49,12 +48,6 @@ public struct ConnectionStatistics: Sendable {
     public let openNanoseconds: UInt64
     /// The connection's counters.
     public let activity: ActivityStatistics
-
-    /// Bytes of memory that a connection maps for its receive buffer, stack, counters and trace.
-    /// Only those pages of it that have been touched take up RAM.
-    public static var mappedBytes: Int {
-        ReceiveBuffer.capacity + Thread.stackSize + CounterLayout.byteCount
-    }
 }
 
 extension ServerStatistics: CustomStringConvertible {

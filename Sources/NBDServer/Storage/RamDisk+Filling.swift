@@ -6,7 +6,7 @@ extension RamDisk {
     /// Markers do not count this as a change.
     ///
     /// On a sparse disk, one system call allocates and fills the pages, and another maps them. A write to the mapping
-    /// would fault for each page, which took a third of the processor time of `--sparse --load`.
+    /// would fault for each page, which took a third of the processor time of filling a sparse disk.
     ///
     /// - Returns: false when there is no memory; part of the bytes may be on the disk then.
     package func fill(_ bytes: MemoryRegion, at offset: UInt64) -> Bool {

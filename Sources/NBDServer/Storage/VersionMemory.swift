@@ -269,7 +269,7 @@ public enum SnapshotError: Error, Sendable, Equatable, CustomStringConvertible {
             "the disk has had as many snapshots as can be counted; start the server again"
         case .outOfMemory(let limit):
             "the snapshot is lost, since the memory for preserved pages (\(limit.bytesText)) was used up; "
-                + "allow more with --snapshot-memory, or delete snapshots sooner"
+                + "raise the limit of that memory, or delete snapshots sooner"
         case .contentsMissing:
             "the contents of the disk are not all there yet; try again when they are"
         case .otherDisk: "the snapshot is of another disk"

@@ -1,4 +1,5 @@
 package import NBDServer
+internal import ProgramSupport
 
 /// The server's side of a trace filter: which requests a trace includes. A nil member includes all.
 package struct TraceSelection: Sendable, Equatable {
@@ -45,7 +46,7 @@ package struct TraceSelection: Sendable, Equatable {
             connection = UInt64(value)
             return connection != nil
         case "offset":
-            offsets = Self.range(value)
+            offsets = ByteRange(parsing: value).map { $0.first...($0.last ?? .max) }
             return offsets != nil
         case "count":
             count = UInt64(value)
@@ -68,24 +69,8 @@ package struct TraceSelection: Sendable, Equatable {
             && (last.overflow || last.partialValue >= offsets.lowerBound)
     }
 
-    /// Parses a duration in nanoseconds: `100us`, `5ms`, `1s`, `2000ns`, `2000`.
+    /// Parses a duration; a number without a unit is one of nanoseconds.
     private static func nanoseconds(_ text: String) -> UInt64? {
-        let units: [(String, UInt64)] = [
-            ("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000),
-        ]
-        let (suffix, factor) = units.first { text.hasSuffix($0.0) } ?? ("", 1)
-        guard let number = UInt64(text.dropLast(suffix.count)) else { return nil }
-        let product = number.multipliedReportingOverflow(by: factor)
-        return product.overflow ? nil : product.partialValue
-    }
-
-    /// Parses a range of bytes: `FIRST-LAST` or `FIRST-`.
-    private static func range(_ text: String) -> ClosedRange<UInt64>? {
-        let ends = text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
-        guard ends.count == 2, let first = UInt64(ends[0]) else { return nil }
-        guard let last = ends[1].isEmpty ? UInt64.max : UInt64(ends[1]), first <= last else {
-            return nil
-        }
-        return first...last
+        UInt64(text) ?? (try? Duration(parsing: text)).map { UInt64($0 / .nanoseconds(1)) }
     }
 }

@@ -1,3 +1,6 @@
+internal import FoundationEssentials
+internal import ProgramSupport
+
 /// A snapshot, as the control socket describes it.
 package struct SnapshotStatus: Sendable, Codable, Equatable {
     /// The export of the disk.
@@ -29,5 +32,23 @@ package struct SnapshotStatus: Sendable, Codable, Equatable {
         self.isLost = isLost
         self.openConnections = openConnections
         self.preservedBytes = preservedBytes
+    }
+}
+
+extension SnapshotStatus {
+    /// Returns snapshots as a table for people.
+    package static func table(_ all: [SnapshotStatus]) -> String {
+        guard !all.isEmpty else { return "There are no snapshots.\n" }
+        let now = Date().timeIntervalSince1970
+        return TextTable(
+            [.left("EXPORT"), .right("AGE"), .right("CLIENTS"), .right("MEMORY"), .left("STATE")],
+            rows: all.map {
+                [
+                    $0.export, Units.age(seconds: now - $0.createdUnixSeconds),
+                    "\($0.openConnections)", Units.bytes(Double($0.preservedBytes)),
+                    $0.isLost ? "lost" : "readable",
+                ]
+            }
+        ).text
     }
 }

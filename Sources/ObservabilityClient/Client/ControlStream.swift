@@ -1,5 +1,6 @@
-package import ProgramSupport
+package import LinuxHost
 internal import LinuxIO
+package import ProgramSupport
 internal import Synchronization
 internal import SystemPackage
 
@@ -50,6 +51,20 @@ package final class ControlStream: Sendable {
     package func stop() {
         isStopped.store(true, ordering: .releasing)
         socket.handle.shutdownBoth()
+    }
+
+    /// Starts threads that end the response at a signal, and after a time. nil: no limit.
+    package func stop(on signals: SignalWaiter, after limit: Duration?) throws(Failure) {
+        do throws(Errno) {
+            try signals.handle { _ in self.stop() }
+            guard let limit else { return }
+            _ = try Thread(name: "duration") {
+                Thread.sleep(milliseconds: limit.wholeMilliseconds)
+                self.stop()
+            }
+        } catch {
+            throw .system("cannot start a thread: \(error)")
+        }
     }
 
     /// Waits for the next bytes of the body and returns at least one, or nil at its end.

@@ -1,4 +1,5 @@
-internal import ProgramSupport
+internal import Glibc
+package import ProgramSupport
 internal import Observability
 internal import LinuxHost
 internal import LinuxIO
@@ -27,13 +28,30 @@ package final class TopSignals: Sendable {
     private let stopped = Atomic<Bool>(false)
     private let changed = Atomic<Bool>(false)
 
-    package init() {}
+    init() {}
+
+    /// Starts a thread that receives the signals of this process.
+    package static func received() throws(Failure) -> TopSignals {
+        let signals = TopSignals()
+        do throws(Errno) {
+            try SignalWaiter([SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGCONT]).handle { received in
+                if received == SIGWINCH || received == SIGCONT {
+                    signals.change()
+                } else {
+                    signals.stop()
+                }
+            }
+        } catch {
+            throw .system("cannot start a thread: \(error)")
+        }
+        return signals
+    }
 
     /// Makes the session end.
-    package func stop() { stopped.store(true, ordering: .releasing) }
+    func stop() { stopped.store(true, ordering: .releasing) }
     /// Makes the session redraw, since the terminal was resized or the process was continued after
     /// a stop.
-    package func change() { changed.store(true, ordering: .releasing) }
+    func change() { changed.store(true, ordering: .releasing) }
 
     /// Whether the session must end.
     var isStopped: Bool { stopped.load(ordering: .acquiring) }

@@ -8,4 +8,18 @@ package struct ByteRange: Sendable, Equatable {
         self.first = first
         self.last = last
     }
+
+    /// Parses such a text; nil for any other.
+    package init?(parsing text: String) {
+        let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+        guard parts.count == 2, let first = try? ByteCount(parsing: String(parts[0])) else {
+            return nil
+        }
+        self.init(first: first.bytes, last: nil)
+        guard !parts[1].isEmpty else { return }
+        guard let last = try? ByteCount(parsing: String(parts[1])), last.bytes >= first.bytes else {
+            return nil
+        }
+        self.last = last.bytes
+    }
 }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxIO
 
 /// Returns an absolute path. It keeps symbolic links, and the file need not exist. getcwd(3)
 package func fromRoot(_ path: String, directory: String? = nil) -> String {
@@ -35,4 +36,34 @@ package func absolutePath(_ path: String) -> String {
     defer { unsafe free(real) }
     let root = unsafe String(cString: real)
     return root == "/" ? "/\(name)" : "\(root)/\(name)"
+}
+
+/// A path of a file or directory. It is absolute from the moment of parsing: the program changes its directory
+/// later and starts processes in others, and commands in any directory read its records.
+package struct AbsolutePath: Sendable, Equatable {
+    /// Begins with a slash.
+    package let path: String
+
+    package init?(parsing argument: String) {
+        guard !argument.isEmpty, !argument.utf8.contains(0) else { return nil }
+        path = fromRoot(argument)
+    }
+}
+
+/// An absolute path of a Unix socket, of a length that the kernel accepts.
+package struct UnixPath: Sendable, Equatable {
+    /// Begins with a slash.
+    package let path: String
+
+    /// Throws a sentence that says why no socket can have this path.
+    package init(parsing argument: String) throws(ValueError) {
+        guard !argument.isEmpty, !argument.utf8.contains(0) else {
+            throw ValueError("The path of a socket cannot be empty.")
+        }
+        path = fromRoot(argument)
+        guard SocketAddress.unix(path: path) == nil else { return }
+        throw ValueError(
+            "The path of a socket can have up to \(SocketAddress.longestPath) bytes, and \(path) has "
+                + "\(path.utf8.count): choose a shorter one.")
+    }
 }

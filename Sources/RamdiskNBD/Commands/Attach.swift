@@ -69,20 +69,15 @@ struct Attach: ParsableCommand {
     var log: LogOptions
 
     func validate() throws {
-        guard (1...Up.mostQueues).contains(connections) else {
-            throw ValidationError(
-                "--connections is \(connections), but must be from 1 to \(Up.mostQueues).")
-        }
-        if stay, timeouts.timeout == .zero {
-            throw ValidationError(
-                "--timeout is 0, but --stay needs a timeout: without one it never replaces a dead "
-                    + "connection.")
-        }
-        if connections > 1, timeouts.timeout == .zero {
-            throw ValidationError(
-                "--timeout is 0, but with several --connections the kernel's driver sends a request again "
-                    + "after 30 seconds all the same: give a time, such as 30s.")
-        }
+        try check("--connections", connections, in: 1...Up.mostQueues)
+        try require(
+            !stay || timeouts.timeout != .zero,
+            "--timeout is 0, but --stay needs a timeout: without one it never replaces a dead "
+                + "connection.")
+        try require(
+            connections == 1 || timeouts.timeout != .zero,
+            "--timeout is 0, but with several --connections the kernel's driver sends a request again "
+                + "after 30 seconds all the same: give a time, such as 30s.")
     }
 
     func run() throws {

@@ -1,6 +1,5 @@
 internal import ArgumentParser
 internal import DiskContents
-internal import FoundationEssentials
 internal import ObservabilityClient
 internal import ProgramSupport
 
@@ -66,10 +65,8 @@ struct CheckpointCreate: ParsableCommand {
     var server: MonitoredServerOptions
 
     func run() throws {
-        var parameters = argument.parameters
-        parameters["full"] = "\(full)"
         let status = try server.client().perform(
-            "POST", "/checkpoints", parameters, as: CheckpointStatus.self)
+            "POST", "/checkpoints", argument.parameters("full", full), as: CheckpointStatus.self)
         standardOutput(json ? try jsonLine(status) : (status.export ?? "") + "\n")
     }
 }
@@ -84,36 +81,10 @@ struct CheckpointList: ParsableCommand {
             changed since.
             """)
 
-    @Flag(name: .long, help: "Print an array of JSON objects.")
-    var json = false
+    @OptionGroup
+    var list: ContentListOptions
 
-    @OptionGroup(title: "Server")
-    var server: MonitoredServerOptions
-
-    func run() throws {
-        let all = try server.client().perform("GET", "/checkpoints", as: [CheckpointStatus].self)
-        standardOutput(json ? try jsonLine(all) : table(all))
-    }
-
-    private func table(_ all: [CheckpointStatus]) -> String {
-        guard !all.isEmpty else { return "There are no checkpoints.\n" }
-        let now = Date().timeIntervalSince1970
-        return TextTable(
-            [
-                .left("CHECKPOINT"), .left("STATE"), .right("AGE"), .left("SINCE"), .right("DIRTY"),
-                .right("CLIENTS"),
-            ],
-            rows: all.map {
-                [
-                    "\($0.disk)@\($0.name)", $0.state.rawValue,
-                    Units.age(seconds: now - $0.createdUnixSeconds),
-                    $0.base ?? (($0.state == .committed) ? "" : "(everything)"),
-                    $0.dirtyBytes.map { Units.bytes(Double($0)) } ?? "",
-                    "\($0.openConnections)",
-                ]
-            }
-        ).text
-    }
+    func run() throws { try list.print("/checkpoints", CheckpointStatus.table) }
 }
 
 /// `ramdisk-nbd checkpoint commit`.
@@ -131,8 +102,7 @@ struct CheckpointCommit: ParsableCommand {
     var server: MonitoredServerOptions
 
     func run() throws {
-        _ = try server.client().perform(
-            "POST", "/checkpoints/commit", argument.parameters, as: Nothing.self)
+        try server.perform("POST", "/checkpoints/commit", argument.parameters)
     }
 }
 
@@ -151,7 +121,6 @@ struct CheckpointAbort: ParsableCommand {
     var server: MonitoredServerOptions
 
     func run() throws {
-        _ = try server.client().perform(
-            "POST", "/checkpoints/abort", argument.parameters, as: Nothing.self)
+        try server.perform("POST", "/checkpoints/abort", argument.parameters)
     }
 }

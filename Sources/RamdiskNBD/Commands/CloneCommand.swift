@@ -1,6 +1,5 @@
 internal import ArgumentParser
 internal import DiskContents
-internal import FoundationEssentials
 internal import ObservabilityClient
 internal import ProgramSupport
 
@@ -79,34 +78,10 @@ struct CloneList: ParsableCommand {
             clones of it. CLIENTS is the number of connections.
             """)
 
-    @Flag(name: .long, help: "Print an array of JSON objects.")
-    var json = false
+    @OptionGroup
+    var list: ContentListOptions
 
-    @OptionGroup(title: "Server")
-    var server: MonitoredServerOptions
-
-    func run() throws {
-        let all = try server.client().perform("GET", "/clones", as: [CloneStatus].self)
-        standardOutput(json ? try jsonLine(all) : table(all))
-    }
-
-    private func table(_ all: [CloneStatus]) -> String {
-        guard !all.isEmpty else { return "There are no clones.\n" }
-        let now = Date().timeIntervalSince1970
-        return TextTable(
-            [
-                .left("EXPORT"), .left("SOURCE"), .right("AGE"), .right("WRITTEN"),
-                .right("TEMPLATE"), .right("CLIENTS"),
-            ],
-            rows: all.map {
-                [
-                    $0.export, $0.source, Units.age(seconds: now - $0.createdUnixSeconds),
-                    Units.bytes(Double($0.ownBytes)), Units.bytes(Double($0.templateBytes)),
-                    "\($0.openConnections)",
-                ]
-            }
-        ).text
-    }
+    func run() throws { try list.print("/clones", CloneStatus.table) }
 }
 
 /// `ramdisk-nbd clone delete`.
@@ -127,7 +102,6 @@ struct CloneDelete: ParsableCommand {
     var server: MonitoredServerOptions
 
     func run() throws {
-        _ = try server.client().perform(
-            "DELETE", "/clones", ["name": name, "force": "\(force)"], as: Nothing.self)
+        try server.perform("DELETE", "/clones", ["name": name, "force": "\(force)"])
     }
 }

@@ -34,6 +34,6 @@ struct Detach: ParsableCommand {
     var log: LogOptions
 
     func run() throws {
-        try Detachment(logger: log.quietLogger, isForced: force)(device.device)
+        try Detachment(logger: log.quietLogger, isForced: force).run(device.device)
     }
 }

@@ -45,12 +45,11 @@ struct Down: ParsableCommand {
     var log: LogOptions
 
     func validate() throws {
-        guard all != (target != nil) else {
-            throw ValidationError(
-                target == nil
-                    ? "Which disk? Give its mount point, device or backing, or --all."
-                    : "--all and \(target ?? ""): give only one of them.")
-        }
+        try require(
+            all != (target != nil),
+            target == nil
+                ? "Which disk? Give its mount point, device or backing, or --all."
+                : "--all and \(target ?? ""): give only one of them.")
     }
 
     func run() throws {
@@ -62,7 +61,7 @@ struct Down: ParsableCommand {
         var failures: [Failure] = []
         for record in records {
             do throws(Failure) {
-                try takeDown(record)
+                try takeDown.run(record)
             } catch {
                 failures.append(error)
             }

@@ -46,9 +46,7 @@ struct Run: ParsableCommand {
     var command: [String]
 
     func validate() throws {
-        guard command.first?.isEmpty == false else {
-            throw ValidationError("The command is missing: give it after --.")
-        }
+        try require(command.first?.isEmpty == false, "The command is missing: give it after --.")
     }
 
     func run() throws {

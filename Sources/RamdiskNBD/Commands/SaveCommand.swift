@@ -28,7 +28,7 @@ struct SaveCommand: ParsableCommand {
     @Argument(
         help: ArgumentHelp("The file. (default: the disk's image)", valueName: "path"),
         completion: .file())
-    var path: PathArgument?
+    var path: AbsolutePath?
 
     @Option(
         name: .long,

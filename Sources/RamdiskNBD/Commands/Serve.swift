@@ -1,7 +1,7 @@
 internal import ServerHost
 internal import ArgumentParser
+internal import ProgramSupport
 internal import Confinement
-internal import LinuxHost
 internal import NBDServer
 
 /// `ramdisk-nbd serve`.
@@ -111,7 +111,7 @@ struct Serve: ParsableCommand {
         name: .long,
         help: ArgumentHelp("Write the pid to this file when ready.", valueName: "path"),
         completion: .file())
-    var pidFile: PathArgument?
+    var pidFile: AbsolutePath?
 
     @Flag(
         name: .long,
@@ -126,26 +126,25 @@ struct Serve: ParsableCommand {
     func validate() throws {
         try admission.validate(for: addresses)
         try validateUser()
-        guard !swap || !disks.clonePerConnection else {
-            throw ValidationError(
-                "--swap and --clone-per-connection: give only one of them. --swap locks memory, so each "
-                    + "connection would take memory for the whole template.")
-        }
+        try exclude(
+            "--swap", swap, "--clone-per-connection", disks.clonePerConnection,
+            "--swap locks memory, so each connection would take memory for the whole template.")
     }
 
     /// Rejects what only root can do at the end of the server.
     private func validateUser() throws {
-        let others: [(isGiven: Bool, name: String, reason: String)] = [
-            (swap, "--swap", "only root can restore the machine's settings when the server stops"),
+        for (other, isGiven, reason) in [
+            ("--swap", swap, "only root can restore the machine's settings when the server stops"),
             (
-                disks.disk.backing.backing != nil, "--backing",
+                "--backing", disks.disk.backing.backing != nil,
                 "a backing belongs to the user that created it"
             ),
-        ]
-        guard user != nil, let other = others.first(where: \.isGiven) else { return }
-        throw ValidationError(
-            "--user and \(other.name): give only one of them. With \(other.name), \(other.reason): start the "
-                + "server as that user instead, for example with runuser.")
+        ] {
+            try exclude(
+                "--user", user != nil, other, isGiven,
+                "With \(other), \(reason): start the server as that user instead, for example with runuser."
+            )
+        }
     }
 
     func run() throws {
@@ -161,18 +160,5 @@ struct Serve: ParsableCommand {
         configuration.user = user
         let service = try DiskService(configuration: configuration, logger: log.logger)
         try service.runObeyingSignals()
-    }
-}
-
-extension ServerUser {
-    /// Parses a name or a uid. A user without an entry gets a group of the same number.
-    fileprivate init(parsing text: String) throws {
-        guard let user = Account.user(text) else {
-            throw ValidationError("There is no user '\(text)'.")
-        }
-        guard user.uid != 0 else {
-            throw ValidationError("--user \(text) is root: give a user with fewer rights.")
-        }
-        self.init(uid: user.uid, gid: user.gid ?? user.uid)
     }
 }

@@ -1,5 +1,4 @@
 internal import ArgumentParser
-internal import FoundationEssentials
 internal import Observability
 internal import ObservabilityClient
 internal import ProgramSupport
@@ -59,31 +58,10 @@ struct SnapshotList: ParsableCommand {
             take for preserved pages.
             """)
 
-    @Flag(name: .long, help: "Print an array of JSON objects.")
-    var json = false
+    @OptionGroup
+    var list: ContentListOptions
 
-    @OptionGroup(title: "Server")
-    var server: MonitoredServerOptions
-
-    func run() throws {
-        let all = try server.client().perform("GET", "/snapshots", as: [SnapshotStatus].self)
-        standardOutput(json ? try jsonLine(all) : table(all))
-    }
-
-    private func table(_ all: [SnapshotStatus]) -> String {
-        guard !all.isEmpty else { return "There are no snapshots.\n" }
-        let now = Date().timeIntervalSince1970
-        return TextTable(
-            [.left("EXPORT"), .right("AGE"), .right("CLIENTS"), .right("MEMORY"), .left("STATE")],
-            rows: all.map {
-                [
-                    $0.export, Units.age(seconds: now - $0.createdUnixSeconds),
-                    "\($0.openConnections)", Units.bytes(Double($0.preservedBytes)),
-                    $0.isLost ? "lost" : "readable",
-                ]
-            }
-        ).text
-    }
+    func run() throws { try list.print("/snapshots", SnapshotStatus.table) }
 }
 
 /// `ramdisk-nbd snapshot delete`.
@@ -104,9 +82,7 @@ struct SnapshotDelete: ParsableCommand {
     var server: MonitoredServerOptions
 
     func run() throws {
-        var parameters = argument.parameters
-        parameters["force"] = "\(force)"
-        _ = try server.client().perform("DELETE", "/snapshots", parameters, as: Nothing.self)
+        try server.perform("DELETE", "/snapshots", argument.parameters("force", force))
     }
 }
 
@@ -130,9 +106,6 @@ struct SnapshotRollback: ParsableCommand {
     var server: MonitoredServerOptions
 
     func run() throws {
-        var parameters = argument.parameters
-        parameters["force"] = "\(force)"
-        _ = try server.client().perform(
-            "POST", "/snapshots/rollback", parameters, as: Nothing.self)
+        try server.perform("POST", "/snapshots/rollback", argument.parameters("force", force))
     }
 }

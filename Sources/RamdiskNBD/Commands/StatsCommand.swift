@@ -1,10 +1,7 @@
-internal import ProgramSupport
 internal import ObservabilityClient
 internal import KernelDisks
-internal import Observability
+internal import ProgramSupport
 internal import ArgumentParser
-internal import LinuxHost
-internal import LinuxIO
 
 /// `ramdisk-nbd stats`.
 struct StatsCommand: ParsableCommand {
@@ -47,23 +44,12 @@ struct StatsCommand: ParsableCommand {
     var interval = Duration.seconds(1)
 
     func validate() throws {
-        try interval.checkInterval()
+        try checkInterval(interval)
     }
 
     func run() throws {
-        let client = try server.client()
-        while true {
-            let stats = try client.get("/stats", as: Stats.self)
-            let isRead = StandardOutput.print(
-                json
-                    ? try jsonLine(stats)
-                    : StatsText(
-                        stats, device: RuntimeDirectory.device(of: stats.server.pid),
-                        width: Terminal.outputWidth
-                    ).text)
-            guard watch, isRead else { return }
-            Thread.sleep(milliseconds: interval.wholeMilliseconds)
-            if !json { standardOutput("\n") }
-        }
+        let session = StatsSession(
+            client: try server.client(), isJSON: json, device: RuntimeDirectory.device(of:))
+        try session.run(interval: watch ? interval : nil)
     }
 }

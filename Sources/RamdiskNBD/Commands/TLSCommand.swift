@@ -62,20 +62,16 @@ struct TLSInit: ParsableCommand {
     var days = 3650
 
     func validate() throws {
-        guard !user.isEmpty, user.utf8.count <= 64, user.allSatisfy({ !$0.isNewline && $0 != ":" })
-        else {
-            throw ValidationError(
-                "--user \(user) must be a name of 1 to 64 bytes, without a colon.")
-        }
-        guard (1...36_500).contains(days) else {
-            throw ValidationError("--days is \(days), but must be from 1 to 36500.")
-        }
+        try require(
+            !user.isEmpty && user.utf8.count <= 64
+                && user.allSatisfy({ !$0.isNewline && $0 != ":" }),
+            "--user \(user) must be a name of 1 to 64 bytes, without a colon.")
+        try check("--days", days, in: 1...36_500)
         if let wrong = host.first(where: { !TLSHost($0).isValid }) {
             throw ValidationError("--host \(wrong) is neither a host name nor an address.")
         }
-        guard !psk || host.isEmpty else {
-            throw ValidationError("--host has no effect with --psk: a key belongs to no host.")
-        }
+        try require(
+            !psk || host.isEmpty, "--host has no effect with --psk: a key belongs to no host.")
     }
 
     func run() throws {

@@ -2,10 +2,8 @@ internal import ObservabilityClient
 internal import ProgramSupport
 internal import ArgumentParser
 internal import FoundationEssentials
-internal import Glibc
 internal import LinuxHost
 internal import LinuxIO
-internal import SystemPackage
 
 /// `ramdisk-nbd top`.
 struct Top: ParsableCommand {
@@ -56,7 +54,7 @@ struct Top: ParsableCommand {
     var decimal = false
 
     func validate() throws {
-        try interval.checkInterval()
+        try checkInterval(interval)
     }
 
     func run() throws {
@@ -68,19 +66,7 @@ struct Top: ParsableCommand {
             client: try server.client(),
             intervalMilliseconds: interval.wholeMilliseconds, isDecimal: decimal,
             isColoured: wantsColour(isTerminal: output ?? false, environment: environment))
-        let signals = TopSignals()
-        do throws(Errno) {
-            try SignalWaiter([SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGCONT]).handle { received in
-                if received == SIGWINCH || received == SIGCONT {
-                    signals.change()
-                } else {
-                    signals.stop()
-                }
-            }
-        } catch {
-            throw Failure.system("cannot start a thread: \(error)")
-        }
-        var session = TopSession(plan, signals: signals)
+        var session = TopSession(plan, signals: try TopSignals.received())
         if once {
             try session.printOnce()
         } else if isTerminal {

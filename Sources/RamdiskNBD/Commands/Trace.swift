@@ -5,8 +5,6 @@ internal import ArgumentParser
 internal import FoundationEssentials
 internal import Glibc
 internal import LinuxHost
-internal import LinuxIO
-internal import SystemPackage
 
 /// `ramdisk-nbd trace`.
 struct Trace: ParsableCommand {
@@ -58,17 +56,7 @@ struct Trace: ParsableCommand {
             throw Failure.unavailable(problem)
         }
         let stream = try client.open(filter.filter.target)
-        do throws(Errno) {
-            try signals.handle { _ in stream.stop() }
-            if let limit = output.duration {
-                _ = try Thread(name: "duration") {
-                    Thread.sleep(milliseconds: limit.wholeMilliseconds)
-                    stream.stop()
-                }
-            }
-        } catch {
-            throw Failure.system("cannot start a thread: \(error)")
-        }
+        try stream.stop(on: signals, after: output.duration)
         try TraceSession(plan).run(stream)
     }
 

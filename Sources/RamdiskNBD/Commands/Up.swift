@@ -124,37 +124,23 @@ struct Up: ParsableCommand {
     var role: SelfExecution.Role?
 
     func validate() throws {
-        guard !foreground || !daemon else {
-            throw ValidationError("--foreground and --daemon: give only one of them.")
-        }
-        if let queues, !(1...Self.mostQueues).contains(queues) {
-            throw ValidationError(
-                "--queues is \(queues), but must be from 1 to \(Self.mostQueues).")
-        }
-        if swap, supervise {
-            throw ValidationError(
-                "--swap and --supervise: give only one of them. A machine that swaps to the disk "
-                    + "cannot start a new worker when the first one dies.")
-        }
-        if disk.template != nil, supervise {
-            throw ValidationError(
-                "--template and --supervise: give only one of them. A new worker could not find what was "
-                    + "written to the clone.")
-        }
-        if timeouts.timeout == .zero {
-            throw ValidationError(
-                "--timeout is 0, but `up` needs a timeout: without one it never replaces a dead "
-                    + "connection.")
-        }
-        let plan = fileSystem.plan(isReadOnly: disk.readOnly)
-        guard
-            !disk.readOnly || plan.kind == .none || disk.load != nil || disk.template != nil
-                || disk.backing.backing != nil
-        else {
-            throw ValidationError(
-                "--read-only: `up` cannot make a file system on a read-only disk; give --load with "
-                    + "an image of one, or --filesystem none.")
-        }
+        try exclude("--foreground", foreground, "--daemon", daemon)
+        try check("--queues", queues, in: 1...Self.mostQueues)
+        try exclude(
+            "--swap", swap, "--supervise", supervise,
+            "A machine that swaps to the disk cannot start a new worker when the first one dies.")
+        try exclude(
+            "--template", disk.template != nil, "--supervise", supervise,
+            "A new worker could not find what was written to the clone.")
+        try require(
+            timeouts.timeout != .zero,
+            "--timeout is 0, but `up` needs a timeout: without one it never replaces a dead "
+                + "connection.")
+        let hasContents = disk.load != nil || disk.template != nil || disk.backing.backing != nil
+        try require(
+            !disk.readOnly || hasContents || fileSystem.plan(isReadOnly: true).kind == .none,
+            "--read-only: `up` cannot make a file system on a read-only disk; give --load with "
+                + "an image of one, or --filesystem none.")
     }
 
     /// Most connections, which is what the supervisor can wait for at a time.
@@ -207,17 +193,8 @@ struct Up: ParsableCommand {
         var plan = disk.plans[0]
         var worker: SupervisedDiskServer.Command?
         if supervise {
-            // This process may start a worker after it has changed its directory.
-            var more = disk.pathArguments + observability.pathArguments
-            if plan.backing == nil {
-                // A random name, under which the next worker finds the memory.
-                let name = "up-\(String(UInt64.random(in: .min ... .max), radix: 36))"
-                plan.backing = BackingConfiguration(name: name, directory: nil, isKept: false)
-                more += ["--backing", name]
-            }
             worker = SupervisedDiskServer.Command(
-                program: SelfExecution.path,
-                arguments: SelfExecution.arguments(role: .worker) + more)
+                workerOf: &plan, paths: disk.pathArguments + observability.pathArguments)
         }
         let usual = KernelDiskConfiguration.timeouts(outlivesServer: plan.backing != nil)
         var configuration = KernelDiskConfiguration(

@@ -3,6 +3,7 @@ internal import ArgumentParser
 internal import LinuxHost
 internal import LinuxIO
 internal import NBDServer
+internal import ProgramSupport
 
 /// The clients that may connect.
 struct AdmissionOptions: ParsableArguments {
@@ -13,7 +14,7 @@ struct AdmissionOptions: ParsableArguments {
             Accept TCP clients from this network only: 192.0.2.0/24, 2001:db8::/32 or one address. \
             Repeatable. (default: any address)
             """, valueName: "network"),
-        transform: network)
+        transform: IPNetwork.init(parsing:))
     var networks: [IPNetwork] = []
 
     @Option(
@@ -23,7 +24,7 @@ struct AdmissionOptions: ParsableArguments {
             Accept only processes of this user on Unix sockets, besides those that --allow-group \
             permits. A name or a uid. Repeatable. (default: any user)
             """, valueName: "user"),
-        completion: .user, transform: user)
+        completion: .user, transform: Account.uid(parsing:))
     var users: [UInt32] = []
 
     @Option(
@@ -33,7 +34,7 @@ struct AdmissionOptions: ParsableArguments {
             Accept only processes of members of this group on Unix sockets, besides those that \
             --allow-user permits. A name or a gid. Repeatable. (default: any group)
             """, valueName: "group"),
-        completion: .group, transform: group)
+        completion: .group, transform: Account.gid(parsing:))
     var groups: [UInt32] = []
 
     /// The engine's policy.
@@ -48,11 +49,10 @@ struct AdmissionOptions: ParsableArguments {
     /// Rejects an option that has no effect: its user believes that it protects the disk.
     func validate(for addresses: ListenOptions) throws {
         guard !addresses.stdio else {
-            guard networks.isEmpty, users.isEmpty, groups.isEmpty else {
-                throw ValidationError(
-                    "--allow-network, --allow-user and --allow-group have no effect with --stdio: "
-                        + "leave them out. The process that starts the server chooses the client.")
-            }
+            try require(
+                networks.isEmpty && users.isEmpty && groups.isEmpty,
+                "--allow-network, --allow-user and --allow-group have no effect with --stdio: "
+                    + "leave them out. The process that starts the server chooses the client.")
             return
         }
         // The sockets that a service manager passes are not open yet. The start of the server checks them.
@@ -61,36 +61,4 @@ struct AdmissionOptions: ParsableArguments {
             throw ValidationError(problem + ".")
         }
     }
-}
-
-private func network(_ text: String) throws -> IPNetwork {
-    do throws(IPNetwork.ParseError) {
-        return try IPNetwork(text)
-    } catch {
-        switch error {
-        case .address:
-            throw ValidationError("'\(text)' is not a numeric IP address or network.")
-        case .prefix:
-            throw ValidationError(
-                "'\(text)' is not a network: the prefix length after the slash is at most 32 for "
-                    + "IPv4 and 128 for IPv6.")
-        case .bitsBeyondPrefix(let network, let address):
-            throw ValidationError(
-                "'\(text)' has bits beyond its prefix: give \(network) or \(address).")
-        }
-    }
-}
-
-private func user(_ text: String) throws -> UInt32 {
-    guard let user = Account.user(text) else {
-        throw ValidationError("There is no user '\(text)'.")
-    }
-    return user.uid
-}
-
-private func group(_ text: String) throws -> UInt32 {
-    guard let group = Account.gid(text) else {
-        throw ValidationError("There is no group '\(text)'.")
-    }
-    return group
 }

@@ -1,5 +1,6 @@
 internal import ServerHost
 internal import ArgumentParser
+internal import ProgramSupport
 internal import NBDServer
 
 /// Named memory, and memory in huge pages.
@@ -23,7 +24,7 @@ struct BackingOptions: ParsableArguments {
             by the uid)
             """, valueName: "path"),
         completion: .directory)
-    var backingDirectory: PathArgument?
+    var backingDirectory: AbsolutePath?
 
     @Flag(name: .long, help: "Keep the backing when the server is stopped.")
     var keep = false
@@ -41,11 +42,10 @@ struct BackingOptions: ParsableArguments {
     /// Rejects options that contradict each other or these exports.
     func validate(exports: [String]) throws {
         guard let backing else {
-            guard !keep, backingDirectory == nil else {
-                throw ValidationError(
-                    "\(keep ? "--keep" : "--backing-directory") needs --backing: a server cannot "
-                        + "find memory without a name again.")
-            }
+            try require(
+                !keep && backingDirectory == nil,
+                "\(keep ? "--keep" : "--backing-directory") needs --backing: a server cannot "
+                    + "find memory without a name again.")
             return
         }
         let names = exports.count > 1 ? exports.map { "\(backing)-\($0)" } : [backing]

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import ProgramSupport
 internal import NBDServer
 
 /// Limits for connections, and the threads that serve them.
@@ -56,24 +57,15 @@ struct ConnectionOptions: ParsableArguments {
     var threads: ThreadOptions
 
     func validate() throws {
-        guard (1...10_000).contains(maxConnections) else {
-            throw ValidationError(
-                "--max-connections is \(maxConnections), but must be from 1 to 10000.")
-        }
-        guard (1...10_000).contains(maxHandshakes ?? 1) else {
-            throw ValidationError(
-                "--max-handshakes is \(maxHandshakes ?? 0), but must be from 1 to 10000.")
-        }
-        if let count = maxConnectionsPerAddress, !(1...10_000).contains(count) {
-            throw ValidationError(
-                "--max-connections-per-address is \(count), but must be from 1 to 10000.")
-        }
-        try handshakeTimeout.check(
-            "--handshake-timeout", from: .milliseconds(100), to: .seconds(3_600))
+        let counts = 1...10_000
+        try check("--max-connections", maxConnections, in: counts)
+        try check("--max-handshakes", maxHandshakes, in: counts)
+        try check("--max-connections-per-address", maxConnectionsPerAddress, in: counts)
+        try check(
+            "--handshake-timeout", handshakeTimeout, in: .milliseconds(100) ... .seconds(3_600))
         // The engine counts in milliseconds: a shorter time would be 0, which means never.
         if stallTimeout != .zero {
-            try stallTimeout.check(
-                "--stall-timeout", from: .milliseconds(1), to: .seconds(86_400))
+            try check("--stall-timeout", stallTimeout, in: .milliseconds(1) ... .seconds(86_400))
         }
     }
 

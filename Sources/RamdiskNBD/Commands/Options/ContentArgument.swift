@@ -1,4 +1,6 @@
 internal import ArgumentParser
+internal import ObservabilityClient
+internal import ProgramSupport
 
 /// The name of a snapshot or checkpoint on the command line.
 struct ContentArgument: ParsableArguments {
@@ -15,6 +17,11 @@ struct ContentArgument: ParsableArguments {
         return ["disk": disk, "name": name]
     }
 
+    /// Returns the parameters for the server, with a switch.
+    func parameters(_ name: String, _ isSet: Bool) -> [String: String?] {
+        parameters.merging([name: "\(isSet)"]) { $1 }
+    }
+
     /// Splits DISK@NAME at the last "@", which only a disk's name can contain. Returns nil when there is none.
     static func split(_ text: String) -> (disk: String, name: String)? {
         guard let at = text.lastIndex(of: "@") else { return nil }
@@ -22,5 +29,17 @@ struct ContentArgument: ParsableArguments {
     }
 }
 
-/// What a server returns for a command without a result.
-struct Nothing: Decodable {}
+/// The options of a command that lists what a server has.
+struct ContentListOptions: ParsableArguments {
+    @Flag(name: .long, help: "Print an array of JSON objects.")
+    var json = false
+
+    @OptionGroup(title: "Server")
+    var server: MonitoredServerOptions
+
+    /// Prints what the server has under a path.
+    func print<Row: Codable>(_ path: String, _ table: ([Row]) -> String) throws {
+        let rows = try server.client().perform("GET", path, as: [Row].self)
+        standardOutput(json ? try jsonLine(rows) : table(rows))
+    }
+}

@@ -1,5 +1,6 @@
 internal import KernelDisks
 internal import ArgumentParser
+internal import ProgramSupport
 internal import NBDKernel
 
 /// A kernel device, by path or name.
@@ -101,10 +102,9 @@ func checkTimeouts(_ timeout: Duration?, _ deadConnectionTimeout: Duration?) thr
         ("--timeout", timeout), ("--dead-connection-timeout", deadConnectionTimeout),
     ] {
         guard let value else { continue }
-        try value.check(name, from: .zero, to: .seconds(86_400))
-        guard value.components.attoseconds == 0 else {
-            throw ValidationError(
-                "\(name) is \(value.argument), but must be a whole number of seconds.")
-        }
+        try check(name, value, in: .zero ... .seconds(86_400))
+        try require(
+            value.components.attoseconds == 0,
+            "\(name) is \(value.argument), but must be a whole number of seconds.")
     }
 }

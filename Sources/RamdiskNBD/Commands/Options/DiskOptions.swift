@@ -1,5 +1,6 @@
 internal import ServerHost
 internal import ArgumentParser
+internal import ProgramSupport
 internal import NBDServer
 
 /// The properties of a disk, for every command that makes one.
@@ -26,7 +27,7 @@ struct DiskOptions: ParsableArguments {
             An existing backing keeps its content.
             """, valueName: "path"),
         completion: .file())
-    var load: PathArgument?
+    var load: AbsolutePath?
 
     @Option(
         name: .long,
@@ -36,7 +37,7 @@ struct DiskOptions: ParsableArguments {
             takes memory only for what is written to it.
             """, valueName: "path"),
         completion: .file())
-    var template: PathArgument?
+    var template: AbsolutePath?
 
     @Option(
         name: .long,
@@ -48,7 +49,7 @@ struct DiskOptions: ParsableArguments {
             restored while the disk is already served.
             """, valueName: "path"),
         completion: .file())
-    var image: PathArgument?
+    var image: AbsolutePath?
 
     @Option(
         name: .long,
@@ -96,40 +97,33 @@ struct DiskOptions: ParsableArguments {
 
     func validate() throws {
         if let size { try Self.check(size) }
-        guard !sparse || !backing.hugePages else {
-            throw ValidationError(
-                "--sparse and --huge-pages: give only one of them. --huge-pages reserves all of the "
-                    + "memory at the start.")
-        }
-        guard load == nil || image == nil else {
-            throw ValidationError(
-                "--load and --image: give only one of them. --load fills the disk at the start and never "
-                    + "writes to the file.")
-        }
-        if template != nil { try validateTemplate() }
-        guard image != nil || !restoreFirst else {
-            throw ValidationError("--restore-first needs --image: the file to restore.")
-        }
+        try exclude(
+            "--sparse", sparse, "--huge-pages", backing.hugePages,
+            "--huge-pages reserves all of the memory at the start.")
+        try exclude(
+            "--load", load != nil, "--image", image != nil,
+            "--load fills the disk at the start and never writes to the file.")
+        try validateTemplate()
+        try require(
+            image != nil || !restoreFirst, "--restore-first needs --image: the file to restore.")
         if let saveEvery {
-            guard image != nil else {
-                throw ValidationError("--save-every needs --image: the file to save to.")
-            }
-            guard saveEvery >= .seconds(1) else {
-                throw ValidationError("--save-every is \(saveEvery), but must be at least 1s.")
-            }
+            try require(image != nil, "--save-every needs --image: the file to save to.")
+            try require(
+                saveEvery >= .seconds(1), "--save-every is \(saveEvery), but must be at least 1s.")
         }
         try backing.validate(exports: [])
     }
 
     private func validateTemplate() throws {
-        let others: [(isGiven: Bool, name: String)] = [
-            (load != nil, "--load"), (image != nil, "--image"), (size != nil, "--size"),
-            (backing.backing != nil, "--backing"), (backing.hugePages, "--huge-pages"),
-        ]
-        guard let other = others.first(where: \.isGiven) else { return }
-        throw ValidationError(
-            "--template and \(other.name): give only one of them. A clone has the contents and the size of its "
-                + "template, and memory that is freed when the server stops.")
+        for (other, isGiven) in [
+            ("--load", load != nil), ("--image", image != nil), ("--size", size != nil),
+            ("--backing", backing.backing != nil), ("--huge-pages", backing.hugePages),
+        ] {
+            try exclude(
+                "--template", template != nil, other, isGiven,
+                "A clone has the contents and the size of its template, and memory that is freed when the server stops."
+            )
+        }
     }
 
     /// The template; one object for all disks, so that the file is read once.
@@ -137,12 +131,11 @@ struct DiskOptions: ParsableArguments {
 
     /// Throws when no disk can have this size.
     static func check(_ size: ByteCount) throws {
-        guard size.bytes >= RamDisk.smallestSize, size.bytes <= RamDisk.largestSize else {
-            throw ValidationError(
-                "A disk cannot have \(size.bytes.bytesText): the smallest has "
-                    + "\(RamDisk.smallestSize.bytesText), the largest \(RamDisk.largestSize.bytesText)."
-            )
-        }
+        try require(
+            size.bytes >= RamDisk.smallestSize && size.bytes <= RamDisk.largestSize,
+            "A disk cannot have \(size.bytes.bytesText): the smallest has "
+                + "\(RamDisk.smallestSize.bytesText), the largest \(RamDisk.largestSize.bytesText)."
+        )
     }
 
     /// The path options with absolute paths, for a process that runs in another directory. The parser takes the

@@ -32,31 +32,26 @@ struct ExportOptions: ParsableArguments {
     var clonePerConnection = false
 
     func validate() throws {
-        guard !clonePerConnection || (disk.template != nil && !disk.readOnly) else {
-            throw ValidationError(
-                disk.readOnly
-                    ? "--clone-per-connection and --read-only: give only one of them. Clients that only read can "
-                        + "share one disk."
-                    : "--clone-per-connection needs --template: the file to clone.")
-        }
-        guard disk.template == nil || export.allSatisfy({ $0.size == nil }) else {
-            throw ValidationError(
-                "--export with a size and --template: a clone has its template's size.")
-        }
+        try exclude(
+            "--clone-per-connection", clonePerConnection, "--read-only", disk.readOnly,
+            "Clients that only read can share one disk.")
+        try require(
+            !clonePerConnection || disk.template != nil,
+            "--clone-per-connection needs --template: the file to clone.")
+        try require(
+            disk.template == nil || export.allSatisfy({ $0.size == nil }),
+            "--export with a size and --template: a clone has its template's size.")
         for size in export.compactMap(\.size) { try DiskOptions.check(size) }
-        guard disk.load == nil || export.count <= 1 else {
-            throw ValidationError(
-                "--load fills one disk, but there are \(export.count) --export options: give one.")
-        }
-        guard disk.image == nil || export.count <= 1 else {
-            throw ValidationError(
-                "--image holds one disk, but there are \(export.count) --export options: give one.")
-        }
-        guard description.utf8.count <= Limits.stringLength, !description.utf8.contains(0) else {
-            throw ValidationError(
-                "--description has \(description.utf8.count) bytes; the maximum is "
-                    + "\(Limits.stringLength).")
-        }
+        try require(
+            disk.load == nil || export.count <= 1,
+            "--load fills one disk, but there are \(export.count) --export options: give one.")
+        try require(
+            disk.image == nil || export.count <= 1,
+            "--image holds one disk, but there are \(export.count) --export options: give one.")
+        try require(
+            description.utf8.count <= Limits.stringLength && !description.utf8.contains(0),
+            "--description has \(description.utf8.count) bytes; the maximum is "
+                + "\(Limits.stringLength).")
         let names = export.map(\.name)
         try disk.backing.validate(exports: names)
         if let twice = names.first(where: { name in names.count { $0 == name } > 1 }) {

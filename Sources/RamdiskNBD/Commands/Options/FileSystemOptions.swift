@@ -38,13 +38,11 @@ struct FileSystemOptions: ParsableArguments {
 
     func validate() throws {
         if mount?.isEmpty == true { throw ValidationError("--mount needs a directory.") }
-        guard mount != nil || mountOptions == nil else {
-            throw ValidationError("--mount-options has no effect without --mount.")
-        }
-        guard kind != .none || mkfsOptions == nil else {
-            throw ValidationError(
-                "--mkfs-options has no effect without --filesystem or --mount.")
-        }
+        try require(
+            mount != nil || mountOptions == nil, "--mount-options has no effect without --mount.")
+        try require(
+            kind != .none || mkfsOptions == nil,
+            "--mkfs-options has no effect without --filesystem or --mount.")
     }
 
     private var kind: FileSystemKind { filesystem ?? (mount == nil ? .none : .ext4) }

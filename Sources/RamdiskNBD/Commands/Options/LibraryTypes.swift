@@ -1,6 +1,7 @@
 public import ArgumentParser
 public import Logging
 public import NBDProtocol
+internal import ProgramSupport
 
 // Types of libraries as values of options.
 
@@ -32,4 +33,22 @@ extension TLSPolicy: ExpressibleByArgument {
 
     /// The spelling on the command line.
     public var defaultValueDescription: String { argument }
+}
+
+extension ListenAddress: ExpressibleByArgument {
+    package init?(argument: String) { self.init(parsing: argument) }
+
+    package var defaultValueDescription: String { description }
+}
+
+extension AbsolutePath: ExpressibleByArgument {
+    package init?(argument: String) { self.init(parsing: argument) }
+}
+
+extension ByteRange: ExpressibleByArgument {
+    package init?(argument: String) { self.init(parsing: argument) }
+}
+
+extension ProcessorList: ExpressibleByArgument {
+    package init?(argument: String) { self.init(parsing: argument) }
 }

@@ -1,6 +1,5 @@
 internal import ProgramSupport
 internal import ArgumentParser
-internal import LinuxHost
 internal import LinuxIO
 
 /// The addresses that the server listens on.
@@ -29,7 +28,7 @@ struct ListenOptions: ParsableArguments {
             Permissions of the Unix socket files, in octal: 600, 660, 666. Users with write \
             permission can connect. (default: from the umask)
             """, valueName: "mode"),
-        transform: mode)
+        transform: Listener.FileAccess.mode(parsing:))
     var unixMode: UInt32?
 
     @Option(
@@ -38,7 +37,7 @@ struct ListenOptions: ParsableArguments {
             """
             Owner of the Unix socket files: names or ids. (default: the user of the server)
             """, valueName: "user[:group]"),
-        transform: owner)
+        transform: Listener.FileAccess.init(owner:))
     var unixOwner: Listener.FileAccess?
 
     @Flag(
@@ -50,15 +49,12 @@ struct ListenOptions: ParsableArguments {
     var stdio = false
 
     func validate() throws {
-        guard !stdio || (listen.isEmpty && unix.isEmpty) else {
-            throw ValidationError(
-                "--stdio listens on no address: leave out --listen and --unix, or --stdio."
-            )
-        }
-        guard unixMode == nil && unixOwner == nil || !unix.isEmpty else {
-            throw ValidationError(
-                "--unix-mode and --unix-owner have no effect without --unix.")
-        }
+        try require(
+            !stdio || (listen.isEmpty && unix.isEmpty),
+            "--stdio listens on no address: leave out --listen and --unix, or --stdio.")
+        try require(
+            unixMode == nil && unixOwner == nil || !unix.isEmpty,
+            "--unix-mode and --unix-owner have no effect without --unix.")
     }
 
     /// Whether the server listens on TCP: by option or by default.
@@ -70,34 +66,4 @@ struct ListenOptions: ParsableArguments {
         access.mode = unixMode
         return ListenConfiguration(tcp: listen, unix: unix.map(\.path), unixAccess: access)
     }
-}
-
-private func mode(_ text: String) throws -> UInt32 {
-    guard let mode = UInt32(text, radix: 8), mode <= 0o777, !text.hasPrefix("+") else {
-        throw ValidationError("'\(text)' is not a file mode: give three octal digits, such as 660.")
-    }
-    return mode
-}
-
-/// `user`, `user:group` or `:group`.
-private func owner(_ text: String) throws -> Listener.FileAccess {
-    let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-        .map(String.init)
-    var access = Listener.FileAccess()
-    guard parts.contains(where: { !$0.isEmpty }) else {
-        throw ValidationError("'\(text)' names neither a user nor a group.")
-    }
-    if !parts[0].isEmpty {
-        guard let user = Account.user(parts[0]) else {
-            throw ValidationError("There is no user '\(parts[0])'.")
-        }
-        access.uid = user.uid
-    }
-    if parts.count == 2 {
-        guard let group = Account.gid(parts[1]) else {
-            throw ValidationError("There is no group '\(parts[1])'.")
-        }
-        access.gid = group
-    }
-    return access
 }

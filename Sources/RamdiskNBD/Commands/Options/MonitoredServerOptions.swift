@@ -24,4 +24,12 @@ struct MonitoredServerOptions: ParsableArguments {
         return ControlClient(
             path: try ControlSearch(device: RuntimeDirectory.device(of:)).theOnlyServer())
     }
+
+    /// Has the server perform a command that has no result.
+    func perform(
+        _ method: String, _ path: String, _ parameters: [String: String?]
+    ) throws {
+        struct Nothing: Decodable {}
+        _ = try client().perform(method, path, parameters, as: Nothing.self)
+    }
 }

@@ -30,9 +30,7 @@ struct ObservabilityOptions: ParsableArguments {
     var noStats = false
 
     func validate() throws {
-        guard control == nil || !noControl else {
-            throw ValidationError("--control and --no-control: give only one of them.")
-        }
+        try exclude("--control", control != nil, "--no-control", noControl)
     }
 
     /// The path option with an absolute path, for a process that runs in another directory.

@@ -1,5 +1,6 @@
 internal import LinuxHost
 internal import ArgumentParser
+internal import ProgramSupport
 internal import NBDProtocol
 internal import NBDServer
 
@@ -22,7 +23,7 @@ struct TLSOptions: ParsableArguments {
             of clients. "ramdisk-nbd tls init" makes one.
             """, valueName: "dir"),
         completion: .directory)
-    var certificates: PathArgument?
+    var certificates: AbsolutePath?
 
     @Flag(
         name: .customLong("tls-verify-peer"),
@@ -44,7 +45,7 @@ struct TLSOptions: ParsableArguments {
             "File of pre-shared keys, with a line name:key per client, as psktool writes it.",
             valueName: "file"),
         completion: .file())
-    var keys: PathArgument?
+    var keys: AbsolutePath?
 
     func validate() throws {
         let hasCredentials = certificates != nil || keys != nil
@@ -54,25 +55,20 @@ struct TLSOptions: ParsableArguments {
                     + "\"ramdisk-nbd tls init DIR\" makes either.")
         }
         let wantsCertificates = verifiesPeer || !allowedNames.isEmpty
-        guard policy != .off || !hasCredentials && !wantsCertificates else {
-            throw ValidationError(
-                "--tls off turns encryption off, so the other --tls options have no effect: leave "
-                    + "them out, or --tls off.")
-        }
+        try require(
+            policy != .off || !hasCredentials && !wantsCertificates,
+            "--tls off turns encryption off, so the other --tls options have no effect: leave "
+                + "them out, or --tls off.")
         let option = verifiesPeer ? "--tls-verify-peer" : "--tls-allow-dn"
-        guard certificates != nil || !wantsCertificates else {
-            throw ValidationError(
-                "\(option) needs --tls-certificates, a directory with the ca-cert.pem to verify with."
-            )
-        }
-        guard policy != .on || !wantsCertificates else {
-            throw ValidationError(
-                "\(option) needs --tls require: with --tls on, the server accepts clients without "
-                    + "encryption and without a certificate.")
-        }
-        guard !allowedNames.contains("") else {
-            throw ValidationError("--tls-allow-dn is empty: give a name such as CN=alice.")
-        }
+        try require(
+            certificates != nil || !wantsCertificates,
+            "\(option) needs --tls-certificates, a directory with the ca-cert.pem to verify with.")
+        try require(
+            policy != .on || !wantsCertificates,
+            "\(option) needs --tls require: with --tls on, the server accepts clients without "
+                + "encryption and without a certificate.")
+        try require(
+            !allowedNames.contains(""), "--tls-allow-dn is empty: give a name such as CN=alice.")
     }
 
     /// The engine's configuration; nil without TLS.

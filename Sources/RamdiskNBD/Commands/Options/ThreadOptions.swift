@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import ProgramSupport
 internal import NBDServer
 
 /// How the threads that serve use CPUs.
@@ -24,7 +25,7 @@ struct ThreadOptions: ParsableArguments {
     var cpuList: ProcessorList?
 
     func validate() throws {
-        try busyPoll.check("--busy-poll", from: .zero, to: .milliseconds(1))
+        try check("--busy-poll", busyPoll, in: .zero ... .milliseconds(1))
     }
 
     /// Sets the engine's options.

@@ -2,8 +2,6 @@
 import Logging
 import Testing
 
-@testable import RamdiskNBD
-
 @Suite("Log lines")
 struct LogFormatTests {
     private let metadata: Logger.Metadata = [

@@ -8,8 +8,6 @@ import Logging
 import NBDServer
 import Testing
 
-@testable import RamdiskNBD
-
 // Serialized: the tests share a directory.
 @Suite("A start that is interrupted", .serialized) struct InterruptedStartTests {
     private let directory = "/dev/shm/ramdisk-nbd-start-\(CurrentProcess.pid)"

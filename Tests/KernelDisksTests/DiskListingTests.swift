@@ -4,8 +4,6 @@ import Observability
 import ProgramSupport
 import Testing
 
-@testable import RamdiskNBD
-
 @Suite("The list of disks")
 struct DiskListingTests {
     @Test("is an array of JSON objects with sorted keys, in which a missing value is null")
@@ -40,7 +38,7 @@ struct DiskListingTests {
                 ListedDisk(size: 4096, state: .served),
                 ListedDisk(size: 8192, state: .up, image: image),
             ]
-            return List.table(disks, now: 1_000).replacing(/\ {2,}/, with: "|")
+            return ListedDisk.table(disks, now: 1_000).replacing(/\ {2,}/, with: "|")
         }
         #expect(cells(ListedImage(path: "/a")).contains("|up|unknown|-"))
         #expect(cells(ListedImage(path: "/a", dirtyBytes: 8192)).contains("|up|never|8K"))
@@ -51,7 +49,7 @@ struct DiskListingTests {
         image.error = "no space"
         #expect(cells(image).contains(" s, then failed|"))
         #expect(cells(image).hasSuffix("not saved to /a: no space\n"))
-        #expect(!List.table([ListedDisk(size: 4096, state: .served)]).contains("SAVED"))
+        #expect(!ListedDisk.table([ListedDisk(size: 4096, state: .served)]).contains("SAVED"))
         image.error = nil
         image.restore = RestoreStats(bytesDone: 437, bytesTotal: 1000, error: nil)
         #expect(cells(image).contains("|restoring 43 %|2:00 ago"), "\(cells(image))")
@@ -63,10 +61,10 @@ struct DiskListingTests {
     func table() {
         let disk = ListedDisk(
             device: "/dev/nbd0", size: 1536 << 20, server: "nbd://host", state: .watched)
-        let cells = List.table([disk]).split(separator: "\n").last?.split(separator: " ")
+        let cells = ListedDisk.table([disk]).split(separator: "\n").last?.split(separator: " ")
         #expect(cells == ["/dev/nbd0", "1.5G", "-", "-", "-", "nbd://host", "watched"])
-        #expect(List.table([]).hasPrefix("No disk is up"))
-        let silent = List.table([ListedDisk(state: .served, silence: "it is stuck")])
+        #expect(ListedDisk.table([]).hasPrefix("No disk is up"))
+        let silent = ListedDisk.table([ListedDisk(state: .served, silence: "it is stuck")])
         let lines = silent.split(separator: "\n")
         #expect(lines[1].split(separator: " ") == ["-", "-", "-", "-", "-", "-", "served"])
         #expect(lines[2] == "it is stuck")
@@ -79,8 +77,8 @@ struct DiskListingTests {
             ListedDisk(device: "/dev/nbd0", state: .up, settings: settings),
             ListedDisk(size: 4096, state: .served),
         ]
-        #expect(!List.table(disks).contains("SCHEDULER"))
-        let lines = List.table(disks, isVerbose: true).split(separator: "\n")
+        #expect(!ListedDisk.table(disks).contains("SCHEDULER"))
+        let lines = ListedDisk.table(disks, isVerbose: true).split(separator: "\n")
         #expect(lines[0].hasSuffix("RQ_AFFINITY"))
         let cells = lines[1...].map { Array($0.split(separator: " ").dropFirst(6)) }
         #expect(cells[0] == ["up", "2", "none", "1024K", "-", "-", "-"])

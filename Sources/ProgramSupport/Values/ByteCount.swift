@@ -1,45 +1,34 @@
-internal import ProgramSupport
-internal import ArgumentParser
-internal import LinuxIO
-internal import NBDProtocol
-internal import NBDServer
-
 /// A number of bytes: `4096`, `40M`, `40MiB`, `1.5G`, `40MB`.
-struct ByteCount: ExpressibleByArgument, Equatable {
-    var bytes: UInt64
+package struct ByteCount: Sendable, Equatable {
+    package var bytes: UInt64
 
     /// Bytes in a sector. A number with a fraction must be a multiple of it.
     private static let sectorSize: UInt64 = 512
     /// The largest number of digits after the point; with more, the product with a unit would overflow.
     private static let fractionLimit = 6
 
-    init(_ bytes: UInt64) { self.bytes = bytes }
-
-    init?(argument: String) {
-        guard let count = try? ByteCount(parsing: argument) else { return nil }
-        self = count
-    }
+    package init(_ bytes: UInt64) { self.bytes = bytes }
 
     /// Throws a sentence that says why the text is not a number of bytes.
-    init(parsing text: String) throws {
+    package init(parsing text: String) throws(ValueError) {
         let number = text.prefix { $0.isASCIIDigit || $0 == "." }
         let parts = number.split(separator: ".", omittingEmptySubsequences: false)
         guard let unit = Self.unit(text.dropFirst(number.count).lowercased()),
             parts.count <= 2, parts.allSatisfy({ !$0.isEmpty })
         else {
-            throw ValidationError(
+            throw ValueError(
                 "Give a number of bytes, or one with K, M, G or T (powers of 1024, as are KiB, MiB, GiB "
                     + "and TiB) or with KB, MB, GB or TB (powers of 1000), such as 40M or 1.5G.")
         }
         let whole = UInt64(parts[0]).map { $0.multipliedReportingOverflow(by: unit) }
         guard let whole, !whole.overflow else {
-            throw ValidationError("The maximum is \(UInt64.max.bytesText).")
+            throw ValueError("The maximum is 15.9 EiB (\(UInt64.max) bytes).")
         }
         bytes = whole.partialValue
         guard parts.count == 2 else { return }
         let rest = Self.fraction(parts[1], of: unit).map { bytes.addingReportingOverflow($0) }
         guard let rest, !rest.overflow, rest.partialValue % Self.sectorSize == 0 else {
-            throw ValidationError(
+            throw ValueError(
                 "That is not a whole number of sectors of \(Self.sectorSize) bytes: choose another "
                     + "fraction, or a smaller unit.")
         }
@@ -65,43 +54,5 @@ struct ByteCount: ExpressibleByArgument, Equatable {
         let parts = (0..<digits.count).reduce(UInt64(1)) { product, _ in product * 10 }
         let (bytes, rest) = (number * unit).quotientAndRemainder(dividingBy: parts)
         return rest == 0 ? bytes : nil
-    }
-
-    /// The shortest spelling: `40M`.
-    var defaultValueDescription: String { Units.exactBytes(bytes) }
-}
-
-extension ListenAddress: ExpressibleByArgument {
-    package init?(argument: String) { self.init(parsing: argument) }
-
-    package var defaultValueDescription: String { description }
-}
-
-/// A disk with a name: `NAME` or `NAME=SIZE`. A name may contain equals signs: the last one separates a size
-/// if the text after it can be meant as one.
-struct ExportRequest: Equatable {
-    var name: String
-    var size: ByteCount?
-
-    init(name: String, size: ByteCount?) {
-        self.name = name
-        self.size = size
-    }
-
-    /// Throws a sentence that says what is wrong.
-    init(parsing argument: String) throws {
-        name = argument
-        if let sign = argument.lastIndex(of: "=") {
-            let rest = argument[argument.index(after: sign)...]
-            // A mistyped size as a part of the name would make a disk of another size under a strange name.
-            if rest.isEmpty || rest.contains(where: \.isASCIIDigit) {
-                name = String(argument[..<sign])
-                size = try ByteCount(parsing: String(rest))
-            }
-        }
-        guard !name.isEmpty, name.utf8.count <= Limits.stringLength, !name.utf8.contains(0) else {
-            throw ValidationError(
-                "A name has 1 to \(Limits.stringLength) bytes; a size may follow it, as in db=1G.")
-        }
     }
 }

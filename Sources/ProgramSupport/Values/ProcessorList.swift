@@ -1,12 +1,11 @@
-internal import ArgumentParser
 internal import LinuxIO
 
 /// A list of CPUs and ranges of CPUs: `0`, `0,2-3`. Each CPU occurs once, in the order given.
-struct ProcessorList: ExpressibleByArgument, Equatable {
+package struct ProcessorList: Sendable, Equatable {
     /// The CPUs, at least one.
-    let numbers: [Int]
+    package let numbers: [Int]
 
-    init?(argument: String) {
+    package init?(parsing argument: String) {
         var numbers: [Int] = []
         for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
             let ends = part.split(separator: "-", omittingEmptySubsequences: false)
