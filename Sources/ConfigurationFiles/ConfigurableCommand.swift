@@ -87,11 +87,16 @@ package struct ConfigurableOption: Sendable, Decodable {
 
     private func argument(_ key: String, _ text: String) throws(Mismatch) -> [String] {
         // A service has another directory than the shell in which the file was checked.
-        guard !isPath || text.isEmpty || text.hasPrefix("/") else {
+        guard !isPath || text.isEmpty || text.hasPrefix("/") || Self.isSnapshot(key, text) else {
             throw Mismatch("\"\(text)\" is a relative path: give one that begins with a slash")
         }
         // The parser takes "--key=" for an option without a value, and "--key" "-m" for two options.
         return text.isEmpty ? ["--\(key)", ""] : ["--\(key)=\(text)"]
+    }
+
+    /// Whether a value is the DISK@SNAPSHOT of `--template`, which takes a path or that.
+    private static func isSnapshot(_ key: String, _ text: String) -> Bool {
+        key == "template" && text.contains("@") && !text.contains("/")
     }
 }
 

@@ -136,7 +136,7 @@ struct Up: ParsableCommand {
                 "--swap and --supervise: give only one of them. A machine that swaps to the disk "
                     + "cannot start a new worker when the first one dies.")
         }
-        if disk.template != nil, supervise {
+        if disk.isClone, supervise {
             throw ValidationError(
                 "--template and --supervise: give only one of them. A new worker could not find what was "
                     + "written to the clone.")
@@ -148,7 +148,7 @@ struct Up: ParsableCommand {
         }
         let plan = fileSystem.plan(isReadOnly: disk.readOnly)
         guard
-            !disk.readOnly || plan.kind == .none || disk.load != nil || disk.template != nil
+            !disk.readOnly || plan.kind == .none || disk.load != nil || disk.isClone
                 || disk.backing.backing != nil
         else {
             throw ValidationError(

@@ -32,14 +32,14 @@ struct ExportOptions: ParsableArguments {
     var clonePerConnection = false
 
     func validate() throws {
-        guard !clonePerConnection || (disk.template != nil && !disk.readOnly) else {
+        guard !clonePerConnection || (disk.isClone && !disk.readOnly) else {
             throw ValidationError(
                 disk.readOnly
                     ? "--clone-per-connection and --read-only: give only one of them. Clients that only read can "
                         + "share one disk."
-                    : "--clone-per-connection needs --template: the file to clone.")
+                    : "--clone-per-connection needs --template: what to clone.")
         }
-        guard disk.template == nil || export.allSatisfy({ $0.size == nil }) else {
+        guard !disk.isClone || export.allSatisfy({ $0.size == nil }) else {
             throw ValidationError(
                 "--export with a size and --template: a clone has its template's size.")
         }
@@ -67,7 +67,7 @@ struct ExportOptions: ParsableArguments {
     /// The configurations of the disks.
     var plans: [DiskConfiguration] {
         let requests = export.isEmpty ? [ExportRequest(name: "", size: nil)] : export
-        let template = disk.templateFile
+        let template = disk.source.shared
         return requests.map { request in
             var plan = disk.plan(
                 name: request.name, size: request.size,
