@@ -4,12 +4,15 @@ internal import SystemPackage
 
 /// Where the contents of a disk come from that is served before all of them are there.
 package protocol LateSource: Sendable {
-    /// Copies a piece of the contents to a disk, with ``RamDisk/fill(_:at:)``. Throws unless all of it is certain to be
-    /// right.
+    /// Bytes of memory that all of the contents take on a sparse disk, more or less.
+    var dataBytes: UInt64 { get }
+
+    /// Copies a piece of the contents to a disk, with ``RamDisk/fill(_:at:)``, and returns how many of the
+    /// ``dataBytes`` it was. Throws unless all of it is certain to be right.
     ///
     /// The disk has zeroes there, or bytes of an attempt that has failed. Any thread calls this, but only one at a time
     /// for a piece, and none again once it has succeeded.
-    func fetch(_ range: Range<UInt64>, to disk: RamDisk) throws(BlockStoreError)
+    func fetch(_ range: Range<UInt64>, to disk: RamDisk) throws(BlockStoreError) -> UInt64
 }
 
 /// The contents of a disk that is served before all of them are there.
@@ -40,35 +43,46 @@ package final class LateContents: Sendable {
     /// The source, until everything is there.
     private let source = Mutex<(any LateSource)?>(nil)
 
-    /// Whether the disk takes the memory of each piece with the piece, as a plain one does.
-    private let takesMemory: Bool
-    /// Bytes that the late disks of this process have not taken yet, but will: other disks must leave them.
-    private static let promised = Atomic<Int>(0)
-    static var promisedBytes: Int { promised.load(ordering: .relaxed) }
+    /// Whether the disk is a sparse one, which takes memory only for data.
+    private let isSparse: Bool
+    /// Bytes of memory that the missing pieces will take: neither other disks nor writes to this one may.
+    private let promised = Atomic<Int>(0)
+    var promisedBytes: Int { promised.load(ordering: .relaxed) }
+    /// The same of all disks of this process.
+    private static let allPromised = Atomic<Int>(0)
+    static var promisedBytes: Int { allPromised.load(ordering: .relaxed) }
 
     /// - Parameters:
     ///   - size: that of the disk in bytes.
-    ///   - takesMemory: whether the disk takes the memory of each piece with the piece.
-    init(size: UInt64, takesMemory: Bool) throws(Errno) {
+    ///   - isSparse: whether the disk takes memory only for data.
+    init(size: UInt64, isSparse: Bool) throws(Errno) {
         self.size = size
-        self.takesMemory = takesMemory
+        self.isSparse = isSparse
         let count = Self.pieceCount(of: size)
         let mapBytes = AllocationMap.byteCount(of: count)
         memory = try MemoryMapping(privateBytes: mapBytes + count * 8)
         present = AllocationMap(pageCount: count, memory: memory.region)
         locks = AtomicWords(memory.region.suffix(from: mapBytes))
-        if takesMemory { Self.promised.add(Int(size), ordering: .relaxed) }
+        if !isSparse { promise(size) }
     }
 
-    deinit {
-        guard takesMemory else { return }
-        for piece in 0..<pieceCount where !present.isMarked(piece) {
-            Self.promised.subtract(Self.byteCount(of: piece, size), ordering: .relaxed)
+    deinit { keepPromise(of: .max) }
+
+    private func promise(_ bytes: UInt64) {
+        promised.add(Int(bytes), ordering: .relaxed)
+        Self.allPromised.add(Int(bytes), ordering: .relaxed)
+    }
+
+    /// Counts that a number of the promised bytes were taken, or will not be any more.
+    private func keepPromise(of bytes: Int) {
+        var old = promisedBytes
+        while true {
+            let (isDone, found) = promised.weakCompareExchange(
+                expected: old, desired: old - min(old, bytes), ordering: .relaxed)
+            if isDone { break }
+            old = found
         }
-    }
-
-    private static func byteCount(of piece: Int, _ size: UInt64) -> Int {
-        Int(min(pieceLength, size - UInt64(piece) * pieceLength))
+        Self.allPromised.subtract(min(old, bytes), ordering: .relaxed)
     }
 
     private static func pieceCount(of size: UInt64) -> Int {
@@ -87,6 +101,7 @@ package final class LateContents: Sendable {
     /// Sets where the contents come from; to be called once, before the disk is served, while it is blank.
     package func begin(with source: any LateSource) {
         self.source.withLock { $0 = source }
+        if isSparse { promise(source.dataBytes) }
         missing.store(pieceCount, ordering: .releasing)
     }
 
@@ -103,13 +118,13 @@ package final class LateContents: Sendable {
         let start = UInt64(piece) * Self.pieceLength
         let range = start..<min(size, start + Self.pieceLength)
         try disk.takeMemory(of: range)
-        try source.fetch(range, to: disk)
+        let dataBytes = try source.fetch(range, to: disk)
         present.mark(piece..<piece + 1)
-        if takesMemory {
-            Self.promised.subtract(Self.byteCount(of: piece, size), ordering: .relaxed)
-        }
+        keepPromise(of: isSparse ? Int(dataBytes) : range.count)
         if missing.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 {
             self.source.withLock { $0 = nil }
+            // The source's number is an estimate.
+            keepPromise(of: .max)
         }
     }
 
@@ -154,6 +169,16 @@ extension RamDisk {
     package func hasRoom(for count: UInt64) -> Bool {
         guard isSparse, pages.memoryLimit < .max else { return true }
         return residentBytes + count <= UInt64(max(0, pages.memoryLimit))
+    }
+
+    /// The pages for changes by clients, who must leave a sparse disk the memory for what is missing.
+    var changeablePages: DiskPages {
+        guard isSparse, let lateContents, lateContents.isPending, pages.memoryLimit < .max else {
+            return pages
+        }
+        var limited = pages
+        limited.memoryLimit = max(0, pages.memoryLimit - lateContents.promisedBytes)
+        return limited
     }
 
     /// Fetches what is missing in a range; to be called before bytes in it are read or changed.
