@@ -28,7 +28,7 @@ SOCKETS = f"{DIRECTORY}/nbd", f"{DIRECTORY}/control"
 
 
 def start(program, offset, *options):
-    """Returns a server, and the seconds until it has replied to a READ."""
+    """Returns a server, the seconds until it has replied to a READ, and the moment of its start."""
     for path in SOCKETS:
         if os.path.exists(path):
             os.unlink(path)
@@ -40,10 +40,11 @@ def start(program, offset, *options):
         client = nbd.NBD()
         try:
             client.connect_unix(SOCKETS[0])
-            client.pread(4096, offset)
-            return server, time.monotonic() - begin, begin
         except nbd.Error:
             time.sleep(0.001)
+            continue
+        client.pread(4096, offset)
+        return server, time.monotonic() - begin, begin
     sys.exit(f"the server ended with {server.returncode}")
 
 

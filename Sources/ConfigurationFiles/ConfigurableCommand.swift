@@ -100,6 +100,7 @@ package struct ConfigurableOption: Sendable, Decodable {
     private func argument(_ key: String, _ text: String) throws(Mismatch) -> [String] {
         // The working directory of a service differs from that of the shell in which the file was checked.
         let isFile = kind == .positional && text.hasPrefix("@")
+        let isPath = isPath && !Self.isSnapshot(key, text)
         let path: Substring? = isFile ? text.dropFirst() : isPath ? text[...] : nil
         if let path, !path.isEmpty, !path.hasPrefix("/") {
             throw Mismatch("\"\(path)\" is a relative path: give one that begins with a slash")
@@ -112,6 +113,11 @@ package struct ConfigurableOption: Sendable, Decodable {
         }
         // The parser takes "--key=" for an option without a value, and "--key" "-m" for two options.
         return text.isEmpty ? ["--\(key)", ""] : ["--\(key)=\(text)"]
+    }
+
+    /// Whether a value is the DISK@SNAPSHOT of `--template`, which takes a path or that.
+    private static func isSnapshot(_ key: String, _ text: String) -> Bool {
+        key == "template" && text.contains("@") && !text.contains("/")
     }
 }
 

@@ -142,9 +142,11 @@ final class ImageFetcher: LateSource {
             bytesDone: min(total, done.load(ordering: .relaxed)), bytesTotal: total)
     }
 
-    func fetch(_ range: Range<UInt64>, to disk: RamDisk) throws(BlockStoreError) {
+    var dataBytes: UInt64 { total }
+
+    func fetch(_ range: Range<UInt64>, to disk: RamDisk) throws(BlockStoreError) -> UInt64 {
         // The disk may be larger than the image.
-        guard range.lowerBound < image.size else { return }
+        guard range.lowerBound < image.size else { return 0 }
         do throws(DiskImageError) {
             let buffer = try takeBuffer()
             defer { buffers.withLock { $0.append(buffer) } }
@@ -152,6 +154,7 @@ final class ImageFetcher: LateSource {
                 try copy(range.lowerBound / LateContents.pieceLength, through: &chunk, to: disk)
             }
             done.add(UInt64(count), ordering: .relaxed)
+            return UInt64(count)
         } catch .noMemory(let path, let size) {
             throw .noMemory("\(DiskImageError.noMemory(path: path, diskSize: size))")
         } catch {

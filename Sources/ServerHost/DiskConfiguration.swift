@@ -51,7 +51,7 @@ package struct DiskConfiguration: Sendable {
     package var image: ImageConfiguration?
 
     /// The template that the disk is a clone of; nil for a disk of its own.
-    package var template: TemplateFile?
+    package var template: Template?
     /// Whether each connection gets a clone of its own.
     package var clonesPerConnection = false
 
@@ -71,7 +71,7 @@ package struct DiskConfiguration: Sendable {
         name: String, size: UInt64? = nil, isSparse: Bool, isReadOnly: Bool, load: String? = nil,
         usesReservedPages: Bool = false, backing: BackingConfiguration? = nil,
         description: String = Self.standardDescription, snapshotMemory: UInt64? = nil,
-        image: ImageConfiguration? = nil, template: TemplateFile? = nil,
+        image: ImageConfiguration? = nil, template: Template? = nil,
         clonesPerConnection: Bool = false
     ) {
         self.image = image

@@ -226,6 +226,32 @@ struct BlockStatusTests {
                 })
     }
 
+    @Test("a snapshot of a clone has the depths of its instant", arguments: formats)
+    func depthOfSnapshot(format: HeaderFormat) throws {
+        let origin = try RamDisk(size: 1 << 20)
+        try origin.write(pattern(32_768).span, at: 0)
+        let clone = try RamDisk(cloning: try DiskTemplate.copying(try origin.makeSnapshot()))
+        try clone.write(pattern(4096).span, at: 0)
+        try clone.discard(4096..<8192)
+        let snapshot = try clone.makeSnapshot()
+        let expected = [(4096, 1), (4096, 0), (24_576, 2), (4096, 0)].map {
+            Extent(length: $0, flags: $1)
+        }
+        let server = try Server(exports: [Export(name: "disk", store: snapshot, isReadOnly: true)])
+        try server.start()
+        let client = try TestClient(to: server, format, contexts: Self.both)
+        #expect(try client.statusChunks(at: 0, count: 36_864)[1].extents == expected)
+        try clone.discard(0..<4096)
+        try clone.write(pattern(8192).span, at: 4096)
+        try clone.discard(12_288..<16_384)
+        try clone.zero(16_384..<20_480, options: .keepsSpace)
+        // Pages keep their versions when a later snapshot is deleted.
+        try withExtendedLifetime(clone.makeSnapshot()) {
+            try clone.write(pattern(12_288).span, at: 8192)
+        }
+        #expect(try client.statusChunks(at: 0, count: 36_864)[1].extents == expected)
+    }
+
     @Test("a context alone has one chunk, with its own identifier", arguments: formats)
     func depthAlone(format: HeaderFormat) throws {
         let client = try TestClient(

@@ -170,6 +170,59 @@ struct LateContentsTests {
         #expect(disk.lockFailure == (try RamDisk(size: 64 << 20)).lockFailure)
     }
 
+    @Test("has its memory promised until it is taken, so that no other disk can take it")
+    func promised() throws {
+        let available = try #require(AvailableMemory.bytes)
+        try withPromise(of: available / 2) {
+            #expect(throws: RamDiskError.self) {
+                try DiskMemory.checkAvailable(size: 4096, needed: available * 3 / 4)
+            }
+            #expect(DiskMemory.sparseRoom < available * 3 / 4)
+        }
+        // It went with the disk.
+        try DiskMemory.checkAvailable(size: 4096, needed: available * 3 / 5)
+    }
+
+    private func withPromise(of count: Int, _ body: () throws -> Void) throws {
+        let disk = try RamDisk(filledLate: UInt64(count), isSparse: false)
+        let contents = try #require(disk.lateContents)
+        #expect(contents.promisedBytes == count)
+        contents.begin(with: PagesSource(size: 4 << 20, isEmpty: true))
+        try contents.fetch(1, to: disk)
+        #expect(contents.promisedBytes == count - Self.piece)
+        try body()
+        extendLifetime(disk)
+    }
+
+    @Test("leaves clients of a sparse disk no memory that it needs itself")
+    func reserved() throws {
+        let source = PagesSource(size: size)
+        let limit = Int(source.dataBytes) + 100 * 4096
+        let disk = try RamDisk(
+            DiskMemory(sharedFor: size), size: size, isSparse: true, isFilledLate: true,
+            memoryLimit: limit)
+        let contents = try #require(disk.lateContents)
+        contents.begin(with: source)
+        let client = try connect(try makeServer(disk), .structured)
+        let hole = PagesSource.hole * Self.piece
+        try write(client, pattern(100 * 4096), at: hole)
+        for command in [Command.write, .writeZeroes] {
+            let isWrite = command == .write
+            let request = Request(
+                command, flags: isWrite ? [] : .noHole, cookie: 9,
+                offset: UInt64(hole + 100 * 4096), length: 4096)
+            #expect(try failure(client, request, isWrite ? pattern(4096) : []) == .noSpace)
+        }
+        for piece in 0..<contents.pieceCount { try contents.fetch(piece, to: disk) }
+        #expect(contents.promisedBytes == 0 && disk.residentBytes == UInt64(limit))
+        var expected = source.bytes(0, Int(size))
+        expected.replaceSubrange(hole..<hole + 100 * 4096, with: pattern(100 * 4096))
+        #expect(try read(client, at: 0, count: Int(size)) == expected)
+        // Memory that is free again is the client's.
+        try client.done(Request(.trim, cookie: 8, offset: UInt64(hole), length: 4096))
+        try write(client, [5], at: hole + 100 * 4096)
+    }
+
     @Test(
         "is what a model is, whatever clients do on several connections while it is filled",
         arguments: [false, true])
@@ -230,11 +283,15 @@ private final class PagesSource: LateSource {
         return isEmpty || isHole ? 0 : UInt8(truncatingIfNeeded: page) | 1
     }
 
+    var dataBytes: UInt64 {
+        UInt64(stride(from: 0, to: Int(size), by: 4096).count { byte($0) != 0 } * 4096)
+    }
+
     func bytes(_ offset: Int, _ count: Int) -> [UInt8] {
         (offset..<offset + count).map(byte)
     }
 
-    func fetch(_ range: Range<UInt64>, to disk: RamDisk) throws(BlockStoreError) {
+    func fetch(_ range: Range<UInt64>, to disk: RamDisk) throws(BlockStoreError) -> UInt64 {
         let piece = Int(range.lowerBound / LateContents.pieceLength)
         let isBroken = state.withLock { state in
             state.fetches[piece, default: 0] += 1
@@ -242,14 +299,17 @@ private final class PagesSource: LateSource {
         }
         guard !isBroken else { throw .inputOutput("piece \(piece) is broken") }
         guard let page = try? MemoryMapping(privateBytes: 4096) else { throw .noMemory() }
+        var pageCount: UInt64 = 0
         for start in stride(from: Int(range.lowerBound), to: Int(range.upperBound), by: 4096)
         where byte(start) != 0 {
+            pageCount += 1
             let count = min(4096, Int(range.upperBound) - start)
             page.region.copy(from: [UInt8](repeating: byte(start), count: count))
             guard disk.fill(page.region.slice(at: 0, count: count), at: UInt64(start)) else {
                 throw .noMemory()
             }
         }
+        return pageCount * 4096
     }
 }
 

@@ -93,6 +93,18 @@ struct ZeroingTests {
         }
     }
 
+    @Test("a stop ends it while memory is provisioned")
+    func stopsProvisioning() throws {
+        let disk = try RamDisk(size: 64 << 20, isSparse: true)
+        let memory = try MemoryMapping(privateBytes: StopSignal.byteCount)
+        let stop = StopSignal(memory: memory.region)
+        stop.set()
+        let result = disk.pages.writeZeroes(at: 0, count: 64 << 20, keepSpace: true, stop: stop)
+        #expect(result == .stopped)
+        #expect(disk.residentBytes == 0)
+        extendLifetime(memory)
+    }
+
     @Test(
         "a stop does not wait for a long request, which fails",
         arguments: [false, true])

@@ -1,4 +1,5 @@
 internal import Foundation
+internal import Glibc
 internal import Harness
 import Testing
 
@@ -121,6 +122,72 @@ extension ProgramSuite {
                 let other = try RawClient(unix: server.socketPath)
                 try other.enter("b")
                 #expect(try other.read(at: 0, count: 1) == [5])
+            }
+        }
+
+        @Test(
+            "of another server's snapshot have its contents and holes, and need that server no more"
+        )
+        func ofAnotherServer() async throws {
+            let start = ServerStart(ending: .signalled(SIGKILL))
+            try await withServer("--export", "db=64M", "--sparse", start: start) { origin in
+                let client = try RawClient(unix: origin.socketPath)
+                try client.enter("db")
+                try client.write([1, 2, 3, 4], at: 4096)
+                try client.write([8], at: (64 << 20) - 1)
+                _ = try await run("snapshot", "create", "db@ready", of: origin)
+                try client.write([9, 9, 9, 9], at: 4096)
+                for template in ["db@ready", "@ready"] {
+                    let options = ["--template", template, "--template-server", origin.controlPath]
+                    try await withServer(options + ["--clone-per-connection"]) { server in
+                        if template == "@ready" { try await origin.end(with: SIGKILL) }
+                        let one = try RawClient(unix: server.socketPath)
+                        #expect(try one.enter() == 64 << 20)
+                        #expect(try one.read(at: 4095, count: 6) == [0, 1, 2, 3, 4, 0])
+                        #expect(try one.read(at: (64 << 20) - 2, count: 2) == [0, 8])
+                        try one.write([7], at: 4097)
+                        let two = try RawClient(unix: server.socketPath)
+                        try two.enter()
+                        #expect(try two.read(at: 4096, count: 4) == [1, 2, 3, 4])
+                        _ = try await run("clone", "", "job", of: server)
+                        let list = try await run("clone", "list", "--json", of: server).output
+                        #expect(list.contains(#""templateBytes":8192"#), "\(list)")
+                    }
+                }
+            }
+        }
+
+        @Test("of another server's snapshot say what is wrong, and serve nothing")
+        func otherServersMistakes() async throws {
+            let directory = try TemporaryDirectory()
+            try await withServer("--export", "db=4M") { origin in
+                _ = try await run("snapshot", "create", "db@ready", of: origin)
+                let none = directory.file("none")
+                for (template, server, status, sentence) in [
+                    (
+                        "db@no", origin.controlPath, 69,
+                        "there is no snapshot db@no; there are db@ready"
+                    ),
+                    (
+                        "x@ready", origin.controlPath, 69,
+                        "there is no disk \"x\"; the disks are \"db\""
+                    ),
+                    ("db@ready", none, 69, "there is no control socket at \(none)"),
+                    (
+                        "db@ready", "/etc/passwd", 64,
+                        "is not a socket; give a server's control socket or pid with --template-server"
+                    ),
+                    ("db@", origin.controlPath, 64, "'db@'"),
+                    ("./db@ready", origin.controlPath, 64, "--template DISK@SNAPSHOT"),
+                ] as [(String, String, Int32, String)] {
+                    let ending = try await Program.ramdiskNBD.run([
+                        "serve", "--unix", directory.file("socket"), "--no-control", "--template",
+                        template, "--template-server", server,
+                    ])
+                    #expect(ending.status == .exited(status), "\(ending)")
+                    #expect(ending.errors.contains(sentence), "\(ending)")
+                    #expect(!exists(directory.file("socket")))
+                }
             }
         }
 

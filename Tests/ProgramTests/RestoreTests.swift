@@ -165,14 +165,37 @@ extension ProgramSuite {
             #expect(try holds(image, damaged))
         }
 
+        /// Writes a byte at 20 MiB of the image.
+        private func put(_ byte: UInt8) throws {
+            let file = try FileHandle(forUpdating: URL(filePath: image))
+            try file.seek(toOffset: 20 << 20)
+            try file.write(contentsOf: [byte])
+        }
+
+        @Test("leaves connections that began before its end without a buffer after that")
+        func buffers() async throws {
+            let byte = try contents(image)[20 << 20]
+            try put(~byte)
+            try await withServer(options) { server in
+                let clients = try (0..<40).map { _ in try RawClient(unix: server.socketPath) }
+                for client in clients {
+                    try client.enter()
+                    _ = try client.read(at: 0, count: 1 << 20)
+                }
+                // All pieces but one are there.
+                try await eventually("it says so") { server.log.contains("cannot be restored") }
+                try await Task.sleep(for: .milliseconds(500))
+                let before = server.memory("RssAnon")
+                try put(byte)
+                try await eventually("it is restored") { server.log.contains("restored the disk") }
+                for client in clients { _ = try client.read(at: 0, count: 1) }
+                #expect(server.memory("RssAnon") < before - 30 << 20)
+            }
+        }
+
         @Test("is completed once it has been repaired, and then saved")
         func repaired() async throws {
             let intact = try contents(image)
-            @Sendable func put(_ byte: UInt8) throws {
-                let file = try FileHandle(forUpdating: URL(filePath: image))
-                try file.seek(toOffset: 20 << 20)
-                try file.write(contentsOf: [byte])
-            }
             try put(~intact[20 << 20])
             try await withServer(options) { server in
                 let client = try RawClient(unix: server.socketPath)

@@ -120,6 +120,34 @@ extension ProgramSuite {
             }
         }
 
+        @Test("asks for time during all of its stop: for clients, and for a save that takes long")
+        func stopping() async throws {
+            let directory = try TemporaryDirectory()
+            let images = directory.file("images")
+            try FileManager.default.createDirectory(
+                atPath: images, withIntermediateDirectories: false)
+            let socket = try NotifyReceiver(directory.file("notify"))
+            let shell = "export NOTIFY_SOCKET=\(directory.file("notify")); exec \"$@\""
+            try await withServer(
+                "--image", "\(images)/disk", start: .init(shell: shell)
+            ) { server in
+                for _ in 0..<2 { _ = try socket.next() }
+                let stuck = try await StuckClient(server)
+                // So that the disk cannot be saved.
+                try FileManager.default.moveItem(atPath: images, toPath: images + ".away")
+                server.signal(SIGTERM)
+                #expect(try socket.next() == "STOPPING=1")
+                #expect(try socket.next() == "EXTEND_TIMEOUT_USEC=30000000")
+                // The server still waits for its client.
+                _ = try stuck.catchUp()
+                #expect(try socket.next() == "EXTEND_TIMEOUT_USEC=30000000")
+                #expect(server.log.contains("exists only in this process"))
+                try FileManager.default.moveItem(atPath: images + ".away", toPath: images)
+                try await server.ends()
+                #expect(exists("\(images)/disk"))
+            }
+        }
+
         @Test("ignores that the service manager has disappeared")
         func nobodyToNotify() async throws {
             try await withServer(
@@ -177,7 +205,7 @@ private final class NotifyReceiver: Sendable {
             }
         }
         guard result == 0 else { throw TestError("cannot bind \(name): errno \(errno)") }
-        var limit = timeval(tv_sec: 10, tv_usec: 0)
+        var limit = timeval(tv_sec: 30, tv_usec: 0)
         unsafe setsockopt(
             descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit,
             socklen_t(MemoryLayout<timeval>.size))

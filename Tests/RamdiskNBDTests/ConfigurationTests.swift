@@ -103,6 +103,15 @@ import Testing
             ])
     }
 
+    @Test("can name the snapshot of another server as the template")
+    func snapshot() throws {
+        let text = "template = \"db@ready\"\ntemplate-server = \"/run/a.control\"\n"
+        #expect(
+            try file(text).arguments == [
+                "up", "--template=db@ready", "--template-server=/run/a.control",
+            ])
+    }
+
     @Test("passes a value on as it is: nothing is expanded, and nothing becomes another option")
     func verbatim() throws {
         let text = """
@@ -232,6 +241,11 @@ struct WrongFile: Sendable, CustomTestStringConvertible {
         WrongFile("size = true", ("1: size: ", "text in quotes")),
         WrongFile("size = [\"1G\"]", ("1: size: ", "not a list")),
         WrongFile("load = \"disk.img\"", ("1: load: ", "begins with a slash")),
+        WrongFile("load = \"db@ready\"", ("1: load: ", "begins with a slash")),
+        WrongFile("template = \"./db@ready\"", ("1: template: ", "begins with a slash")),
+        WrongFile(
+            "template = \"/db@ready\"\ntemplate-server = \"/run/a\"",
+            ("2: template-server: ", "DISK@SNAPSHOT")),
         WrongFile(
             "sparse = 1\n# x\nsize = false\n", ("1: sparse: ", "true or false"),
             ("3: size: ", "text in quotes")),
@@ -318,7 +332,7 @@ struct OptionExample: Sendable, CustomTestStringConvertible {
     private static let companions: [[(key: String, value: String)]] = [
         [], [("backing", "a")], [("image", "/nowhere/image")], [("mount", "/nowhere/mount")],
         [("unix", "/nowhere/socket")], [("tls-certificates", "/nowhere/certificates")],
-        [("template", "/nowhere/template")],
+        [("template", "/nowhere/template")], [("template", "a@b")],
     ]
     private static let poolCompanions: [[(key: String, value: String)]] = [
         [("level", "1"), ("members", "nbd://x nbd://y")], [("level", "1")],

@@ -126,13 +126,28 @@ package final class ReceivedDisk: BlockStore {
         }
     }
 
+    /// Copies the disk to a template for clones.
+    package func makeTemplate() throws(Failure) -> DiskTemplate {
+        do throws(DiskTemplate.CopyError) {
+            return try DiskTemplate(copying: self, data: allocatedBytes)
+        } catch {
+            switch error {
+            case .noDisk(let error): throw .system("\(error)")
+            case .unreadable(let error): throw failure ?? .system("\(error)")
+            }
+        }
+    }
+
     /// Saves the disk to a file that is not the image of a running server.
     package func save(to path: String, export: String) throws(Failure) -> SaveStats {
         do throws(Failure) {
             return try SavedDisk.save(self, dataBytes: allocatedBytes, to: path, export: export)
         } catch {
             // Report the error of the connection: that the disk cannot be read says less.
-            throw state.withLock(\.failure) ?? error
+            throw failure ?? error
         }
     }
+
+    /// What has failed of the connection: the reason why the disk cannot be read.
+    private var failure: Failure? { state.withLock(\.failure) }
 }

@@ -32,7 +32,8 @@ package final class SavedDisk: Sendable {
         /// The instant of the last save or restore.
         var marker: DiskSnapshot.Marker?
         var stats = SaveStats(export: "", image: "")
-        /// The restore of a disk that is served while it is restored; also once it is complete.
+        /// The restore, if the disk is served meanwhile; nil when it is complete: it keeps the image open, and the next
+        /// full save may need that space in the file system.
         var restoration: Restoration?
         var thread: Thread?
         var isOver = false
@@ -143,7 +144,7 @@ package final class SavedDisk: Sendable {
         let start = MonotonicTime.now()
         let generation = image.info?.generation ?? 0
         do throws(DiskImageError) {
-            let restoration = try image.beginRestore(to: disk) { [logger, path] event in
+            let restoration = try image.beginRestore(to: disk) { [weak self, logger, path] event in
                 switch event {
                 case .progress(let progress):
                     meter?.show(progress.bytesDone, of: progress.bytesTotal)
@@ -154,10 +155,12 @@ package final class SavedDisk: Sendable {
                         metadata: ["reason": "\(reason)"])
                 case .complete:
                     meter?.end()
+                    self?.state.withLock { $0.restoration = nil }
                     Self.log(restored: path, generation, since: start, logger)
                 }
             }
-            state.withLock { $0.restoration = restoration }
+            // Unless it is complete already, and will not be released any more.
+            state.withLock { $0.restoration = restoration?.isComplete == false ? restoration : nil }
         } catch {
             throw Failure(opening: error)
         }
@@ -171,8 +174,6 @@ package final class SavedDisk: Sendable {
         } catch {
             throw Failure(opening: error)
         }
-        // Drop it: it keeps the image open, and the next full save may need that space in the file system.
-        state.withLock { $0.restoration = nil }
     }
 
     /// Whether the image equals the disk, or will equal it once it is restored, since no client has written to it.

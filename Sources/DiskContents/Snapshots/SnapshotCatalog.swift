@@ -128,10 +128,11 @@ package final class SnapshotCatalog: SnapshotKeeper {
 
     /// Returns a snapshot, and the name of its export.
     func find(
-        disk: String, name: String
+        disk: String?, name: String
     ) throws(ControlError) -> (export: String, snapshot: DiskSnapshot) {
+        let export = try server.disk(disk).export
         let entry = try entries.withLock { (entries) throws(ControlError) in
-            entries[try Self.index(of: name, disk, entries)]
+            entries[try Self.index(of: name, export, entries)]
         }
         guard let snapshot = entry.snapshot else {
             throw ControlError(.conflict, "the snapshot \(entry.export) is lost")

@@ -7,6 +7,7 @@ package import Observability
 /// | `GET /snapshots` | | lists them |
 /// | `POST /snapshots` | `disk`, `name` | takes one |
 /// | `DELETE /snapshots` | `disk`, `name`, `force` | deletes one |
+/// | `GET /snapshots/contents` | `disk`, `name` | returns its contents, as ``SentDisk`` has them, for a server that clones them |
 /// | `POST /snapshots/rollback` | `disk`, `name`, `force` | restores the disk to a snapshot |
 ///
 /// Without `disk`, they apply to the first one. `force` is `true` or `false`.
@@ -31,6 +32,13 @@ package struct SnapshotCommands: ControlCommands {
             return "{}"
         default: return nil
         }
+    }
+
+    package func stream(_ command: ControlCommand) throws(ControlError) -> ControlPieces? {
+        guard (command.method, command.path) == ("GET", "/snapshots/contents") else { return nil }
+        return SentDisk(
+            try catalog.find(disk: command.parameters["disk"], name: try name(command)).snapshot
+        ).next
     }
 
     private func name(_ command: ControlCommand) throws(ControlError) -> String {

@@ -19,7 +19,9 @@ final class StoreSession {
     private let contexts: [MetadataContext]
     /// The late contents of a RAM disk that is served as a store until they are complete; nil for any other store.
     private let lateContents: LateContents?
-    private let memory: MemoryMapping
+    /// The buffer; nil once it is not needed any more.
+    private var memory: MemoryMapping?
+    private let region: MemoryRegion
     /// The bytes of the buffer from which replies are sent.
     private var used = 0
     /// Memory for a single read that must be in one piece and is longer than the buffer.
@@ -33,7 +35,9 @@ final class StoreSession {
         self.store = store
         self.lateContents = lateContents
         self.contexts = contexts
-        memory = try MemoryMapping(privateBytes: Self.capacity)
+        let memory = try MemoryMapping(privateBytes: Self.capacity)
+        region = memory.region
+        self.memory = consume memory
     }
 
     /// Whether the store is a RAM disk that can be served from its memory from now on.
@@ -42,11 +46,17 @@ final class StoreSession {
     /// A placeholder for a RAM disk's pages, which ``Transmission`` never uses.
     var noPages: DiskPages {
         DiskPages(
-            size: 0, shared: nil, region: memory.region, zeroes: memory.region,
-            map: AllocationMap(pageCount: 0, memory: memory.region),
-            pins: PagePins(pageCount: 0, memory: memory.region),
-            zeroing: ZeroingRanges(memory: memory.region), memoryLimit: 0,
-            versions: PageVersions(unusedIn: memory.region))
+            size: 0, shared: nil, region: region, zeroes: region,
+            map: AllocationMap(pageCount: 0, memory: region),
+            pins: PagePins(pageCount: 0, memory: region),
+            zeroing: ZeroingRanges(memory: region), memoryLimit: 0,
+            versions: PageVersions(unusedIn: region))
+    }
+
+    /// Releases the buffer of a session that is over; no reply waits to be sent from it.
+    func release() {
+        startOver()
+        memory = nil
     }
 
     /// Makes the whole buffer free again; no reply waits to be sent from it.
@@ -57,7 +67,7 @@ final class StoreSession {
 
     /// Returns free memory of a length up to ``capacity``; nil when there is not as much left.
     func room(_ count: Int) -> MemoryRegion? {
-        count <= Self.capacity - used ? memory.region.slice(at: used, count: count) : nil
+        count <= Self.capacity - used ? region.slice(at: used, count: count) : nil
     }
 
     /// Returns memory of a length above ``capacity``, until ``startOver()``.

@@ -12,7 +12,11 @@ extension Transmission {
         _ request: Request, from handle: StoreHandle
     ) throws(DisconnectReason) -> Bool {
         let session = handle.session
-        if session.isOver { return false }
+        if session.isOver {
+            if !replies.isEmpty { try sendReplies() }
+            session.release()
+            return false
+        }
         if replies.isEmpty { session.startOver() }
         switch request.command {
         case .read: try read(request, session)

@@ -104,13 +104,19 @@ struct DiskMemory: ~Copyable, Sendable {
     /// (OOM killer).
     var sparseLimit: Int {
         let room = Self.sparseRoom
-        return room == .max ? .max : residentBytes + room
+        // As it is compared: a backing's handle counts the header and the bitmaps too.
+        return room == .max ? .max : (handle?.residentBytes ?? residentBytes) + room
     }
 
     /// Bytes that sparse disks may take at present: what the machine has available except for a reserve.
     static var sparseRoom: Int {
-        guard let available = AvailableMemory.bytes else { return .max }
-        return available - min(available / 8, reserve) - LateContents.promisedBytes
+        guard let available = availableBytes else { return .max }
+        return available - min(available / 8, reserve)
+    }
+
+    /// Bytes that the machine has available, without those that late contents will take; nil when that is not known.
+    private static var availableBytes: Int? {
+        AvailableMemory.bytes.map { max(0, $0 - LateContents.promisedBytes) }
     }
 
     /// The largest number of bytes that sparse disks leave to the rest of the machine: 512 MiB.
@@ -149,9 +155,7 @@ struct DiskMemory: ~Copyable, Sendable {
 
     /// Throws when the machine has fewer bytes available than are needed for a disk.
     static func checkAvailable(size: UInt64, needed: Int) throws(RamDiskError) {
-        let promised = LateContents.promisedBytes
-        if let available = AvailableMemory.bytes.map({ max(0, $0 - promised) }), needed > available
-        {
+        if let available = availableBytes, needed > available {
             throw .notEnoughMemory(size: size, available: UInt64(available))
         }
     }

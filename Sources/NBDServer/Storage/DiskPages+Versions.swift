@@ -41,19 +41,22 @@ extension DiskPages {
         let pages = page..<page + 1
         if shared != nil { pins.pin(pages) }
         defer { if shared != nil { pins.unpin(pages) } }
-        let bytes = liveBytes(page)
+        let source = source(of: page)
+        let bytes = liveBytes(page, in: source)
         guard let version = versions.allocate(withBytes: bytes != nil) else {
             return versions.loseSnapshots(newest)
         }
         if let bytes { versions.bytes(version).copy(from: bytes) }
-        versions.set(version, last: epoch, birth: state.birth, older: state.newest)
+        versions.set(
+            version, last: epoch, birth: state.birth, showsTemplate: source == .template,
+            older: state.newest)
         state.newest = version
     }
 
-    /// The bytes of a page at present; nil when it is certainly zero.
-    private func liveBytes(_ page: Int) -> MemoryRegion? {
+    /// The bytes of a page at present, which are in a source; nil when it is certainly zero.
+    private func liveBytes(_ page: Int, in source: DiskExtent.Source) -> MemoryRegion? {
         let start = page * Self.pageSize
-        return switch source(of: page) {
+        return switch source {
         case .disk: region.slice(at: start, count: Self.pageSize)
         case .template: templateData(at: UInt64(start), count: UInt64(Self.pageSize))
         case .none: nil
@@ -90,6 +93,15 @@ extension DiskPages {
         let pages = page..<page + 1
         if shared != nil { pins.pin(pages) }
         defer { if shared != nil { pins.unpin(pages) } }
-        return liveBytes(page).map { body(.bytes($0)) } ?? body(.zeroes)
+        return liveBytes(page, in: source(of: page)).map { body(.bytes($0)) } ?? body(.zeroes)
+    }
+
+    /// Whether a page of a clone showed the template at a snapshot.
+    func showsTemplate(_ page: Int, at snapshot: UInt64) -> Bool {
+        let state = versions.lock(page)
+        defer { versions.unlock(page, state) }
+        if state.birth < snapshot { return source(of: page) == .template }
+        let version = versions.version(of: state, at: snapshot)
+        return version != 0 && versions.showsTemplate(version)
     }
 }

@@ -80,7 +80,10 @@ extension DiskPages {
         if shared != nil, pages.count > memoryLimit / Self.pageSize { return .noMemory }
         if shared != nil { pins.pin(pages) }
         defer { if shared != nil { pins.unpin(pages) } }
-        if let shared, !provision(pages, from: shared) { return .noMemory }
+        if let shared {
+            let result = provision(pages, from: shared, stop: stop)
+            guard result == .done else { return result }
+        }
         let none = pages.lowerBound..<pages.lowerBound
         let result = zeroMarked(at: offset, count: count, clearing: none, stop: stop)
         map.markAgain(pages)
@@ -88,6 +91,27 @@ extension DiskPages {
     }
 
     // MARK: - Sparse disks
+
+    /// Provisions memory for those of the pages that have none, which the caller has pinned. Returns `noMemory` before
+    /// most of it is taken, unless another thread takes some meanwhile, and `stopped` between two runs.
+    private func provision(
+        _ pages: Range<Int>, from shared: SharedMemoryHandle, stop: StopSignal?
+    ) -> ZeroingResult {
+        var page = map.first(marked: false, from: pages.lowerBound, limit: pages.upperBound)
+        guard page == pages.upperBound || hasRoom(for: page..<pages.upperBound, in: shared) else {
+            return .noMemory
+        }
+        while page < pages.upperBound {
+            if let stop, stop.isSet { return .stopped }
+            let run = page..<min(pages.upperBound, PagePins.endOfRun(with: page))
+            // Before a clone has the template's bytes: snapshots know whose a page was.
+            beginChange(of: run)
+            defer { endChange(of: run) }
+            guard provision(run, from: shared) else { return .noMemory }
+            page = map.first(marked: false, from: run.upperBound, limit: pages.upperBound)
+        }
+        return .done
+    }
 
     /// Zeroes a range in one run, and releases its whole pages unless the run is pinned. Returns
     /// false when there is no memory.

@@ -196,7 +196,7 @@ struct DiskPages: Sendable, BitwiseCopyable {
     }
 
     /// Returns whether the pages without memory fit in the disk's limit and in its file system.
-    private func hasRoom(for pages: Range<Int>, in shared: SharedMemoryHandle) -> Bool {
+    func hasRoom(for pages: Range<Int>, in shared: SharedMemoryHandle) -> Bool {
         var count = 0
         var page = pages.lowerBound
         while page < pages.upperBound {

@@ -103,6 +103,23 @@ public final class DiskSnapshot: BlockStore {
         return Extent(length: extent.count, status: extent.matches ? .empty : .data)
     }
 
+    /// Returns how far a range, from its start on, had the same `qemu:allocation-depth`.
+    public func firstExtent(
+        of range: Range<UInt64>, in context: MetadataContext
+    ) throws(BlockStoreError) -> Extent {
+        guard context == .allocationDepth else {
+            throw .notSupported("a snapshot does not know \(context.name)")
+        }
+        let extent = try firstExtent(of: range)
+        guard !extent.status.contains(.hole) else { return Extent(length: extent.length, flags: 0) }
+        guard disk.template != nil else { return Extent(length: extent.length, flags: 1) }
+        let data = range.lowerBound..<range.lowerBound + extent.length
+        let run = disk.pages.firstRun(of: data) { [pages = disk.pages, epoch] page in
+            pages.showsTemplate(page, at: epoch)
+        }
+        return Extent(length: run.count, flags: run.matches ? 2 : 1)
+    }
+
     // MARK: - Changes
 
     /// A moment of a disk since which its changes are known, for as long as the object exists.

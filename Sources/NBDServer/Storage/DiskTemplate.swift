@@ -72,20 +72,41 @@ public final class DiskTemplate: Sendable {
         if let template = source.template, source.pages.template?.isShownWhole == true {
             return template
         }
-        let copy: DiskTemplate
-        do throws(RamDiskError) {
-            let data = source.pages.dataBytes + source.preservedBytes
-            copy = try DiskTemplate(size: source.size, data: min(data, source.size))
+        do throws(CopyError) {
+            return try DiskTemplate(
+                copying: snapshot, data: source.pages.dataBytes + source.preservedBytes)
         } catch {
-            throw .noMemoryForCopy(error)
+            switch error {
+            case .noDisk(let error): throw .noMemoryForCopy(error)
+            case .unreadable:
+                throw .outOfMemory(limit: source.snapshotMemoryLimit ?? source.preservedBytes)
+            }
+        }
+    }
+
+    /// Why a store was not copied.
+    package enum CopyError: Error {
+        /// There cannot be a disk for it.
+        case noDisk(RamDiskError)
+        /// The store cannot be read.
+        case unreadable(BlockStoreError)
+    }
+
+    /// Copies a store that does not change meanwhile. It is read once, from its start to its end.
+    ///
+    /// - Parameter data: most bytes of it that may hold data.
+    package convenience init(copying store: some BlockStore, data: UInt64) throws(CopyError) {
+        do throws(RamDiskError) {
+            try self.init(size: store.size, data: min(data, store.size))
+        } catch {
+            throw .noDisk(error)
         }
         do throws(BlockStoreError) {
-            try copy.disk.fill(from: snapshot)
-            copy.disk.pages.collapse()
+            try disk.fill(from: store)
         } catch {
-            throw .outOfMemory(limit: source.snapshotMemoryLimit ?? source.preservedBytes)
+            throw .unreadable(error)
         }
-        return copy
+        disk.pages.collapse()
     }
 }
 

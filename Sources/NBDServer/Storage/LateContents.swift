@@ -4,12 +4,15 @@ internal import SystemPackage
 
 /// The source of the contents of a disk that is served before they are complete.
 package protocol LateSource: Sendable {
-    /// Copies a piece of the contents to a disk, with ``RamDisk/fill(_:at:)``. Throws unless all of the piece was
-    /// copied and checked.
+    /// The approximate number of bytes of memory that all of the contents take on a sparse disk.
+    var dataBytes: UInt64 { get }
+
+    /// Copies a piece of the contents to a disk, with ``RamDisk/fill(_:at:)``, and returns how many of the
+    /// ``dataBytes`` it was. Throws unless all of the piece was copied and checked.
     ///
     /// The disk has zeroes there, or bytes of a failed attempt. Any thread may call this, but only one at a time for a
     /// piece, and none after it has succeeded.
-    func fetch(_ range: Range<UInt64>, to disk: RamDisk) throws(BlockStoreError)
+    func fetch(_ range: Range<UInt64>, to disk: RamDisk) throws(BlockStoreError) -> UInt64
 }
 
 /// The contents of a disk that is served before they are complete.
@@ -40,36 +43,46 @@ package final class LateContents: Sendable {
     /// The source, until the contents are complete.
     private let source = Mutex<(any LateSource)?>(nil)
 
-    /// Whether memory is provisioned piece by piece, as for a plain disk.
-    private let takesMemory: Bool
-    /// Bytes that disks with late contents have reserved but not yet allocated. Other disks must leave that much memory
-    /// free.
-    private static let promised = Atomic<Int>(0)
-    static var promisedBytes: Int { promised.load(ordering: .relaxed) }
+    /// Whether the disk is sparse, so that it takes memory only for data.
+    private let isSparse: Bool
+    /// Bytes of memory that the missing pieces will take. Other disks, and writes to this one, must leave that much free.
+    private let promised = Atomic<Int>(0)
+    var promisedBytes: Int { promised.load(ordering: .relaxed) }
+    /// The sum over all disks of this process.
+    private static let allPromised = Atomic<Int>(0)
+    static var promisedBytes: Int { allPromised.load(ordering: .relaxed) }
 
     /// - Parameters:
     ///   - size: that of the disk in bytes.
-    ///   - takesMemory: whether memory is provisioned piece by piece.
-    init(size: UInt64, takesMemory: Bool) throws(Errno) {
+    ///   - isSparse: whether the disk takes memory only for data.
+    init(size: UInt64, isSparse: Bool) throws(Errno) {
         self.size = size
-        self.takesMemory = takesMemory
+        self.isSparse = isSparse
         let count = Self.pieceCount(of: size)
         let mapBytes = AllocationMap.byteCount(of: count)
         memory = try MemoryMapping(privateBytes: mapBytes + count * 8)
         present = AllocationMap(pageCount: count, memory: memory.region)
         locks = AtomicWords(memory.region.suffix(from: mapBytes))
-        if takesMemory { Self.promised.add(Int(size), ordering: .relaxed) }
+        if !isSparse { promise(size) }
     }
 
-    deinit {
-        guard takesMemory else { return }
-        for piece in 0..<pieceCount where !present.isMarked(piece) {
-            Self.promised.subtract(Self.byteCount(of: piece, size), ordering: .relaxed)
+    deinit { keepPromise(of: .max) }
+
+    private func promise(_ bytes: UInt64) {
+        promised.add(Int(bytes), ordering: .relaxed)
+        Self.allPromised.add(Int(bytes), ordering: .relaxed)
+    }
+
+    /// Counts that a number of the promised bytes were taken, or will not be any more.
+    private func keepPromise(of bytes: Int) {
+        var old = promisedBytes
+        while true {
+            let (isDone, found) = promised.weakCompareExchange(
+                expected: old, desired: old - min(old, bytes), ordering: .relaxed)
+            if isDone { break }
+            old = found
         }
-    }
-
-    private static func byteCount(of piece: Int, _ size: UInt64) -> Int {
-        Int(min(pieceLength, size - UInt64(piece) * pieceLength))
+        Self.allPromised.subtract(min(old, bytes), ordering: .relaxed)
     }
 
     private static func pieceCount(of size: UInt64) -> Int {
@@ -88,6 +101,7 @@ package final class LateContents: Sendable {
     /// Sets the source of the contents. Call this once, before the disk is served, while it is blank.
     package func begin(with source: any LateSource) {
         self.source.withLock { $0 = source }
+        if isSparse { promise(source.dataBytes) }
         missing.store(pieceCount, ordering: .releasing)
     }
 
@@ -104,13 +118,13 @@ package final class LateContents: Sendable {
         let start = UInt64(piece) * Self.pieceLength
         let range = start..<min(size, start + Self.pieceLength)
         try disk.takeMemory(of: range)
-        try source.fetch(range, to: disk)
+        let dataBytes = try source.fetch(range, to: disk)
         present.mark(piece..<piece + 1)
-        if takesMemory {
-            Self.promised.subtract(Self.byteCount(of: piece, size), ordering: .relaxed)
-        }
+        keepPromise(of: isSparse ? Int(dataBytes) : range.count)
         if missing.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 {
             self.source.withLock { $0 = nil }
+            // The source's number is an estimate.
+            keepPromise(of: .max)
         }
     }
 
@@ -155,6 +169,16 @@ extension RamDisk {
     package func hasRoom(for count: UInt64) -> Bool {
         guard isSparse, pages.memoryLimit < .max else { return true }
         return residentBytes + count <= UInt64(max(0, pages.memoryLimit))
+    }
+
+    /// The pages for changes by clients, who must leave a sparse disk the memory for what is missing.
+    var changeablePages: DiskPages {
+        guard isSparse, let lateContents, lateContents.isPending, pages.memoryLimit < .max else {
+            return pages
+        }
+        var limited = pages
+        limited.memoryLimit = max(0, pages.memoryLimit - lateContents.promisedBytes)
+        return limited
     }
 
     /// Fetches what is missing in a range; to be called before bytes in it are read or changed.

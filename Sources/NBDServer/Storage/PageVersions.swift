@@ -37,7 +37,8 @@ internal import SystemPackage
 ///
 /// A version belongs to the snapshots from its birth (exclusive) to the epoch in which it was made
 /// (inclusive). The versions of a page are a list, newest first, whose head is in the page's word. A
-/// version is a record of two words and, unless the page was empty, a page of the arena.
+/// version is a record of two words and, unless the page was empty, a page of the arena. The record says whether the
+/// bytes were those of a template.
 ///
 /// Every method is safe to call from any thread.
 struct PageVersions: Sendable, BitwiseCopyable {
@@ -309,12 +310,24 @@ struct PageVersions: Sendable, BitwiseCopyable {
     /// Returns the last epoch whose snapshot the version belongs to.
     func last(_ version: Int) -> UInt64 { records.load(2 * version) >> 32 }
     /// Returns the birth of a version.
-    func birth(_ version: Int) -> UInt64 { records.load(2 * version + 1) }
+    func birth(_ version: Int) -> UInt64 { records.load(2 * version + 1) & Self.lastEpoch }
+    /// Returns whether the page showed the template of a clone.
+    func showsTemplate(_ version: Int) -> Bool {
+        records.load(2 * version + 1) & Self.templateBit != 0
+    }
+    private static var templateBit: UInt64 { 1 << 63 }
 
     /// Fills the record of a version; the caller has locked its page.
-    func set(_ version: Int, last: UInt64, birth: UInt64, older: Int) {
+    func set(
+        _ version: Int, last: UInt64, birth: UInt64, showsTemplate: Bool = false, older: Int
+    ) {
         records.store(2 * version, last << 32 | UInt64(older))
-        records.store(2 * version + 1, birth)
+        records.store(2 * version + 1, birth | (showsTemplate ? Self.templateBit : 0))
+    }
+
+    /// Replaces the next older version of the same page; the caller has locked the page.
+    func set(_ version: Int, older: Int) {
+        records.store(2 * version, last(version) << 32 | UInt64(older))
     }
 
     /// Returns the version of a locked page that a snapshot shows; 0 when it has lost the page.

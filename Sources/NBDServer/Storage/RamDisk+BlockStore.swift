@@ -33,6 +33,7 @@ extension RamDisk: BlockStore {
         guard bytes.count > 0 else { return }
         let count = UInt64(bytes.count)
         try awaitContents(at: offset, count: count)
+        let pages = changeablePages
         guard let target = pages.beginWrite(at: offset, count: count) else { throw .noSpace() }
         target.copy(from: bytes)
         pages.endWrite(at: offset, count: count)
@@ -49,7 +50,7 @@ extension RamDisk: BlockStore {
         guard range.upperBound <= size else { throw .invalid("the range is not inside the disk") }
         guard count > 0 else { return }
         try awaitContents(at: range.lowerBound, count: count)
-        let result = pages.writeZeroes(
+        let result = changeablePages.writeZeroes(
             at: range.lowerBound, count: count, keepSpace: options.contains(.keepsSpace))
         if result == .noMemory { throw .noSpace() }
     }

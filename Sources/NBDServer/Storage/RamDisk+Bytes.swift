@@ -55,6 +55,7 @@ extension RamDisk {
         try check(offset, bytes.count)
         guard !bytes.isEmpty else { return }
         let count = UInt64(bytes.count)
+        let pages = changeablePages
         guard let target = pages.beginWrite(at: offset, count: count) else {
             throw .noMemory(offset: offset, count: bytes.count)
         }

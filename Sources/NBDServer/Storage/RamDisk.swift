@@ -78,10 +78,11 @@ public final class RamDisk: Sendable {
     ///   - isFrozenSoon: leaves it to the first write of a page to take memory, for a disk that is filled once and
     ///     then only read.
     ///   - isFilledLate: makes ``lateContents``, and takes memory with each piece of them.
+    ///   - memoryLimit: most bytes that a sparse disk takes; nil for what the machine has available.
     init(
         _ memory: consuming DiskMemory, size: UInt64, isSparse: Bool,
         template: DiskTemplate? = nil, isFrozenSoon: Bool = false,
-        isFilledLate: Bool = false
+        isFilledLate: Bool = false, memoryLimit: Int? = nil
     ) throws(RamDiskError) {
         let pageCount = DiskPages.count(of: size)
         let region = memory.mapping.region.slice(at: 0, count: pageCount * DiskPages.pageSize)
@@ -99,7 +100,7 @@ public final class RamDisk: Sendable {
                 checkpoints: memory.backing?.checkpoints)
             lateContents =
                 try isFilledLate
-                ? LateContents(size: size, takesMemory: !isSparse) : nil
+                ? LateContents(size: size, isSparse: isSparse) : nil
         } catch {
             throw .cannotAllocate(size: size, error)
         }
@@ -111,7 +112,8 @@ public final class RamDisk: Sendable {
             zeroes: zeroes.region, map: map,
             pins: PagePins(pageCount: pageCount, memory: pinMemory.region),
             zeroing: ZeroingRanges(memory: zeroingMemory.region),
-            memoryLimit: isSparse ? memory.sparseLimit : .max, versions: versionMemory.versions,
+            memoryLimit: isSparse ? memoryLimit ?? memory.sparseLimit : .max,
+            versions: versionMemory.versions,
             template: template.map { TemplatePages($0, memory: rest) },
             bitmaps: memory.backing?.checkpoints?.bitmaps)
         self.template = template

@@ -212,8 +212,7 @@ final class VersionMemory: Sendable {
         }
         var older = 0
         for version in kept.reversed() {
-            versions.set(
-                version, last: versions.last(version), birth: versions.birth(version), older: older)
+            versions.set(version, older: older)
             older = version
         }
         return older

@@ -1,4 +1,4 @@
-internal import ProgramSupport
+package import ProgramSupport
 internal import FoundationEssentials
 internal import Glibc
 internal import LinuxIO
@@ -8,12 +8,18 @@ internal import SystemPackage
 package struct ControlClient: Sendable {
     /// The control socket's path.
     let path: String
-    /// Time in milliseconds that a server may take to accept a connection, and to respond to a `GET` with anything but
-    /// a stream.
+    /// The option of the command line that names the server, for errors.
+    private let option: String
+    /// Time in milliseconds that a server may take to accept a connection, and to respond to a `GET` with anything but a
+    /// stream.
     private let timeoutMilliseconds: Int
 
-    package init(path: String, timeoutMilliseconds: Int = Self.usualTimeoutMilliseconds) {
+    package init(
+        path: String, option: String = "--control",
+        timeoutMilliseconds: Int = Self.usualTimeoutMilliseconds
+    ) {
         self.path = path
+        self.option = option
         self.timeoutMilliseconds = timeoutMilliseconds
     }
 
@@ -64,7 +70,7 @@ package struct ControlClient: Sendable {
             guard body.count <= Self.bodyLimit else {
                 throw Failure.protocolError(
                     "the response of the server at \(path) to \(target) is longer than "
-                        + "\(Self.bodyLimit >> 20) MiB; give a server's control socket with --control"
+                        + "\(Self.bodyLimit >> 20) MiB; give a server's control socket with \(option)"
                 )
             }
         }
@@ -79,10 +85,12 @@ package struct ControlClient: Sendable {
 
     /// Sends a request for a stream. Blocks until the connection is established, and not for the
     /// response.
-    package func open(_ target: String, method: String = "GET") throws -> ControlStream {
+    package func open(
+        _ target: String, method: String = "GET"
+    ) throws(Failure) -> ControlStream {
         guard let address = SocketAddress.unix(path: path) else {
             throw Failure.usage(
-                "--control \(path) cannot be a socket: the path is longer than "
+                "\(option) \(path) cannot be a socket: the path is longer than "
                     + "\(SocketAddress.longestPath) bytes; give a server's control socket or pid")
         }
         let socket: StreamSocket
@@ -90,9 +98,10 @@ package struct ControlClient: Sendable {
             socket = try StreamSocket.connect(
                 to: address, milliseconds: timeoutMilliseconds)
         } catch {
-            throw Self.failure(error, path)
+            throw failure(error)
         }
-        return try ControlStream(socket, path: path, method: method, target: target)
+        return try ControlStream(
+            socket, path: path, option: option, method: method, target: target)
     }
 
     private static func isSocket(_ path: String) -> Bool {
@@ -100,15 +109,15 @@ package struct ControlClient: Sendable {
         return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFSOCK
     }
 
-    private static func failure(_ error: Errno, _ path: String) -> Failure {
+    private func failure(_ error: Errno) -> Failure {
         switch error {
         case .noSuchFileOrDirectory:
             .unavailable(
-                "there is no control socket at \(path); give a server's control socket or pid with --control"
+                "there is no control socket at \(path); give a server's control socket or pid with \(option)"
             )
         case .connectionRefused where !Self.isSocket(path):
             .usage(
-                "\(path) is not a socket; give a server's control socket or pid with --control"
+                "\(path) is not a socket; give a server's control socket or pid with \(option)"
             )
         case .connectionRefused:
             .unavailable("no server listens on \(path): the one that created it has stopped")

@@ -7,17 +7,20 @@ internal import SystemPackage
 /// A search for control sockets in the runtime directories, where servers put them by default.
 package struct ControlSearch {
     var directories = RuntimeDirectories()
+    /// The option of the command line that names a server, for errors.
+    private let option: String
     /// Returns the device that the disk of a process is attached to; nil when there is none.
     private let device: (Int32) -> String?
     private let timeoutMilliseconds: Int
 
     /// - Parameter timeoutMilliseconds: how long a server may take to accept a connection.
     package init(
-        directories: RuntimeDirectories = RuntimeDirectories(),
+        directories: RuntimeDirectories = RuntimeDirectories(), option: String = "--control",
         timeoutMilliseconds: Int = ControlClient.usualTimeoutMilliseconds,
         device: @escaping (Int32) -> String? = { _ in nil }
     ) {
         self.directories = directories
+        self.option = option
         self.timeoutMilliseconds = timeoutMilliseconds
         self.device = device
     }
@@ -40,11 +43,11 @@ package struct ControlSearch {
             throw .unavailable(
                 "found no running server (searched "
                     + directories.searched.joined(separator: ", ")
-                    + "); start one, or give its control socket with --control")
+                    + "); start one, or give its control socket with \(option)")
         default:
             let lines = sockets.map { "\n  \($0)\(summary(of: $0).map { " (\($0))" } ?? "")" }
             throw .usage(
-                "more than one server is running; choose one with --control:" + lines.joined())
+                "more than one server is running; choose one with \(option):" + lines.joined())
         }
     }
 

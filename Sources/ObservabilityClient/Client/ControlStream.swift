@@ -13,15 +13,18 @@ package final class ControlStream: Sendable {
     private let socket: StreamSocket
     private let buffer: MemoryMapping
     private let path: String
+    private let option: String
     private let target: String
     private let isStopped = Atomic<Bool>(false)
     private let reader = Mutex(HTTPResponseReader())
 
     /// Sends the request.
     init(
-        _ socket: consuming StreamSocket, path: String, method: String = "GET", target: String
+        _ socket: consuming StreamSocket, path: String, option: String, method: String,
+        target: String
     ) throws(Failure) {
         self.path = path
+        self.option = option
         self.target = target
         self.socket = socket
         do throws(Errno) {
@@ -99,7 +102,7 @@ package final class ControlStream: Sendable {
         if let problem {
             throw .protocolError(
                 "the response from \(path) is not valid HTTP: \(problem.reason); "
-                    + "give a server's control socket with --control")
+                    + "give a server's control socket with \(option)")
         }
     }
 

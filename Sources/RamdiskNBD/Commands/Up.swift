@@ -130,13 +130,13 @@ struct Up: ParsableCommand {
             "--swap", swap, "--supervise", supervise,
             "A machine that swaps to the disk cannot start a new worker when the first one dies.")
         try exclude(
-            "--template", disk.template != nil, "--supervise", supervise,
+            "--template", disk.isClone, "--supervise", supervise,
             "A new worker could not find what was written to the clone.")
         try require(
             timeouts.timeout != .zero,
             "--timeout is 0, but `up` needs a timeout: without one it never replaces a dead "
                 + "connection.")
-        let hasContents = disk.load != nil || disk.template != nil || disk.backing.backing != nil
+        let hasContents = disk.load != nil || disk.isClone || disk.backing.backing != nil
         try require(
             !disk.readOnly || hasContents || fileSystem.plan(isReadOnly: true).kind == .none,
             "--read-only: `up` cannot make a file system on a read-only disk; give --load with "

@@ -29,15 +29,8 @@ struct DiskOptions: ParsableArguments {
         completion: .file())
     var load: AbsolutePath?
 
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            """
-            Make the disk a clone of this file, which is read into memory once for all clones. The disk \
-            takes memory only for what is written to it.
-            """, valueName: "path"),
-        completion: .file())
-    var template: AbsolutePath?
+    @OptionGroup
+    var source: TemplateOptions
 
     @Option(
         name: .long,
@@ -103,7 +96,7 @@ struct DiskOptions: ParsableArguments {
         try exclude(
             "--load", load != nil, "--image", image != nil,
             "--load fills the disk at the start and never writes to the file.")
-        try validateTemplate()
+        if isClone { try validateTemplate() }
         try require(
             image != nil || !restoreFirst, "--restore-first needs --image: the file to restore.")
         if let saveEvery {
@@ -120,14 +113,14 @@ struct DiskOptions: ParsableArguments {
             ("--backing", backing.backing != nil), ("--huge-pages", backing.hugePages),
         ] {
             try exclude(
-                "--template", template != nil, other, isGiven,
+                "--template", isClone, other, isGiven,
                 "A clone has the contents and the size of its template, and memory that is freed when the server stops."
             )
         }
     }
 
-    /// The template; one object for all disks, so that the file is read once.
-    var templateFile: TemplateFile? { template.map { TemplateFile(path: $0.path) } }
+    /// Whether the disk is a clone of a template.
+    var isClone: Bool { source.template != nil }
 
     /// Throws when no disk can have this size.
     static func check(_ size: ByteCount) throws {
@@ -138,23 +131,23 @@ struct DiskOptions: ParsableArguments {
         )
     }
 
-    /// The path options with absolute paths, for a process that runs in another directory. The parser takes the
-    /// last of two equal options.
+    /// The path options with absolute paths, for a worker, which runs in another directory and serves no clones. The
+    /// parser takes the last of two equal options.
     var pathArguments: [String] {
-        (load.map { ["--load", $0.path] } ?? []) + (template.map { ["--template", $0.path] } ?? [])
+        (load.map { ["--load", $0.path] } ?? [])
             + (image.map { ["--image", $0.path] } ?? [])
             + (backing.backingDirectory.map { ["--backing-directory", $0.path] } ?? [])
     }
 
     /// The configuration of the one disk.
     var plans: [DiskConfiguration] {
-        [plan(name: "", size: nil, backing: nil, template: templateFile)]
+        [plan(name: "", size: nil, backing: nil, template: source.shared)]
     }
 
     /// The configuration of a named disk, with a size of its own or the common one; `backing` is its part of
     /// the backing's name.
     func plan(
-        name: String, size own: ByteCount?, backing part: String?, template: TemplateFile?
+        name: String, size own: ByteCount?, backing part: String?, template: Template?
     ) -> DiskConfiguration {
         var plan = DiskConfiguration(
             name: name, size: (own ?? size)?.bytes, isSparse: sparse, isReadOnly: readOnly,

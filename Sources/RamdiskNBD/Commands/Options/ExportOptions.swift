@@ -36,10 +36,10 @@ struct ExportOptions: ParsableArguments {
             "--clone-per-connection", clonePerConnection, "--read-only", disk.readOnly,
             "Clients that only read can share one disk.")
         try require(
-            !clonePerConnection || disk.template != nil,
-            "--clone-per-connection needs --template: the file to clone.")
+            !clonePerConnection || disk.isClone,
+            "--clone-per-connection needs --template: what to clone.")
         try require(
-            disk.template == nil || export.allSatisfy({ $0.size == nil }),
+            !disk.isClone || export.allSatisfy({ $0.size == nil }),
             "--export with a size and --template: a clone has its template's size.")
         for size in export.compactMap(\.size) { try DiskOptions.check(size) }
         try require(
@@ -62,7 +62,7 @@ struct ExportOptions: ParsableArguments {
     /// The configurations of the disks.
     var plans: [DiskConfiguration] {
         let requests = export.isEmpty ? [ExportRequest(name: "", size: nil)] : export
-        let template = disk.templateFile
+        let template = disk.source.shared
         return requests.map { request in
             var plan = disk.plan(
                 name: request.name, size: request.size,

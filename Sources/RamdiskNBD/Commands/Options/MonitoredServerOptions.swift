@@ -16,14 +16,7 @@ struct MonitoredServerOptions: ParsableArguments {
     var control: String?
 
     /// A client of that server, which may not be running.
-    func client() throws(Failure) -> ControlClient {
-        if let control {
-            return ControlClient(
-                path: Int32(control).flatMap(ControlSearch().socket(of:)) ?? control)
-        }
-        return ControlClient(
-            path: try ControlSearch(device: RuntimeDirectory.device(of:)).theOnlyServer())
-    }
+    func client() throws(Failure) -> ControlClient { try .of(control, option: "--control") }
 
     /// Has the server perform a command that has no result.
     func perform(
@@ -31,5 +24,21 @@ struct MonitoredServerOptions: ParsableArguments {
     ) throws {
         struct Nothing: Decodable {}
         _ = try client().perform(method, path, parameters, as: Nothing.self)
+    }
+}
+
+extension ControlClient {
+    /// Returns a client of a server, which may not be running.
+    ///
+    /// - Parameters:
+    ///   - server: its control socket or its pid; nil for the only running server.
+    ///   - option: the option that names it, for errors.
+    static func of(_ server: String?, option: String) throws(Failure) -> ControlClient {
+        let search = ControlSearch(option: option, device: RuntimeDirectory.device(of:))
+        if let server {
+            return ControlClient(
+                path: Int32(server).flatMap(search.socket(of:)) ?? server, option: option)
+        }
+        return ControlClient(path: try search.theOnlyServer(), option: option)
     }
 }
