@@ -215,7 +215,8 @@ import re, sys
 lines = open(sys.argv[1], errors="replace").read().splitlines()
 scans = [(float(time), device) for time, device in
          re.findall(r"\[ *([0-9.]+)\] Dev (nbd\d+): unable to read RDB block", "\n".join(lines))]
-error = re.compile(r"\[ *([0-9.]+)\] .*I/O error.*dev (nbd\d+),.*(?:\(READ\)|async page read)")
+# A scan reads the first blocks.
+error = re.compile(r"\[ *([0-9.]+)\] .*I/O error.*dev (nbd\d+), (?:sector \d{1,2} .*\(READ\)|logical block \d, async page read)")
 def of_scan(line):
     found = error.search(line)
     return found and any(found[2] == device and abs(float(found[1]) - time) < 0.5 for time, device in scans)

@@ -71,7 +71,7 @@ struct LogThrottleTests {
     @Test("is written with its count after each interval in which it has occurred")
     func interval() {
         // Longer than this thread is ever kept from running.
-        let throttle = LogThrottle(logger: log.logger, milliseconds: 1_000)
+        let throttle = LogThrottle(logger: log.logger, milliseconds: 5_000)
         for number in 1...4 { throttle.log(line("full", "\(number)")) }
         #expect(log.lines == ["warning 1"])
         #expect(eventually { log.lines == ["warning 1", "warning 4 x3"] })

@@ -27,8 +27,8 @@ class Locks(unittest.TestCase):
             f"echo '{message}'\n"
             "exit 100\n")
         program.chmod(0o755)
-        # Without the pauses between two tries.
-        script = f"sleep() {{ :; }}; source {LIBRARY}; apt_get update"
+        # Without the pauses between two tries, and without sudo's own PATH.
+        script = f"sleep() {{ :; }}; sudo() {{ \"$@\"; }}; source {LIBRARY}; apt_get update"
         return subprocess.run(
             ["bash", "-c", script], capture_output=True, text=True, timeout=60,
             env=os.environ | {"PATH": f"{self.folder.name}:{os.environ['PATH']}"})

@@ -30,33 +30,13 @@ extension KernelDisk {
     /// Runs a function that may wait for the device on a second thread, while this thread continues to poll. If this
     /// thread waited for the device itself, no thread would replace a connection or a worker that the device needs, and
     /// both would wait forever.
-    ///
-    /// - Parameter isAbandonedAtStop: whether a request to stop ends the wait. The function then runs until the process
-    ///   ends, so it must not touch a device.
     func runWhilePolling<Result: Sendable>(
-        isAbandonedAtStop: Bool = false, _ body: @escaping @Sendable () throws(Failure) -> Result
+        _ body: @escaping @Sendable () throws(Failure) -> Result
     ) throws(Failure) -> Result {
         let outcome = Outcome<Result>()
-        let thread = try startWork(body, outcome)
-        while outcome.isOpen {
-            if isAbandonedAtStop, stop.isStopRequested {
-                thread.detach()
-                throw .interrupted(by: stop.signal)
-            }
-            wait(for: [stop.pollSource])
-            stop.clear()
-            pollOnce()
-        }
-        thread.join()
-        return try outcome.get()
-    }
-
-    private func startWork<Result: Sendable>(
-        _ body: @escaping @Sendable () throws(Failure) -> Result, _ outcome: Outcome<Result>
-    ) throws(Failure) -> Thread {
         let stop = stop
         do throws(Errno) {
-            return try Thread(name: "work") {
+            let thread = try Thread(name: "work") {
                 do throws(Failure) {
                     outcome.set(.success(try body()))
                 } catch {
@@ -64,9 +44,16 @@ extension KernelDisk {
                 }
                 stop.nudge()
             }
+            defer { thread.join() }
+            while outcome.isOpen {
+                wait(for: [stop.pollSource])
+                stop.clear()
+                pollOnce()
+            }
         } catch {
             throw .system("cannot start a thread: \(error)")
         }
+        return try outcome.get()
     }
 
     /// Waits for an event or the next timeout. When the wait fails, as without memory, this thread sleeps

@@ -166,6 +166,7 @@ package final class KernelDisk {
     }
 
     private func makeServer() throws(Failure) -> any DiskServer {
+        try requireNoStop()
         if let remote = plan.remote {
             return try RemoteDiskServer(remote, requestTimeout: plan.requestTimeout)
         }
@@ -178,10 +179,11 @@ package final class KernelDisk {
                 command, limits: SupervisedDiskServer.Limits(for: plan.disk), logger: logger,
                 stop: stop)
         }
-        return try runWhilePolling(isAbandonedAtStop: true) {
-            [plan, logger, stop] () throws(Failure) in
-            try LocalDiskServer(plan.disk, plan.serving, logger: logger, stop: stop)
-        }
+        // On this thread: the threads that it starts later inherit what `Protection` sets for a thread.
+        let start = try InterruptibleStart(stop) { [directory, record] in directory.remove(record) }
+        defer { start.close() }
+        return try LocalDiskServer(
+            plan.disk, plan.serving, logger: logger, stop: stop, onDiskMade: start.close)
     }
 
     private func findOrphan(

@@ -71,6 +71,8 @@ package struct TakeDown {
             guard let now = current, now.isDetaching, let device = now.device,
                 (try? device.isConnected()) != false
             else {
+                // A disconnect that has failed is tried again later.
+                closingDeadline = nil
                 continue
             }
             let end =

@@ -33,10 +33,11 @@ final class EmbeddedServer: Sendable {
     private let logger: Logger
 
     /// Creates the disk and starts the server. `onEnd` is called on a thread of the server with the number of
-    /// each connection that has ended.
+    /// each connection that has ended. `onDiskMade` is called before the disk is published and files are created.
     init(
         _ plan: DiskConfiguration, _ serving: ServingConfiguration, _ confinement: Confinement,
-        logger: Logger, onEnd: @escaping @Sendable (UInt64) -> Void
+        logger: Logger, onDiskMade: () -> Void = {},
+        onEnd: @escaping @Sendable (UInt64) -> Void
     ) throws(Failure) {
         var start: InitialDiskState?
         var group: ConnectionGroup?
@@ -46,7 +47,9 @@ final class EmbeddedServer: Sendable {
                 protection: serving.protection, confinement: confinement, isQuiet: true),
             logger: logger, cleanup: files,
             makeDisks: { () throws(Failure) in
-                [try plan.makeExport(logger: logger, protection: serving.protection)]
+                let disk = try plan.makeExport(logger: logger, protection: serving.protection)
+                onDiskMade()
+                return [disk]
             },
             prepare: { (exports, _) throws(Failure) in
                 start = InitialDiskState(exports[0].disk, plan)

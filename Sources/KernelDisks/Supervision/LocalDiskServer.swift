@@ -10,21 +10,22 @@ internal import Synchronization
 internal import SystemPackage
 
 /// The embedded server of a supervisor without a worker, over socket pairs within this process.
-final class LocalDiskServer: DiskServer, Sendable {
+final class LocalDiskServer: DiskServer {
     private let server: EmbeddedServer
     private let ended = EndedConnections()
     private let stop: SupervisorMailbox
     private let outcome = SaveOutcome()
 
-    /// Creates the disk and starts the server. A thread of the server wakes `stop` when a connection ends.
+    /// Creates the disk and starts the server. A thread of the server wakes `stop` when a connection ends. Calls
+    /// `onDiskMade` before it publishes the disk and creates files.
     init(
         _ plan: DiskConfiguration, _ serving: ServingConfiguration, logger: Logger,
-        stop: SupervisorMailbox
+        stop: SupervisorMailbox, onDiskMade: () -> Void
     ) throws(Failure) {
         self.stop = stop
         let ended = ended
         server = try EmbeddedServer(
-            plan, serving, Confinement(mode: .off), logger: logger
+            plan, serving, Confinement(mode: .off), logger: logger, onDiskMade: onDiskMade
         ) { connectionID in
             ended.insert(connectionID)
             stop.nudge()

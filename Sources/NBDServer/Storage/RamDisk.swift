@@ -98,9 +98,7 @@ public final class RamDisk: Sendable {
             versionMemory = try VersionMemory(
                 pageCount: pageCount, isClone: template != nil,
                 checkpoints: memory.backing?.checkpoints)
-            lateContents =
-                try isFilledLate
-                ? LateContents(size: size, isSparse: isSparse) : nil
+            lateContents = isFilledLate ? try LateContents(size: size, isSparse: isSparse) : nil
         } catch {
             throw .cannotAllocate(size: size, error)
         }

@@ -74,12 +74,21 @@ unmount_disk() {
     umount "$mount_point" || fail "could not unmount $mount_point"
 }
 
-# keeps_its_memory PID MIB: checks that the OOM killer spares the process, and that MIB of its memory are locked.
+# keeps_its_memory PID MIB: checks that the OOM killer spares the process, that MIB of its memory are locked, and that
+# its main thread and those that serve are I/O flushers: they do not wait for memory that the kernel frees by writing to
+# the disk.
 keeps_its_memory() {
-    local locked
+    local locked task fields flusher=$((0x80000))
     [[ $(<"/proc/$1/oom_score_adj") == -1000 ]] || fail "it may be killed for its memory"
     locked=$(awk '$1 == "VmLck:" { print $2 }' "/proc/$1/status")
     ((locked >= $2 << 10)) || fail "only $locked KiB of it are locked"
+    for task in "/proc/$1/task/"*; do
+        # The name in parentheses may have spaces; the flags are the seventh field after it.
+        read -ra fields <<<"$(sed 's/.*) //' "$task/stat" 2>/dev/null)"
+        ((${#fields[@]} > 0)) || continue
+        [[ ${task##*/} == "$1" || $(<"$task/comm") == nbd-[0-9]* ]] || continue
+        ((fields[6] & flusher)) || fail "the thread $(<"$task/comm") is not an I/O flusher"
+    done
 }
 
 # run_fio JOB OPTION...: runs fio with verification and direct I/O, quiet unless it fails.
