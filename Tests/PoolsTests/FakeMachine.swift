@@ -18,9 +18,12 @@ struct FakeDisk {
         let memberCount: Int
         let member: Int
         var events: Int
-        var place: Int
+        /// nil for a spare.
+        var place: Int?
         /// `A` or `.` for each place.
         var states: String
+        /// In seconds.
+        var updateTime = 0
     }
 
     var superblock: Superblock?
@@ -229,12 +232,13 @@ extension FakeMachine.State {
             return (0, "")
         case "--assemble":
             let newest = members.compactMap { number($0.path) }.compactMap { disks[$0].superblock }
-                .max { $0.events < $1.events }!
+                .filter { $0.place != nil }.max { $0.events < $1.events }!
             arrayNumber = newest.array
             array = [:]
             for device in members where !leftOut.contains(device) {
                 let superblock = disks[number(device.path)!].superblock!
-                if superblock.events == newest.events { array![device] = superblock.place }
+                // mdadm and the kernel take a member that is one change behind.
+                if superblock.events + 1 >= newest.events { array![device] = superblock.place }
             }
             return (0, "")
         case "--stop":
@@ -276,6 +280,7 @@ extension FakeMachine.State {
                 MD_DEVICES=\(superblock.memberCount)
                 MD_UUID=\(superblock.array)
                 MD_DEV_UUID=\(superblock.member)
+                MD_UPDATE_TIME=\(superblock.updateTime)
                 MD_EVENTS=\(superblock.events)
 
                 """
@@ -288,7 +293,7 @@ extension FakeMachine.State {
                      Events : \(superblock.events)
 
 
-               Device Role : Active device \(superblock.place)
+               Device Role : \(superblock.place.map { "Active device \($0)" } ?? "spare")
                Array State : \(superblock.states) ('A' == active, '.' == missing, 'R' == replacing)
 
             """

@@ -202,41 +202,88 @@ struct PoolLifeTests {
 
     // MARK: - What members hold
 
-    /// Two members of one array.
-    private func addMembers(
-        events: (Int, Int), states: (String, String), to level: Int = 1
-    ) {
-        for (index, name) in [a, b].enumerated() {
+    /// Members of one array: nbd://a and so on.
+    private func addMembers(events: [Int], states: [String], times: [Int] = [0, 0, 0]) {
+        for (index, name) in [a, b, "nbd://c"].prefix(events.count).enumerated() {
             let superblock = FakeDisk.Superblock(
-                array: 7, level: level, memberCount: 2, member: 100 + index,
-                events: index == 0 ? events.0 : events.1, place: index,
-                states: index == 0 ? states.0 : states.1)
+                array: 7, level: 1, memberCount: events.count, member: 100 + index,
+                events: events[index], place: index, states: states[index],
+                updateTime: times[index])
             machine.addDisk(name, disk: FakeDisk(superblock: superblock))
         }
     }
 
-    @Test("continues with the newest member, and fills one that was given up")
-    func stale() throws {
-        addMembers(events: (9, 4), states: ("A.", "AA"))
+    /// Whether mdadm was to start an array with a device.
+    private func isAssembled(_ device: String) -> Bool {
+        machine.now.runs.contains { run in
+            run.contains("--assemble") && run.split(separator: " ").contains { $0 == device }
+        }
+    }
+
+    /// mdadm and the kernel take a member that is one change behind for one in sync.
+    @Test(
+        "continues with the newest member, and fills one that was given up, by however few changes",
+        arguments: [4, 8, 9])
+    func stale(events: Int) throws {
+        addMembers(events: [9, events], states: ["A.", "AA"])
         try up([a, b])
+        #expect(isAssembled("/dev/nbd0"))
+        #expect(!isAssembled("/dev/nbd1"))
         #expect(machine.now.runs.contains("wipefs --all /dev/nbd1"))
         #expect(
             machine.now.runs.contains { $0.hasPrefix("mdadm --manage") && $0.contains("--add") })
         #expect(machine.disk(a).superblock?.member == 100)
     }
 
-    @Test("does not begin when each of two members was used without the other")
-    func twoHistories() throws {
-        addMembers(events: (9, 4), states: ("A.", ".A"))
+    @Test("takes a member that is one change behind, when no other one has dropped it")
+    func oneBehind() throws {
+        addMembers(events: [9, 8], states: ["AA", "AA"])
+        try up([a, b])
+        #expect(isAssembled("/dev/nbd1"))
+        #expect(!machine.now.runs.contains("wipefs --all /dev/nbd1"))
+    }
+
+    /// The third member was away, came back, and the second one went before the third had all data again.
+    @Test("begins when a member has dropped another one, whose data a third one has")
+    func goneInTurn() throws {
+        addMembers(events: [9, 6, 9], states: ["A.A", "AA.", "A.A"], times: [3, 2, 3])
+        try up([a, b, "nbd://c"])
+        #expect(!isAssembled("/dev/nbd1"))
+        #expect(machine.now.runs.contains("wipefs --all /dev/nbd1"))
+        #expect(machine.disk(a).superblock?.member == 100)
+        #expect(machine.disk("nbd://c").superblock?.member == 102)
+    }
+
+    /// A spare may have the largest count, but it has no data.
+    @Test("does not continue with a spare")
+    func spare() throws {
+        addMembers(events: [9, 8], states: ["AA", "AA"])
+        machine.change { $0.disks[0].superblock?.place = nil }
+        try up([a, b])
+        #expect(isAssembled("/dev/nbd1"))
+        #expect(machine.disk(b).superblock?.member == 101)
+    }
+
+    @Test(
+        "does not begin when each of two members was used without the other",
+        arguments: [
+            ([9, 4], ["A.", ".A"], [2, 1]), ([9, 9], ["A.", ".A"], [1, 1]),
+            // The first one was used alone, then the second one, then the first one with a new disk in the second
+            // one's place; the second or the first one has seen more changes.
+            ([9, 4], ["AA", ".A"], [2, 1]), ([4, 9], ["AA", ".A"], [2, 1]),
+        ])
+    func twoHistories(events: [Int], states: [String], times: [Int]) throws {
+        addMembers(events: events, states: states, times: times)
         expectRefusal("were each used without the other") { try up([a, b]) }
         #expect(!machine.now.runs.contains { $0.contains("--assemble") || $0.contains("wipefs") })
+        #expect(machine.disk(a).superblock?.member == 100)
         #expect(machine.disk(b).superblock?.member == 101)
         expectNothing()
     }
 
     @Test("does not begin when mdadm leaves a member with the newest data out")
     func newestLeftOut() throws {
-        addMembers(events: (9, 9), states: ("AA", "AA"))
+        addMembers(events: [9, 9], states: ["AA", "AA"])
         machine.change { $0.leftOut = [NBDDevice(index: 1)] }
         expectRefusal("without nbd://b, which has its newest data") { try up([a, b]) }
         #expect(!machine.now.runs.contains { $0.contains("--readwrite") || $0.contains("wipefs") })
