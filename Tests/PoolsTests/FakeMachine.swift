@@ -12,7 +12,7 @@ import Synchronization
 
 /// What a disk holds, and a member's superblock if it is one.
 struct FakeDisk {
-    struct Superblock {
+    struct Superblock: Equatable {
         let array: Int
         let level: Int
         let memberCount: Int

@@ -47,10 +47,12 @@ struct PoolLifeTests {
     }
 
     @discardableResult
-    private func replace(_ old: String, with new: String) throws -> PoolStatus {
+    private func replace(
+        _ old: String, with new: String, hasMemory: Bool = false
+    ) throws -> PoolStatus {
         try PoolReplace(
             PoolReplace.Request(
-                pool: "r", old: old, new: try source(new), hasMemory: false, isForced: false),
+                pool: "r", old: old, new: try source(new), hasMemory: hasMemory, isForced: false),
             try #require(directory.current("r")), in: directory, stop: SupervisorMailbox(),
             machine: machine
         )()
@@ -344,8 +346,56 @@ struct PoolLifeTests {
         for name in [a, b, "nbd://c"] { machine.addDisk(name) }
         try up([a, b])
         try replace(a, with: "nbd://c")
+        #expect(
+            machine.now.runs.contains { run in
+                run.hasPrefix("mdadm --manage /dev/md127 --replace /dev/nbd0 --with /dev/nbd2")
+            })
         #expect(directory.current("r")?.members.map(\.text) == [b, "nbd://c"])
         #expect(Set(machine.now.attached.values) == [b, "nbd://c"])
+    }
+
+    @Test("replaces a member although another one does not reply")
+    func silentMember() throws {
+        for name in [a, b, "nbd://c"] { machine.addDisk(name) }
+        try up([a, b])
+        machine.change { $0.disks[1].isReadable = false }
+        // What the new one holds is compared with the members that reply.
+        machine.change { state in
+            state.disks[2].superblock = FakeDisk.Superblock(
+                array: state.arrayNumber, level: 1, memberCount: 2, member: 100, events: 1,
+                place: 0, states: "AA")
+        }
+        try replace(a, with: "nbd://c")
+        #expect(directory.current("r")?.members.map(\.text) == [b, "nbd://c"])
+        machine.addDisk("nbd://d")
+        try replace("nbd://c", with: "nbd://d")
+        #expect(directory.current("r")?.members.map(\.text) == [b, "nbd://d"])
+    }
+
+    @Test(
+        "lets a member in with what it held only if it was not used without the others",
+        arguments: [("AA", 0, true), (".A", 0, false), ("AA", 1, false)])
+    func memory(states: String, time: Int, isRight: Bool) throws {
+        machine.addDisk(a)
+        try up(["missing", a])
+        let superblock = FakeDisk.Superblock(
+            array: machine.now.arrayNumber, level: 1, memberCount: 2, member: 100, events: 1,
+            place: 1, states: states, updateTime: time)
+        machine.addDisk(b, disk: FakeDisk(superblock: superblock))
+        if isRight {
+            try replace("missing", with: b, hasMemory: true)
+            #expect(machine.now.runs.contains("mdadm --manage /dev/md127 --re-add /dev/nbd1"))
+            return
+        }
+        expectRefusal("without --re-add, `pool replace` overwrites all of it") {
+            try replace("missing", with: b, hasMemory: true)
+        }
+        #expect(!machine.now.runs.contains { $0.contains("--re-add") })
+        #expect(machine.disk(b).superblock == superblock)
+        #expect(machine.now.attached.count == 1)
+        // Without --re-add it is overwritten.
+        try replace("missing", with: b)
+        #expect(machine.now.runs.contains("wipefs --all /dev/nbd1"))
     }
 
     // MARK: - Ending
@@ -356,7 +406,7 @@ struct PoolLifeTests {
         machine.addDisk(b)
         try up([a, b])
         var record = try #require(directory.current("r"))
-        record.mountPoint = "/"
+        record.mountPoint = temporary.path
         machine.change { $0.use = "it is mounted elsewhere" }
         let runs = machine.now.runs.count
         expectRefusal("it is mounted elsewhere") {
