@@ -53,6 +53,8 @@ final class FakeMachine: PoolMachine {
         var use: String?
         /// The servers of services.
         var services: [String: [ServiceRecord]] = [:]
+        /// Called when a service is about to be looked up, outside the lock.
+        var beforeLookup: @Sendable () -> Void = {}
         /// Called when an export is about to be attached, outside the lock.
         var beforeAttach: @Sendable (FakeMachine, NBDDevice) -> Void = { _, _ in }
         /// The programs that were run, the devices that were read, and the attempts on devices that were in use.
@@ -152,6 +154,7 @@ final class FakeMachine: PoolMachine {
     func endStrays(of pool: String) throws(Failure) {}
 
     func servers(of service: String) throws(ServiceLookup.Failure) -> [ServiceRecord] {
+        now.beforeLookup()
         guard let records = now.services[service] else { throw .noName }
         return records
     }

@@ -37,13 +37,18 @@ struct PoolLifeTests {
 
     @discardableResult
     private func up(
-        _ members: [String], name: String = "r", level: PoolLevel = .mirror, isForced: Bool = false
+        _ members: [String], name: String = "r", level: PoolLevel = .mirror, isForced: Bool = false,
+        stop: SupervisorMailbox? = nil
     ) throws -> PoolStatus {
         let plan = PoolConfiguration(
             name: name, level: level, sources: try members.map(source), timeout: 0,
             fileSystem: .none, isForced: isForced)
-        return try PoolUp(plan, logger: logger, stop: SupervisorMailbox(), machine: machine)
-            .bringUp(directory)
+        return try PoolUp(
+            plan, logger: logger, stop: try stop ?? SupervisorMailbox(), machine: machine
+        ).bringUp { () throws(Failure) in
+            _ = try? Directory.make(temporary.path)
+            return directory
+        }
     }
 
     @discardableResult
@@ -480,6 +485,31 @@ struct PoolLifeTests {
             directory.current("r")?.members.map(\.text) == [
                 "nbd://one.example:7/x", "nbd://two.example/x",
             ])
+    }
+
+    /// The look-up of a service may take long.
+    @Test(
+        "ends with a signal that comes while its services are looked up, before it makes anything")
+    func stopDuringLookup() throws {
+        let stop = try SupervisorMailbox()
+        let path = temporary.path
+        let isThere = Atomic<Bool>(true)
+        Directory.removeEmpty(path)
+        machine.change { state in
+            state.services["_nbd._tcp.example"] = [
+                ServiceRecord(priority: 0, weight: 0, port: 10809, target: "one.example")
+            ]
+            state.beforeLookup = {
+                isThere.store(exists(path), ordering: .relaxed)
+                stop.request(signal: SIGTERM)
+            }
+        }
+        expectRefusal("signal 15 interrupted the start") {
+            try up(["nbd+srv://_nbd._tcp.example", "missing"], stop: stop)
+        }
+        let wasThere = isThere.load(ordering: .relaxed)
+        #expect(!wasThere)
+        #expect(!exists(path))
     }
 
     @Test("does not begin without the servers of a service, or with a member twice")
