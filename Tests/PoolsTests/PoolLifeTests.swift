@@ -10,6 +10,7 @@ import NBDProtocol
 import ProgramSupport
 import ServiceDiscovery
 import Synchronization
+import SystemPackage
 import Testing
 
 @testable import KernelDisks
@@ -192,6 +193,39 @@ struct PoolLifeTests {
         let record = try #require(directory.current("r"))
         #expect(record.members.map(\.device) == ["/dev/nbd1", "/dev/nbd2"])
         #expect(machine.now.attached[NBDDevice(index: 0)] == "another program's")
+    }
+
+    @Test("does not detach what another program has attached, though it is the same export")
+    func otherProgramWithSameExport() throws {
+        machine.addDisk(a)
+        machine.change { state in
+            state.beforeAttach = { machine, device in
+                machine.change { $0.attached[device] = "nbd://a" }
+            }
+        }
+        expectRefusal("is in use") { try up([a, "missing"]) }
+        let conflicts = machine.now.conflicts
+        #expect(conflicts > 1)
+        #expect(machine.now.attached.count == conflicts)
+    }
+
+    @Test("knows the error of a device that something else uses")
+    func busyDevice() {
+        let device = NBDDevice(index: 1)
+        #expect(Failure.attaching(device, .resourceBusy).isInUse(device))
+        #expect(!Failure.attaching(device, .resourceBusy).isInUse(NBDDevice(index: 11)))
+        #expect(!Failure.attaching(device, .ioError).isInUse(device))
+    }
+
+    @Test("does not try another device after an error that has nothing to do with the device")
+    func otherError() throws {
+        machine.change { state in
+            state.beforeAttach = { machine, device in
+                machine.change { $0.attached[device] = "another program's" }
+            }
+        }
+        expectRefusal("no server at nbd://a") { try up([a, "missing"]) }
+        #expect(machine.now.attached.count == 1)
     }
 
     @Test("gets the first device that is free, or whose number is")
