@@ -308,6 +308,7 @@ let package = Package(
                 "Pools", "KernelDisks", "NBDKernel", "NBDProtocol", "ServiceDiscovery", "LinuxIO",
                 "LinuxHost", "ProgramSupport", "Harness",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: settings),
         .testTarget(

@@ -12,6 +12,8 @@ struct MDSuperblock: Equatable {
     let memberCount: Int
     /// The role of the member in the array; nil in the output of `--detail`.
     let member: String?
+    /// The time of the last change of the array's state, in seconds since 1970; nil in the output of `--detail`.
+    let updateTime: UInt64?
 
     /// Parses the output of `mdadm --examine --export`; nil when it describes no member.
     init?(_ text: String) {
@@ -27,6 +29,8 @@ struct MDSuperblock: Equatable {
         self.level = String(level)
         memberCount = count
         member = values["MD_DEV_UUID"].map(String.init)
+        // The lower 40 bits are seconds, the others microseconds. mdadm's super1.c
+        updateTime = values["MD_UPDATE_TIME"].flatMap { UInt64($0) }.map { $0 & 0xff_ffff_ffff }
     }
 }
 
@@ -97,9 +101,12 @@ struct Mdadm {
     /// Returns what a member of an array knows of the other ones.
     func history(of member: String) throws(Failure) -> MemberHistory {
         let result = try run(["--examine", member])
-        guard let history = MemberHistory(result.output) else {
+        guard var history = MemberHistory(result.output) else {
             throw .inputOutput("mdadm cannot examine \(member): \(result.reason)")
         }
+        // Without --export, the time is that of a zone, in words.
+        history.updateTime =
+            MDSuperblock(try run(["--examine", "--export", member]).output)?.updateTime
         return history
     }
 }

@@ -6,6 +6,8 @@ struct MemberHistory: Equatable {
     let place: Int?
     /// The places that had no working member.
     let missing: Set<Int>
+    /// The time of the last change, in seconds since 1970; nil when it is unknown.
+    var updateTime: UInt64?
 
     /// Parses the output of `mdadm --examine`; nil when it describes no member.
     init?(_ text: String) {
@@ -28,6 +30,36 @@ struct MemberHistory: Equatable {
 
     /// Whether the array was used without another member after this one was part of it, as far as this one knows.
     func lacks(_ other: MemberHistory) -> Bool { other.place.map(missing.contains) ?? false }
+}
+
+/// The members of an array that have its newest data, and what they say of the other ones.
+struct NewestMembers {
+    /// Empty when no member is newer than all others: each was used without another one.
+    let histories: [MemberHistory]
+
+    /// - Parameter all: the histories of all members that are known.
+    init(of all: [MemberHistory]) {
+        // A spare has no data, whatever its count of changes.
+        let active = all.filter { $0.place != nil }
+        let most = active.map(\.events).max()
+        let largest = active.filter { $0.events == most }
+        // The kernel may decrease the count just before it drops a member, so the counts become equal again.
+        // drivers/md/md.c, md_update_sb
+        histories = largest.filter { member in !largest.contains { $0.lacks(member) } }
+    }
+
+    /// Whether the array was used without a member after that one was part of it. Its count of changes does not show
+    /// this when it is smaller by only one: mdadm and the kernel take such a member for one in sync.
+    func lack(_ member: MemberHistory) -> Bool { histories.contains { $0.lacks(member) } }
+
+    /// Whether a member may hold data that none of these members has. If one of them was active in the member's own
+    /// last view, that one has all data of the member. The member's own place in the array may have another disk now.
+    func mayMissData(of member: MemberHistory) -> Bool {
+        guard member.place != nil, !histories.contains(member) else { return false }
+        return histories.allSatisfy { member.lacks($0) || $0.place == member.place }
+            || histories.allSatisfy { $0.events < member.events }
+            || histories.allSatisfy { ($0.updateTime ?? .max) < member.updateTime ?? 0 }
+    }
 }
 
 extension Substring {

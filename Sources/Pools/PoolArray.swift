@@ -185,13 +185,16 @@ struct PoolArray {
         }
         let known = candidates.filter { $0.contents != .blank }
         let histories = try histories(of: known)
-        try requireOneHistory(histories)
+        let newest = NewestMembers(of: histories.map(\.history))
+        try requireOneHistory(histories, newest)
+        // mdadm is not shown the members that the array has dropped: it may take one for a member in sync.
+        let usable = histories.filter { !newest.lack($0.history) }
         // Read-only, so that nothing is written before it is known which members the kernel has taken.
         try mdadm.run(
             ["--assemble", mdPath, "--run", "--readonly", "--uuid=\(superblock.array)"]
-                + known.map(\.device.path), to: "start the array")
+                + usable.map(\.candidate.device.path), to: "start the array")
         let array = try made()
-        try requireNewest(histories, in: array)
+        try require(newest, of: histories, in: array)
         try mdadm.run(["--readwrite", array.path], to: "start writing to the array")
         for candidate in candidates where array.device(candidate.device) == nil {
             guard plan.level.isRedundant else {
@@ -216,26 +219,30 @@ struct PoolArray {
         return histories
     }
 
-    /// Throws when each of two members was used without the other: both have data that the other one lacks, and mdadm
-    /// would take one of them without a word.
-    private func requireOneHistory(_ histories: Histories) throws(Failure) {
-        for (index, first) in histories.enumerated() {
-            let other = histories[..<index].first {
-                $0.history.lacks(first.history) && first.history.lacks($0.history)
-            }
-            guard let other else { continue }
-            throw .unavailable(
-                "\(other.candidate.source) and \(first.candidate.source) were each used without the other, so each "
-                    + "holds data that the other one lacks: write `missing` in the place of the one to "
-                    + "give up, and let it in with `pool replace`, which overwrites it")
-        }
+    /// Throws when a member was used without the newest ones: it has data that they lack, and mdadm would take one of
+    /// the two without a word.
+    private func requireOneHistory(
+        _ histories: Histories, _ newest: NewestMembers
+    ) throws(Failure) {
+        guard let member = histories.first(where: { newest.mayMissData(of: $0.history) }),
+            let other = histories.first(where: {
+                $0.candidate.device != member.candidate.device
+                    && (newest.histories.isEmpty || newest.histories.contains($0.history))
+            })
+        else { return }
+        throw .unavailable(
+            "\(other.candidate.source) and \(member.candidate.source) were each used without the other, so each "
+                + "holds data that the other one lacks: write `missing` in the place of the one to "
+                + "give up, and let it in with `pool replace` without --re-add, which overwrites it"
+        )
     }
 
     /// Throws, and stops the array, when it was started without a member that has the newest data.
-    private func requireNewest(_ histories: Histories, in array: MDArray) throws(Failure) {
-        let newest = histories.map(\.history.events).max()
+    private func require(
+        _ newest: NewestMembers, of histories: Histories, in array: MDArray
+    ) throws(Failure) {
         let absent = histories.first {
-            $0.history.events == newest && array.device($0.candidate.device) == nil
+            newest.histories.contains($0.history) && array.device($0.candidate.device) == nil
         }
         guard let absent else { return }
         try mdadm.run(["--stop", array.path], to: "stop the array again")

@@ -40,9 +40,12 @@ struct PoolMembers {
                 try machine.attach(uri, to: device, timeout: record.timeout, stop: stop)
                 return device
             } catch {
-                // Another process may have taken the device.
-                guard attempt < Self.attempts, machine.isConnected(device), !stop.isStopRequested
-                else { throw error }
+                // After any other error the device may be attached: the record keeps it for `pool down`.
+                guard error.isInUse(device) else { throw error }
+                // Another process has taken it, perhaps for the same export: it is not the pool's.
+                record.members[index].device = nil
+                try directory.write(record)
+                guard attempt < Self.attempts, !stop.isStopRequested else { throw error }
                 attempt += 1
             }
         }
@@ -91,6 +94,13 @@ struct PoolMembers {
         } else if let device = machine.device(of: member, in: record) {
             try machine.detach(device)
         }
+    }
+}
+
+extension Failure {
+    /// Whether a device could not be attached because something else uses it: `Failure.attaching` in KernelDisks.
+    func isInUse(_ device: NBDDevice) -> Bool {
+        sentence.hasPrefix("\(device) is in use")
     }
 }
 

@@ -106,6 +106,7 @@ package struct PoolReplace {
         candidate.contents = try DeviceContents(of: device.path, on: machine)
         try check(candidate, array)
         try requireOther(candidate, array)
+        if request.hasMemory { try requireKnownData(of: candidate, in: array) }
         if let old, !isOldWorking { try release(old, from: array, &record) }
         if old?.text == candidate.source.description {
             Thread.sleep(milliseconds: Int(record.timeout) * 1_000 + Self.settlingTime)
@@ -143,12 +144,30 @@ package struct PoolReplace {
     private func requireOther(
         _ candidate: PoolArray.Candidate, _ array: MDArray
     ) throws(Failure) {
+        guard case .member = candidate.contents else { return }
         var working = DistinctMembers()
         for device in array.devices where !device.isFaulty && device.name != candidate.device.name {
             let path = "/dev/\(device.name)"
-            try working.insert(path, try DeviceContents(of: path, on: machine))
+            // A member that does not reply does not prevent the replacement of another one.
+            guard let contents = try? DeviceContents(of: path, on: machine) else { continue }
+            try working.insert(path, contents)
         }
         try working.insert("\(candidate.source)", candidate.contents)
+    }
+
+    /// Throws when the new member may have been used without the working ones: the kernel would copy only what was
+    /// written to them since, and leave the rest different.
+    private func requireKnownData(
+        of candidate: PoolArray.Candidate, in array: MDArray
+    ) throws(Failure) {
+        let history = try mdadm.history(of: candidate.device.path)
+        let working = array.devices.filter(\.isInSync).compactMap {
+            try? mdadm.history(of: "/dev/\($0.name)")
+        }
+        guard NewestMembers(of: working).mayMissData(of: history) else { return }
+        throw .unavailable(
+            "\(candidate.source) was used without the members of \(found.name), so it holds data that they lack: "
+                + "without --re-add, `pool replace` overwrites all of it")
     }
 
     /// Returns the member to replace; nil for `missing`.

@@ -33,13 +33,26 @@ package struct PoolUp {
         guard Privileges.canAdminister else {
             throw .notPermitted("a pool needs root, or CAP_SYS_ADMIN")
         }
-        let directory = try PoolDirectory.make()
-        defer { directory.removeIfEmpty() }
-        return try bringUp(directory)
+        return try bringUp { () throws(Failure) in try PoolDirectory.make() }
     }
 
-    func bringUp(_ directory: PoolDirectory) throws(Failure) -> PoolStatus {
+    /// Brings the pool up.
+    ///
+    /// - Parameter makeDirectory: makes the runtime directory. Called after the look-up of services: name servers may take
+    ///   long to reply, and another command would remove the empty directory meanwhile.
+    func bringUp(
+        makeDirectory: () throws(Failure) -> PoolDirectory
+    ) throws(Failure) -> PoolStatus {
         let sources = try plan.sources(on: machine)
+        try requireNoStop()
+        let directory = try makeDirectory()
+        defer { directory.removeIfEmpty() }
+        return try bringUp(sources, directory)
+    }
+
+    private func bringUp(
+        _ sources: [MemberSource], _ directory: PoolDirectory
+    ) throws(Failure) -> PoolStatus {
         let lock = try directory.lock(plan.name)
         defer { extendLifetime(lock) }
         guard directory.current(plan.name) == nil else {

@@ -18,7 +18,7 @@ package struct ServiceLookup: Sendable {
         case noRecords
         /// A record says that the service is not offered. RFC 2782, Target
         case notOffered
-        /// No name server has replied.
+        /// No name server has replied, or those that have could not find out. h_errno, TRY_AGAIN
         case noReply
         /// The name servers refuse to reply, or the C library cannot ask.
         case refused
@@ -30,7 +30,7 @@ package struct ServiceLookup: Sendable {
             case .noName: "no such name exists"
             case .noRecords: "the name has no SRV record"
             case .notOffered: "its SRV record says that the service is not offered"
-            case .noReply: "no name server has replied"
+            case .noReply: "no name server has given an answer"
             case .refused: "the name servers refuse to reply"
             case .malformed: "the name server's reply is not a DNS message"
             }
@@ -40,8 +40,8 @@ package struct ServiceLookup: Sendable {
     /// Most bytes of an answer: what TCP can carry. RFC 1035, section 4.2.2
     private static let capacity = 65_535
 
-    /// Returns the servers of a service, `_nbd._tcp.example`, in a fixed order; at least one. Takes up to 20 seconds for
-    /// each name server that does not reply. res_nquery(3)
+    /// Returns the servers of a service, `_nbd._tcp.example`, in a fixed order; at least one. How long it waits for name
+    /// servers that do not reply is a setting of resolv.conf(5). res_nquery(3)
     package func callAsFunction(_ name: String) throws(Failure) -> [ServiceRecord] {
         var answer = [UInt8](repeating: 0, count: Self.capacity)
         // Sound: the call writes at most the array's count of bytes, and keeps no pointer.

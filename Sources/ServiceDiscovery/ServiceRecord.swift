@@ -33,6 +33,9 @@ extension ServiceRecord {
 
     /// Largest number of bytes of a name. RFC 1035, section 2.3.4
     private static let longestName = 255
+    /// Most pointers in a name: one for each label. A name of 255 bytes has at most 127 labels of one byte. Without a
+    /// limit, a short message can make each of its names as long to read as the message.
+    fileprivate static let mostPointers = 127
 
     /// Returns the records of type SRV among the answers of a message. The message is that of a stranger: each length in
     /// it is checked, and a name may be compressed only with what is before it. RFC 1035, section 4.1
@@ -91,6 +94,7 @@ private struct MessageReader {
     mutating func name(longest: Int) throws(ServiceRecord.Malformed) -> String {
         var labels: [Substring] = []
         var length = 0
+        var pointers = 0
         var end: Int?
         while true {
             let start = position
@@ -99,8 +103,11 @@ private struct MessageReader {
             if first >= 0xc0 {
                 position = start
                 let target = Int(try number() & 0x3fff)
+                pointers += 1
                 // Always towards the start, so that it ends.
-                guard target < start else { throw ServiceRecord.Malformed() }
+                guard target < start, pointers <= ServiceRecord.mostPointers else {
+                    throw ServiceRecord.Malformed()
+                }
                 end = end ?? position
                 position = target
                 continue

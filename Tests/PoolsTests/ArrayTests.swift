@@ -51,6 +51,7 @@ struct ArrayTests {
             MD_NAME=host:r
             MD_ARRAY_SIZE=66.06MB
             MD_UUID=b8a32057:e958b3fb:07ecbf5b:4d2f28a4
+            MD_UPDATE_TIME=1795885200
             MD_DEV_UUID=a6b1f0f2:7b30f68e:de57d581:8f6af4dc
             MD_EVENTS=17
 
@@ -59,6 +60,7 @@ struct ArrayTests {
         #expect(superblock?.array == "b8a32057:e958b3fb:07ecbf5b:4d2f28a4")
         #expect(superblock?.level == "raid10")
         #expect(superblock?.memberCount == 4)
+        #expect(superblock?.updateTime == 1_795_885_200)
         #expect(MDSuperblock("mdadm: No md superblock detected on /dev/nbd0.\n") == nil)
         #expect(MDSuperblock("MD_LEVEL=raid1\nMD_DEVICES=2\n") == nil)
     }

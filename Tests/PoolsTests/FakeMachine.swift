@@ -12,15 +12,18 @@ import Synchronization
 
 /// What a disk holds, and a member's superblock if it is one.
 struct FakeDisk {
-    struct Superblock {
+    struct Superblock: Equatable {
         let array: Int
         let level: Int
         let memberCount: Int
         let member: Int
         var events: Int
-        var place: Int
+        /// nil for a spare.
+        var place: Int?
         /// `A` or `.` for each place.
         var states: String
+        /// In seconds.
+        var updateTime = 0
     }
 
     var superblock: Superblock?
@@ -50,6 +53,8 @@ final class FakeMachine: PoolMachine {
         var use: String?
         /// The servers of services.
         var services: [String: [ServiceRecord]] = [:]
+        /// Called when a service is about to be looked up, outside the lock.
+        var beforeLookup: @Sendable () -> Void = {}
         /// Called when an export is about to be attached, outside the lock.
         var beforeAttach: @Sendable (FakeMachine, NBDDevice) -> Void = { _, _ in }
         /// The programs that were run, the devices that were read, and the attempts on devices that were in use.
@@ -149,6 +154,7 @@ final class FakeMachine: PoolMachine {
     func endStrays(of pool: String) throws(Failure) {}
 
     func servers(of service: String) throws(ServiceLookup.Failure) -> [ServiceRecord] {
+        now.beforeLookup()
         guard let records = now.services[service] else { throw .noName }
         return records
     }
@@ -229,12 +235,13 @@ extension FakeMachine.State {
             return (0, "")
         case "--assemble":
             let newest = members.compactMap { number($0.path) }.compactMap { disks[$0].superblock }
-                .max { $0.events < $1.events }!
+                .filter { $0.place != nil }.max { $0.events < $1.events }!
             arrayNumber = newest.array
             array = [:]
             for device in members where !leftOut.contains(device) {
                 let superblock = disks[number(device.path)!].superblock!
-                if superblock.events == newest.events { array![device] = superblock.place }
+                // mdadm and the kernel take a member that is one change behind.
+                if superblock.events + 1 >= newest.events { array![device] = superblock.place }
             }
             return (0, "")
         case "--stop":
@@ -276,6 +283,7 @@ extension FakeMachine.State {
                 MD_DEVICES=\(superblock.memberCount)
                 MD_UUID=\(superblock.array)
                 MD_DEV_UUID=\(superblock.member)
+                MD_UPDATE_TIME=\(superblock.updateTime)
                 MD_EVENTS=\(superblock.events)
 
                 """
@@ -288,7 +296,7 @@ extension FakeMachine.State {
                      Events : \(superblock.events)
 
 
-               Device Role : Active device \(superblock.place)
+               Device Role : \(superblock.place.map { "Active device \($0)" } ?? "spare")
                Array State : \(superblock.states) ('A' == active, '.' == missing, 'R' == replacing)
 
             """

@@ -10,6 +10,7 @@ import NBDProtocol
 import ProgramSupport
 import ServiceDiscovery
 import Synchronization
+import SystemPackage
 import Testing
 
 @testable import KernelDisks
@@ -37,20 +38,27 @@ struct PoolLifeTests {
 
     @discardableResult
     private func up(
-        _ members: [String], name: String = "r", level: PoolLevel = .mirror, isForced: Bool = false
+        _ members: [String], name: String = "r", level: PoolLevel = .mirror, isForced: Bool = false,
+        stop: SupervisorMailbox? = nil
     ) throws -> PoolStatus {
         let plan = PoolConfiguration(
             name: name, level: level, sources: try members.map(source), timeout: 0,
             fileSystem: .none, isForced: isForced)
-        return try PoolUp(plan, logger: logger, stop: SupervisorMailbox(), machine: machine)
-            .bringUp(directory)
+        return try PoolUp(
+            plan, logger: logger, stop: try stop ?? SupervisorMailbox(), machine: machine
+        ).bringUp { () throws(Failure) in
+            _ = try? Directory.make(temporary.path)
+            return directory
+        }
     }
 
     @discardableResult
-    private func replace(_ old: String, with new: String) throws -> PoolStatus {
+    private func replace(
+        _ old: String, with new: String, hasMemory: Bool = false
+    ) throws -> PoolStatus {
         try PoolReplace(
             PoolReplace.Request(
-                pool: "r", old: old, new: try source(new), hasMemory: false, isForced: false),
+                pool: "r", old: old, new: try source(new), hasMemory: hasMemory, isForced: false),
             try #require(directory.current("r")), in: directory, stop: SupervisorMailbox(),
             machine: machine
         )()
@@ -187,6 +195,39 @@ struct PoolLifeTests {
         #expect(machine.now.attached[NBDDevice(index: 0)] == "another program's")
     }
 
+    @Test("does not detach what another program has attached, though it is the same export")
+    func otherProgramWithSameExport() throws {
+        machine.addDisk(a)
+        machine.change { state in
+            state.beforeAttach = { machine, device in
+                machine.change { $0.attached[device] = "nbd://a" }
+            }
+        }
+        expectRefusal("is in use") { try up([a, "missing"]) }
+        let conflicts = machine.now.conflicts
+        #expect(conflicts > 1)
+        #expect(machine.now.attached.count == conflicts)
+    }
+
+    @Test("knows the error of a device that something else uses")
+    func busyDevice() {
+        let device = NBDDevice(index: 1)
+        #expect(Failure.attaching(device, .resourceBusy).isInUse(device))
+        #expect(!Failure.attaching(device, .resourceBusy).isInUse(NBDDevice(index: 11)))
+        #expect(!Failure.attaching(device, .ioError).isInUse(device))
+    }
+
+    @Test("does not try another device after an error that has nothing to do with the device")
+    func otherError() throws {
+        machine.change { state in
+            state.beforeAttach = { machine, device in
+                machine.change { $0.attached[device] = "another program's" }
+            }
+        }
+        expectRefusal("no server at nbd://a") { try up([a, "missing"]) }
+        #expect(machine.now.attached.count == 1)
+    }
+
     @Test("gets the first device that is free, or whose number is")
     func gaps() {
         let devices = [0, 2, 5].map { NBDDevice(index: $0) }
@@ -202,41 +243,88 @@ struct PoolLifeTests {
 
     // MARK: - What members hold
 
-    /// Two members of one array.
-    private func addMembers(
-        events: (Int, Int), states: (String, String), to level: Int = 1
-    ) {
-        for (index, name) in [a, b].enumerated() {
+    /// Members of one array: nbd://a and so on.
+    private func addMembers(events: [Int], states: [String], times: [Int] = [0, 0, 0]) {
+        for (index, name) in [a, b, "nbd://c"].prefix(events.count).enumerated() {
             let superblock = FakeDisk.Superblock(
-                array: 7, level: level, memberCount: 2, member: 100 + index,
-                events: index == 0 ? events.0 : events.1, place: index,
-                states: index == 0 ? states.0 : states.1)
+                array: 7, level: 1, memberCount: events.count, member: 100 + index,
+                events: events[index], place: index, states: states[index],
+                updateTime: times[index])
             machine.addDisk(name, disk: FakeDisk(superblock: superblock))
         }
     }
 
-    @Test("continues with the newest member, and fills one that was given up")
-    func stale() throws {
-        addMembers(events: (9, 4), states: ("A.", "AA"))
+    /// Whether mdadm was to start an array with a device.
+    private func isAssembled(_ device: String) -> Bool {
+        machine.now.runs.contains { run in
+            run.contains("--assemble") && run.split(separator: " ").contains { $0 == device }
+        }
+    }
+
+    /// mdadm and the kernel take a member that is one change behind for one in sync.
+    @Test(
+        "continues with the newest member, and fills one that was given up, by however few changes",
+        arguments: [4, 8, 9])
+    func stale(events: Int) throws {
+        addMembers(events: [9, events], states: ["A.", "AA"])
         try up([a, b])
+        #expect(isAssembled("/dev/nbd0"))
+        #expect(!isAssembled("/dev/nbd1"))
         #expect(machine.now.runs.contains("wipefs --all /dev/nbd1"))
         #expect(
             machine.now.runs.contains { $0.hasPrefix("mdadm --manage") && $0.contains("--add") })
         #expect(machine.disk(a).superblock?.member == 100)
     }
 
-    @Test("does not begin when each of two members was used without the other")
-    func twoHistories() throws {
-        addMembers(events: (9, 4), states: ("A.", ".A"))
+    @Test("takes a member that is one change behind, when no other one has dropped it")
+    func oneBehind() throws {
+        addMembers(events: [9, 8], states: ["AA", "AA"])
+        try up([a, b])
+        #expect(isAssembled("/dev/nbd1"))
+        #expect(!machine.now.runs.contains("wipefs --all /dev/nbd1"))
+    }
+
+    /// The third member was away, came back, and the second one went before the third had all data again.
+    @Test("begins when a member has dropped another one, whose data a third one has")
+    func goneInTurn() throws {
+        addMembers(events: [9, 6, 9], states: ["A.A", "AA.", "A.A"], times: [3, 2, 3])
+        try up([a, b, "nbd://c"])
+        #expect(!isAssembled("/dev/nbd1"))
+        #expect(machine.now.runs.contains("wipefs --all /dev/nbd1"))
+        #expect(machine.disk(a).superblock?.member == 100)
+        #expect(machine.disk("nbd://c").superblock?.member == 102)
+    }
+
+    /// A spare may have the largest count, but it has no data.
+    @Test("does not continue with a spare")
+    func spare() throws {
+        addMembers(events: [9, 8], states: ["AA", "AA"])
+        machine.change { $0.disks[0].superblock?.place = nil }
+        try up([a, b])
+        #expect(isAssembled("/dev/nbd1"))
+        #expect(machine.disk(b).superblock?.member == 101)
+    }
+
+    @Test(
+        "does not begin when each of two members was used without the other",
+        arguments: [
+            ([9, 4], ["A.", ".A"], [2, 1]), ([9, 9], ["A.", ".A"], [1, 1]),
+            // The first one was used alone, then the second one, then the first one with a new disk in the second
+            // one's place; the second or the first one has seen more changes.
+            ([9, 4], ["AA", ".A"], [2, 1]), ([4, 9], ["AA", ".A"], [2, 1]),
+        ])
+    func twoHistories(events: [Int], states: [String], times: [Int]) throws {
+        addMembers(events: events, states: states, times: times)
         expectRefusal("were each used without the other") { try up([a, b]) }
         #expect(!machine.now.runs.contains { $0.contains("--assemble") || $0.contains("wipefs") })
+        #expect(machine.disk(a).superblock?.member == 100)
         #expect(machine.disk(b).superblock?.member == 101)
         expectNothing()
     }
 
     @Test("does not begin when mdadm leaves a member with the newest data out")
     func newestLeftOut() throws {
-        addMembers(events: (9, 9), states: ("AA", "AA"))
+        addMembers(events: [9, 9], states: ["AA", "AA"])
         machine.change { $0.leftOut = [NBDDevice(index: 1)] }
         expectRefusal("without nbd://b, which has its newest data") { try up([a, b]) }
         #expect(!machine.now.runs.contains { $0.contains("--readwrite") || $0.contains("wipefs") })
@@ -297,8 +385,56 @@ struct PoolLifeTests {
         for name in [a, b, "nbd://c"] { machine.addDisk(name) }
         try up([a, b])
         try replace(a, with: "nbd://c")
+        #expect(
+            machine.now.runs.contains { run in
+                run.hasPrefix("mdadm --manage /dev/md127 --replace /dev/nbd0 --with /dev/nbd2")
+            })
         #expect(directory.current("r")?.members.map(\.text) == [b, "nbd://c"])
         #expect(Set(machine.now.attached.values) == [b, "nbd://c"])
+    }
+
+    @Test("replaces a member although another one does not reply")
+    func silentMember() throws {
+        for name in [a, b, "nbd://c"] { machine.addDisk(name) }
+        try up([a, b])
+        machine.change { $0.disks[1].isReadable = false }
+        // What the new one holds is compared with the members that reply.
+        machine.change { state in
+            state.disks[2].superblock = FakeDisk.Superblock(
+                array: state.arrayNumber, level: 1, memberCount: 2, member: 100, events: 1,
+                place: 0, states: "AA")
+        }
+        try replace(a, with: "nbd://c")
+        #expect(directory.current("r")?.members.map(\.text) == [b, "nbd://c"])
+        machine.addDisk("nbd://d")
+        try replace("nbd://c", with: "nbd://d")
+        #expect(directory.current("r")?.members.map(\.text) == [b, "nbd://d"])
+    }
+
+    @Test(
+        "lets a member in with what it held only if it was not used without the others",
+        arguments: [("AA", 0, true), (".A", 0, false), ("AA", 1, false)])
+    func memory(states: String, time: Int, isRight: Bool) throws {
+        machine.addDisk(a)
+        try up(["missing", a])
+        let superblock = FakeDisk.Superblock(
+            array: machine.now.arrayNumber, level: 1, memberCount: 2, member: 100, events: 1,
+            place: 1, states: states, updateTime: time)
+        machine.addDisk(b, disk: FakeDisk(superblock: superblock))
+        if isRight {
+            try replace("missing", with: b, hasMemory: true)
+            #expect(machine.now.runs.contains("mdadm --manage /dev/md127 --re-add /dev/nbd1"))
+            return
+        }
+        expectRefusal("without --re-add, `pool replace` overwrites all of it") {
+            try replace("missing", with: b, hasMemory: true)
+        }
+        #expect(!machine.now.runs.contains { $0.contains("--re-add") })
+        #expect(machine.disk(b).superblock == superblock)
+        #expect(machine.now.attached.count == 1)
+        // Without --re-add it is overwritten.
+        try replace("missing", with: b)
+        #expect(machine.now.runs.contains("wipefs --all /dev/nbd1"))
     }
 
     // MARK: - Ending
@@ -309,7 +445,7 @@ struct PoolLifeTests {
         machine.addDisk(b)
         try up([a, b])
         var record = try #require(directory.current("r"))
-        record.mountPoint = "/"
+        record.mountPoint = temporary.path
         machine.change { $0.use = "it is mounted elsewhere" }
         let runs = machine.now.runs.count
         expectRefusal("it is mounted elsewhere") {
@@ -383,6 +519,31 @@ struct PoolLifeTests {
             directory.current("r")?.members.map(\.text) == [
                 "nbd://one.example:7/x", "nbd://two.example/x",
             ])
+    }
+
+    /// The look-up of a service may take long.
+    @Test(
+        "ends with a signal that comes while its services are looked up, before it makes anything")
+    func stopDuringLookup() throws {
+        let stop = try SupervisorMailbox()
+        let path = temporary.path
+        let isThere = Atomic<Bool>(true)
+        Directory.removeEmpty(path)
+        machine.change { state in
+            state.services["_nbd._tcp.example"] = [
+                ServiceRecord(priority: 0, weight: 0, port: 10809, target: "one.example")
+            ]
+            state.beforeLookup = {
+                isThere.store(exists(path), ordering: .relaxed)
+                stop.request(signal: SIGTERM)
+            }
+        }
+        expectRefusal("signal 15 interrupted the start") {
+            try up(["nbd+srv://_nbd._tcp.example", "missing"], stop: stop)
+        }
+        let wasThere = isThere.load(ordering: .relaxed)
+        #expect(!wasThere)
+        #expect(!exists(path))
     }
 
     @Test("does not begin without the servers of a service, or with a member twice")

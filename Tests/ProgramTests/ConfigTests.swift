@@ -114,6 +114,18 @@ extension ProgramSuite {
             #expect(try await run("config", "check", "a").status == .exited(0))
         }
 
+        @Test("of a pool is rejected under the unit of disks, which starts before the network")
+        func pool() async throws {
+            try write(
+                "a.toml",
+                "command = \"pool\"\nlevel = 1\nmembers = [\"nbd://127.0.0.1:1\", \"missing\"]\n")
+            let ending = try await run("config", "run", "a", setting: "NOTIFY_SOCKET=/nowhere")
+            #expect(ending.status == .exited(78))
+            #expect(
+                ending.isOneSentence(naming: "ramdisk-nbd-pool@NAME.service"), "\(ending.errors)")
+            #expect(try await run("config", "check", "a").status == .exited(0))
+        }
+
         @Test("takes no options beside those of its file")
         func noOptions() async throws {
             try write("a.toml", "size = \"1G\"\n")

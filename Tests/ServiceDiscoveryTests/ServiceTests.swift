@@ -26,6 +26,7 @@ struct ServiceTests {
             "_many._tcp.example": [record(0, 0, 1000 + i, f"host-{i:03}.some.long.name.example") for i in range(100)],
             "_off._tcp.example": [record(0, 0, 0, "")],
             "_text._tcp.example": [text],
+            "_failed._tcp.example": 2,
             "_broken._tcp.example": [record(0, 0, 1, "a.example")[:-4]],
         }
 
@@ -41,6 +42,8 @@ struct ServiceTests {
                 return query[:2] + struct.pack(">HHHHH", flags, 1, len(records), 0, 0) + question + b"".join(records)
             if found is None:
                 return message(0x8183, [])
+            if isinstance(found, int):
+                return message(0x8180 | found, [])
             whole = message(0x8180, found)
             return whole if len(whole) <= limit else message(0x8380, [])
 
@@ -99,6 +102,8 @@ struct ServiceTests {
             ("_none._tcp.example", ServiceLookup.Failure.noName),
             ("_text._tcp.example", .noRecords), ("_off._tcp.example", .notOffered),
             ("_broken._tcp.example", .malformed),
+            // The server itself could not find out: SERVFAIL.
+            ("_failed._tcp.example", .noReply),
         ])
     func failures(name: String, failure: ServiceLookup.Failure) throws {
         try withServer { lookup in
@@ -144,6 +149,33 @@ struct ServiceTests {
         var long = Self.message + [0]
         long[Self.message.count - 11] += 1
         #expect(throws: ServiceRecord.Malformed()) { try ServiceRecord.all(inAnswer: long) }
+    }
+
+    @Test(
+        "are none of a message in which a pointer leads to a pointer, and so on",
+        arguments: [127, 128])
+    func chain(count: Int) throws {
+        var message: [UInt8] = [0, 1, 0x81, 0x80, 0, 0, 0, 2, 0, 0, 0, 0]
+        // A text with the name "h" and all pointers but the last.
+        let start = message.count + 11
+        let length = 3 + 2 * (count - 1)
+        message += [0, 0, 16, 0, 1, 0, 0, 0, 60, UInt8(length >> 8), UInt8(length & 0xff)]
+        message += [1, 0x68, 0]
+        var target = start
+        func pointer() -> [UInt8] { [0xc0 | UInt8(target >> 8), UInt8(target & 0xff)] }
+        for _ in 1..<count {
+            let position = message.count
+            message += pointer()
+            target = position
+        }
+        message += [0, 0, 33, 0, 1, 0, 0, 0, 60, 0, 8, 0, 1, 0, 2, 0, 3] + pointer()
+        if count == 127 {
+            #expect(try ServiceRecord.all(inAnswer: message).map(\.target) == ["h"])
+        } else {
+            #expect(throws: ServiceRecord.Malformed()) {
+                try ServiceRecord.all(inAnswer: message)
+            }
+        }
     }
 
     @Test("do not end the program, whatever a name server sends")

@@ -13,8 +13,9 @@ struct ConfigCommand: ParsableCommand {
         abstract: "Run, check and show configuration files of disks.",
         discussion: """
             A file /etc/ramdisk-nbd/NAME.toml says what a command line says: its keys are the long names \
-            of the options of `up`, `serve` or `pool up`. ramdisk-nbd.toml(5) describes the format. The \
-            unit ramdisk-nbd@NAME.service brings such a disk up at each boot.
+            of the options of `up`, `serve` or `pool up`. ramdisk-nbd.toml(5) describes the format. At \
+            each boot, ramdisk-nbd@NAME.service brings a disk up, ramdisk-nbd-serve@NAME.service serves \
+            one, and ramdisk-nbd-pool@NAME.service brings a pool up.
 
             EXAMPLES
               A file system in memory, from now on and after each boot:
@@ -178,6 +179,12 @@ struct ConfigRun: ParsableCommand {
             throw Failure.configuration(
                 "\(file.path): daemon: a service manager has started this process and watches it: "
                     + "leave the key out")
+        }
+        // The unit of pools is of type oneshot, which has no such socket.
+        guard !NotifySocket.isThere || !file.arguments.starts(with: ["pool", "up"]) else {
+            throw Failure.configuration(
+                "\(file.path): command: a service manager waits for this process to serve a disk, but `pool up` "
+                    + "ends: start the pool with ramdisk-nbd-pool@NAME.service")
         }
         let error = ProcessImage.replace(
             with: SelfExecution.path, name: CommandLine.arguments.first ?? "ramdisk-nbd",
