@@ -41,6 +41,16 @@ struct ReceivedDiskTests {
         #expect(failure?.kind == .system && failure?.sentence.contains(reason) == true)
     }
 
+    @Test("is refused when more data comes than was announced, for which there may be no memory")
+    func tooMuch() throws {
+        let stream =
+            words(1 << 20, 4096, 0, 4096) + [UInt8](repeating: 3, count: 4096)
+            + words(8192, 1) + [4] + words(1 << 20, 0)
+        let disk = try receive(stream)
+        let failure = #expect(throws: Failure.self) { _ = try disk.makeTemplate() }
+        #expect(failure?.sentence.contains("more data than it has announced") == true)
+    }
+
     @Test("is refused when the stream ends too early", arguments: [16, 24, 32, 4000])
     func cut(count: Int) throws {
         let stream = words(1 << 20, 4096, 8192, 4096) + [UInt8](repeating: 3, count: 4096)

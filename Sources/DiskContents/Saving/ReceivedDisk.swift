@@ -19,6 +19,8 @@ package final class ReceivedDisk: BlockStore {
         var start = 0
         /// The rest of the present run.
         var run: Range<UInt64> = 0..<0
+        /// Bytes of data that the server may still send. The receiver has memory for no more.
+        var allowed: UInt64 = 0
         var failure: Failure?
 
         /// Returns the next bytes of the stream, at most `count`; empty at its end.
@@ -53,6 +55,10 @@ package final class ReceivedDisk: BlockStore {
             else {
                 throw .protocolError("the server has sent a run of data that is not on the disk")
             }
+            guard count <= allowed else {
+                throw .protocolError("the server has sent more data than it has announced")
+            }
+            allowed -= count
             run = offset..<offset + count
         }
     }
@@ -64,6 +70,7 @@ package final class ReceivedDisk: BlockStore {
         var state = State(source: source)
         size = try state.word()
         allocatedBytes = try state.word()
+        state.allowed = allocatedBytes
         guard size < 1 << 63 else {
             throw .protocolError("the server has sent a disk of \(size) bytes")
         }

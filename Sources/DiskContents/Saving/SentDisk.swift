@@ -58,11 +58,11 @@ final class SentDisk: Sendable {
     private func nextRun(from start: UInt64) throws(BlockStoreError) -> Range<UInt64> {
         var offset = start
         while offset < store.size {
-            // Ask for 1 GiB at a time: firstExtent(of:) searches the map to the end of an extent (see DataChunks).
-            let window = offset..<min(store.size, offset + 1 << 30)
+            // No more than one run: firstExtent(of:) of a snapshot visits each page of what it is asked for.
+            let window = offset..<min(store.size, offset + UInt64(Self.longestRun))
             let extent = try store.firstExtent(of: window)
             if !extent.status.contains(.zero) {
-                return offset..<offset + min(extent.length, UInt64(Self.longestRun))
+                return offset..<offset + extent.length
             }
             offset += extent.length
         }

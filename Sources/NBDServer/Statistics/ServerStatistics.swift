@@ -2,9 +2,11 @@ internal import NBDProtocol
 
 /// Statistics of a server and its connections at one moment.
 public struct ServerStatistics: Sendable {
+    /// Nanoseconds since the server was started.
+    package internal(set) var uptimeNanoseconds: UInt64 = 0
     /// Time since the server was started.
-    public internal(set) var uptimeNanoseconds: UInt64 = 0
-    /// Time of this copy, on the monotonic clock.
+    public var uptime: Duration { .nanoseconds(Int64(clamping: uptimeNanoseconds)) }
+    /// When this copy was made: nanoseconds on the monotonic clock.
     public internal(set) var monotonicNanoseconds: UInt64 = 0
     /// Whether the server counts requests.
     public internal(set) var isCounting = false
@@ -44,8 +46,10 @@ public struct ConnectionStatistics: Sendable {
     public let export: String?
     /// Whether the connection is encrypted.
     public let isEncrypted: Bool
+    /// Nanoseconds since the connection was opened.
+    package let openNanoseconds: UInt64
     /// Time since the connection was opened.
-    public let openNanoseconds: UInt64
+    public var openTime: Duration { .nanoseconds(Int64(clamping: openNanoseconds)) }
     /// The connection's counters.
     public let activity: ActivityStatistics
 }

@@ -15,10 +15,12 @@ public struct TraceRecord: Sendable {
     public let offset: UInt64
     /// The request's length in bytes.
     public let length: UInt64
-    /// Time of the receive that brought the request, on the monotonic clock.
+    /// When the receive that brought the request returned: nanoseconds on the monotonic clock.
     public let receivedNanoseconds: UInt64
-    /// Time from then to the end of the send that took the reply.
-    public let durationNanoseconds: UInt64
+    /// Nanoseconds from then to the end of the send that took the reply.
+    package let durationNanoseconds: UInt64
+    /// Time from the receive that brought the request to the end of the send that took the reply.
+    public var duration: Duration { .nanoseconds(Int64(clamping: durationNanoseconds)) }
     /// The reply's error; `none` if the request succeeded.
     public let error: WireError
 }

@@ -2,6 +2,9 @@ public import SystemPackage
 
 /// An error while opening or making a backing. An existing file is unchanged in every case. Its
 /// description is one sentence for people.
+#if hasAttribute(nonexhaustive)
+    @nonexhaustive
+#endif
 public enum BackingError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The name is not one that a backing can have.
     case badName(String)

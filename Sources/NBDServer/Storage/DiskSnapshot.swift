@@ -94,13 +94,14 @@ public final class DiskSnapshot: BlockStore {
         guard range.upperBound <= size, !range.isEmpty else {
             throw .invalid("the range is empty, or not inside the disk")
         }
-        let isEmpty: (Int) -> Bool = { [pages = disk.pages, epoch] page in
-            pages.withPage(page, at: epoch) { preserved, _ in
-                if case .zeroes = preserved { true } else { false }
-            }
-        }
         let extent = disk.pages.firstRun(of: range, where: isEmpty)
         return Extent(length: extent.count, status: extent.matches ? .empty : .data)
+    }
+
+    private func isEmpty(_ page: Int) -> Bool {
+        disk.pages.withPage(page, at: epoch) { preserved, _ in
+            if case .zeroes = preserved { true } else { false }
+        }
     }
 
     /// Returns how far a range, from its start on, had the same `qemu:allocation-depth`.
@@ -110,14 +111,19 @@ public final class DiskSnapshot: BlockStore {
         guard context == .allocationDepth else {
             throw .notSupported("a snapshot does not know \(context.name)")
         }
-        let extent = try firstExtent(of: range)
-        guard !extent.status.contains(.hole) else { return Extent(length: extent.length, flags: 0) }
-        guard disk.template != nil else { return Extent(length: extent.length, flags: 1) }
-        let data = range.lowerBound..<range.lowerBound + extent.length
-        let run = disk.pages.firstRun(of: data) { [pages = disk.pages, epoch] page in
-            pages.showsTemplate(page, at: epoch)
+        guard range.upperBound <= size, !range.isEmpty else {
+            throw .invalid("the range is empty, or not inside the disk")
         }
-        return Extent(length: run.count, flags: run.matches ? 2 : 1)
+        // One search: a search for the end of the data first would visit its pages again for each extent.
+        let first = depth(Int(range.lowerBound / UInt64(DiskPages.pageSize)))
+        let run = disk.pages.firstRun(of: range) { depth($0) == first }
+        return Extent(length: run.count, flags: first)
+    }
+
+    /// The `qemu:allocation-depth` of a page: 0 for a hole, 1 for the disk's own data, 2 for data of the template.
+    private func depth(_ page: Int) -> UInt32 {
+        if isEmpty(page) { return 0 }
+        return disk.template != nil && disk.pages.showsTemplate(page, at: epoch) ? 2 : 1
     }
 
     // MARK: - Changes

@@ -1,6 +1,9 @@
 /// A disk that outlives the process that serves it.
 extension RamDisk {
     /// The contents that an earlier server has left in a backing.
+    #if hasAttribute(nonexhaustive)
+        @nonexhaustive
+    #endif
     public enum Inheritance: Sendable, Equatable {
         /// Nothing: the disk is new.
         case none

@@ -5,6 +5,9 @@ internal import SystemPackage
 extension RamDisk {
     /// An error of ``read(at:count:)`` or `write(_:at:)`. Its description is one sentence for
     /// people.
+    #if hasAttribute(nonexhaustive)
+        @nonexhaustive
+    #endif
     public enum AccessError: Error, Sendable, Equatable, CustomStringConvertible {
         /// The range is not inside the disk. All in bytes.
         case beyondEnd(offset: UInt64, count: Int, size: UInt64)

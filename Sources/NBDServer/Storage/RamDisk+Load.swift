@@ -4,6 +4,9 @@ public import SystemPackage
 /// Filling a disk from a file.
 extension RamDisk {
     /// An error of ``load(path:)``. Its description is one sentence for people.
+    #if hasAttribute(nonexhaustive)
+        @nonexhaustive
+    #endif
     public enum LoadError: Error, Sendable, Equatable, CustomStringConvertible {
         /// The file cannot be read.
         case unreadable(path: String, Errno)

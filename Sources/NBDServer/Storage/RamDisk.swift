@@ -188,6 +188,9 @@ extension RamDisk {
 // MARK: - Errors
 
 /// An error while making a disk. Its description is one sentence for people.
+#if hasAttribute(nonexhaustive)
+    @nonexhaustive
+#endif
 public enum RamDiskError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The size is smaller than a page, or larger than the NBD protocol can express. In bytes.
     case sizeOutOfRange(UInt64)

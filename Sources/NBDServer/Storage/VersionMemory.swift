@@ -245,6 +245,9 @@ extension Int {
 }
 
 /// The reason why a snapshot was not taken, or cannot be read. Its description is one sentence for people.
+#if hasAttribute(nonexhaustive)
+    @nonexhaustive
+#endif
 public enum SnapshotError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The kernel does not allow membarrier(2).
     case noBarrier(Errno)

@@ -12,15 +12,21 @@ package struct ControlSearch {
     /// Returns the device that the disk of a process is attached to; nil when there is none.
     private let device: (Int32) -> String?
     private let timeoutMilliseconds: Int
+    /// The users whose servers are found; nil for all.
+    private let users: Set<UInt32>?
 
-    /// - Parameter timeoutMilliseconds: how long a server may take to accept a connection.
+    /// - Parameters:
+    ///   - users: finds only servers of these users; nil for all.
+    ///   - timeoutMilliseconds: how long a server may take to accept a connection.
     package init(
         directories: RuntimeDirectories = RuntimeDirectories(), option: String = "--control",
+        users: Set<UInt32>? = nil,
         timeoutMilliseconds: Int = ControlClient.usualTimeoutMilliseconds,
         device: @escaping (Int32) -> String? = { _ in nil }
     ) {
         self.directories = directories
         self.option = option
+        self.users = users
         self.timeoutMilliseconds = timeoutMilliseconds
         self.device = device
     }
@@ -55,8 +61,14 @@ package struct ControlSearch {
     package var sockets: [String] {
         directories.searched.flatMap { directory in
             Directory.names(in: directory).filter { $0.hasSuffix(".control") }
-                .map { "\(directory)/\($0)" }.filter(hasListener)
+                .map { "\(directory)/\($0)" }.filter { isOfUser($0) && hasListener($0) }
         }
+    }
+
+    private func isOfUser(_ socket: String) -> Bool {
+        guard let users else { return true }
+        guard let status = try? FileStatus.of(socket) else { return false }
+        return users.contains(status.uid)
     }
 
     /// Returns what distinguishes the server at a socket from others: its addresses, its device, or

@@ -33,8 +33,12 @@ extension ControlClient {
     /// - Parameters:
     ///   - server: its control socket or its pid; nil for the only running server.
     ///   - option: the option that names it, for errors.
-    static func of(_ server: String?, option: String) throws(Failure) -> ControlClient {
-        let search = ControlSearch(option: option, device: RuntimeDirectory.device(of:))
+    ///   - users: the users whose servers are searched; nil for all.
+    static func of(
+        _ server: String?, option: String, users: Set<UInt32>? = nil
+    ) throws(Failure) -> ControlClient {
+        let search = ControlSearch(
+            option: option, users: users, device: RuntimeDirectory.device(of:))
         if let server {
             return ControlClient(
                 path: Int32(server).flatMap(search.socket(of:)) ?? server, option: option)

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import DiskContents
+internal import Glibc
 internal import ObservabilityClient
 internal import ProgramSupport
 internal import ServerHost
@@ -22,7 +23,7 @@ struct TemplateOptions: ParsableArguments {
         help: ArgumentHelp(
             """
             The control socket, or the pid, of the server that has the snapshot of --template. (default: \
-            the only running server of this user; for root, of any user)
+            the only running server of this user or of root)
             """, valueName: "path|pid"),
         completion: .file())
     var templateServer: String?
@@ -50,7 +51,9 @@ struct TemplateOptions: ParsableArguments {
     private static func receive(
         disk: String, name: String, from server: String?
     ) throws(Failure) -> ReceivedDisk {
-        let client = try ControlClient.of(server, option: "--template-server")
+        // Root must not take the contents of its disk from whichever user has a server of that name.
+        let client = try ControlClient.of(
+            server, option: "--template-server", users: [0, geteuid()])
         // Without a name, the first disk, whatever its name is.
         let parameters = ["disk": disk.isEmpty ? nil : disk, "name": name]
         let stream = try client.open(
