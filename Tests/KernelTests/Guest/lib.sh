@@ -91,6 +91,9 @@ keeps_its_memory() {
     done
 }
 
+# checksum FILE: prints the checksum of its contents.
+checksum() { sha256sum <"$1"; }
+
 # run_fio JOB OPTION...: runs fio with verification and direct I/O, quiet unless it fails.
 run_fio() {
     quietly "fio $1 found something wrong" \

@@ -6,8 +6,6 @@ source "${BASH_SOURCE[0]%/*}/up-lib.sh"
 remember_machine
 kept=/dev/shm/ramdisk-nbd/kept
 
-checksum() { sha256sum <"$1"; }
-
 # damaged STATUS TEXT OPTION...: checks that `up` rejects the kept disk, also with --supervise, and leaves it alone.
 damaged() {
     local before supervise
