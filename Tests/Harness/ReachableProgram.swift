@@ -3,12 +3,13 @@ internal import Glibc
 
 /// A program that another user can run. If a directory above it keeps other users out, as root's home directory
 /// does, this is a copy in another place, which is removed with the last reference.
-struct ReachableProgram {
+public struct ReachableProgram: Sendable {
     /// The path at which every user can run it.
-    let path: String
+    public let path: String
     private let copy: TemporaryDirectory?
 
-    init(_ original: String) throws {
+    /// Copies the program unless every user can run it where it is.
+    public init(_ original: String) throws {
         guard !Self.isOpenToAll(original) else {
             path = original
             copy = nil

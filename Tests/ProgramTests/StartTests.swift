@@ -54,11 +54,13 @@ extension ProgramSuite {
                 let directory = try TemporaryDirectory()
                 let out = directory.file("out")
                 #expect(unsafe chmod(directory.path, 0o777) == 0)
+                let reachable = try ReachableProgram(Program.ramdiskNBD.name)
+                defer { withExtendedLifetime(reachable) {} }
                 let ending = try await Program("setpriv", package: "util-linux").run(
                     [
                         "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c",
                         "OUT='\(out)'\n" + script.replacing("\"$@\" &", with: "\"$@\" >\"$OUT\" &"),
-                        "sh", Program.ramdiskNBD.name, "serve", "--listen", "localhost:0",
+                        "sh", reachable.path, "serve", "--listen", "localhost:0",
                         "--no-control",
                     ] + options)
                 #expect(

@@ -94,7 +94,7 @@ extension ProgramSuite {
         func terminal(signal: String) async throws {
             try await withServer("--control", control) { _ in
                 let line =
-                    "stty -g; timeout --foreground -s \(signal) 1 '\(program.name)' top "
+                    "export TERM=xterm; stty -g; timeout --foreground -s \(signal) 1 '\(program.name)' top "
                     + "--control '\(control)'; stty -g"
                 let said = try await Program("script", package: "bsdutils")(
                     "-qec", line, directory.file("typescript"))
@@ -117,7 +117,7 @@ extension ProgramSuite {
                 async let said = Program("sh", package: "dash").run([
                     "-c", "mkfifo \"$1\" && exec script -qec \"$2\" \"$3\" <>\"$1\"", "sh",
                     directory.file("keys"),
-                    "'\(program.name)' top --interval 100ms --control '\(control)'",
+                    "TERM=xterm '\(program.name)' top --interval 100ms --control '\(control)'",
                     directory.file("typescript"),
                 ])
                 try await eventually("it shows something") {
