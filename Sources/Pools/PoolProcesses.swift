@@ -44,7 +44,7 @@ enum PoolProcesses {
     /// Returns the processes of this user that work for a pool.
     static func all(of pool: String) -> [ProcessIdentity] {
         let wanted = "\(variable)=\(pool)"
-        return Directory.names(in: "/proc").compactMap { Int32($0) }.filter { pid in
+        return ProcessIdentity.allPIDs.filter { pid in
             // Any user can set the variable in a process of theirs.
             pid != getpid() && (try? FileStatus.of("/proc/\(pid)"))?.uid == geteuid()
                 && (TextFile.read("/proc/\(pid)/environ") ?? "").split(separator: "\0").contains {

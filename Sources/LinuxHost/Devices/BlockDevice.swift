@@ -65,7 +65,7 @@ package enum BlockDeviceUse {
         var wanted = stat()
         guard unsafe stat(path, &wanted) == 0 else { return [] }
         let name = path.split(separator: "/").last ?? ""
-        return processes.filter { pid in
+        return ProcessIdentity.allPIDs.filter { pid in
             pid != getpid()
                 && Directory.names(in: "/proc/\(pid)/fd").contains { descriptor in
                     let link = "/proc/\(pid)/fd/\(descriptor)"
@@ -102,7 +102,7 @@ package enum BlockDeviceUse {
         guard let own = target(ofLink: "/proc/self/ns/mnt") else { throw .noSuchFileOrDirectory }
         var namespaces: Set<String> = [own]
         var found: [MountElsewhere] = []
-        for pid in processes {
+        for pid in ProcessIdentity.allPIDs {
             guard let namespace = mountNamespace(of: pid), namespaces.insert(namespace).inserted
             else { continue }
             do throws(Errno) {
@@ -133,8 +133,6 @@ package enum BlockDeviceUse {
             line.split(separator: " ").first.map(String.init) == path
         }
     }
-
-    private static var processes: [Int32] { Directory.names(in: "/proc").compactMap { Int32($0) } }
 
     /// Returns the text of a symbolic link; nil when it cannot be read. readlink(2)
     private static func target(ofLink path: String) -> String? {

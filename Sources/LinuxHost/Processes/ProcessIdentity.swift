@@ -15,6 +15,9 @@ package struct ProcessIdentity: Sendable, Hashable {
         ProcessIdentity(running: getpid()) ?? ProcessIdentity(pid: getpid(), start: 0)
     }
 
+    /// The ids of all processes; those that end meanwhile may be among them. proc(5)
+    package static var allPIDs: [Int32] { Directory.names(in: "/proc").compactMap { Int32($0) } }
+
     /// A process with a known pid and start.
     package init(pid: Int32, start: UInt64) {
         self.pid = pid
